@@ -1,0 +1,94 @@
+# Everything runs in .venv, which is made and kept in step with pyproject.toml by itself.
+#   make demo     build the sample studies that come with pydicom into ./site
+#   make serve    look at ./site in a browser
+#   make test     run the tests           make check    ruff and mypy
+#   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
+#   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
+#   make clean    remove what the targets above made
+# PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo serve test e2e check bench wheel clean
+
+PORT ?= 8080
+SITE ?= site
+export PYTHON
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# A name on PATH may be a shim that fails, so each candidate has to prove itself by running.
+$(BIN)/python:
+	@set -e; no_venv=; \
+	for candidate in "$$PYTHON" python3.12 python3.13 python3.14 python3 \
+	    "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do \
+	  [ -n "$$candidate" ] || continue; \
+	  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 || continue; \
+	  "$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1 || { no_venv=$$candidate; continue; }; \
+	  echo "Making .venv with $$("$$candidate" -c 'import sys; print(sys.executable, sys.version.split()[0])')"; \
+	  exec "$$candidate" -m venv --clear .venv; \
+	done; \
+	if [ -n "$$no_venv" ]; then \
+	  echo "Stillframe needs Python 3.12 or newer: $$no_venv is one, but has no venv module" \
+	       "(on Debian and Ubuntu: apt-get install python3-venv)." >&2; \
+	else \
+	  echo "Stillframe needs Python 3.12 or newer: python3.12, python3.13, python3.14, python3 and pyenv's versions" \
+	       "were tried and none is. Install one, or name it: make PYTHON=/path/to/python3.12." >&2; \
+	fi; exit 1
+
+.venv/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing Stillframe in .venv"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-test: pyproject.toml | $(BIN)/python
+	@echo "Installing Stillframe and its test tools in .venv"
+	@$(PIP) --editable '.[test]'
+	@touch .venv/.installed $@
+
+# Exit code 2 means that some inputs were rejected: these samples include broken files and files that share a UID.
+demo: .venv/.installed
+	@samples=$$($(BIN)/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data/test_files")') && \
+	{ code=0; $(BIN)/stillframe build "$$samples" "./$(SITE)" || code=$$?; } && \
+	case $$code in \
+	  0) ;; \
+	  2) echo "Rejections are expected here: pydicom's test files include broken ones and ones that share a UID." ;; \
+	  *) exit $$code ;; \
+	esac && \
+	echo "Next: make serve, then open http://127.0.0.1:$(PORT)/"
+
+serve: .venv/.installed
+	@[ -d "$(SITE)" ] || { echo "There is no ./$(SITE) yet: make demo builds one." >&2; exit 1; }
+	$(BIN)/stillframe serve "./$(SITE)" --port $(PORT)
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy builder $(wildcard tests benchmarks/*.py)
+
+# The viewers come from npm, the browser from the machine: Debian's chromium, or CHROMIUM=/path/to/one.
+e2e: .venv/.installed-test tests/e2e/node_modules/.installed
+	STILLFRAME_BIN=$(BIN) node tests/e2e/run.mjs
+
+tests/e2e/node_modules/.installed: tests/e2e/package.json
+	@command -v npm >/dev/null || { echo "make e2e needs node 20.11 or newer with npm (Debian: apt-get install nodejs npm)." >&2; exit 1; }
+	@echo "Installing the viewers in tests/e2e/node_modules"
+	@cd tests/e2e && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bench: .venv/.installed-test
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+wheel: .venv/.installed-test
+	$(BIN)/python -m hatchling build -d dist
+
+clean:
+	rm -rf .venv dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,60 @@
+"""The exceptions this package raises.
+
+StillframeError
+├── InputError           one input cannot be published; becomes a `Rejected` result
+│   ├── InvalidUID       a UID that may not become part of a key (PS3.5 9.1)
+│   └── PixelDataError   pixel data that cannot be turned into frames
+├── CodestreamError      bytes that are not the JPEG 2000 codestream they claim to be
+├── CodecError           an HTJ2K library failed, or did not return what was encoded
+├── LayoutError          a key or path outside the published layout
+├── StoreError           a store could not do what was asked
+│   └── PreconditionFailed   a conditional write met another version
+├── WorkerDied           the process that held a task ended before the task did
+└── UsageError           a command line or configuration that cannot be carried out
+"""
+
+from __future__ import annotations
+
+
+class StillframeError(Exception):
+    """Base of every exception raised on purpose by this package."""
+
+
+class InputError(StillframeError):
+    """One input cannot be published; the message is the reason a person reads."""
+
+
+class InvalidUID(InputError):
+    """A UID that is missing, malformed or too long for a key (PS3.5 9.1)."""
+
+
+class PixelDataError(InputError):
+    """Pixel data that cannot be turned into the frames its data set promises."""
+
+
+class CodestreamError(StillframeError):
+    """Bytes that are not the JPEG 2000 codestream they are taken for."""
+
+
+class CodecError(StillframeError):
+    """An HTJ2K library failed, or a frame did not come back as it went in."""
+
+
+class LayoutError(StillframeError):
+    """A key or path that is not part of the published layout."""
+
+
+class StoreError(StillframeError):
+    """A store could not carry out a request."""
+
+
+class PreconditionFailed(StoreError):
+    """A conditional write found another version than the one it named."""
+
+
+class WorkerDied(StillframeError):
+    """The process that held a task ended before the task did."""
+
+
+class UsageError(StillframeError):
+    """A command that cannot be carried out as it was given."""
