@@ -1,0 +1,276 @@
+"""UIDs and keys: where every object of a static DICOMweb service lives, and what it is.
+
+A key is the DICOMweb URL path under the service root (PS3.18 10.1), without a leading slash. The media type and
+the cache class of an object follow from its key and its first bytes alone, so that nothing beside the tree has to
+remember them. `docs/format.md` is the specification.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from builder.errors import InvalidUID, LayoutError
+
+HTJ2K_RPCL: Final = "1.2.840.10008.1.2.4.202"
+EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+
+JPHC: Final = f"image/jphc; transfer-syntax={HTJ2K_RPCL}"
+DICOM_JSON: Final = "application/dicom+json"
+PART10: Final = "application/dicom"
+OCTET_STREAM: Final = "application/octet-stream"
+
+# Enough of an object's start to name its media type: a multipart head names its boundary and its part's type.
+HEAD_BYTES: Final = 512
+
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_BULK_PATH = re.compile(r"[0-9A-Za-z]+(?:/[0-9A-Za-z]+)*")
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+_MULTIPART = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{1,200})\r\n")
+
+
+class Kind(StrEnum):
+    """What an object is."""
+
+    QUERY = "query"
+    METADATA = "metadata"
+    FRAME = "frame"
+    REDUCED_FRAME = "reduced frame"
+    FRAME_INDEX = "frame index"
+    PART10 = "part 10"
+    BULK_DATA = "bulk data"
+    RENDERED = "rendered"
+    THUMBNAIL = "thumbnail"
+
+
+_LISTS = frozenset({Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL})
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceUIDs:
+    """The three UIDs that place an instance: Study, Series and SOP Instance UID, each checked by `check_uid`."""
+
+    study: str
+    series: str
+    instance: str
+
+    @property
+    def prefix(self) -> str:
+        """Key of the instance resource, without a trailing slash."""
+        return f"studies/{self.study}/series/{self.series}/instances/{self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key taken apart; `level` is the decode level of a reduced frame, `path` the path of bulk data."""
+
+    kind: Kind
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+    frame_number: int = 0
+    level: int = 0
+    path: str = ""
+
+
+def check_uid(value: str, attribute: str) -> str:
+    """Return `value` if it may become part of a key, else raise.
+
+    PS3.5 9.1 allows components of digits joined by single dots, 64 characters in all. Leading zeros in a component
+    break that clause too but are harmless in a key and common in old archives, so they pass.
+
+    Raises:
+        InvalidUID: naming the attribute and what was found.
+    """
+    if not value:
+        raise InvalidUID(f"{attribute} is missing or empty")
+    if len(value) > 64:
+        raise InvalidUID(f"{attribute} has {len(value)} characters, 64 are allowed: {value[:80]!r}")
+    if not _UID.fullmatch(value):
+        raise InvalidUID(f"{attribute} is not a UID: {value!r}")
+    return value
+
+
+STUDIES: Final = "studies"
+
+
+def study_series_key(study: str) -> str:
+    """List of a study's series."""
+    return f"studies/{study}/series"
+
+
+def instances_key(study: str, series: str = "") -> str:
+    """List of the instances of a study, or of one series."""
+    return f"studies/{study}/series/{series}/instances" if series else f"studies/{study}/instances"
+
+
+def metadata_key(study: str, series: str = "", instance: str = "") -> str:
+    """Metadata of a study, a series or an instance."""
+    if instance:
+        return f"studies/{study}/series/{series}/instances/{instance}/metadata"
+    return f"studies/{study}/series/{series}/metadata" if series else f"studies/{study}/metadata"
+
+
+def frame_index_key(study: str, series: str) -> str:
+    """Byte offsets of every resolution of every frame of a series."""
+    return f"studies/{study}/series/{series}/frame-index"
+
+
+def frame_key(uids: InstanceUIDs, frame_number: int) -> str:
+    """One frame; `frame_number` counts from 1."""
+    return f"{uids.prefix}/frames/{frame_number}"
+
+
+def reduced_key(uids: InstanceUIDs, level: int, frame_number: int) -> str:
+    """One frame halved `level` times."""
+    return f"{uids.prefix}/reduced/{level}/frames/{frame_number}"
+
+
+def bulk_data_key(uids: InstanceUIDs, path: str) -> str:
+    """One bulk data value; `path` is its place in the data set, as `docs/format.md` has it."""
+    return f"{uids.prefix}/bulkdata/{path}"
+
+
+def part10_key(uids: InstanceUIDs) -> str:
+    """The whole original object."""
+    return uids.prefix
+
+
+def parse_key(key: str) -> Key:
+    """Take a key apart.
+
+    Raises:
+        LayoutError: if no object of the layout has this key.
+    """
+    parts = key.split("/")
+    if parts[0] != "studies":
+        raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
+    if len(parts) == 1:
+        return Key(Kind.QUERY)
+    study, rest = parts[1], parts[2:]
+    series = instance = ""
+    if len(rest) > 1 and rest[0] == "series":
+        series, rest = rest[1], rest[2:]
+        if len(rest) > 1 and rest[0] == "instances":
+            instance, rest = rest[1], rest[2:]
+    if "" in parts:
+        raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
+    for uid in (study, series, instance):
+        if uid and (len(uid) > 64 or not _UID.fullmatch(uid)):
+            raise LayoutError(f"not a UID in the key {key[:200]!r}")
+    parsed = _leaf(study, series, instance, rest)
+    if parsed is None:
+        raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
+    return parsed
+
+
+def _leaf(study: str, series: str, instance: str, rest: list[str]) -> Key | None:
+    """The object named by what follows the UIDs, or None."""
+    match rest:
+        case []:
+            return Key(Kind.PART10, study, series, instance) if instance else None
+        case ["metadata"]:
+            return Key(Kind.METADATA, study, series, instance)
+        case ["thumbnail"]:
+            return Key(Kind.THUMBNAIL, study, series, instance)
+        case ["rendered"] if instance:
+            return Key(Kind.RENDERED, study, series, instance)
+        case ["series"] if not series:
+            return Key(Kind.QUERY, study)
+        case ["instances"] if not instance:
+            return Key(Kind.QUERY, study, series)
+        case ["frame-index"] if series and not instance:
+            return Key(Kind.FRAME_INDEX, study, series)
+        case ["frames", number] if instance and _NUMBER.fullmatch(number):
+            return Key(Kind.FRAME, study, series, instance, frame_number=int(number))
+        case ["reduced", level, "frames", number] if (
+            instance and _NUMBER.fullmatch(level) and _NUMBER.fullmatch(number)
+        ):
+            return Key(Kind.REDUCED_FRAME, study, series, instance, int(number), int(level))
+        case ["bulkdata", *path] if instance and _BULK_PATH.fullmatch("/".join(path)):
+            return Key(Kind.BULK_DATA, study, series, instance, path="/".join(path))
+        case _:
+            return None
+
+
+def is_list(kind: Kind) -> bool:
+    """Whether objects of this kind change when instances are added; the others never change."""
+    return kind in _LISTS
+
+
+def cache_control(kind: Kind, *, public: bool = True) -> str:
+    """The Cache-Control header of objects of this kind."""
+    if is_list(kind):
+        return "no-cache"
+    return f"{'public' if public else 'private'}, max-age=31536000, immutable"
+
+
+def media_type(kind: Kind, head: bytes) -> str:
+    """The Content-Type of an object, from its kind and its first `HEAD_BYTES` bytes.
+
+    Raises:
+        LayoutError: if the bytes are none that this kind of object may begin with.
+    """
+    match kind:
+        case Kind.QUERY | Kind.METADATA:
+            return DICOM_JSON
+        case Kind.FRAME_INDEX:
+            return "application/json"
+        case Kind.PART10:
+            return PART10
+        case Kind.BULK_DATA:
+            return OCTET_STREAM
+        case Kind.THUMBNAIL:
+            return "image/jpeg"
+        case Kind.RENDERED:
+            return _rendered_type(head)
+        case Kind.FRAME | Kind.REDUCED_FRAME:
+            if head[:2] == b"\xff\x4f":
+                return JPHC
+            return _multipart_type(head)
+
+
+def _multipart_type(head: bytes) -> str:
+    found = _MULTIPART.match(head)
+    if not found:
+        raise LayoutError(f"a frame that is neither a codestream nor multipart: begins with {head[:8].hex()}")
+    part_type = found[2].decode("latin-1").partition(";")[0].strip()
+    return f'multipart/related; type="{part_type}"; boundary={found[1].decode("ascii")}'
+
+
+def _rendered_type(head: bytes) -> str:
+    if head[:2] == b"\xff\xd8":
+        return "image/jpeg"
+    if head[:5] == b"%PDF-":
+        return "application/pdf"
+    if head[4:8] == b"ftyp":
+        return "video/mp4"
+    raise LayoutError(f"a rendered object of unknown type: begins with {head[:8].hex()}")
+
+
+def path_of_key(key: str) -> str:
+    """The path, relative to a directory tree's root, of the file that holds the object.
+
+    A key that is also the prefix of others cannot be a file: it is `<key>/index.json`, or `<key>/index.dcm` for a
+    whole Part 10 object.
+    """
+    parsed = parse_key(key)
+    if parsed.kind is Kind.PART10:
+        return f"{key}/index.dcm"
+    if parsed.kind is Kind.QUERY and (not parsed.study or parsed.series or key.endswith("/series")):
+        return f"{key}/index.json"
+    return key
+
+
+def key_of_path(path: str) -> str:
+    """The key of a file of a directory tree: the inverse of `path_of_key`.
+
+    Raises:
+        LayoutError: if the path is not where an object of the layout lives.
+    """
+    key = path.removesuffix("/index.json").removesuffix("/index.dcm")
+    if path_of_key(key) != path:
+        raise LayoutError(f"no object of the layout lives at {path[:200]!r}")
+    return key

@@ -1,0 +1,129 @@
+"""The values that travel between the stages and between processes: frozen, slotted, picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from builder.layout import InstanceUIDs
+
+# One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
+type JSONDataset = dict[str, dict[str, Any]]
+
+
+class Lossy(StrEnum):
+    """What becomes of frames that were compressed with loss."""
+
+    KEEP = "keep"
+    TRANSCODE = "transcode"
+
+
+class Part10(StrEnum):
+    """For which instances the whole original object is published."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The choices that shape the published bytes of an instance.
+
+    `reduced` are the decode levels (halvings) written as separate objects, ascending.
+    """
+
+    reduced: tuple[int, ...] = (2,)
+    lossy: Lossy = Lossy.KEEP
+    part10: Part10 = Part10.AUTO
+    base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One resolution of a codestream: `prefix_length` bytes of it decode to `width` x `height` pixels."""
+
+    decode_level: int
+    width: int
+    height: int
+    prefix_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """What `frame-index` says of one HTJ2K frame: its resolutions, smallest first, and the CRC-32 of its pixels."""
+
+    resolutions: tuple[Resolution, ...]
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class BulkValue:
+    """A value that left the JSON: `path` under `bulkdata/`, and its bytes in little endian order."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """One input file: `path` on disk and, within a .zip archive, the `member`; `size` in bytes."""
+
+    path: str
+    member: str = ""
+    size: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}!{self.member}" if self.member else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An input that is not published, with the reason and whatever UIDs are known."""
+
+    path: str
+    reason: str
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What planning needs of one instance."""
+
+    source: InputRef
+    uids: InstanceUIDs
+    patient_id: str
+    patient_name: str
+
+
+class Outcome(StrEnum):
+    """What became of an instance that was not rejected."""
+
+    PUBLISHED = "published"
+    REBUILT = "rebuilt"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One instance in its published form: what the lists need, and what the report says of it.
+
+    `times` are CPU seconds by stage; `notes` are what the owner of the images should know.
+    """
+
+    source: InputRef
+    uids: InstanceUIDs
+    outcome: Outcome
+    metadata: JSONDataset
+    rows: tuple[FrameRow, ...] = ()
+    frames: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    notes: tuple[str, ...] = ()
+    times: Mapping[str, float] = field(default_factory=dict)

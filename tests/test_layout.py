@@ -1,0 +1,250 @@
+"""Keys, paths and media types: what is built parses back, and nothing else parses."""
+
+from __future__ import annotations
+
+import string
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder import layout
+from builder.errors import InvalidUID, LayoutError
+from builder.layout import InstanceUIDs, Key, Kind
+
+uids = st.lists(st.integers(0, 999_999_999), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, parts)))
+frame_numbers = st.integers(1, 9_999_999_999)
+levels = st.integers(1, 32)
+bulk_paths = st.lists(st.sampled_from(["00420011", "0", "12", "7FE00010"]), min_size=1, max_size=5).map("/".join)
+
+
+@st.composite
+def keys(draw: st.DrawFn) -> tuple[str, Key]:
+    """Any key of the layout as the functions of `layout` make it, with what it says."""
+    s, r, i = draw(uids), draw(uids), draw(uids)
+    instance = InstanceUIDs(s, r, i)
+    frame, level, path = draw(frame_numbers), draw(levels), draw(bulk_paths)
+    return draw(
+        st.sampled_from(
+            [
+                (layout.STUDIES, Key(Kind.QUERY)),
+                (layout.study_series_key(s), Key(Kind.QUERY, s)),
+                (layout.instances_key(s), Key(Kind.QUERY, s)),
+                (layout.instances_key(s, r), Key(Kind.QUERY, s, r)),
+                (layout.metadata_key(s), Key(Kind.METADATA, s)),
+                (layout.metadata_key(s, r), Key(Kind.METADATA, s, r)),
+                (layout.metadata_key(s, r, i), Key(Kind.METADATA, s, r, i)),
+                (layout.frame_index_key(s, r), Key(Kind.FRAME_INDEX, s, r)),
+                (layout.frame_key(instance, frame), Key(Kind.FRAME, s, r, i, frame_number=frame)),
+                (layout.reduced_key(instance, level, frame), Key(Kind.REDUCED_FRAME, s, r, i, frame, level)),
+                (layout.bulk_data_key(instance, path), Key(Kind.BULK_DATA, s, r, i, path=path)),
+                (layout.part10_key(instance), Key(Kind.PART10, s, r, i)),
+                (f"{instance.prefix}/rendered", Key(Kind.RENDERED, s, r, i)),
+                (f"{instance.prefix}/thumbnail", Key(Kind.THUMBNAIL, s, r, i)),
+                (f"studies/{s}/series/{r}/thumbnail", Key(Kind.THUMBNAIL, s, r)),
+                (f"studies/{s}/thumbnail", Key(Kind.THUMBNAIL, s)),
+            ]
+        )
+    )
+
+
+@given(keys())
+def test_every_key_parses_back_to_what_it_was_made_of(made: tuple[str, Key]) -> None:
+    key, parsed = made
+    assert layout.parse_key(key) == parsed
+
+
+@given(keys())
+def test_path_and_key_are_inverse(made: tuple[str, Key]) -> None:
+    path = layout.path_of_key(made[0])
+    assert layout.key_of_path(path) == made[0]
+    assert str(PurePosixPath(path)) == path
+    assert not PurePosixPath(path).is_absolute()
+    assert ".." not in PurePosixPath(path).parts
+
+
+@given(keys(), keys())
+def test_no_file_stands_where_another_needs_a_folder(one: tuple[str, Key], other: tuple[str, Key]) -> None:
+    first, second = layout.path_of_key(one[0]), layout.path_of_key(other[0])
+    assert not second.startswith(f"{first}/")
+    assert (first == second) == (one[0] == other[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("studies", "studies/index.json"),
+        ("studies/1.2/series", "studies/1.2/series/index.json"),
+        ("studies/1.2/instances", "studies/1.2/instances"),
+        ("studies/1.2/series/1.3/instances", "studies/1.2/series/1.3/instances/index.json"),
+        ("studies/1.2/series/1.3/instances/1.4", "studies/1.2/series/1.3/instances/1.4/index.dcm"),
+        ("studies/1.2/series/1.3/instances/1.4/frames/1", "studies/1.2/series/1.3/instances/1.4/frames/1"),
+    ],
+)
+def test_paths_of_the_keys_that_are_prefixes(key: str, path: str) -> None:
+    assert layout.path_of_key(key) == path
+    assert layout.key_of_path(path) == key
+
+
+INSTANCE = "studies/1.2/series/1.3/instances/1.4"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/",
+        "/studies",
+        "studies/",
+        "studies//series",
+        "Studies",
+        "studies/1.2",
+        "studies/1.2/",
+        "studies/1.2/series/1.3",
+        "studies/1.2/series/",
+        "studies/1.2/series//metadata",
+        "studies/1.2/series//instances",
+        "studies/1.2/series/1.3/instances//metadata",
+        "studies/1.2/series/1.3/instances//frames/1",
+        "studies/..",
+        "studies/../series",
+        "studies/./metadata",
+        "studies/1..2/metadata",
+        "studies/.1.2/metadata",
+        "studies/1.2./metadata",
+        "studies/1.2\n/metadata",
+        "studies/1.2\0/metadata",
+        "studies/1.2 /metadata",
+        "studies/1.a/metadata",
+        "studies/\u0661.2/metadata",  # a digit to str.isdigit, not to DICOM
+        f"studies/{'1' * 65}/metadata",
+        "studies/index.json",
+        "studies/1.2/series/index.json",
+        "studies/1.2/rendered",
+        "studies/1.2/frame-index",
+        f"{INSTANCE}/index.dcm",
+        f"{INSTANCE}/frame-index",
+        f"{INSTANCE}/instances",
+        f"{INSTANCE}/frames",
+        f"{INSTANCE}/frames/",
+        f"{INSTANCE}/frames/0",
+        f"{INSTANCE}/frames/01",
+        f"{INSTANCE}/frames/-1",
+        f"{INSTANCE}/frames/1,2",
+        f"{INSTANCE}/frames/99999999999",
+        f"{INSTANCE}/frames/1/rendered",
+        f"{INSTANCE}/reduced/0/frames/1",
+        f"{INSTANCE}/reduced/2/frames",
+        f"{INSTANCE}/bulkdata",
+        f"{INSTANCE}/bulkdata/",
+        f"{INSTANCE}/bulkdata/..",
+        f"{INSTANCE}/bulkdata/../../metadata",
+        f"{INSTANCE}/bulkdata/00420011/../x",
+        f"{INSTANCE}/bulkdata//etc/passwd",
+        f"{INSTANCE}/bulkdata/a.b",
+    ],
+)
+def test_what_is_no_key_does_not_parse(key: str) -> None:
+    with pytest.raises(LayoutError):
+        layout.parse_key(key)
+    with pytest.raises(LayoutError):
+        layout.path_of_key(key)
+
+
+@given(st.lists(st.sampled_from(["studies", "series", "instances", "metadata", "frames", "..", ".", "", "1.2", "1"])))
+def test_what_parses_stays_below_the_root(parts: list[str]) -> None:
+    key = "/".join(parts)
+    try:
+        path = layout.path_of_key(key)
+    except LayoutError:
+        return
+    assert layout.key_of_path(path) == key
+    assert not {"", ".", ".."} & set(path.split("/"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "studies",
+        "studies/index.dcm",
+        "studies/index.json/index.json",
+        "studies/1.2/instances/index.json",
+        "studies/1.2/metadata/index.json",
+        "studies/1.2/series/1.3/instances",
+        INSTANCE,
+        f"{INSTANCE}/index.json",
+        "index.json",
+        "studies/../index.json",
+    ],
+)
+def test_a_file_elsewhere_has_no_key(path: str) -> None:
+    with pytest.raises(LayoutError):
+        layout.key_of_path(path)
+
+
+@given(uids)
+def test_well_formed_uids_pass(uid: str) -> None:
+    assert layout.check_uid(uid, "Study Instance UID") == uid
+
+
+@given(st.text(alphabet=string.printable + "\0é\u0661", max_size=80))
+def test_a_uid_that_passes_is_safe_in_a_path(text: str) -> None:
+    try:
+        layout.check_uid(text, "Study Instance UID")
+    except InvalidUID:
+        return
+    assert len(text) <= 64
+    assert set(text) <= set("0123456789.")
+    assert ".." not in text
+    assert layout.parse_key(layout.metadata_key(text)).study == text
+
+
+@pytest.mark.parametrize(
+    "uid", ["", ".", "..", "1..2", "1.2/../3", "1.2\n", " 1.2", "1" * 65, "1.2.x", "-1", "1.\u0662"]
+)
+def test_hostile_uids_are_refused(uid: str) -> None:
+    with pytest.raises(InvalidUID):
+        layout.check_uid(uid, "SOP Instance UID")
+
+
+MULTIPART = (
+    b"--b0\r\nContent-Type: application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1\r\n\r\n\x00\x01\r\n--b0--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "expected"),
+    [
+        (Kind.QUERY, b"[]", "application/dicom+json"),
+        (Kind.METADATA, b"[]", "application/dicom+json"),
+        (Kind.FRAME_INDEX, b"{}", "application/json"),
+        (Kind.PART10, b"", "application/dicom"),
+        (Kind.BULK_DATA, b"", "application/octet-stream"),
+        (Kind.THUMBNAIL, b"\xff\xd8", "image/jpeg"),
+        (Kind.FRAME, b"\xff\x4f\xff\x51", "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"),
+        (Kind.REDUCED_FRAME, b"\xff\x4f\xff\x51", "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"),
+        (Kind.FRAME, MULTIPART, 'multipart/related; type="application/octet-stream"; boundary=b0'),
+        (Kind.RENDERED, b"%PDF-1.7", "application/pdf"),
+        (Kind.RENDERED, b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (Kind.RENDERED, b"\0\0\0\x18ftypmp42", "video/mp4"),
+    ],
+)
+def test_media_types_follow_from_kind_and_first_bytes(kind: Kind, head: bytes, expected: str) -> None:
+    assert layout.media_type(kind, head) == expected
+
+
+@pytest.mark.parametrize("kind", [Kind.FRAME, Kind.REDUCED_FRAME, Kind.RENDERED])
+@pytest.mark.parametrize("head", [b"", b"\xff", b"<html>", b"--\r\nContent-Type: a/b\r\n", b"--b\nContent-Type: a/b\n"])
+def test_bytes_of_no_known_type_are_refused(kind: Kind, head: bytes) -> None:
+    with pytest.raises(LayoutError):
+        layout.media_type(kind, head)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_lists_are_revalidated_and_the_rest_is_immutable(kind: Kind) -> None:
+    if layout.is_list(kind):
+        assert layout.cache_control(kind) == layout.cache_control(kind, public=False) == "no-cache"
+    else:
+        assert layout.cache_control(kind) == "public, max-age=31536000, immutable"
+        assert layout.cache_control(kind, public=False) == "private, max-age=31536000, immutable"
