@@ -1,0 +1,258 @@
+"""One element at a time to DICOM JSON (PS3.18 F.2), from the raw value fields that pydicom reads."""
+
+from __future__ import annotations
+
+import warnings
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydicom import DataElement, Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+
+from builder.errors import InputError
+from builder.items import read_items
+from builder.jsonmodel import PN_GROUPS
+from builder.model import BulkValue, JSONDataset
+from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
+from builder.representation import KNOWN_VRS, find_vr, get_element
+from builder.rewrite import encode_value
+from builder.text import UTF8, Charset, decode_text, parse_charset
+
+INLINE_BYTES: Final = 1024
+VALUE_BYTES: Final = 64 * 1024
+SEQUENCE_DEPTH: Final = 64
+
+_CHARSET: Final = "00080005"
+_CHARSET_TAG: Final = BaseTag(0x00080005)
+_BINARY: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+_ONE_TEXT: Final = frozenset(("LT", "ST", "UR", "UT"))
+# Leading spaces are significant in the others (PS3.5 6.2).
+_STRIPPED: Final = frozenset(("AE", "CS", "DS", "IS", "LO", "SH", "UI"))
+_PAD: Final = " \0"
+# Only their first value is unsigned whatever the VR (PS3.3 C.7.6.3.1.5, C.11.1.1.1).
+_LUT_DESCRIPTORS: Final = frozenset(("00281101", "00281102", "00281103", "00283002"))
+
+
+@dataclass(slots=True)
+class Output:
+    """What leaves the JSON while a data set is converted: bulk data, and notes for the owner of the images."""
+
+    bulk: list[BulkValue] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where conversion is: the data sets entered, innermost first, their character set, and the path to here."""
+
+    datasets: tuple[Dataset, ...]
+    charset: Charset
+    path: str
+    output: Output
+
+    def note(self, key: str, message: str) -> None:
+        self.output.notes.append(f"{self.path}{key}: {message}")
+
+
+def convert_dataset(datasets: tuple[Dataset, ...], inherited: Charset, path: str, output: Output) -> JSONDataset:
+    """Convert a data set or sequence item; `datasets` are it and those around it, innermost first."""
+    if len(datasets) > SEQUENCE_DEPTH:
+        raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep at {path[:8]}")
+    scope = _Scope(datasets, inherited, path, output)
+    if _CHARSET_TAG in datasets[0]:
+        scope = _Scope(datasets, _declared_charset(scope), path, output)
+    top = len(datasets) == 1
+    converted: JSONDataset = {}
+    for key, element in sorted([("%08X" % tag, element) for tag, element in datasets[0].items()]):  # noqa: UP031
+        if key[4:] == "0000" or (top and (key[:4] in ("0002", "7FE0"))) or key == "FFFCFFFC" or key[:4] == "FFFE":
+            continue
+        converted[key] = _convert_element(key, element, scope)
+    if _CHARSET in converted:
+        converted[_CHARSET] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+    return converted
+
+
+def _declared_charset(scope: _Scope) -> Charset:
+    element = get_element(scope.datasets[0], _CHARSET_TAG)
+    try:
+        value = encode_value(element, little_endian=True) if isinstance(element, DataElement) else None
+    except (ValueError, TypeError):
+        value = None
+    if isinstance(element, RawDataElement):
+        value = element.value
+    charset, known = parse_charset(value or b"")
+    if not known:
+        scope.note(_CHARSET, "unknown or misplaced Specific Character Set")
+    return charset
+
+
+def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Scope) -> dict[str, Any]:
+    if isinstance(element, RawDataElement) and (element.value is not None or not element.length):
+        vr, value, little = element.VR, element.value, element.is_little_endian
+        if vr is None or vr == "UN" or vr not in KNOWN_VRS:
+            return _convert_inferred(key, element, scope)
+        if not value:
+            return {"vr": vr}
+        if len(value) < element.length < 0xFFFFFFFF:
+            scope.note(key, f"the file ends after {len(value)} of the value's {element.length} bytes")
+        if vr == "SQ":
+            return _convert_raw_sequence(key, element, scope)
+        return _convert_or_keep(key, vr, value, little, scope)
+    return _convert_rewritten(key, scope)
+
+
+def _convert_or_keep(key: str, vr: str, value: bytes, little: bool, scope: _Scope) -> dict[str, Any]:
+    """One element, or if its value does not fit its VR the same bytes as UN, and a note."""
+    try:
+        return _convert_value(key, vr, value, little, scope)
+    except ValueError as reason:
+        scope.note(key, f"not a value of VR {vr} ({reason}); its bytes are published as UN")
+        return _convert_binary(key, "UN", value, True, scope)
+
+
+def _convert_inferred(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
+    """An element whose VR has to be found. A guess that does not fit leaves the bytes alone."""
+    vr, value = find_vr(element, scope.datasets), element.value
+    if element.VR is not None and element.VR != "UN":
+        scope.note(key, "its VR is none that DICOM defines")
+    if not value:
+        return {"vr": vr}
+    if vr == "SQ":
+        return _convert_raw_sequence(key, element, scope)
+    if element.VR is None and not element.tag.is_private:
+        return _convert_or_keep(key, vr, value, element.is_little_endian, scope)
+    notes = len(scope.output.notes)
+    try:
+        found = _convert_value(key, vr, value, element.is_little_endian, scope)
+    except ValueError:
+        found = None
+    if found is None or len(scope.output.notes) > notes:
+        del scope.output.notes[notes:]
+        return _convert_binary(key, "UN", value, True, scope)
+    return found
+
+
+def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
+    """An element that pydicom has converted already, or put off reading: encode it and convert that."""
+    dataset = scope.datasets[0]
+    vr = "UN"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            element = dataset[int(key, 16)]
+        vr = str(element.VR)
+        if vr == "SQ":
+            return _convert_items(key, list(element.value or ()), scope)
+        little = dataset.original_encoding[1] is not False
+        value = encode_value(element, little)
+        if vr not in KNOWN_VRS:
+            raw = RawDataElement(element.tag, None, len(value), value, 0, True, little)
+            vr = find_vr(raw, scope.datasets)
+    except (InputError, RecursionError):
+        raise
+    except Exception as reason:  # whatever pydicom raises for what it cannot read
+        scope.note(key, f"could not be read and is left empty ({type(reason).__name__})")
+        return {"vr": vr if vr in KNOWN_VRS else "UN"}
+    if not value:
+        return {"vr": vr}
+    return _convert_or_keep(key, vr, value, little, _Scope(scope.datasets, UTF8, scope.path, scope.output))
+
+
+def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
+    value = element.value or b""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            items, complaint = read_items(
+                value, implicit=element.is_implicit_VR, little_endian=element.is_little_endian
+            )
+    except RecursionError:
+        raise
+    except Exception as reason:  # whatever pydicom raises for what it cannot read
+        cause = reason if isinstance(reason, ValueError) else type(reason).__name__
+        scope.note(key, f"not a sequence that can be read ({cause}); its bytes are published as UN")
+        return _convert_binary(key, "UN", value, True, scope)
+    if complaint:
+        scope.note(key, complaint)
+    return _convert_items(key, items, scope)
+
+
+def _convert_items(key: str, items: list[Dataset], scope: _Scope) -> dict[str, Any]:
+    if not items:
+        return {"vr": "SQ"}
+    return {
+        "vr": "SQ",
+        "Value": [
+            convert_dataset((item, *scope.datasets), scope.charset, f"{scope.path}{key}/{number}/", scope.output)
+            for number, item in enumerate(items, 1)
+        ],
+    }
+
+
+def _convert_value(key: str, vr: str, value: bytes, little: bool, scope: _Scope) -> dict[str, Any]:
+    """One non-empty value field of a known VR.
+
+    Raises:
+        ValueError: if the bytes cannot be a value of that VR.
+    """
+    if vr in _BINARY:
+        return _convert_binary(key, vr, value, little, scope)
+    if vr in NUMBER_CODES or vr == "AT":
+        numbers = unpack_numbers(value, vr, little) if vr != "AT" else unpack_tags(value, little)
+        if len(value) > VALUE_BYTES:
+            return _publish_bulk(key, vr, value if little else swap_words(value, vr), scope)
+        if key in _LUT_DESCRIPTORS and isinstance(numbers[0], int) and numbers[0] < 0:
+            numbers[0] += 0x10000
+        return {"vr": vr, "Value": numbers}
+    text = _decode(key, vr, value, scope)
+    if len(value) > VALUE_BYTES:
+        return _publish_bulk(key, vr, text.rstrip(_PAD).encode(), scope)
+    values = _split_text(vr, text)
+    if values == [None]:
+        return {"vr": vr}
+    return {"vr": vr, "Value": values}
+
+
+def _decode(key: str, vr: str, value: bytes, scope: _Scope) -> str:
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")
+    delimiters = b"\\^=" if vr == "PN" else b"" if vr in _ONE_TEXT else b"\\"
+    text, clean = decode_text(value, scope.charset, delimiters)
+    if not clean:
+        scope.note(key, "text that is not in its Specific Character Set; some characters may be wrong")
+    return text
+
+
+def _split_text(vr: str, text: str) -> list[Any]:
+    """The values of a text value field; None for an empty one (PS3.18 F.2.5)."""
+    if vr in _ONE_TEXT:
+        return [text.rstrip(_PAD) or None]
+    parts = text.split("\\") if "\\" in text else [text]
+    if vr == "PN":
+        return [_person_name(part.rstrip(_PAD)) for part in parts]
+    if vr in ("DS", "IS"):
+        return [parse_number(part) if part else None for part in (part.strip(_PAD) for part in parts)]
+    if vr in _STRIPPED:
+        return [part.strip(_PAD) or None for part in parts]
+    return [part.rstrip(_PAD) or None for part in parts]
+
+
+def _person_name(text: str) -> dict[str, str] | None:
+    """The non-empty component groups of a name (PS3.18 F.2.2); what a fourth `=` sets off stays in the last."""
+    groups = zip(PN_GROUPS, text.split("=", 2), strict=False)
+    return {name: group for name, group in groups if group} or None
+
+
+def _convert_binary(key: str, vr: str, value: bytes, little: bool, scope: _Scope) -> dict[str, Any]:
+    data = value if little else swap_words(value, vr)
+    if len(data) > INLINE_BYTES:
+        return _publish_bulk(key, vr, data, scope)
+    return {"vr": vr, "InlineBinary": b64encode(data).decode("ascii")}
+
+
+def _publish_bulk(key: str, vr: str, data: bytes, scope: _Scope) -> dict[str, Any]:
+    path = scope.path + key
+    scope.output.bulk.append(BulkValue(path, data))
+    return {"vr": vr, "BulkDataURI": f"bulkdata/{path}"}

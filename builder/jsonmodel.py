@@ -1,0 +1,49 @@
+"""Reading and writing values of the DICOM JSON model (PS3.18 F.2). Needs no DICOM library."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from builder.model import JSONDataset
+
+PN_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
+    """The data set with `prefix` before every BulkDataURI, in items too; the same object if there is none."""
+    changed = {}
+    for key, element in dataset.items():
+        if "BulkDataURI" in element:
+            changed[key] = element | {"BulkDataURI": prefix + element["BulkDataURI"]}
+        elif element["vr"] == "SQ" and "Value" in element:
+            items = [rebase_bulk(item, prefix) for item in element["Value"]]
+            if any(new is not old for new, old in zip(items, element["Value"], strict=True)):
+                changed[key] = element | {"Value": items}
+    return dataset | changed if changed else dataset
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def dumps(value: Any) -> bytes:
+    """JSON text in UTF-8, compact; the same value always gives the same bytes.
+
+    Raises:
+        ValueError: if a number is NaN or infinite.
+    """
+    return _encode(value).encode()
+
+
+def first_value(dataset: JSONDataset, tag: str) -> Any:
+    """The first value of an attribute, None if it is absent or empty."""
+    values = dataset.get(tag, {}).get("Value")
+    return values[0] if values else None
+
+
+def text_value(dataset: JSONDataset, tag: str) -> str:
+    """The first value of an attribute as text: of a name its groups joined by `=`, of nothing an empty string."""
+    value = first_value(dataset, tag)
+    if isinstance(value, dict):
+        return "=".join(value.get(name, "") for name in PN_GROUPS).rstrip("=")
+    return "" if value is None else str(value)

@@ -1,0 +1,90 @@
+"""Binary numbers and number strings as JSON numbers that keep their value (PS3.18 F.2.3)."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from array import array
+from decimal import Decimal
+from typing import Final
+
+# struct codes of the binary number VRs, and the word length of every VR that depends on byte order (PS3.5 7.3).
+NUMBER_CODES: Final = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+WORD_BYTES: Final = {"AT": 2, "OW": 2, "SS": 2, "US": 2} | {
+    "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4, "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8
+}  # fmt: skip
+_ARRAY_CODES: Final = {2: "H", 4: "I", 8: "Q"}
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# Any decimal of this many digits comes back from a double unchanged, and so does the shorter text of one.
+_SAFE_DIGITS: Final = 15
+
+
+def unpack_numbers(value: bytes, vr: str, little_endian: bool) -> list[int | float | str]:
+    """The numbers of a binary value; NaN and infinities as the strings "NaN", "Infinity" and "-Infinity".
+
+    JSON has no token for those three and PS3.18 F.2.3 no rule; the names are those of JavaScript and XML Schema.
+
+    Raises:
+        ValueError: if the length is no multiple of the VR's.
+    """
+    code = NUMBER_CODES[vr]
+    size = struct.calcsize("=" + code)
+    count, rest = divmod(len(value), size)
+    if rest:
+        raise ValueError(f"{len(value)} bytes, expected a multiple of {size}")
+    numbers = list(struct.unpack(f"{'<' if little_endian else '>'}{count}{code}", value))
+    if code in "df" and not all(map(math.isfinite, numbers)):
+        return [number if math.isfinite(number) else _non_finite(number) for number in numbers]
+    return numbers
+
+
+def _non_finite(number: float) -> str:
+    if math.isnan(number):
+        return "NaN"
+    return "Infinity" if number > 0 else "-Infinity"
+
+
+def unpack_tags(value: bytes, little_endian: bool) -> list[int | float | str]:
+    """The tags of an AT value, 8 upper-case hex digits each.
+
+    Raises:
+        ValueError: if the length is no multiple of 4.
+    """
+    if len(value) % 4:
+        raise ValueError(f"{len(value)} bytes, expected a multiple of 4")
+    words = struct.unpack(f"{'<' if little_endian else '>'}{len(value) // 2}H", value)
+    return [f"{group:04X}{element:04X}" for group, element in zip(words[::2], words[1::2], strict=True)]
+
+
+def parse_number(text: str) -> int | float | str:
+    """A DS or IS value as a number if a double holds its decimal value unchanged, else the text itself."""
+    if text.isascii() and text.isdigit() and len(text) <= _SAFE_DIGITS:
+        return int(text)
+    if not _NUMBER.fullmatch(text):
+        return text
+    if len(text) <= _SAFE_DIGITS and "e" not in text and "E" not in text:
+        return float(text) if "." in text else int(text)
+    return _exact_number(text)
+
+
+def _exact_number(text: str) -> int | float | str:
+    try:
+        number = float(text)
+        if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
+            return text
+    except ArithmeticError:  # an exponent beyond what Decimal can hold
+        return text
+    return number if set(".eE") & set(text) else int(Decimal(text))
+
+
+def swap_words(value: bytes, vr: str) -> bytes:
+    """A big endian value in little endian order; bytes after the last whole word stay as they are."""
+    size = WORD_BYTES.get(vr)
+    if size is None:
+        return value
+    whole = len(value) - len(value) % size
+    words = array(_ARRAY_CODES[size], value[:whole])
+    words.byteswap()
+    return words.tobytes() + value[whole:]
