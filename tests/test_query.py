@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.dicomjson import text_value
+from builder.layout import instances_key, metadata_key, study_series_key
+from builder.model import JSONDataset
+from builder.query import (
+    instance_list,
+    instance_record,
+    merge_instances,
+    merge_studies,
+    resource_url,
+    series_list,
+    series_record,
+    sort_instances,
+    study_list,
+    study_record,
+)
+
+
+def published(instance: str, series: str = "1.1", study: str = "1", **values: Any) -> JSONDataset:
+    """Metadata of an instance; `values` are keyed by `tag_VR`, the tag after a letter."""
+    metadata: JSONDataset = {
+        "00080018": {"vr": "UI", "Value": [instance]},
+        "0020000D": {"vr": "UI", "Value": [study]},
+        "0020000E": {"vr": "UI", "Value": [series]},
+    }
+    for name, value in values.items():
+        tag, vr = name[1:].split("_")
+        metadata[tag] = {"vr": vr} if value is None else {"vr": vr, "Value": value}
+    return metadata
+
+
+def uids(instances: list[JSONDataset], tag: str = "00080018") -> list[str]:
+    return [text_value(instance, tag) for instance in instances]
+
+
+def test_sort_instances() -> None:
+    expected = [
+        published("9", "1.9", t00200011_IS=[1], t00200013_IS=[2]),
+        published("1", "1.9", t00200011_IS=[1], t00200013_IS=[10]),
+        published("1.2", "1.9", t00200011_IS=[1]),
+        published("1.10", "1.9", t00200011_IS=[1], t00200013_IS=["none"]),
+        published("5", "1.2", t00200011_IS=[2], t00200013_IS=["9007199254740993"]),
+        published("4", "1.10", t00200011_IS=[2]),
+        published("3", "1.1", t00200013_IS=[1]),
+        published("2", "1.1", t00200011_IS=None, t00200013_IS=[2]),
+    ]
+    for seed in range(20):
+        shuffled = random.Random(seed).sample(expected, len(expected))
+        assert uids(sort_instances(shuffled)) == uids(expected)
+
+
+def test_a_series_stays_together_when_its_instances_disagree_about_its_number() -> None:
+    instances = [
+        published("1", "1.1", t00200011_IS=[5], t00200013_IS=[1]),
+        published("2", "1.2", t00200011_IS=[3]),
+        published("3", "1.1", t00200011_IS=[1], t00200013_IS=[2]),
+    ]
+    assert uids(sort_instances(instances)) == ["1", "3", "2"]
+
+
+INSTANCES = st.builds(
+    lambda instance, number, series, name: published(
+        f"1.{instance}",
+        f"2.{series}",
+        t00200011_IS=None if series == 3 else [series % 2],
+        t00200013_IS=number,
+        t00100010_PN=[{"Alphabetic": name}],
+    ),
+    st.integers(0, 12),
+    st.one_of(st.none(), st.lists(st.integers(0, 3), min_size=1, max_size=1)),
+    st.integers(0, 3),
+    st.sampled_from("ab"),
+)
+LISTS = st.lists(INSTANCES, max_size=8)
+
+
+def place(instance: JSONDataset) -> tuple[str, str]:
+    return text_value(instance, "0020000E"), text_value(instance, "00080018")
+
+
+@given(LISTS, LISTS, LISTS)
+def test_merging_is_associative(a: list[JSONDataset], b: list[JSONDataset], c: list[JSONDataset]) -> None:
+    assert merge_instances(merge_instances(a, b), c) == merge_instances(a, merge_instances(b, c))
+
+
+@given(LISTS, LISTS)
+def test_merging_is_idempotent_and_keeps_every_instance_once(a: list[JSONDataset], b: list[JSONDataset]) -> None:
+    once = merge_instances(a, b)
+    assert merge_instances(once, b) == once
+    assert sorted(map(place, once)) == sorted({*map(place, a), *map(place, b)})
+    newest = {place(instance): instance for instance in b}
+    assert all(newest.get(place(instance), instance) == instance for instance in once)
+
+
+@given(LISTS, st.randoms())
+def test_lists_do_not_depend_on_the_order_of_building(a: list[JSONDataset], rng: random.Random) -> None:
+    distinct = merge_instances(a, [])
+    shuffled = rng.sample(distinct, len(distinct))
+    assert study_list(shuffled) == study_list(distinct)
+    assert series_list(shuffled) == series_list(distinct)
+    assert instance_list(shuffled) == instance_list(distinct)
+
+
+STUDY = [
+    published(
+        "1.1",
+        "1.1",
+        t00080016_UI=["1.2.840.10008.5.1.4.1.1.2"],
+        t00080020_DA=None,
+        t00080060_CS=["SEG"],
+        t00100010_PN=[{"Alphabetic": "Doe"}],
+        t00200011_IS=[1],
+        t00280010_US=[512],
+    ),
+    published(
+        "1.2",
+        "1.2",
+        t00080020_DA=["20240229"],
+        t00080060_CS=["CT"],
+        t00080201_SH=["+0100"],
+        t0008103E_LO=["Axial"],
+        t00100010_PN=[{"Alphabetic": "Roe"}],
+        t00200011_IS=[2],
+        t00400275_SQ=[
+            {
+                "00400007": {"vr": "LO", "Value": ["Scan"]},
+                "00400009": {"vr": "SH", "Value": ["S1"]},
+                "00401001": {"vr": "SH", "Value": ["R1"]},
+            }
+        ],
+    ),
+    published("1.3", "1.2", t00080060_CS=["CT"], t00200011_IS=[2], t00080201_SH=["+0100"]),
+]
+
+
+def test_study_record() -> None:
+    assert study_record(STUDY, "studies/1") == {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+        "00080020": {"vr": "DA", "Value": ["20240229"]},  # empty in the first instance
+        "00080030": {"vr": "TM"},
+        "00080050": {"vr": "SH"},
+        "00080056": {"vr": "CS", "Value": ["ONLINE"]},
+        "00080061": {"vr": "CS", "Value": ["CT", "SEG"]},
+        "00080090": {"vr": "PN"},
+        "00080201": {"vr": "SH", "Value": ["+0100"]},
+        "00081190": {"vr": "UR", "Value": ["studies/1"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe"}]},
+        "00100020": {"vr": "LO"},
+        "00100030": {"vr": "DA"},
+        "00100040": {"vr": "CS"},
+        "0020000D": {"vr": "UI", "Value": ["1"]},
+        "00200010": {"vr": "SH"},
+        "00201206": {"vr": "IS", "Value": [2]},
+        "00201208": {"vr": "IS", "Value": [3]},
+    }
+
+
+def test_series_record() -> None:
+    assert series_record(STUDY[1:], "series/1.2") == {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+        "00080056": {"vr": "CS", "Value": ["ONLINE"]},
+        "00080060": {"vr": "CS", "Value": ["CT"]},
+        "00080201": {"vr": "SH", "Value": ["+0100"]},
+        "0008103E": {"vr": "LO", "Value": ["Axial"]},
+        "00081190": {"vr": "UR", "Value": ["series/1.2"]},
+        "0020000D": {"vr": "UI", "Value": ["1"]},
+        "0020000E": {"vr": "UI", "Value": ["1.2"]},
+        "00200011": {"vr": "IS", "Value": [2]},
+        "00201209": {"vr": "IS", "Value": [2]},
+        "00400275": {
+            "vr": "SQ",
+            "Value": [{"00400009": {"vr": "SH", "Value": ["S1"]}, "00401001": {"vr": "SH", "Value": ["R1"]}}],
+        },
+    }
+
+
+def test_instance_record() -> None:
+    assert instance_record(STUDY[0], "instances/1.1") == {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+        "00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]},
+        "00080018": {"vr": "UI", "Value": ["1.1"]},
+        "00080056": {"vr": "CS", "Value": ["ONLINE"]},
+        "00080060": {"vr": "CS", "Value": ["SEG"]},
+        "00081190": {"vr": "UR", "Value": ["instances/1.1"]},
+        "0020000D": {"vr": "UI", "Value": ["1"]},
+        "0020000E": {"vr": "UI", "Value": ["1.1"]},
+        "00200013": {"vr": "IS"},
+        "00280010": {"vr": "US", "Value": [512]},
+    }
+
+
+@pytest.mark.parametrize("metadata", [STUDY[:1], STUDY[1:], STUDY])
+def test_tags_of_every_record_ascend(metadata: list[JSONDataset]) -> None:
+    for record in [*study_list(metadata), *series_list(metadata), *instance_list(metadata)]:
+        assert list(record) == sorted(record)
+
+
+def test_a_value_that_is_bulk_data_is_left_out_of_lists() -> None:
+    metadata = published("1.1") | {"00081030": {"vr": "LO", "BulkDataURI": "bulkdata/00081030"}}
+    assert "00081030" not in study_record([metadata], "studies/1")
+
+
+def retrieve_urls(records: list[JSONDataset]) -> list[str]:
+    return [text_value(record, "00081190") for record in records]
+
+
+def test_retrieve_urls_are_relative_to_their_documents() -> None:
+    assert retrieve_urls(study_list(STUDY)) == ["studies/1"]
+    assert retrieve_urls(series_list(STUDY)) == ["series/1.1", "series/1.2"]
+    assert retrieve_urls(instance_list(STUDY)) == [
+        "series/1.1/instances/1.1",
+        "series/1.2/instances/1.2",
+        "series/1.2/instances/1.3",
+    ]
+    assert retrieve_urls(instance_list(STUDY[1:], of_series=True)) == ["instances/1.2", "instances/1.3"]
+
+
+@pytest.mark.parametrize("base_url", ["", "https://cdn.example/dicomweb", "https://cdn.example/dicomweb/"])
+def test_every_reference_resolves_to_its_resource(base_url: str) -> None:
+    root = "https://cdn.example/dicomweb/"
+    instance = "studies/1/series/1.2/instances/1.2"
+    references = {
+        ("studies", "studies/1"): study_list(STUDY, base_url)[0],
+        (study_series_key("1"), "studies/1/series/1.2"): series_list(STUDY, base_url)[1],
+        (instances_key("1"), instance): instance_list(STUDY, base_url)[1],
+        (instances_key("1", "1.2"), instance): instance_list(STUDY[1:], base_url, of_series=True)[0],
+    }
+    for (document, resource), record in references.items():
+        assert urljoin(root + document, text_value(record, "00081190")) == root + resource
+
+
+@pytest.mark.parametrize(
+    ("document", "prefix"),
+    [
+        (metadata_key("1"), "series/1.2/instances/1.3/"),
+        (metadata_key("1", "1.2"), "instances/1.3/"),
+        (metadata_key("1", "1.2", "1.3"), ""),
+    ],
+)
+def test_prefixes_for_bulk_data(document: str, prefix: str) -> None:
+    instance = "studies/1/series/1.2/instances/1.3/"
+    assert resource_url(document, instance) == prefix
+    assert urljoin(f"https://a/{document}", f"{prefix}bulkdata/00091001") == f"https://a/{instance}bulkdata/00091001"
+
+
+def test_study_list_of_several_studies() -> None:
+    records = study_list([published("1.5", study="1.10"), *STUDY, published("1.6", "1.7", study="1.9")])
+    assert uids(records, "0020000D") == ["1", "1.9", "1.10"]
+    assert [record["00201208"]["Value"] for record in records] == [[3], [1], [1]]
+    assert study_list([]) == []
+
+
+def test_merge_studies() -> None:
+    first, second = study_list([published("1.5", study="1.10"), published("1.6", study="1.9")])
+    fresh = study_list([published("1.6", study="1.9"), published("1.7", study="1.9")])
+    assert merge_studies([second, first], fresh) == [fresh[0], second]
+    assert merge_studies([], []) == []
