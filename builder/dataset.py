@@ -1,0 +1,295 @@
+"""Reading one DICOM instance: its header whole, its pixel data only by place and length.
+
+The parsing is pydicom's. What is decided here is what counts as DICOM, where the pixel data lie, and that a file
+which ends too early is never taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Final, cast
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from builder.errors import InputError
+from builder.layout import InstanceUIDs, check_uid
+from builder.plain import LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
+
+PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+# A deflated data set may grow to this many times its size; zlib itself cannot exceed 1032.
+MAX_INFLATED_BYTES: Final = 8 << 30
+
+# What is read first of a file: enough for most headers up to the pixel data.
+_PLAIN_HEAD: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class PixelElement:
+    """Where the pixel data are in the file: `length` is None when they are encapsulated (undefined length)."""
+
+    keyword: str
+    vr: str
+    offset: int
+    length: int | None
+
+
+@dataclass(slots=True)
+class Instance:
+    """One opened instance. `file` holds the uncompressed data set and is the caller's to close."""
+
+    dataset: Dataset
+    transfer_syntax: str
+    file: BinaryIO
+    size: int
+    pixels: PixelElement | None
+
+    @property
+    def uids(self) -> InstanceUIDs:
+        """The checked UIDs of the instance; raises `InvalidUID`."""
+        return read_uids(self.dataset)
+
+
+def read_uids(dataset: Dataset) -> InstanceUIDs:
+    """Study, Series and SOP Instance UID of a data set, each fit to be part of a key.
+
+    Raises:
+        InvalidUID: naming the attribute that is missing or malformed.
+    """
+    return InstanceUIDs(
+        check_uid(raw_text(dataset, 0x0020000D), "StudyInstanceUID"),
+        check_uid(raw_text(dataset, 0x0020000E), "SeriesInstanceUID"),
+        check_uid(raw_text(dataset, 0x00080018), "SOPInstanceUID"),
+    )
+
+
+def raw_text(dataset: Dataset, tag: int) -> str:
+    """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
+    element = dataset.get_item(tag)
+    value = getattr(element, "value", None)
+    if value is None:
+        return ""
+    raw = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
+    return raw.strip(b"\0 ").decode("latin-1")
+
+
+def read_scan(file: BinaryIO) -> Dataset:
+    """The elements up to the Series and Study UIDs; enough to plan with.
+
+    Raises:
+        InputError: if the file cannot be parsed that far.
+    """
+    dataset, _, body = _open(file, lambda tag, *_: tag >= STOP_SCAN)
+    if body is not file:
+        body.close()
+    return dataset
+
+
+def read_instance(file: BinaryIO) -> Instance:
+    """Read everything but the value of the pixel data.
+
+    A deflated data set is inflated into a temporary file first, which then stands in for `file`.
+
+    Raises:
+        InputError: if the file is truncated or cannot be parsed; the message says where.
+    """
+    file.seek(0)
+    plain = read_plain(file.read(_PLAIN_HEAD), PIXEL_TAGS.__contains__)
+    if plain is None:
+        dataset, syntax, body = _open(file, lambda tag, *_: tag in PIXEL_TAGS)
+    else:
+        dataset, syntax, body = _plain_dataset(plain), plain.transfer_syntax, file
+        body.seek(plain.stopped_at)
+    with _closed_on_error(body, file):
+        size = _size_keeping_place(body)
+        pixels = _read_pixel_element(body, dataset, syntax, size)
+        if pixels is None:
+            _check_complete(dataset, body, size)
+        elif pixels.length is not None:
+            _read_rest(body, dataset, pixels.offset + pixels.length, size)
+    return Instance(dataset, syntax, body, size, pixels)
+
+
+def _plain_dataset(plain: PlainHeader) -> Dataset:
+    """The same data set that pydicom would have read, its values raw."""
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    for number, element in plain.elements.items():
+        tag = BaseTag(number)
+        length = len(element.value)
+        elements[tag] = RawDataElement(tag, element.vr, length, element.value or None, element.place, False, True)
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
+    return dataset
+
+
+@contextmanager
+def _closed_on_error(body: BinaryIO, file: BinaryIO) -> Iterator[None]:
+    """Close an inflated copy of `file` if the block fails, since nobody else will."""
+    try:
+        yield
+    except BaseException:
+        if body is not file:
+            body.close()
+        raise
+
+
+def _size_keeping_place(file: BinaryIO) -> int:
+    place = file.tell()
+    size = file.seek(0, 2)
+    file.seek(place)
+    return size
+
+
+type _Stop = Callable[[BaseTag, str | None, int], bool]
+
+
+def _open(file: BinaryIO, stop: _Stop) -> tuple[Dataset, str, BinaryIO]:
+    """Data set up to `stop`, its transfer syntax, and the file positioned where reading stopped."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            syntax, body = _read_meta(file)
+            implicit = syntax == ImplicitVRLittleEndian
+            little = syntax != ExplicitVRBigEndian
+            with _closed_on_error(body, file):
+                dataset = read_dataset(body, implicit, little, stop_when=stop)
+                _check_warnings(caught)
+    except InputError:
+        raise
+    except RecursionError as error:
+        raise InputError("sequences nested too deeply") from error
+    except Exception as error:  # pydicom raises a dozen types on malformed input; each means the same here
+        raise InputError(f"cannot be parsed as DICOM: {_one_line(error)}") from error
+    return dataset, syntax, body
+
+
+def _check_warnings(caught: list[warnings.WarningMessage]) -> None:
+    for warning in caught:
+        if "nd of file reached" in str(warning.message):
+            raise InputError(f"truncated: {_one_line(warning.message)}")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _read_meta(file: BinaryIO) -> tuple[str, BinaryIO]:
+    """Transfer syntax, and the file that holds the data set, positioned at its first element."""
+    file.seek(0)
+    start = PREAMBLE if file.read(PREAMBLE)[128:] == b"DICM" else 0
+    file.seek(start)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
+    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return syntax, _inflate(file)
+    return syntax or _guess_syntax(file), file
+
+
+def _guess_syntax(file: BinaryIO) -> str:
+    """Native transfer syntax of a data set without a meta header, from its first element."""
+    head = file.read(6)
+    file.seek(-len(head), 1)
+    if len(head) < 6:
+        raise InputError("ends before its data set begins")
+    if head[4:6] not in VRS:
+        return ImplicitVRLittleEndian
+    # A big endian group 0008 reads as 0800 in little endian order; no data set begins with such a group.
+    return ExplicitVRBigEndian if head[0] == 0 and head[1] != 0 else ExplicitVRLittleEndian
+
+
+def _inflate(file: BinaryIO) -> BinaryIO:
+    """The deflated data set (PS3.5 A.5), inflated into an unnamed temporary file."""
+    inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    total = 0
+    try:
+        while block := file.read(1 << 20):
+            while block and not inflater.eof:
+                piece = inflater.decompress(block, 1 << 24)
+                block = inflater.unconsumed_tail
+                total += len(piece)
+                if total > MAX_INFLATED_BYTES:
+                    raise InputError(f"deflated data set exceeds {MAX_INFLATED_BYTES} bytes")
+                inflated.write(piece)
+        if not inflater.eof:
+            raise InputError("truncated: the deflated data set ends early")
+    except zlib.error as error:
+        inflated.close()
+        raise InputError(f"deflated data set is damaged: {error}") from error
+    except BaseException:
+        inflated.close()
+        raise
+    inflated.seek(0)
+    return cast(BinaryIO, inflated)
+
+
+def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int) -> PixelElement | None:
+    """The pixel data element at the file's place, or None at its end."""
+    head = file.read(12)
+    if len(head) < 8:
+        return None
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    group, element, vr, short = struct.unpack(f"{order}HH2sH", head[:8])
+    keyword = PIXEL_TAGS.get(group << 16 | element)
+    if keyword is None:
+        raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
+    offset = file.tell() - len(head)
+    if not dataset.original_encoding[0]:
+        long = vr in LONG_VRS
+        if long and len(head) < 12:
+            raise InputError("truncated: ends inside the head of the pixel data")
+        length = struct.unpack(f"{order}L", head[8:12])[0] if long else short
+        offset += 12 if long else 8
+    else:
+        vr, length, offset = b"OW", struct.unpack(f"{order}L", head[4:8])[0], offset + 8
+    if length == UNDEFINED_LENGTH:
+        return PixelElement(keyword, vr.decode(), offset, None)
+    if offset + length > size:
+        raise InputError(f"truncated: {keyword} promises {length} bytes, {size - offset} are there")
+    return PixelElement(keyword, vr.decode(), offset, length)
+
+
+def _read_rest(file: BinaryIO, dataset: Dataset, place: int, size: int) -> None:
+    """Add the elements behind the pixel data (digital signatures, padding) to the data set."""
+    if size - place < 8:
+        return
+    file.seek(place)
+    implicit, little = dataset.original_encoding
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rest = read_dataset(file, bool(implicit), bool(little))
+            for tag in list(rest.keys()):
+                if tag > 0x7FE00010:
+                    dataset[tag] = rest.get_item(tag)
+    except Exception as error:
+        raise InputError(f"damaged behind its pixel data: {_one_line(error)}") from error
+
+
+def _check_complete(dataset: Dataset, file: BinaryIO, size: int) -> None:
+    """Raise if the last element's value ends beyond the end of the file, or the head of another is cut short there."""
+    tags = list(dataset.keys())
+    if not tags:
+        raise InputError("holds no elements")
+    last = cast("DataElement | RawDataElement", dataset.get_item(tags[-1]))
+    value, length = getattr(last, "value", None), getattr(last, "length", None)
+    if isinstance(value, bytes) and isinstance(length, int) and len(value) < length != UNDEFINED_LENGTH:
+        raise InputError(f"truncated: ends inside {BaseTag(tags[-1])}, {length - len(value)} bytes early")
+    if isinstance(last, RawDataElement) and 0 < size - last.value_tell - last.length < 8:
+        file.seek(last.value_tell + last.length)
+        if any(file.read()):  # zeros are padding
+            raise InputError("truncated: ends inside the head of an element")

@@ -1,0 +1,126 @@
+"""The Image Pixel module (PS3.3 C.7.6.3) of an instance, read and checked before any pixel is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+
+from builder.dataset import PixelElement, raw_text
+from builder.errors import PixelDataError
+
+# Largest decoded frame that is attempted; a header can claim 65535 x 65535 in a file of a few bytes.
+MAX_FRAME_BYTES: Final = 1 << 30
+
+_GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
+
+
+@dataclass(frozen=True, slots=True)
+class PixelDescription:
+    """The Image Pixel module (PS3.3 C.7.6.3) of an instance, checked. Bits are counted per sample."""
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    planar: int
+    bits_allocated: int
+    bits_stored: int
+    pixel_representation: int
+    floating: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one decoded frame: (rows, columns) or (rows, columns, 3)."""
+        return (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a decoded sample, in native byte order; 1-bit samples unpack to uint8."""
+        if self.bits_allocated == 1:
+            return np.dtype("u1")
+        kind = "f" if self.floating else "ui"[self.pixel_representation]
+        return np.dtype(f"{kind}{self.bits_allocated // 8}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one decoded frame."""
+        return self.rows * self.columns * self.samples * self.dtype.itemsize
+
+    @property
+    def encodable(self) -> bool:
+        """Whether HTJ2K as published here can hold the samples: integers of 8 or 16 allocated bits."""
+        return self.bits_allocated in (8, 16) and not self.floating
+
+
+def describe_pixels(dataset: Dataset, pixels: PixelElement) -> PixelDescription:
+    """Read and check the Image Pixel module.
+
+    Raises:
+        PixelDataError: naming the attribute that is missing, malformed or not supported.
+    """
+    floating = pixels.keyword != "PixelData"
+    allocated = _integer(dataset, "BitsAllocated")
+    stored = allocated if floating else _integer(dataset, "BitsStored", default=allocated)
+    description = PixelDescription(
+        rows=_integer(dataset, "Rows"),
+        columns=_integer(dataset, "Columns"),
+        frames=_integer(dataset, "NumberOfFrames", default=1) or 1,
+        samples=_integer(dataset, "SamplesPerPixel", default=1),
+        photometric=raw_text(dataset, 0x00280004),
+        planar=_integer(dataset, "PlanarConfiguration", default=0),
+        bits_allocated=allocated,
+        bits_stored=stored,
+        pixel_representation=0 if floating else _integer(dataset, "PixelRepresentation", default=0),
+        floating=floating,
+    )
+    high_bit = _integer(dataset, "HighBit", default=stored - 1)
+    _check_description(description, high_bit)
+    return description
+
+
+def _check_description(d: PixelDescription, high_bit: int) -> None:
+    if d.rows < 1 or d.columns < 1:
+        raise PixelDataError(f"an image of {d.columns} x {d.rows} pixels")
+    if d.frames < 1:
+        raise PixelDataError(f"Number of Frames is {d.frames}")
+    if d.photometric not in (_GREY if d.samples == 1 else _COLOUR) or d.samples not in (1, 3):
+        raise PixelDataError(f"Photometric Interpretation {d.photometric!r} with {d.samples} samples is not supported")
+    if d.bits_allocated not in ((32, 64) if d.floating else (1, 8, 16, 32, 64)):
+        raise PixelDataError(f"Bits Allocated {d.bits_allocated} is not supported")
+    if not 1 <= d.bits_stored <= d.bits_allocated:
+        raise PixelDataError(f"Bits Stored {d.bits_stored} with Bits Allocated {d.bits_allocated}")
+    if high_bit != d.bits_stored - 1 and not d.floating:
+        raise PixelDataError(f"High Bit {high_bit} is not Bits Stored {d.bits_stored} - 1 (PS3.5 8.1.1)")
+    if d.pixel_representation not in (0, 1) or d.planar not in (0, 1):
+        raise PixelDataError("Pixel Representation and Planar Configuration are 0 or 1")
+    if d.samples == 3 and d.pixel_representation == 1:
+        raise PixelDataError("signed colour samples are not supported")
+    if d.photometric.startswith("YBR_FULL") and (d.bits_allocated, d.bits_stored) != (8, 8):
+        raise PixelDataError(f"{d.photometric} with Bits Stored {d.bits_stored} of {d.bits_allocated} is not supported")
+    if d.frame_bytes > MAX_FRAME_BYTES:
+        raise PixelDataError(f"a frame of {d.frame_bytes} bytes exceeds the limit of {MAX_FRAME_BYTES}")
+
+
+def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
+    element = cast("DataElement | RawDataElement | None", dataset.get_item(keyword) if keyword in dataset else None)
+    value: Any = None if element is None else element.value
+    if element is None or value in (None, b"", ""):
+        if default is None:
+            raise PixelDataError(f"{keyword} is missing")
+        return default
+    if isinstance(element, RawDataElement) and keyword != "NumberOfFrames":
+        if len(value) != 2:
+            raise PixelDataError(f"{keyword} has {len(value)} bytes, expected 2")
+        return int.from_bytes(value, "little" if element.is_little_endian else "big")
+    try:
+        return int(value.strip(b"\0 ") if isinstance(value, bytes) else value)
+    except (TypeError, ValueError) as error:
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        raise PixelDataError(f"{keyword} is not a number: {text[:40]!r}") from error

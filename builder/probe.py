@@ -1,0 +1,149 @@
+"""What a compressed frame says of itself, read from its first markers without decoding it.
+
+A decoder allocates what a frame's header asks for. Looking first keeps a file of a few bytes from claiming gigabytes,
+and tells lossy frames from lossless ones where the transfer syntax allows both.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from builder.codestream import parse_header
+from builder.errors import CodestreamError, PixelDataError
+
+JPEG_FAMILY: Final = frozenset(
+    {
+        "1.2.840.10008.1.2.4.50",
+        "1.2.840.10008.1.2.4.51",
+        "1.2.840.10008.1.2.4.57",
+        "1.2.840.10008.1.2.4.70",
+        "1.2.840.10008.1.2.4.80",
+        "1.2.840.10008.1.2.4.81",
+    }
+)
+JPEG_2000_FAMILY: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
+RLE: Final = "1.2.840.10008.1.2.5"
+
+_SOF_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_SOF_JPEG_LS: Final = 0xF7
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFacts:
+    """Width and height in pixels, `samples` a pixel, `precision` in bits, and whether decoding gives back the original.
+
+    `samples` and `precision` are 0 where the encoding does not say (RLE).
+    """
+
+    width: int
+    height: int
+    samples: int
+    precision: int
+    lossless: bool
+
+
+def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
+    """Facts of one compressed frame of the given transfer syntax; `expected` are those of the data set.
+
+    Raises:
+        PixelDataError: if the frame is not of that syntax, or its size is not the one expected.
+    """
+    if syntax in JPEG_2000_FAMILY:
+        facts = _probe_jpeg_2000(data)
+    elif syntax in JPEG_FAMILY:
+        facts = _probe_jpeg(data)
+    elif syntax == RLE:
+        facts = _probe_rle(data, expected)
+    else:
+        raise PixelDataError(f"transfer syntax {syntax} is not supported")
+    if (facts.width, facts.height) != (expected.width, expected.height):
+        raise PixelDataError(
+            f"the frame is {facts.width} x {facts.height}, the data set says {expected.width} x {expected.height}"
+        )
+    if facts.samples not in (0, expected.samples):
+        raise PixelDataError(
+            f"the frame has {facts.samples} components, the data set says {expected.samples} samples per pixel"
+        )
+    return facts
+
+
+def _probe_jpeg_2000(data: bytes) -> FrameFacts:
+    try:
+        header = parse_header(jp2_codestream(data))
+    except CodestreamError as error:
+        raise PixelDataError(f"not a JPEG 2000 codestream: {error}") from error
+    precision = max(component.precision for component in header.components)
+    return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible)
+
+
+def jp2_codestream(data: bytes) -> bytes:
+    """The codestream inside a JP2 or JPH file, or `data` itself if it is a bare codestream (ISO/IEC 15444-1 Annex I).
+
+    PS3.5 A.4.4 asks for a bare codestream; files with boxes around it exist.
+    """
+    if data[4:8] != b"jP  ":
+        return data
+    place = 0
+    while place + 8 <= len(data):
+        length, kind = struct.unpack(">L4s", data[place : place + 8])
+        if kind == b"jp2c":
+            return data[place + (16 if length == 1 else 8) :]
+        if length < 8:
+            break
+        place += length
+    raise PixelDataError("a JP2 file without a codestream")
+
+
+def _probe_jpeg(data: bytes) -> FrameFacts:
+    """Walk the marker segments (ISO/IEC 10918-1 B.1) to the frame header, then to the scan for JPEG-LS."""
+    if data[:2] != b"\xff\xd8":
+        raise PixelDataError(f"not a JPEG image: begins with {data[:4].hex()}")
+    facts: FrameFacts | None = None
+    place = 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            raise PixelDataError(f"damaged JPEG image: no marker at byte {place}")
+        marker = data[place + 1]
+        if marker == 0xFF or marker in _STANDALONE:
+            place += 1 if marker == 0xFF else 2
+            continue
+        length = struct.unpack(">H", data[place + 2 : place + 4])[0]
+        segment = data[place + 4 : place + 2 + length]
+        if marker == 0xDA:
+            if data.rfind(b"\xff\xd9", place) < 0:  # CharLS takes seconds to find out, however small the image
+                raise PixelDataError("truncated: the JPEG-LS image has no end marker")
+            return _with_near(facts, segment)
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == _SOF_JPEG_LS:
+            if len(segment) < 6:
+                break
+            precision, height, width, samples = struct.unpack(">BHHB", segment[:6])
+            lossless = marker in _SOF_LOSSLESS or marker == _SOF_JPEG_LS
+            facts = FrameFacts(width, height, samples, precision, lossless)
+            if marker != _SOF_JPEG_LS:
+                return facts
+        place += 2 + length
+    raise PixelDataError("damaged JPEG image: no frame header")
+
+
+def _with_near(facts: FrameFacts | None, segment: bytes) -> FrameFacts:
+    """JPEG-LS keeps its loss in the scan header: NEAR follows the component list (ISO/IEC 14495-1 C.2.3)."""
+    if facts is None or not segment or len(segment) < 2 + 2 * segment[0]:
+        raise PixelDataError("damaged JPEG image: a scan before its frame header")
+    near = segment[1 + 2 * segment[0]]
+    return FrameFacts(facts.width, facts.height, facts.samples, facts.precision, near == 0)
+
+
+def _probe_rle(data: bytes, expected: FrameFacts) -> FrameFacts:
+    """RLE (PS3.5 Annex G): no size of its own, but two bytes never expand to more than 128."""
+    if len(data) < 64:
+        raise PixelDataError("damaged RLE frame: shorter than its header")
+    segments = int.from_bytes(data[:4], "little")
+    planes = expected.samples * ((expected.precision + 7) // 8)
+    if segments != planes:
+        raise PixelDataError(f"the RLE frame has {segments} segments, the data set asks for {planes}")
+    if expected.width * expected.height * planes > 64 * len(data):
+        raise PixelDataError(f"{len(data)} bytes of RLE cannot hold {expected.width} x {expected.height} pixels")
+    return FrameFacts(expected.width, expected.height, 0, 0, True)

@@ -1,0 +1,166 @@
+"""DICOM files made for tests, byte by byte where a library would not write what some files in the world are."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from builder.dataset import read_instance
+from builder.description import describe_pixels
+from builder.pixels import FrameReader
+
+IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+RLE = "1.2.840.10008.1.2.5"
+STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
+
+
+def jpeg(number: int) -> str:
+    """UID of one of the JPEG transfer syntaxes, by its last component."""
+    return f"1.2.840.10008.1.2.4.{number}"
+
+
+def image_attributes(frame: npt.NDArray[Any], frames: int = 1, **others: Any) -> dict[str, Any]:
+    """The Image Pixel module of frames like this one."""
+    bits = frame.dtype.itemsize * 8
+    found = {
+        "Rows": frame.shape[0],
+        "Columns": frame.shape[1],
+        "SamplesPerPixel": 1 if frame.ndim == 2 else 3,
+        "PhotometricInterpretation": "MONOCHROME2" if frame.ndim == 2 else "RGB",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "PixelRepresentation": int(frame.dtype.kind == "i"),
+        "NumberOfFrames": frames,
+    }
+    if frame.ndim == 3:
+        found["PlanarConfiguration"] = 0
+    found |= others
+    if found["BitsStored"] is not None:
+        found.setdefault("HighBit", found["BitsStored"] - 1)
+    return found
+
+
+def encapsulated(fragments: Iterable[bytes], table: bytes = b"", *, delimited: bool = True) -> bytes:
+    """The value of encapsulated pixel data; fragments are padded to even length with zero."""
+    items = [table, *(data + bytes(len(data) % 2) for data in fragments)]
+    value = b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item for item in items)
+    return value + (struct.pack("<HHL", 0xFFFE, 0xE0DD, 0) if delimited else b"")
+
+
+def offset_table(fragments: Sequence[bytes], firsts: Sequence[int], code: str = "L") -> bytes:
+    """Offsets of the fragments with these indices: a Basic Offset Table, or an extended one with code Q."""
+    places = [sum(len(data) + len(data) % 2 + 8 for data in fragments[:first]) for first in firsts]
+    return struct.pack(f"<{len(places)}{code}", *places)
+
+
+def write_dicom(
+    path: Path,
+    syntax: str,
+    attributes: dict[str, Any],
+    value: bytes,
+    *,
+    vr: str = "OW",
+    native: bool | None = None,
+    tag: tuple[int, int] = (0x7FE0, 0x0010),
+) -> Path:
+    """A Part 10 file whose pixel data element holds exactly `value`; encapsulated if the syntax is not native."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.7")
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = UID(STUDY), UID(SERIES), UID(INSTANCE)
+    dataset.PatientID = "made"
+    for keyword, content in attributes.items():
+        if content is not None:
+            setattr(dataset, keyword, content)
+    implicit, order = syntax == IMPLICIT, ">" if syntax == BIG_ENDIAN else "<"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset.save_as(path, implicit_vr=implicit, little_endian=order == "<", enforce_file_format=True)
+    if native is None:
+        native = syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
+    length = len(value) if native else 0xFFFFFFFF
+    head = struct.pack(f"{order}HH", *tag)
+    head += struct.pack(f"{order}L", length) if implicit else vr.encode() + struct.pack(f"{order}HL", 0, length)
+    with path.open("ab") as file:
+        file.write(head + value)
+    return path
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[FrameReader]:
+    """A reader of the frames of a file."""
+    with path.open("rb") as file:
+        instance = read_instance(file)
+        try:
+            assert instance.pixels is not None
+            yield FrameReader(instance, describe_pixels(instance.dataset, instance.pixels))
+        finally:
+            instance.file.close()
+
+
+def read_frames(path: Path) -> list[npt.NDArray[Any]]:
+    """Every frame as pixels."""
+    with opened(path) as reader:
+        return [reader.decoded(index).array for index in range(reader.description.frames)]
+
+
+def noise(shape: tuple[int, ...], dtype: str, bits: int, seed: int = 0) -> npt.NDArray[Any]:
+    """Samples over the whole range of so many bits; the upper half varies less, as images do."""
+    kind = np.dtype(dtype)
+    least = -(1 << bits - 1) if kind.kind == "i" else 0
+    samples = np.random.default_rng(seed).integers(least, least + (1 << bits), shape)
+    samples[: shape[0] // 2] >>= min(3, bits - 1)
+    return samples.astype(kind)
+
+
+# Encoders of one frame, as others write them: (frame, bits stored) -> bytes.
+
+
+def htj2k(frame: npt.NDArray[Any], bits: int) -> bytes:
+    """HTJ2K without TLM or tile-parts."""
+    rgb = True if frame.ndim == 3 else None
+    return bytes(imagecodecs.htj2k_encode(frame, reversible=True, bitspersample=bits, rgb=rgb))
+
+
+def j2k(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(frame, level=0, reversible=True, codecformat="j2k", bitspersample=bits))
+
+
+def jpegls(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpegls_encode(frame, level=0, bitspersample=bits))
+
+
+def lossless_jpeg(frame: npt.NDArray[Any], bits: int, predictor: int = 1) -> bytes:
+    space = "rgb" if frame.ndim == 3 else None
+    return bytes(
+        imagecodecs.jpeg_encode(
+            frame, lossless=True, predictor=predictor, bitspersample=bits, colorspace=space, outcolorspace=space
+        )
+    )
+
+
+def jpeg_ls_near(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpegls_encode(frame, level=3, bitspersample=bits))
+
+
+def j2k_lossy(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(frame, level=60, reversible=False, codecformat="j2k", bitspersample=bits))
+
+
+def htj2k_lossy(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(frame, level=0.01, reversible=False, bitspersample=bits))
+
+
+def jpeg_lossy(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpeg_encode(frame, 95, bitspersample=bits))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.layout import InstanceUIDs
+from builder.model import Header, InputRef
+from builder.plan import make_plan
+
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from("12"),
+        st.sampled_from("12"),
+        st.sampled_from("123"),
+        st.sampled_from(["", "A", "B"]),
+        st.just("N"),
+    ),
+    max_size=20,
+).map(
+    lambda rows: [
+        Header(InputRef(f"{number:03}"), InstanceUIDs(f"1.{s}", f"1.{s}.{r}", f"1.{s}.{r}.{i}"), patient, name)
+        for number, (s, r, i, patient, name) in enumerate(rows)
+    ]
+)
+
+
+@given(HEADERS)
+def test_every_input_is_planned_or_rejected_once(headers: list[Header]) -> None:
+    plan = make_plan(headers, lambda _: None)
+    planned = [header for series in plan.series for inputs in series.instances.values() for header in inputs]
+    assert sorted([str(header.source) for header in planned] + [item.path for item in plan.rejected]) == sorted(
+        str(header.source) for header in headers
+    )
+    for series in plan.series:
+        for uid, inputs in series.instances.items():
+            assert {(h.uids.study, h.uids.series, h.uids.instance) for h in inputs} == {
+                (series.study, series.series, uid)
+            }
+            assert [str(h.source) for h in inputs] == sorted(str(h.source) for h in inputs)
+
+
+@given(HEADERS)
+def test_a_planned_study_has_one_patient_the_most_named(headers: list[Header]) -> None:
+    plan = make_plan(headers, lambda _: None)
+    for study in {series.study for series in plan.series}:
+        named = [h.patient_id for h in headers if h.uids.study == study and h.patient_id]
+        kept = {
+            h.patient_id
+            for series in plan.series
+            if series.study == study
+            for inputs in series.instances.values()
+            for h in inputs
+        } - {""}
+        assert len(kept) <= 1
+        assert all(named.count(patient) == max(map(named.count, named)) for patient in kept)
+
+
+def test_the_published_patient_counts_before_the_majority() -> None:
+    uids = InstanceUIDs("1", "1.1", "1.1.1")
+    headers = [Header(InputRef(name), uids, "NEW", "") for name in "abc"]
+    assert len(make_plan(headers, lambda _: ("OLD", "")).rejected) == 3
+
+
+def test_without_any_patient_id_names_tell_patients_apart() -> None:
+    uids = InstanceUIDs("1", "1.1", "1.1.1")
+    names = ["Doe^John", "DOE^JOHN ", "Roe^Jane"]
+    headers = [Header(InputRef(name), uids, "", name) for name in names]
+    plan = make_plan(headers, lambda _: None)
+    assert [(item.path, item.reason) for item in plan.rejected] == [
+        ("Roe^Jane", "its Patient Name is not that of its study")
+    ]
