@@ -1,0 +1,300 @@
+"""The pipeline: find inputs, read their headers, plan, publish instances, then lists from the inside out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import batched
+from pathlib import Path
+from typing import Final, Protocol
+
+from builder.errors import UsageError, WorkerDied
+from builder.layout import InstanceUIDs
+from builder.model import BuildOptions, Built, Header, InputRef, Outcome, Rejected
+from builder.plan import Plan, SeriesPlan, make_plan
+from builder.provenance import Provenance
+from builder.publish import listed_instances, publish_series, publish_studies, publish_study, published_patient
+from builder.published import discard_instance, is_unchanged
+from builder.report import Report
+from builder.scan import NotPlain, scan_plain
+from builder.source import iter_inputs
+from builder.store import Store
+from builder.tasks import InstanceTask, build_instance, scan_inputs
+
+# Headers read by one task; a header takes a fraction of what handing a task to a process does.
+_SCAN_BATCH: Final = 32
+# Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few.
+_AHEAD: Final = 3
+
+
+class Progress(Protocol):
+    """Who is told how far a build is."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage of `total` steps begins."""
+
+    def step(self, count: int = 1) -> None:
+        """Some steps of the stage are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build and how. `workers` says how many tasks the executor runs at once."""
+
+    sources: tuple[str, ...]
+    options: BuildOptions
+    workers: int = 1
+    replace: bool = False
+
+
+def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
+    """Publish everything below the sources into `store`.
+
+    Raises:
+        UsageError: if a source does not exist.
+        StoreError: if the store fails. What is published stays, and building again completes it.
+    """
+    report = Report()
+    started = time.monotonic()
+    progress.stage("finding files", 0)
+    inputs = list(iter_inputs(request.sources))
+    headers = list(_scan(request, inputs, executor, progress, report))
+    plan = make_plan(headers, lambda study: published_patient(store, study))
+    for rejected in plan.rejected:
+        report.add(rejected)
+    _publish(request, plan, store, executor, progress, report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def check_destination(sources: Iterable[str], destination: str) -> None:
+    """Refuse a destination inside a source, or the reverse: a build would read what it wrote.
+
+    Raises:
+        UsageError: naming the two.
+    """
+    if not destination:
+        raise UsageError("the destination is empty")
+    target = Path(destination).resolve()
+    for source in sources:
+        path = Path(source).resolve()
+        if target == path or path in target.parents or target in path.parents:
+            raise UsageError(f"source and destination overlap: {source} and {destination}")
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"the destination is not a folder: {destination}")
+
+
+def _scan(
+    request: BuildRequest, inputs: list[InputRef], executor: Executor, progress: Progress, report: Report
+) -> Iterator[Header]:
+    """Headers of all inputs that have one, in the order of the inputs."""
+    progress.stage("reading headers", len(inputs))
+    with _clocked(report, "scan"):
+        found: dict[InputRef, Header | Rejected | None] = {}
+        left = []
+        for source in inputs:
+            try:
+                found[source] = scan_plain(source)
+                progress.step()
+            except NotPlain:
+                left.append(source)
+        batches = ((batch, batch) for batch in batched(left, _SCAN_BATCH))
+        for batch, future in _run(executor, scan_inputs, batches, request.workers * _AHEAD):
+            found.update(zip(batch, _scan_result(executor, batch, future), strict=True))
+            progress.step(len(batch))
+    for source in inputs:
+        header = found[source]
+        if header is None:
+            report.not_dicom += 1
+        elif isinstance(header, Rejected):
+            report.add(header)
+        else:
+            yield header
+
+
+def _scan_result(
+    executor: Executor, batch: tuple[InputRef, ...], future: Future[list[Header | Rejected | None]]
+) -> list[Header | Rejected | None]:
+    """A batch's headers; if its process died, each input is tried by itself so that one does not cost the others."""
+    try:
+        return future.result()
+    except WorkerDied as error:
+        if len(batch) == 1:
+            return [Rejected(str(batch[0]), str(error))]
+        alone = [((source,), executor.submit(scan_inputs, (source,))) for source in batch]
+        return [header for one, done in alone for header in _scan_result(executor, one, done)]
+
+
+@contextmanager
+def _clocked(report: Report, stage: str) -> Iterator[None]:
+    """Count this process's CPU time in the block as a stage's."""
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        report.stages[stage] += time.process_time() - start
+
+
+def _run[K, A, T](
+    executor: Executor, work: Callable[[A], T], tasks: Iterable[tuple[K, A]], window: int
+) -> Iterator[tuple[K, Future[T]]]:
+    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish."""
+    pending: dict[Future[T], K] = {}
+    for tag, argument in tasks:
+        pending[executor.submit(work, argument)] = tag
+        while len(pending) >= window:
+            yield from _take_finished(pending)
+    while pending:
+        yield from _take_finished(pending)
+
+
+def _take_finished[K, T](pending: dict[Future[T], K]) -> Iterator[tuple[K, Future[T]]]:
+    done = [future for future in pending if future.done()]
+    for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
+        yield pending.pop(future), future
+
+
+@dataclass(slots=True)
+class _Series:
+    """A series under way: the inputs still to be tried for each instance, and what has come of the others."""
+
+    plan: SeriesPlan
+    listed: Mapping[str, Provenance | None]
+    waiting: int
+    built: list[Built] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One input of one instance, and the inputs with the same SOP Instance UID that come after it."""
+
+    series: _Series
+    uids: InstanceUIDs
+    inputs: tuple[Header, ...]
+    first: bool = True
+
+
+class _Publisher:
+    """Keeps the tasks going and writes every list as soon as all that it names is there."""
+
+    def __init__(self, request: BuildRequest, plan: Plan, store: Store, progress: Progress, report: Report) -> None:
+        self.request = request
+        self.store = store
+        self.progress = progress
+        self.report = report
+        self.plan = plan
+        self.next_inputs: deque[_Candidate] = deque()
+        self.open_series: dict[str, int] = {}
+        for series in plan.series:
+            self.open_series[series.study] = self.open_series.get(series.study, 0) + 1
+        self.touched: dict[str, list[str]] = {}
+
+    def tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+        """First inputs in the order of the plan; a later input for an instance once the one before it is done.
+
+        What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
+        """
+        for plan in self.plan.series:
+            series = _Series(plan, listed_instances(self.store, plan.study, plan.series), len(plan.instances))
+            candidates = [
+                _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
+                for instance, inputs in plan.instances.items()
+            ]
+            unchanged = self._unchanged(series, candidates)
+            for candidate in candidates:
+                if candidate.uids.instance in unchanged:
+                    source = candidate.inputs[0].source
+                    self.settle(candidate, Built(source, candidate.uids, Outcome.UNCHANGED, {}))
+                else:
+                    yield self._task(candidate)
+                yield from self.later_tasks()
+
+    def _unchanged(self, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
+        """The listed instances of a series whose first input is what they were published from."""
+        listed = [
+            (candidate, record) for candidate in candidates if (record := series.listed.get(candidate.uids.instance))
+        ]
+        if not listed:
+            return frozenset()
+
+        def check(item: tuple[_Candidate, Provenance]) -> bool:
+            candidate, record = item
+            source = candidate.inputs[0].source
+            return is_unchanged(self.store, candidate.uids, source, self.request.options, record)
+
+        with _clocked(self.report, "check"), ThreadPoolExecutor(self.request.workers) as threads:
+            results = threads.map(check, listed)
+            return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
+
+    def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+        """Inputs whose turn came because another one for the same instance is done."""
+        while self.next_inputs:
+            yield self._task(self.next_inputs.popleft())
+
+    def _task(self, candidate: _Candidate) -> tuple[_Candidate, InstanceTask]:
+        listed = candidate.series.listed.get(candidate.uids.instance)
+        source = candidate.inputs[0].source
+        request = self.request
+        task = InstanceTask(
+            self.store, source, candidate.uids, request.options, request.replace, candidate.first, listed
+        )
+        return candidate, task
+
+    def finish(self, candidate: _Candidate, future: Future[Built | Rejected]) -> None:
+        """Take a worker's result in."""
+        uids = candidate.uids
+        try:
+            result = future.result()
+        except WorkerDied as error:
+            discard_instance(self.store, uids)
+            source = str(candidate.inputs[0].source)
+            result = Rejected(source, str(error), uids.study, uids.series, uids.instance)
+        self.settle(candidate, result)
+
+    def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
+        """Report one result, send the next input for the instance on its way, write the lists that are complete."""
+        uids, series = candidate.uids, candidate.series
+        self.report.add(result)
+        self.progress.step()
+        if isinstance(result, Built) and result.metadata:
+            series.built.append(result)
+        if len(candidate.inputs) > 1:
+            published = isinstance(result, Built)
+            first = candidate.first and not published
+            self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
+            return
+        series.waiting -= 1
+        if not series.waiting:
+            with _clocked(self.report, "lists"):
+                self._close_series(series)
+
+    def _close_series(self, series: _Series) -> None:
+        study, uid = series.plan.study, series.plan.series
+        base_url = self.request.options.base_url
+        if series.built or series.listed:
+            publish_series(self.store, study, uid, series.built, base_url)
+            self.touched.setdefault(study, []).append(uid)
+        series.built.clear()
+        self.open_series[study] -= 1
+        if not self.open_series[study] and study in self.touched:
+            publish_study(self.store, study, self.touched[study], base_url)
+
+
+def _publish(
+    request: BuildRequest, plan: Plan, store: Store, executor: Executor, progress: Progress, report: Report
+) -> None:
+    publisher = _Publisher(request, plan, store, progress, report)
+    total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
+    progress.stage("publishing", total)
+    window = request.workers * _AHEAD
+    for candidate, future in _run(executor, build_instance, publisher.tasks(), window):
+        publisher.finish(candidate, future)
+    while publisher.next_inputs:
+        for candidate, future in _run(executor, build_instance, publisher.later_tasks(), window):
+            publisher.finish(candidate, future)
+    with _clocked(report, "lists"):
+        publish_studies(store, publisher.touched, request.options.base_url)

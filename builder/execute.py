@@ -1,0 +1,138 @@
+"""Running tasks: one `concurrent.futures.Executor`, serial or over processes.
+
+A native decoder can crash its process. The process executor survives that: it starts a new pool, runs the tasks that
+were under way once more, each alone, and fails only the one whose process dies again.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from builder.errors import WorkerDied
+
+
+class SerialExecutor(Executor):
+    """Runs every task at once in the calling thread."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run the task and return its finished future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class ProcessExecutor(Executor):
+    """Worker processes that may die without taking the job along.
+
+    A task whose process dies twice, the second time with no other task beside it, fails with `WorkerDied`. Tasks must
+    therefore be safe to run twice.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._alone = threading.Lock()
+        self._pool = _new_pool(workers)
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule a task; its future ends with the result, the task's exception or `WorkerDied`."""
+        outer: Future[T] = Future()
+        outer.set_running_or_notify_cancel()
+        inner = self._submit(fn, *args, **kwargs)
+
+        def settle(done: Future[T]) -> None:
+            if done.cancelled():  # by a shutdown while the job is being stopped
+                outer.set_exception(CancelledError())
+            elif isinstance(done.exception(), BrokenProcessPool):
+                # Not here: this thread belongs to the broken pool.
+                threading.Thread(target=self._again, args=(outer, fn, args, kwargs), daemon=True).start()
+            else:
+                _copy(done, outer)
+
+        inner.add_done_callback(settle)
+        return outer
+
+    def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        with self._lock:
+            try:
+                return self._pool.submit(fn, *args, **kwargs)
+            except BrokenProcessPool:
+                self._pool.shutdown(wait=False)
+                self._pool = _new_pool(self._workers)
+                return self._pool.submit(fn, *args, **kwargs)
+
+    def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        """Run a task that was under way when a process died, alone in a process of its own."""
+        try:
+            with self._alone, _new_pool(1) as pool:
+                _copy(_finished(pool.submit(fn, *args, **kwargs)), outer)
+        except BaseException as error:  # whatever happens here must reach the waiting caller
+            outer.set_exception(error)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the worker processes."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _finished[T](future: Future[T]) -> Future[T]:
+    future.exception()
+    return future
+
+
+def _copy(done: Future[Any], outer: Future[Any]) -> None:
+    error = done.exception()
+    if isinstance(error, BrokenProcessPool):
+        outer.set_exception(
+            WorkerDied("the process that worked on it died (a crash in a native decoder, or no memory)")
+        )
+    elif error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(done.result())
+
+
+def _new_pool(workers: int) -> ProcessPoolExecutor:
+    """A pool whose processes never inherit threads or open files from this one.
+
+    The fork server loads the libraries once; every worker is forked from it, already warm.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["builder.instance", "builder.scan"])
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+
+
+def _prepare_worker() -> None:
+    prepare_process()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """End this worker when the job's process is gone, killed perhaps: nothing else would, and it keeps its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def prepare_process() -> None:
+    """Keep what the libraries would log about odd files out of the terminal: each is in the report."""
+    for name in ("pydicom", "pylibjpeg"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def make_executor(workers: int) -> Executor:
+    """An executor over that many processes, or the serial one for 0."""
+    if workers == 0:
+        prepare_process()
+        return SerialExecutor()
+    return ProcessExecutor(workers)

@@ -1,0 +1,331 @@
+"""One input becomes the objects of one instance: what a worker does.
+
+Everything that comes in and goes out can be pickled. Whatever is wrong with the input ends as a `Rejected`; only a
+store that fails raises.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
+
+from builder import codec, codestream, dicomjson
+from builder.dataset import Instance, read_instance
+from builder.description import describe_pixels
+from builder.errors import CodecError, CodestreamError, InputError, StoreError
+from builder.frames import Sink, StageClock, frame_crc32, publish_frames, same_frame
+from builder.jsonmodel import first_value
+from builder.layout import (
+    HTJ2K_RPCL,
+    InstanceUIDs,
+    Kind,
+    bulk_data_key,
+    frame_key,
+    metadata_key,
+    parse_key,
+    part10_key,
+)
+from builder.model import Built, FrameRow, JSONDataset, Outcome, Part10, Rejected
+from builder.pixels import FrameReader
+from builder.provenance import add_provenance, provenance
+from builder.published import digest_of, discard_instance, full_record, is_intact, read_published
+from builder.source import open_input
+from builder.store import Store
+from builder.tasks import InstanceTask
+
+_IMAGE_ROWS: Final = 0x00280010
+_LOSSY_METHOD: Final = "00282114"
+
+
+def build_instance(task: InstanceTask) -> Built | Rejected:
+    """Publish one input into the task's store, or say why not.
+
+    Raises:
+        StoreError: if the store fails; the job cannot go on then.
+    """
+    try:
+        return _Worker(task).run()
+    except (InputError, CodestreamError) as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+    except (MemoryError, RecursionError) as error:
+        reason = f"asks for too much: {type(error).__name__}"
+    except StoreError:
+        raise
+    except Exception as error:
+        reason = f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    uids = task.uids
+    return Rejected(str(task.source), reason, uids.study, uids.series, uids.instance)
+
+
+class _StoreSink:
+    """Puts objects into the store and keeps account of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.sizes: dict[str, int] = {}
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        self.sizes[key] = self._store.put(key, data)
+
+    def restart(self) -> None:
+        for key in self.sizes:
+            self._store.delete(key)
+        self.sizes.clear()
+
+
+class _NullSink:
+    """Takes objects to nowhere: a rehearsal before published objects are replaced."""
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        del key, data
+
+    def restart(self) -> None:
+        """Nothing was kept."""
+
+
+class _CompareSink:
+    """Compares objects with those in the store, frames by the pixels they hold.
+
+    `frame` names the first frame that differs, `attributes` the bulk data that do.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.frame = ""
+        self.attributes: set[str] = set()
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        parsed = parse_key(key)
+        if parsed.kind not in (Kind.FRAME, Kind.BULK_DATA) or not isinstance(data, bytes):
+            return
+        stored = self._store.get(key)
+        if parsed.kind is Kind.BULK_DATA:
+            if stored is None or stored.data != data:
+                self.attributes.add(parsed.path.partition("/")[0])
+        elif not self.frame and (stored is None or not same_frame(stored.data, data)):
+            self.frame = f"frame {parsed.frame_number}"
+
+    def restart(self) -> None:
+        self.frame = ""
+        self.attributes.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What one pass over an input made of it."""
+
+    metadata: JSONDataset
+    rows: tuple[FrameRow, ...]
+    frames: int
+    notes: tuple[str, ...]
+
+
+class _Worker:
+    """One task under way."""
+
+    def __init__(self, task: InstanceTask) -> None:
+        self.task = task
+        self.clock = StageClock()
+        self.key = metadata_key(task.uids.study, task.uids.series, task.uids.instance)
+        self.published: JSONDataset | None = None
+        self.writing = False
+
+    def run(self) -> Built | Rejected:
+        """Decide what the input is to the store, and act on it, while no other job does so with the same instance.
+
+        Raises:
+            InputError: if the input cannot be published; nothing of it is left then.
+            StoreError: if the store fails.
+        """
+        with self.task.store.lock(self.task.uids.prefix):
+            try:
+                return self._act()
+            except StoreError:
+                raise
+            except Exception:
+                self._withdraw()
+                raise
+
+    def _act(self) -> Built | Rejected:
+        task = self.task
+        with open_input(task.source) as file:
+            with self.clock("read"):
+                digest = digest_of(file)
+                size = file.tell()
+            self.published = read_published(task.store, task.uids)
+            record = provenance(self.published) if self.published is not None else None
+            same = record is not None and record[0] == digest
+            if record and same and (not task.first or is_intact(task.store, task.uids, record[1], task.options)):
+                unchanged = self._unchanged()
+                if unchanged is not None:
+                    return unchanged
+            with self.clock("read"):
+                file.seek(0)
+                instance = read_instance(file)
+            try:
+                if instance.uids != task.uids:
+                    raise InputError("changed while it was being read")
+                other = record is not None and not same
+                if other and not (task.replace and task.first):
+                    return self._compare(instance, file)
+                return self._publish(instance, file, digest, size, replaces=other)
+            finally:
+                if instance.file is not file:
+                    instance.file.close()
+
+    def _withdraw(self) -> None:
+        """Take back the objects of an instance that was not published before and will not be now."""
+        if self.writing and self.published is None:
+            discard_instance(self.task.store, self.task.uids)
+
+    def _unchanged(self) -> Built | None:
+        """The instance as it is published; None if its frames turn out to be damaged."""
+        task = self.task
+        if not task.first:
+            return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
+        assert self.published is not None
+        if task.listed and task.listed == provenance(self.published):
+            return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
+        try:
+            rows = read_rows(task.store, task.uids, self.published)
+        except (CodecError, CodestreamError):
+            return None
+        return self._built(Outcome.UNCHANGED, self.published, rows, 0, 0)
+
+    def _built(
+        self, outcome: Outcome, metadata: JSONDataset, rows: tuple[FrameRow, ...], frames: int, written: int,
+        notes: tuple[str, ...] = (),
+    ) -> Built:  # fmt: skip
+        task = self.task
+        times = dict(self.clock.times)
+        return Built(task.source, task.uids, outcome, metadata, rows, frames, task.source.size, written, notes, times)
+
+    def _compare(self, instance: Instance, file: BinaryIO) -> Built | Rejected:
+        """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
+        sink = _CompareSink(self.task.store)
+        content = self._produce(instance, file, sink)
+        assert self.published is not None
+        tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
+        fewer = content.frames and content.frames < int(dicomjson.first_value(self.published, "00280008") or 1)
+        if sink.frame or fewer or (tags and not content.frames):
+            what = sink.frame or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
+            raise InputError(f"another object with this SOP Instance UID is published already and differs in {what}")
+        notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
+        return self._built(Outcome.DUPLICATE, {}, (), 0, 0, notes)
+
+    def _publish(self, instance: Instance, file: BinaryIO, digest: str, size: int, *, replaces: bool) -> Built:
+        """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
+        task = self.task
+        if self.published is not None:
+            self._produce(instance, file, _NullSink())
+        sink = _StoreSink(task.store)
+        before = [key for key, _ in task.store.list(f"{task.uids.prefix}/") if key != self.key]
+        self.writing = True
+        content = self._produce(instance, file, sink)
+        record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
+        with self.clock("JSON"):
+            metadata = add_provenance(content.metadata, digest, record)
+            document = dicomjson.dumps([metadata])
+        with self.clock("write"):
+            for key in before:
+                if key not in sink.sizes:
+                    task.store.delete(key)
+            task.store.put(self.key, document)
+        outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
+        built = self._built(
+            outcome, metadata, content.rows, content.frames, sum(sink.sizes.values()) + len(document), content.notes
+        )
+        return replace(built, bytes_read=size)
+
+    def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> _Content:
+        """Put everything but the metadata into `sink`."""
+        task = self.task
+        with self.clock("JSON"):
+            converted = dicomjson.convert(instance.dataset)
+        metadata, notes, frames = converted.dataset, converted.notes, 0
+        rows: tuple[FrameRow, ...] = ()
+        if instance.pixels is not None:
+            with self.clock("read"):
+                reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels))
+            published = publish_frames(reader, task.uids, task.options, sink, self.clock)
+            metadata = dict(sorted((metadata | _with_history(published.changes, metadata)).items()))
+            notes, rows, frames = (*notes, *published.notes), published.rows, reader.description.frames
+            if dicomjson.first_value(metadata, "00280008") == 0:  # some writers mean that there is but one
+                metadata["00280008"] = {"vr": "IS", "Value": [frames]}
+        elif _IMAGE_ROWS in instance.dataset:
+            raise InputError("has Rows and Columns but no pixel data")
+        with self.clock("write"):
+            for value in converted.bulk:
+                sink.put(bulk_data_key(task.uids, value.path), value.data)
+            if task.options.part10 is Part10.ALWAYS or (task.options.part10 is Part10.AUTO and not frames):
+                put_part10(sink, task.uids, instance, file)
+        return _Content(metadata, rows, frames, notes)
+
+
+def _with_history(changes: JSONDataset, metadata: JSONDataset) -> JSONDataset:
+    """The changes, with a lossy compression method added to those of earlier steps (PS3.3 C.7.6.1.1.5)."""
+    method = first_value(changes, _LOSSY_METHOD)
+    earlier = metadata.get(_LOSSY_METHOD, {}).get("Value", [])
+    if method is None or not earlier:
+        return changes
+    methods = earlier if method in earlier else [*earlier, method]
+    return changes | {_LOSSY_METHOD: {"vr": "CS", "Value": methods}}
+
+
+def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
+    """Tags whose values differ, beside those that only say how the frames are stored or where they came from."""
+    ours = {"00083002", "00280004", "00280006"}
+    tags = (set(one) | set(other)) - ours
+    return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}
+
+
+def put_part10(sink: Sink, uids: InstanceUIDs, instance: Instance, file: BinaryIO) -> None:
+    """Publish the whole original object; one without a Part 10 head (PS3.10 7.1) gets it."""
+    file.seek(0)
+    head = file.read(132)
+    if head[128:] == b"DICM":
+        file.seek(0)
+        sink.put(part10_key(uids), file)
+        return
+    start = io.BytesIO()
+    start.write(bytes(128) + b"DICM")
+    if head[:2] != b"\x02\x00":
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UID(str(instance.dataset.get("SOPClassUID", "")))
+        meta.MediaStorageSOPInstanceUID = UID(uids.instance)
+        meta.TransferSyntaxUID = UID(instance.transfer_syntax)
+        write_file_meta_info(DicomIO(start), meta)
+    file.seek(0)
+    sink.put(part10_key(uids), start.getvalue() + file.read())
+
+
+def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[FrameRow, ...]:
+    """The `frame-index` rows of a published instance, from its frames themselves; none if they are not HTJ2K.
+
+    Raises:
+        CodecError, CodestreamError: if a frame that the metadata promise is missing or damaged.
+    """
+    if dicomjson.first_value(metadata, "00083002") != HTJ2K_RPCL:
+        return ()
+    frames = int(dicomjson.first_value(metadata, "00280008") or 1)
+    kind = "i" if dicomjson.first_value(metadata, "00280103") == 1 else "u"
+    dtype = np.dtype(f"{kind}{int(str(dicomjson.first_value(metadata, '00280100'))) // 8}")
+    return tuple(_read_row(store, frame_key(uids, number), dtype) for number in range(1, frames + 1))
+
+
+def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
+    stored = store.get(key)
+    if stored is None:
+        raise CodestreamError(f"{key} is missing")
+    header = codestream.parse_header(stored.data)
+    pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
+    return FrameRow(codestream.resolutions(header, len(stored.data)), frame_crc32(pixels))

@@ -1,0 +1,197 @@
+"""The lists of a service, merged with what the store already holds (design: every list is a function of metadata).
+
+Order keeps readers safe: a list is written after everything it names. Each list is read, merged and written on the
+condition that nobody wrote it in between; what it is made from is read after it, so that the last of several jobs to
+write a list has seen what the others published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from builder import query
+from builder.errors import PreconditionFailed, StoreError
+from builder.frameindex import merge_frame_index
+from builder.jsonmodel import dumps, first_value, rebase_bulk, text_value
+from builder.layout import (
+    HTJ2K_RPCL,
+    STUDIES,
+    Kind,
+    frame_index_key,
+    instances_key,
+    metadata_key,
+    parse_key,
+    study_series_key,
+)
+from builder.model import Built, JSONDataset
+from builder.provenance import Provenance, provenance
+from builder.store import Store
+
+_PATIENT_ID: Final = "00100020"
+_PATIENT_NAME: Final = "00100010"
+_SYNTAX: Final = "00083002"
+# A list that somebody else keeps changing: far more rounds than jobs that could share a store.
+_ROUNDS: Final = 1000
+
+
+def read_document(store: Store, key: str) -> Any:
+    """The JSON document at `key`; None if there is none, or it is damaged."""
+    stored = store.get(key)
+    return None if stored is None else _parse(key, stored.data)
+
+
+def update_document(
+    store: Store, key: str, merge: Callable[[Any], Any], recover: Callable[[], Any] = lambda: None
+) -> Any:
+    """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
+
+    `recover` makes anew what a document that is no JSON said. Nothing is written if the bytes stay the same.
+    """
+    for _ in range(_ROUNDS):
+        stored = store.get(key)
+        existing = _parse(key, stored.data) if stored else None
+        merged = merge(recover() if stored and existing is None else existing)
+        data = dumps(merged)
+        if stored and stored.data == data:
+            return merged
+        try:
+            store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
+        except PreconditionFailed:
+            continue
+        _remember(key, data, merged)
+        return merged
+    raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
+
+
+def publish_series(store: Store, study: str, series: str, built: Sequence[Built], base_url: str = "") -> None:
+    """Merge instances into the documents of their series."""
+    fresh = [item for item in built if item.metadata]
+    rows = {item.uids.instance: item.rows for item in fresh}
+    # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
+    update_document(store, frame_index_key(study, series), lambda old: merge_frame_index(old, rows))
+    update_document(
+        store,
+        metadata_key(study, series),
+        lambda old: _merge_series(old, fresh),
+        lambda: _stored_instances(store, study, series),
+    )
+    update_document(
+        store,
+        instances_key(study, series),
+        lambda _: query.instance_list(_metadata(store, study, series), base_url, of_series=True),
+    )
+
+
+def _merge_series(existing: list[JSONDataset] | None, fresh: Iterable[Built]) -> list[JSONDataset]:
+    new = [rebase_bulk(item.metadata, f"instances/{item.uids.instance}/") for item in fresh]
+    return query.merge_instances(existing or [], new)
+
+
+def _stored_instances(store: Store, study: str, series: str) -> list[JSONDataset]:
+    """The metadata of every instance of a series that the store holds, as the series' document has them."""
+    found = []
+    for key, _ in store.list(f"{instances_key(study, series)}/"):
+        parsed = parse_key(key)
+        if parsed.kind is Kind.METADATA:
+            for metadata in read_document(store, key) or ():
+                found.append(rebase_bulk(metadata, f"instances/{parsed.instance}/"))  # noqa: PERF401  (clearer so)
+    return found
+
+
+def _resources(store: Store, prefix: str, depth: int) -> list[str]:
+    """The UIDs that stand at one depth of the keys below a resource: those of its studies, or of its series."""
+    return sorted({key.split("/")[depth] for key, _ in store.list(prefix) if key.count("/") > depth})
+
+
+def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
+    """Merge some of a study's series into the documents of the study."""
+    touched = sorted(series)
+    update_document(
+        store,
+        metadata_key(study),
+        lambda old: _merge_study(old, store, study, touched),
+        lambda: _merge_study(None, store, study, _resources(store, f"{study_series_key(study)}/", 3)),
+    )
+    update_document(store, study_series_key(study), lambda _: query.series_list(_metadata(store, study), base_url))
+    update_document(store, instances_key(study), lambda _: query.instance_list(_metadata(store, study), base_url))
+
+
+def _merge_study(
+    existing: list[JSONDataset] | None, store: Store, study: str, series: Iterable[str]
+) -> list[JSONDataset]:
+    new = [rebase_bulk(instance, f"series/{uid}/") for uid in series for instance in _metadata(store, study, uid)]
+    return query.merge_instances(existing or [], new)
+
+
+def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
+    """Merge the records of some studies into the list of all."""
+    touched = sorted(studies)
+
+    def merge(existing: list[JSONDataset] | None) -> list[JSONDataset]:
+        new = [record for study in touched for record in query.study_list(_metadata(store, study), base_url)]
+        return query.merge_studies(existing or [], new)
+
+    def recover() -> list[JSONDataset]:
+        everything = _resources(store, f"{STUDIES}/", 1)
+        return [record for study in everything for record in query.study_list(_metadata(store, study), base_url)]
+
+    update_document(store, STUDIES, merge, recover)
+
+
+def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
+    found: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
+    return found
+
+
+# The documents read or written last, with their bytes: a list is made from what was written just before, and parsing
+# a large one costs more than reading it and comparing.
+_RECENT: Final[OrderedDict[str, tuple[bytes, Any]]] = OrderedDict()
+_MOST_RECENT: Final = 4
+
+
+def _parse(key: str, data: bytes) -> Any:
+    """The JSON value of a document's bytes, None if they are no JSON; not to be changed by who gets it."""
+    known = _RECENT.get(key)
+    if known is not None and known[0] == data:
+        return known[1]
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    _remember(key, data, value)
+    return value
+
+
+def _remember(key: str, data: bytes, value: Any) -> None:
+    _RECENT[key] = (data, value)
+    _RECENT.move_to_end(key)
+    if len(_RECENT) > _MOST_RECENT:
+        _RECENT.popitem(last=False)
+
+
+def listed_instances(store: Store, study: str, series: str) -> dict[str, Provenance | None]:
+    """The instances that the documents of a series name, of those with HTJ2K frames where rows do too.
+
+    Each SOP Instance UID with the provenance given there: another than the instance's own if a job was killed between.
+    """
+    index = read_document(store, frame_index_key(study, series)) or {}
+    indexed = {uid for group in index.get("groups", ()) for uid in group["instances"]}
+    named = ((text_value(item, query.SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
+    return {uid: provenance(item) for uid, item in named if uid in indexed or first_value(item, _SYNTAX) != HTJ2K_RPCL}
+
+
+def published_patient(store: Store, study: str) -> tuple[str, str] | None:
+    """Patient ID and name of a study that is published already."""
+    metadata = _metadata(store, study)
+    if not metadata:
+        return None
+    return _all_text(metadata[0], _PATIENT_ID), _all_text(metadata[0], _PATIENT_NAME)
+
+
+def _all_text(dataset: JSONDataset, tag: str) -> str:
+    """Every value of an attribute as text, a backslash between them, as in the source."""
+    element = dataset.get(tag, {"vr": ""})
+    return "\\".join(text_value({tag: element | {"Value": [value]}}, tag) for value in element.get("Value", ()))

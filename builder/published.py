@@ -1,0 +1,82 @@
+"""What a store already holds of an instance: read from its metadata, its commit record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, BinaryIO, Final
+
+from builder import FORMAT_VERSION
+from builder.errors import InputError
+from builder.layout import InstanceUIDs, metadata_key
+from builder.model import BuildOptions, InputRef, JSONDataset
+from builder.provenance import Provenance, provenance
+from builder.source import open_input
+from builder.store import Store
+
+_RECORD = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
+_DIGEST_BYTES: Final = 1 << 16
+
+
+def read_published(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
+    """The published metadata of an instance, None if there are none or they are damaged: both are built anew."""
+    stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
+    if stored is None:
+        return None
+    try:
+        found: Any = json.loads(stored.data)[0]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def options_record(options: BuildOptions) -> str:
+    """The options that shape an instance's bytes, as its published metadata record them."""
+    levels = ",".join(map(str, options.reduced))
+    return f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
+
+
+def full_record(options: BuildOptions, objects: int, size: int) -> str:
+    """`options_record`, and the number and total size in bytes of the instance's objects beside its metadata."""
+    return f"{options_record(options)};objects={objects};bytes={size}"
+
+
+def is_intact(store: Store, uids: InstanceUIDs, record: str, options: BuildOptions) -> bool:
+    """Whether the store holds what was published under the same options, to the number of objects and bytes."""
+    match = _RECORD.fullmatch(record)
+    if match is None or match[1] != options_record(options):
+        return False
+    own = metadata_key(uids.study, uids.series, uids.instance)
+    sizes = [size for key, size in store.list(f"{uids.prefix}/") if key != own]
+    return (len(sizes), sum(sizes)) == (int(match[2]), int(match[3]))
+
+
+def is_unchanged(store: Store, uids: InstanceUIDs, source: InputRef, options: BuildOptions, listed: Provenance) -> bool:
+    """Whether an input is published already, from the same bytes and under the same options, and listed as such."""
+    metadata = read_published(store, uids)
+    record = None if metadata is None else provenance(metadata)
+    if record is None or record != listed:
+        return False
+    try:
+        with open_input(source) as file:
+            return record[0] == digest_of(file) and is_intact(store, uids, record[1], options)
+    except (InputError, OSError):
+        return False  # whoever builds it will say what is wrong
+
+
+def digest_of(file: BinaryIO) -> str:
+    """Digest of an input's bytes; the file is left at its end."""
+    file.seek(0)
+    buffer = memoryview(bytearray(_DIGEST_BYTES))
+    digest = hashlib.sha256()
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # every file opened here has it
+        digest.update(buffer[:count])
+    return f"sha256:{digest.hexdigest()}"
+
+
+def discard_instance(store: Store, uids: InstanceUIDs) -> None:
+    """Remove what a dead worker left of an instance, unless its metadata had been published before."""
+    if store.get(metadata_key(uids.study, uids.series, uids.instance)) is None:
+        for key, _ in list(store.list(f"{uids.prefix}/")):
+            store.delete(key)

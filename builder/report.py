@@ -1,0 +1,95 @@
+"""What a build did: counts for the summary, and every input a person should look at. Carries no patient names."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from builder import __version__
+from builder.model import Built, Outcome, Rejected
+
+
+@dataclass(slots=True)
+class Report:
+    """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    rejected: list[Rejected] = field(default_factory=list)
+    duplicates: list[Built] = field(default_factory=list)
+    noted: list[Built] = field(default_factory=list)
+    studies: set[str] = field(default_factory=set)
+    series: set[tuple[str, str]] = field(default_factory=set)
+    not_dicom: int = 0
+    frames: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    seconds: float = 0.0
+    stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, result: Built | Rejected) -> None:
+        """Count one input's result."""
+        if isinstance(result, Rejected):
+            self.rejected.append(result)
+            return
+        self.outcomes[result.outcome] += 1
+        self.studies.add(result.uids.study)
+        self.series.add((result.uids.study, result.uids.series))
+        self.frames += result.frames
+        self.bytes_read += result.bytes_read
+        self.bytes_written += result.bytes_written
+        for stage, seconds in result.times.items():
+            self.stages[stage] += seconds
+        if result.outcome is Outcome.DUPLICATE:
+            self.duplicates.append(_slim(result))
+        elif result.notes:
+            self.noted.append(_slim(result))
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything is published, 2 if some inputs were rejected."""
+        return 2 if self.rejected else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it is written to a file; `docs/format.md` describes it."""
+        return {
+            "version": 1,
+            "stillframe": __version__,
+            "summary": {
+                **{str(outcome): self.outcomes[outcome] for outcome in Outcome},
+                "rejected": len(self.rejected),
+                "notDicom": self.not_dicom,
+                "studies": len(self.studies),
+                "series": len(self.series),
+                "frames": self.frames,
+                "bytesRead": self.bytes_read,
+                "bytesWritten": self.bytes_written,
+                "seconds": round(self.seconds, 3),
+                "cpuSeconds": {stage: round(seconds, 3) for stage, seconds in sorted(self.stages.items())},
+            },
+            "studies": sorted(self.studies),
+            "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
+            "duplicates": [_entry(item) for item in _by_path(self.duplicates)],
+            "notes": [_entry(item) for item in _by_path(self.noted)],
+        }
+
+
+def _slim(result: Built) -> Built:
+    """The result without what only the lists need."""
+    return Built(result.source, result.uids, result.outcome, {}, notes=result.notes)
+
+
+def _by_path(results: list[Built]) -> list[Built]:
+    return sorted(results, key=lambda item: str(item.source))
+
+
+def _entry(result: Built) -> dict[str, Any]:
+    uids = result.uids
+    return {
+        "path": str(result.source),
+        "outcome": str(result.outcome),
+        "notes": list(result.notes),
+        "study": uids.study,
+        "series": uids.series,
+        "instance": uids.instance,
+    }

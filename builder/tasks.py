@@ -1,0 +1,40 @@
+"""What is sent to workers. The libraries are imported where a task runs: the process that plans starts without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.layout import InstanceUIDs
+from builder.model import BuildOptions, Built, Header, InputRef, Rejected
+from builder.provenance import Provenance
+from builder.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTask:
+    """One input to publish. `first` is False where another input of the job holds the same SOP Instance UID;
+
+    `listed` is the provenance that the lists of the series give; where it is the instance's, they need nothing of it.
+    """
+
+    store: Store
+    source: InputRef
+    uids: InstanceUIDs
+    options: BuildOptions
+    replace: bool = False
+    first: bool = True
+    listed: Provenance | None = None
+
+
+def build_instance(task: InstanceTask) -> Built | Rejected:
+    """See `instance.build_instance`."""
+    from builder import instance
+
+    return instance.build_instance(task)
+
+
+def scan_inputs(sources: tuple[InputRef, ...]) -> list[Header | Rejected | None]:
+    """See `scan.scan_input`; one result for each source."""
+    from builder import scan
+
+    return [scan.scan_input(source) for source in sources]

@@ -1,0 +1,48 @@
+"""Building trees in the tests, and looking into them."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from builder.build import BuildRequest, build
+from builder.execute import SerialExecutor
+from builder.model import BuildOptions
+from builder.report import Report
+from builder.store import DirectoryStore
+
+
+class NoProgress:
+    """Nobody watches."""
+
+    def stage(self, name: str, total: int) -> None:
+        """See `builder.build.Progress`."""
+
+    def step(self, count: int = 1) -> None:
+        """See `builder.build.Progress`."""
+
+
+def build_tree(
+    destination: Path,
+    *sources: Path,
+    options: BuildOptions | None = None,
+    executor: Executor | None = None,
+    replace: bool = False,
+) -> Report:
+    """Build with the serial executor unless another is given."""
+    store = DirectoryStore(str(destination))
+    store.create()
+    request = BuildRequest(tuple(map(str, sources)), options or BuildOptions(), 2, replace)
+    return build(request, store, executor or SerialExecutor(), NoProgress())
+
+
+def contents(tree: Path) -> dict[str, bytes]:
+    """Every file of a tree by its path, those being written included."""
+    return {str(path.relative_to(tree)): path.read_bytes() for path in sorted(tree.rglob("*")) if path.is_file()}
+
+
+def document(tree: Path, path: str) -> Any:
+    """A JSON document of a tree."""
+    return json.loads((tree / path).read_bytes())
