@@ -160,7 +160,8 @@ def _print_summary(report: Report, destination: str, report_file: str | None) ->
     counts = report.outcomes
     made = counts[Outcome.PUBLISHED] + counts[Outcome.REBUILT] + counts[Outcome.REPLACED]
     parts = [f"{made} published ({report.frames} frames)"]
-    parts += [f"{counts[kind]} {kind}" for kind in (Outcome.UNCHANGED, Outcome.DUPLICATE) if counts[kind]]
+    others = (Outcome.RESUMED, Outcome.UNCHANGED, Outcome.DUPLICATE)
+    parts += [f"{counts[kind]} {kind}" for kind in others if counts[kind]]
     parts += [f"{len(report.rejected)} rejected"] if report.rejected else []
     if report.not_dicom:
         what = "file that is not a DICOM image" if report.not_dicom == 1 else "files that are not DICOM images"

@@ -34,7 +34,7 @@ from builder.layout import (
 )
 from builder.model import Built, FrameRow, JSONDataset, Outcome, Part10, Rejected
 from builder.pixels import FrameReader
-from builder.provenance import add_provenance, provenance
+from builder.provenance import add_provenance, provenance, published_notes
 from builder.published import digest_of, discard_instance, full_record, is_intact, read_published
 from builder.source import open_input
 from builder.store import Store
@@ -42,6 +42,8 @@ from builder.tasks import InstanceTask
 
 _IMAGE_ROWS: Final = 0x00280010
 _LOSSY_METHOD: Final = "00282114"
+# Available Transfer Syntax UID: of the frames, so what has none has no frames.
+_SYNTAX: Final = "00083002"
 
 
 def build_instance(task: InstanceTask) -> Built | Rejected:
@@ -188,7 +190,10 @@ class _Worker:
             discard_instance(self.task.store, self.task.uids)
 
     def _unchanged(self) -> Built | None:
-        """The instance as it is published; None if its frames turn out to be damaged."""
+        """The instance as it is published; None if its frames turn out to be damaged.
+
+        One that the lists do not name, or name as it was before, comes from an attempt that was cut off.
+        """
         task = self.task
         if not task.first:
             return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
@@ -199,7 +204,8 @@ class _Worker:
             rows = read_rows(task.store, task.uids, self.published)
         except (CodecError, CodestreamError):
             return None
-        return self._built(Outcome.UNCHANGED, self.published, rows, 0, 0)
+        frames = _promised_frames(self.published)
+        return self._built(Outcome.RESUMED, self.published, rows, frames, 0, published_notes(self.published))
 
     def _built(
         self, outcome: Outcome, metadata: JSONDataset, rows: tuple[FrameRow, ...], frames: int, written: int,
@@ -215,7 +221,7 @@ class _Worker:
         content = self._produce(instance, file, sink)
         assert self.published is not None
         tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
-        fewer = content.frames and content.frames < int(dicomjson.first_value(self.published, "00280008") or 1)
+        fewer = content.frames and content.frames < _promised_frames(self.published)
         if sink.frame or fewer or (tags and not content.frames):
             what = sink.frame or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
             raise InputError(f"another object with this SOP Instance UID is published already and differs in {what}")
@@ -233,7 +239,7 @@ class _Worker:
         content = self._produce(instance, file, sink)
         record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
         with self.clock("JSON"):
-            metadata = add_provenance(content.metadata, digest, record)
+            metadata = add_provenance(content.metadata, digest, record, content.notes)
             document = dicomjson.dumps([metadata])
         with self.clock("write"):
             for key in before:
@@ -271,6 +277,11 @@ class _Worker:
         return _Content(metadata, rows, frames, notes)
 
 
+def _promised_frames(metadata: JSONDataset) -> int:
+    """How many frames the metadata of an instance promise."""
+    return int(dicomjson.first_value(metadata, "00280008") or 1) if _SYNTAX in metadata else 0
+
+
 def _with_history(changes: JSONDataset, metadata: JSONDataset) -> JSONDataset:
     """The changes, with a lossy compression method added to those of earlier steps (PS3.3 C.7.6.1.1.5)."""
     method = first_value(changes, _LOSSY_METHOD)
@@ -283,7 +294,7 @@ def _with_history(changes: JSONDataset, metadata: JSONDataset) -> JSONDataset:
 
 def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
     """Tags whose values differ, beside those that only say how the frames are stored or where they came from."""
-    ours = {"00083002", "00280004", "00280006"}
+    ours = {_SYNTAX, "00280004", "00280006"}
     tags = (set(one) | set(other)) - ours
     return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}
 
@@ -314,9 +325,9 @@ def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[
     Raises:
         CodecError, CodestreamError: if a frame that the metadata promise is missing or damaged.
     """
-    if dicomjson.first_value(metadata, "00083002") != HTJ2K_RPCL:
+    if dicomjson.first_value(metadata, _SYNTAX) != HTJ2K_RPCL:
         return ()
-    frames = int(dicomjson.first_value(metadata, "00280008") or 1)
+    frames = _promised_frames(metadata)
     kind = "i" if dicomjson.first_value(metadata, "00280103") == 1 else "u"
     dtype = np.dtype(f"{kind}{int(str(dicomjson.first_value(metadata, '00280100'))) // 8}")
     return tuple(_read_row(store, frame_key(uids, number), dtype) for number in range(1, frames + 1))

@@ -106,6 +106,7 @@ class Outcome(StrEnum):
     PUBLISHED = "published"
     REBUILT = "rebuilt"
     REPLACED = "replaced"
+    RESUMED = "resumed"  # written by an attempt that was cut off, listed by this one
     UNCHANGED = "unchanged"
     DUPLICATE = "duplicate"
 

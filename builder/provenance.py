@@ -1,11 +1,13 @@
 """What published metadata say of their origin: a private block with the source file's digest and the options.
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME: (0099,xx01) the digest, `sha256:` and 64 hex
-digits, and (0099,xx02) a fingerprint of the options. Both are UC, since LO ends at 64 characters.
+digits, (0099,xx02) a fingerprint of the options, and (0099,xx03) what the owner of the image was told when it was
+published, a line each, absent if nothing. The first two are UC, since LO ends at 64 characters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from builder.errors import InputError
@@ -18,13 +20,14 @@ _GROUP: Final = "0099"
 type Provenance = tuple[str, str]
 
 
-def add_provenance(dataset: JSONDataset, digest: str, options: str) -> JSONDataset:
+def add_provenance(dataset: JSONDataset, digest: str, options: str, notes: Sequence[str] = ()) -> JSONDataset:
     """A copy of the data set with the private block, in place of any it had, in the first free block of the group.
 
     Args:
         dataset: the metadata of an instance.
         digest: SHA-256 of the source file in hex, with or without `sha256:` before it.
         options: a fingerprint of the options that shaped what is published.
+        notes: what the report says of the instance, a line each.
 
     Raises:
         InputError: if every block of the group is taken.
@@ -39,6 +42,8 @@ def add_provenance(dataset: JSONDataset, digest: str, options: str) -> JSONDatas
         f"{_GROUP}{block}01": {"vr": "UC", "Value": [f"sha256:{digest.removeprefix('sha256:')}"]},
         f"{_GROUP}{block}02": {"vr": "UC", "Value": [options]} if options else {"vr": "UC"},
     }
+    if notes:
+        added[f"{_GROUP}{block}03"] = {"vr": "UT", "Value": ["\n".join(notes)]}
     return dict(sorted((kept | added).items()))
 
 
@@ -50,6 +55,15 @@ def provenance(dataset: JSONDataset) -> Provenance | None:
         if digest:
             return str(digest[0]), str(options[0]) if options else ""
     return None
+
+
+def published_notes(dataset: JSONDataset) -> tuple[str, ...]:
+    """What was told of the instance when it was published."""
+    for block in _own_blocks(dataset):
+        lines = dataset.get(f"{_GROUP}{block}03", {}).get("Value")
+        if lines:
+            return tuple(str(lines[0]).split("\n"))
+    return ()
 
 
 def drop_provenance(dataset: JSONDataset) -> JSONDataset:

@@ -224,6 +224,21 @@ def test_when_the_first_of_two_inputs_is_bad_the_second_is_published(tmp_path: P
     assert (tmp_path / "tree" / instance_path(1) / "frames" / "1").is_file()
 
 
+def test_what_an_attempt_that_was_cut_off_had_written_is_listed_and_told_again(tmp_path: Path) -> None:
+    source = write(tmp_path, "1.dcm", image(1, noise(1, bits=16), BitsStored=12, HighBit=11))
+    tree = tmp_path / "tree"
+    (noted,) = build_tree(tree, source).noted
+    before = contents(tree)
+    for path in before:
+        if f"/instances/{instance_uid(1)}/" not in path:
+            (tree / path).unlink()
+    report = build_tree(tree, source)
+    assert (report.outcomes, report.frames) == ({Outcome.RESUMED: 1}, 1)
+    assert [item.notes for item in report.noted] == [noted.notes]
+    assert "bits above Bits Stored" in noted.notes[0]
+    assert contents(tree) == before
+
+
 def test_a_study_has_one_patient(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         write(tmp_path, f"in/{number}.dcm", image(number, PatientID="P2" if number == 1 else "P1"))
