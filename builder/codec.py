@@ -133,12 +133,13 @@ def decode_frame(data: bytes, level: int = 0) -> npt.NDArray[Any]:
     return _decode_clipped(data, level, resilient=False)
 
 
-def decode_lossless(data: bytes) -> npt.NDArray[Any]:
+def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArray[Any]:
     """Decode the full resolution of what was encoded without loss: faster than `decode_frame`, and does not clip.
 
-    Returns and raises as `decode_frame`. Of a lossy or a reduced codestream, samples that overshoot would wrap.
+    `header` is that of `data`, where it is known already. Returns and raises as `decode_frame`. Of a lossy or a reduced
+    codestream, samples that overshoot would wrap.
     """
-    _decodable(data, 0)
+    _decodable(data, 0, header)
     try:
         return imagecodecs.htj2k_decode(data)
     except _FAILURES as error:
@@ -154,10 +155,10 @@ def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:
     return _decode_clipped(prefix if whole else prefix + b"\xff\xd9", level, resilient=True)
 
 
-def _decodable(data: bytes, level: int) -> MainHeader:
+def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> MainHeader:
     """The header of a codestream that can be decoded at `level`."""
     try:
-        header = parse_header(data)
+        header = header or parse_header(data)
     except CodestreamError as error:
         raise CodecError(f"cannot decode: {error}") from error
     if not 0 <= level <= header.levels:

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from builder.dataset import PixelElement, raw_text
 from builder.errors import PixelDataError
@@ -15,6 +16,14 @@ from builder.errors import PixelDataError
 # Largest decoded frame that is attempted; a header can claim 65535 x 65535 in a file of a few bytes.
 MAX_FRAME_BYTES: Final = 1 << 30
 
+_TAGS: Final = {
+    keyword: BaseTag(tag)
+    for keyword, tag in {
+        "SamplesPerPixel": 0x00280002, "PlanarConfiguration": 0x00280006, "NumberOfFrames": 0x00280008,
+        "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100, "BitsStored": 0x00280101,
+        "HighBit": 0x00280102, "PixelRepresentation": 0x00280103,
+    }.items()
+}  # fmt: skip
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
 
@@ -109,7 +118,7 @@ def _check_description(d: PixelDescription, high_bit: int) -> None:
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
-    element = cast("DataElement | RawDataElement | None", dataset.get_item(keyword) if keyword in dataset else None)
+    element = cast("DataElement | RawDataElement | None", dataset.get_item(_TAGS[keyword]))
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
         if default is None:

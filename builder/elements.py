@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from base64 import b64encode
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from pydicom import DataElement, Dataset
@@ -23,6 +24,7 @@ from builder.text import UTF8, Charset, decode_text, parse_charset
 INLINE_BYTES: Final = 1024
 VALUE_BYTES: Final = 64 * 1024
 SEQUENCE_DEPTH: Final = 64
+_SHORT_BYTES: Final = 64
 
 _CHARSET: Final = "00080005"
 _CHARSET_TAG: Final = BaseTag(0x00080005)
@@ -160,8 +162,30 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
     return _convert_or_keep(key, vr, value, little, _Scope(scope.datasets, UTF8, scope.path, scope.output))
 
 
+# Sequences of a data set that were converted: instances of a series share most of theirs, too.
+_SEQUENCES: Final[dict[tuple[bytes, bool, Charset], dict[str, Any]]] = {}
+_SHORT_SEQUENCE_BYTES: Final = 1024
+_MOST_SEQUENCES: Final = 256
+
+
 def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
+    """A sequence; a short one of the data set itself, whose meaning depends on nothing around it, only once."""
     value = element.value or b""
+    if element.is_implicit_VR or len(value) > _SHORT_SEQUENCE_BYTES or b"UN" in value or len(scope.datasets) > 1:
+        return _convert_sequence(key, element, value, scope)
+    what = (value, element.is_little_endian, scope.charset)
+    found = _SEQUENCES.get(what)
+    if found is None:
+        told = len(scope.output.notes), len(scope.output.bulk)
+        found = _convert_sequence(key, element, value, scope)
+        if told == (len(scope.output.notes), len(scope.output.bulk)):
+            if len(_SEQUENCES) == _MOST_SEQUENCES:
+                _SEQUENCES.clear()
+            _SEQUENCES[what] = found
+    return found
+
+
+def _convert_sequence(key: str, element: RawDataElement, value: bytes, scope: _Scope) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -200,24 +224,47 @@ def _convert_value(key: str, vr: str, value: bytes, little: bool, scope: _Scope)
     if vr in _BINARY:
         return _convert_binary(key, vr, value, little, scope)
     if vr in NUMBER_CODES or vr == "AT":
-        numbers = unpack_numbers(value, vr, little) if vr != "AT" else unpack_tags(value, little)
+        if len(value) <= _SHORT_BYTES:
+            return _convert_short_numbers(key, vr, value, little)
+        element = _convert_numbers(key, vr, value, little)
         if len(value) > VALUE_BYTES:
             return _publish_bulk(key, vr, value if little else swap_words(value, vr), scope)
-        if key in _LUT_DESCRIPTORS and isinstance(numbers[0], int) and numbers[0] < 0:
-            numbers[0] += 0x10000
-        return {"vr": vr, "Value": numbers}
-    text = _decode(key, vr, value, scope)
+        return element
+    if value.isascii() and b"\x1b" not in value:
+        if len(value) <= _SHORT_BYTES:
+            return _convert_short_ascii(vr, value)
+        text = value.decode("ascii")
+    else:
+        text = _decode(key, vr, value, scope)
     if len(value) > VALUE_BYTES:
         return _publish_bulk(key, vr, text.rstrip(_PAD).encode(), scope)
+    return _convert_text(vr, text)
+
+
+def _convert_numbers(key: str, vr: str, value: bytes, little: bool) -> dict[str, Any]:
+    numbers = unpack_numbers(value, vr, little) if vr != "AT" else unpack_tags(value, little)
+    if key in _LUT_DESCRIPTORS and isinstance(numbers[0], int) and numbers[0] < 0:
+        numbers[0] += 0x10000
+    return {"vr": vr, "Value": numbers}
+
+
+def _convert_text(vr: str, text: str) -> dict[str, Any]:
     values = _split_text(vr, text)
-    if values == [None]:
-        return {"vr": vr}
-    return {"vr": vr, "Value": values}
+    return {"vr": vr} if values == [None] else {"vr": vr, "Value": values}
+
+
+# Most of a series' instances say the same in most elements. Whoever gets one of these must not change it.
+@lru_cache(maxsize=4096)
+def _convert_short_numbers(key: str, vr: str, value: bytes, little: bool) -> dict[str, Any]:
+    return _convert_numbers(key, vr, value, little)
+
+
+@lru_cache(maxsize=4096)
+def _convert_short_ascii(vr: str, value: bytes) -> dict[str, Any]:
+    return _convert_text(vr, value.decode("ascii"))
 
 
 def _decode(key: str, vr: str, value: bytes, scope: _Scope) -> str:
-    if value.isascii() and b"\x1b" not in value:
-        return value.decode("ascii")
     delimiters = b"\\^=" if vr == "PN" else b"" if vr in _ONE_TEXT else b"\\"
     text, clean = decode_text(value, scope.charset, delimiters)
     if not clean:

@@ -145,9 +145,8 @@ class _Publisher:
         return PublishedFrames(HTJ2K_RPCL, changes, rows, self._notes())
 
     def _encode(self, index: int) -> FrameRow:
-        data, frame = self._codestream(index)
+        data, header, frame = self._codestream(index)
         with self.clock("index"):
-            header = codestream.parse_header(data)
             row = FrameRow(codestream.resolutions(header, len(data)), frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
         for level in self.options.reduced:
@@ -157,36 +156,37 @@ class _Publisher:
                 self._put(reduced_key(self.uids, level, index + 1), reduced)
         return row
 
-    def _codestream(self, index: int) -> tuple[bytes, Frame]:
-        """A verified codestream and the pixels it holds; the source's own if it already is what is published."""
+    def _codestream(self, index: int) -> tuple[bytes, codestream.MainHeader, Frame]:
+        """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
         if not self.reader.native:
             with self.clock("read"):
                 data = self.reader.encoded(index)
             if self._is_published_form(data):
                 with self.clock("verify"):
-                    return data, self._check_passed(data, index)
+                    header = codestream.parse_header(data)
+                    return data, header, self._check_passed(data, header, index)
         frame = self._decoded(index)
         bits = self.reader.description.bits_stored
         with self.clock("encode"):
             data = codec.encode_frame(frame, bits)
         with self.clock("verify"):
-            if not np.array_equal(codec.decode_lossless(data), frame):
+            header = codestream.parse_header(data)
+            if not np.array_equal(codec.decode_lossless(data, header), frame):
                 raise CodecError(f"frame {index + 1} did not come back from its codestream as it went in")
-        return data, frame
+        return data, header, frame
 
-    def _check_passed(self, data: bytes, index: int) -> Frame:
+    def _check_passed(self, data: bytes, header: codestream.MainHeader, index: int) -> Frame:
         """The pixels of a codestream that passes as it is; every prefix must hold the resolution it promises.
 
         Raises:
             CodecError: if it does not, or cannot be decoded.
         """
-        header = codestream.parse_header(data)
         for resolution in codestream.resolutions(header, len(data)):
             level = resolution.decode_level
             prefix = codec.decode_prefix(data[: resolution.prefix_length], level)
             if not np.array_equal(prefix, codec.decode_frame(data, level)):
                 raise CodecError(f"the tile-parts of frame {index + 1} are not its resolutions")
-        return codec.decode_lossless(data).astype(self.reader.description.dtype, copy=False)
+        return codec.decode_lossless(data, header).astype(self.reader.description.dtype, copy=False)
 
     def _is_published_form(self, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""

@@ -36,7 +36,7 @@ from builder.model import Built, FrameRow, JSONDataset, Outcome, Part10, Rejecte
 from builder.pixels import FrameReader
 from builder.provenance import add_provenance, provenance, published_notes
 from builder.published import digest_of, discard_instance, full_record, is_intact, read_published
-from builder.source import open_input
+from builder.source import load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
@@ -159,7 +159,9 @@ class _Worker:
 
     def _act(self) -> Built | Rejected:
         task = self.task
-        with open_input(task.source) as file:
+        with self.clock("read"):
+            opened = load_input(task.source)
+        with opened as file:
             with self.clock("read"):
                 digest = digest_of(file)
                 size = file.tell()

@@ -25,6 +25,7 @@ from builder.description import PixelDescription
 from builder.encapsulated import Fragment, group_frames, read_fragments, read_frame
 from builder.errors import CodecError, PixelDataError
 from builder.probe import JPEG_2000_FAMILY, RLE, FrameFacts, jp2_codestream, probe_frame
+from builder.source import LoadedInput
 
 type Frame = npt.NDArray[Any]
 
@@ -211,11 +212,14 @@ class FrameReader:
             return samples.reshape(d.samples, d.rows, d.columns).transpose(1, 2, 0)
         return samples.reshape(d.shape)
 
-    def _read_bytes(self, start: int, length: int) -> bytearray:
+    def _read_bytes(self, start: int, length: int) -> bytearray | memoryview:
         """Part of the native pixel data; 8-bit samples in big endian OW words are brought back into order."""
         swapped = (
             self.syntax == ExplicitVRBigEndian and self._pixels.vr == "OW" and self.description.bits_allocated <= 8
         )
+        if isinstance(self._file, LoadedInput) and not swapped:
+            place = self._pixels.offset + start
+            return self._file.getbuffer()[place : place + length]
         margin = start % 2 if swapped else 0
         wanted = length + margin
         data = bytearray(wanted + wanted % 2 if swapped else wanted)
@@ -266,7 +270,7 @@ def _decode_jpeg(data: bytes) -> Frame:
         raise PixelDataError(f"a frame cannot be decoded: {error}") from error
 
 
-def _expand_422(data: bytearray, d: PixelDescription) -> Frame:
+def _expand_422(data: bytearray | memoryview, d: PixelDescription) -> Frame:
     """Native YBR_FULL_422 (PS3.3 C.7.6.3.1.2): two luminance samples share a pair of chrominance samples."""
     if d.bits_allocated != 8 or d.columns % 2:
         raise PixelDataError("native YBR_FULL_422 needs 8 bits and an even number of columns")

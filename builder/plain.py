@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 PREAMBLE: Final = 132
@@ -35,8 +35,7 @@ _ITEM_DELIMITER: Final = 0xE00DFFFE
 _SEQUENCE_DELIMITER: Final = 0xE0DDFFFE
 
 
-@dataclass(frozen=True, slots=True)
-class PlainElement:
+class PlainElement(NamedTuple):
     """One element: its VR, the place of its value in the file, and the value as it is there."""
 
     vr: str

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -110,6 +111,30 @@ def open_input(source: InputRef) -> BinaryIO:
         return _unpack(source)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
         raise InputError(f"cannot be opened: {error}") from error
+
+
+class LoadedInput(BytesIO):
+    """An input in memory. Frames may be views of it that outlive its use, so closing it does nothing."""
+
+    def close(self) -> None:
+        """Leave the memory to the last view of it."""
+
+
+def load_input(source: InputRef) -> BinaryIO:
+    """As `open_input`; an input of at most `SPOOL_BYTES` is held in memory.
+
+    It is read once then, however often it is gone through, and stays the same if the file is changed meanwhile.
+
+    Raises:
+        InputError: if it cannot be opened or unpacked.
+        OSError: if it cannot be read.
+    """
+    file = open_input(source)
+    if source.member or source.size > SPOOL_BYTES:
+        return file
+    with file:
+        data = file.read(source.size + 1)
+    return LoadedInput(data) if len(data) <= source.size else open_input(source)  # it grew since it was found
 
 
 def _unpack(source: InputRef) -> BinaryIO:
