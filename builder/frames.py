@@ -7,7 +7,6 @@ exactly sends the whole instance to the native form. Lossy sources keep their by
 from __future__ import annotations
 
 import time
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,7 +146,7 @@ class _Publisher:
     def _encode(self, index: int) -> FrameRow:
         data, header, frame = self._codestream(index)
         with self.clock("index"):
-            row = FrameRow(codestream.resolutions(header, len(data)), frame_crc32(frame))
+            row = FrameRow(codestream.resolutions(header, len(data)), codec.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
         for level in self.options.reduced:
             if level <= header.levels:
@@ -217,12 +216,6 @@ class _Publisher:
         if self.converted:
             notes.append("YBR_FULL samples were converted to RGB, with the rounding of PS3.3 C.7.6.3.1.2")
         return tuple(notes)
-
-
-def frame_crc32(frame: Frame) -> int:
-    """CRC-32 of a frame's native pixels: row by row, colour interleaved, little endian."""
-    little = frame.astype(frame.dtype.newbyteorder("<"), copy=False)
-    return zlib.crc32(np.ascontiguousarray(little))
 
 
 def _ui(uid: str) -> dict[str, object]:

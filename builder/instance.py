@@ -20,7 +20,7 @@ from builder import codec, codestream, dicomjson
 from builder.dataset import Instance, read_instance
 from builder.description import describe_pixels
 from builder.errors import CodecError, CodestreamError, InputError, StoreError
-from builder.frames import Sink, StageClock, frame_crc32, publish_frames, same_frame
+from builder.frames import Sink, StageClock, publish_frames, same_frame
 from builder.jsonmodel import first_value
 from builder.layout import (
     HTJ2K_RPCL,
@@ -341,4 +341,4 @@ def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
         raise CodestreamError(f"{key} is missing")
     header = codestream.parse_header(stored.data)
     pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
-    return FrameRow(codestream.resolutions(header, len(stored.data)), frame_crc32(pixels))
+    return FrameRow(codestream.resolutions(header, len(stored.data)), codec.frame_crc32(pixels))
