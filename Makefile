@@ -54,10 +54,10 @@ $(BIN)/python:
 # Exit code 2 means that some inputs were rejected: these samples include broken files and files that share a UID.
 demo: .venv/.installed
 	@samples=$$($(BIN)/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data/test_files")') && \
+	echo "Building pydicom's test files. Some are broken, or share a UID, on purpose: they are told and left out." && \
 	{ code=0; $(BIN)/stillframe build "$$samples" "./$(SITE)" || code=$$?; } && \
 	case $$code in \
-	  0) ;; \
-	  2) echo "Rejections are expected here: pydicom's test files include broken ones and ones that share a UID." ;; \
+	  0 | 2) ;; \
 	  *) exit $$code ;; \
 	esac && \
 	echo "Next: make serve, then open http://127.0.0.1:$(PORT)/"
@@ -91,4 +91,4 @@ wheel: .venv/.installed-test
 	$(BIN)/python -m hatchling build -d dist
 
 clean:
-	rm -rf .venv dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist build site tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,14 +14,14 @@ from typing import Final, Protocol
 
 from builder.errors import UsageError, WorkerDied
 from builder.layout import InstanceUIDs
-from builder.model import BuildOptions, Built, Header, InputRef, Outcome, Rejected
+from builder.model import BuildOptions, Built, Header, InputRef, Outcome, Rejected, Skipped
 from builder.plan import Plan, SeriesPlan, make_plan
 from builder.provenance import Provenance
 from builder.publish import listed_instances, publish_series, publish_studies, publish_study, published_patient
 from builder.published import discard_instance, is_unchanged
 from builder.report import Report
-from builder.scan import NotPlain, scan_plain
-from builder.source import iter_inputs
+from builder.scan import NotPlain, Scanned, scan_plain
+from builder.source import check_sources, iter_inputs
 from builder.store import Store
 from builder.tasks import InstanceTask, build_instance, scan_inputs
 
@@ -63,7 +63,8 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
     progress.stage("finding files", 0)
     inputs = list(iter_inputs(request.sources))
     headers = list(_scan(request, inputs, executor, progress, report))
-    plan = make_plan(headers, lambda study: published_patient(store, study))
+    replaced = {header.uids for header in headers} if request.replace else frozenset()
+    plan = make_plan(headers, lambda study: published_patient(store, study, replaced))
     for rejected in plan.rejected:
         report.add(rejected)
     _publish(request, plan, store, executor, progress, report)
@@ -75,10 +76,11 @@ def check_destination(sources: Iterable[str], destination: str) -> None:
     """Refuse a destination inside a source, or the reverse: a build would read what it wrote.
 
     Raises:
-        UsageError: naming the two.
+        UsageError: naming the two, or a source that does not exist.
     """
     if not destination:
         raise UsageError("the destination is empty")
+    check_sources(sources)
     target = Path(destination).resolve()
     for source in sources:
         path = Path(source).resolve()
@@ -94,7 +96,7 @@ def _scan(
     """Headers of all inputs that have one, in the order of the inputs."""
     progress.stage("reading headers", len(inputs))
     with _clocked(report, "scan"):
-        found: dict[InputRef, Header | Rejected | None] = {}
+        found: dict[InputRef, Scanned] = {}
         left = []
         for source in inputs:
             try:
@@ -108,17 +110,15 @@ def _scan(
             progress.step(len(batch))
     for source in inputs:
         header = found[source]
-        if header is None:
-            report.not_dicom += 1
-        elif isinstance(header, Rejected):
-            report.add(header)
-        else:
+        if isinstance(header, Header):
             yield header
+        elif isinstance(header, Skipped) and str(source) not in request.sources:
+            report.skipped.append(header)
+        else:  # whoever names a file means it
+            report.add(Rejected(header.path, header.reason) if isinstance(header, Skipped) else header)
 
 
-def _scan_result(
-    executor: Executor, batch: tuple[InputRef, ...], future: Future[list[Header | Rejected | None]]
-) -> list[Header | Rejected | None]:
+def _scan_result(executor: Executor, batch: tuple[InputRef, ...], future: Future[list[Scanned]]) -> list[Scanned]:
     """A batch's headers; if its process died, each input is tried by itself so that one does not cost the others."""
     try:
         return future.result()

@@ -55,7 +55,7 @@ def http_source(url: str) -> tuple[GetBytes, int | None]:
             that range, 206 and Content-Range.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise StoreError(f"not an http or https URL: {url}")
+        raise StoreError(f"only http and https URLs can be read: {url}")
     first, size = _get_range(url, 0, _FIRST_RANGE)
 
     def get_bytes(offset: int, length: int) -> bytes:

@@ -46,9 +46,8 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return levels
 
 
-@cli.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.argument("destination", metavar="DEST")
+@cli.command(short_help="Publish DICOM files, folders and .zip archives.")
+@click.argument("places", metavar="SOURCE... DEST", nargs=-1, required=True)
 @click.option(
     "--base-url",
     default="",
@@ -68,7 +67,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     callback=_levels,
     metavar="LEVELS",
     show_default=True,
-    help="Decode levels (halvings) written as separate small objects, such as 1,2.",
+    help='Decode levels (halvings) written as separate small objects, such as 1,2; "" for none.',
 )
 @click.option(
     "--lossy",
@@ -98,7 +97,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     help="Write the full report as JSON.",
 )
 def build(
-    sources: tuple[str, ...], destination: str, base_url: str, workers: int | None, reduced: tuple[int, ...],
+    places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...],
     lossy: str, part10: str, replace: bool, report_file: str | None,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE (files, folders, .zip archives) into the folder DEST.
@@ -108,15 +107,21 @@ def build(
     """
     from builder.build import BuildRequest, check_destination
     from builder.build import build as run_build
-    from builder.execute import make_executor
+    from builder.execute import end_processes, make_executor
     from builder.store import DirectoryStore
 
-    for place in (*sources, destination):
+    *sources, destination = places
+    if not sources:
+        raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
+    for place in places:
         if place.startswith("s3://"):
             raise UsageError(f"object stores are not supported by version {__version__}: {place}")
     if base_url and not base_url.startswith(("http://", "https://")):
         raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
     check_destination(sources, destination)
+    report_path = Path(report_file) if report_file is not None else None
+    if report_path is not None:
+        _check_report(report_path, destination)
     count = _cores() if workers is None else workers
     options = BuildOptions(reduced, Lossy(lossy), Part10(part10), base_url)
     store = DirectoryStore(str(Path(destination).resolve()))
@@ -124,19 +129,31 @@ def build(
     progress = TerminalProgress(sys.stderr)
     executor = make_executor(count)
     try:
-        request = BuildRequest(sources, options, max(1, count), replace)
+        request = BuildRequest(tuple(sources), options, max(1, count), replace)
         report = run_build(request, store, executor, progress)
+    except KeyboardInterrupt:
+        end_processes(executor)
+        raise
     finally:
         progress.close()
         executor.shutdown(cancel_futures=True)
-    _print_summary(report, destination, report_file)
-    if report_file is not None:
-        _write_report(report, Path(report_file))
+    _print_summary(report, sources, destination, report_file)
+    if report_path is not None:
+        _write_report(report, report_path)
     return report.exit_code
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_report(path: Path, destination: str) -> None:
+    """Refuse a report that could not be written, before a long job rather than after it."""
+    folder = path.resolve().parent
+    if folder.is_relative_to(Path(destination).resolve()):
+        raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
 
 
 def _write_report(report: Report, path: Path) -> None:
@@ -148,7 +165,7 @@ def _write_report(report: Report, path: Path) -> None:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
-def _print_summary(report: Report, destination: str, report_file: str | None) -> None:
+def _print_summary(report: Report, sources: list[str], destination: str, report_file: str | None) -> None:
     for item in sorted(report.rejected, key=lambda item: item.path):
         uids = "  ".join(uid for uid in (item.study, item.series, item.instance) if uid)
         click.echo(
@@ -158,23 +175,27 @@ def _print_summary(report: Report, destination: str, report_file: str | None) ->
     _print_some("duplicate", [(str(item.source), "; ".join(item.notes)) for item in report.duplicates], report_file)
     _print_some("note", [(str(item.source), "; ".join(item.notes)) for item in report.noted], report_file)
     counts = report.outcomes
-    made = counts[Outcome.PUBLISHED] + counts[Outcome.REBUILT] + counts[Outcome.REPLACED]
-    parts = [f"{made} published ({report.frames} frames)"]
-    others = (Outcome.RESUMED, Outcome.UNCHANGED, Outcome.DUPLICATE)
-    parts += [f"{counts[kind]} {kind}" for kind in others if counts[kind]]
+    if not counts and not report.rejected:
+        click.echo(f"no DICOM found in {_visible(', '.join(sources))}", err=True)
+    parts = [f"{counts[Outcome.PUBLISHED]} published"]
+    parts += [f"{counts[kind]} {kind}" for kind in Outcome if counts[kind] and kind is not Outcome.PUBLISHED]
     parts += [f"{len(report.rejected)} rejected"] if report.rejected else []
-    if report.not_dicom:
-        what = "file that is not a DICOM image" if report.not_dicom == 1 else "files that are not DICOM images"
-        parts.append(f"{report.not_dicom} {what} passed over")
+    if report.skipped:
+        parts.append(f"{_plural(len(report.skipped), 'other file')} passed over")
     click.echo(f"{_visible(destination)}: {', '.join(parts)}")
-    rate = report.frames / report.seconds if report.seconds else 0.0
-    size = f"{_megabytes(report.bytes_read)} in, {_megabytes(report.bytes_written)} out, " if made else ""
-    speed = f", {rate:.0f} frames/s" if report.frames else ""
-    click.echo(f"{len(report.studies)} studies, {len(report.series)} series, {size}{report.seconds:.1f} s{speed}")
+    studies = f"{_plural(len(report.studies), 'study', 'studies')}, {len(report.series)} series"
+    made = f"{_plural(report.frames, 'frame')}, " if report.frames else ""
+    size = f"{_megabytes(report.bytes_read)} in, {_megabytes(report.bytes_written)} out, " if report.bytes_read else ""
+    rate = f", {report.frames / report.seconds:.0f} frames/s" if report.frames and report.seconds else ""
+    click.echo(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _print_some(label: str, items: list[tuple[str, str]], report_file: str | None) -> None:
-    for path, text in items[:_SHOWN]:
+    for path, text in sorted(items)[:_SHOWN]:
         click.echo(f"{label:<10} {_visible(path)}{': ' + text if text else ''}", err=True)
     if len(items) > _SHOWN:
         where = f"in {report_file}" if report_file else "with --report FILE"
@@ -190,7 +211,7 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-@cli.command()
+@cli.command(short_help="Preview a tree in a browser or a viewer.")
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
@@ -205,19 +226,23 @@ def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
     """Preview the tree DIR: it answers under /dicomweb, with a page that lists its studies at /."""
     from builder.serve import run
 
-    click.echo(f"{directory} at http://{host}:{port}/  (service root http://{host}:{port}/dicomweb)")
-    run(directory, host, port, viewer)
+    def announce(address: str) -> None:
+        if not (directory / "studies" / "index.json").is_file():
+            click.echo(f"there is no tree in {directory} yet: stillframe build SOURCE {directory} makes one", err=True)
+        click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
+
+    run(directory, host, port, viewer, announce)
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Show a frame's markers and resolutions.")
 @click.argument("frame", metavar="FILE|URL")
 def inspect(frame: str) -> int:
     """Show one frame: its markers, its resolutions, and how many bytes reach each of them."""
     from builder.byte_source import file_source, http_source
     from builder.inspection import format_report, inspect_frame
 
-    get_bytes, size = http_source(frame) if frame.startswith(("http://", "https://")) else file_source(Path(frame))
+    get_bytes, size = http_source(frame) if "://" in frame else file_source(Path(frame))
     click.echo(format_report(inspect_frame(get_bytes, size)))
     return 0
 
@@ -226,7 +251,7 @@ class TerminalProgress:
     """A bar that redraws itself on a terminal; in a log a line now and then."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._stream: TextIO | None = stream
         self._live = stream.isatty()
         self._name = ""
         self._total = self._done = 0
@@ -240,7 +265,7 @@ class TerminalProgress:
         if self._live:
             self._draw()
         elif total:
-            self._stream.write(f"{name}: {total}\n")
+            self._write(f"{name}: {total}\n")
 
     def step(self, count: int = 1) -> None:
         """See `build.Progress`."""
@@ -251,8 +276,17 @@ class TerminalProgress:
             self._draw()
         elif not self._live and now - self._shown >= _LOG_SECONDS:
             self._shown = now
-            self._stream.write(f"{self._name}: {self._done} of {self._total}\n")
+            self._write(f"{self._name}: {self._done} of {self._total}\n")
+
+    def _write(self, text: str) -> None:
+        """Show it, unless nobody is there to see it any more: that must not end the job."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
             self._stream.flush()
+        except OSError:
+            self._stream = None
 
     def _draw(self) -> None:
         share = self._done / self._total if self._total else 0.0
@@ -260,14 +294,12 @@ class TerminalProgress:
         elapsed = time.monotonic() - self._started
         left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 and elapsed > 2 else ""
         counts = f"{self._done}/{self._total}" if self._total else ""
-        self._stream.write(f"\r\x1b[K{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
-        self._stream.flush()
+        self._write(f"\r\x1b[K{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
 
     def close(self) -> None:
         """End the stage's line."""
         if self._live and self._name:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            self._write("\r\x1b[K")
         self._name = ""
 
 

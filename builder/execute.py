@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from typing import Any
 
 from builder.errors import WorkerDied
@@ -42,6 +45,7 @@ class ProcessExecutor(Executor):
         self._workers = workers
         self._lock = threading.Lock()
         self._alone = threading.Lock()
+        self._ended = False
         self._pool = _new_pool(workers)
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -53,7 +57,7 @@ class ProcessExecutor(Executor):
         def settle(done: Future[T]) -> None:
             if done.cancelled():  # by a shutdown while the job is being stopped
                 outer.set_exception(CancelledError())
-            elif isinstance(done.exception(), BrokenProcessPool):
+            elif isinstance(done.exception(), BrokenProcessPool) and not self._ended:
                 # Not here: this thread belongs to the broken pool.
                 threading.Thread(target=self._again, args=(outer, fn, args, kwargs), daemon=True).start()
             else:
@@ -63,7 +67,7 @@ class ProcessExecutor(Executor):
         return outer
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        with self._lock:
+        with self._lock, _interrupts_deferred():
             try:
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:
@@ -79,9 +83,31 @@ class ProcessExecutor(Executor):
         except BaseException as error:  # whatever happens here must reach the waiting caller
             outer.set_exception(error)
 
+    def end_processes(self) -> None:
+        """End the worker processes at once, whatever they work on; every task under way fails."""
+        self._ended = True
+        for process in multiprocessing.active_children():
+            process.terminate()
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the worker processes."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: a process half started could not be ended, and would complain."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if interrupts:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _finished[T](future: Future[T]) -> Future[T]:
@@ -108,6 +134,11 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["builder.instance", "builder.scan"])
+    # Ctrl-C reaches every process of a terminal; the job's own decides what becomes of the others, which inherit this.
+    if threading.current_thread() is threading.main_thread():
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, previous)
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
 
 
@@ -128,6 +159,12 @@ def prepare_process() -> None:
     """Keep what the libraries would log about odd files out of the terminal: each is in the report."""
     for name in ("pydicom", "pylibjpeg"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def end_processes(executor: Executor) -> None:
+    """End at once what an executor has under way in other processes."""
+    if isinstance(executor, ProcessExecutor):
+        executor.end_processes()
 
 
 def make_executor(workers: int) -> Executor:

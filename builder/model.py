@@ -91,6 +91,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is none to publish, with what it is instead."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What planning needs of one instance."""
 

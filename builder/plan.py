@@ -56,12 +56,15 @@ def _one_patient(headers: Sequence[Header], published: tuple[str, str] | None) -
     by_id = any(patient_id for patient_id, _ in known)
     counted = Counter(filter(None, (_identity(patient, by_id) for patient in known[:-1])))
     patient = _identity(known[-1], by_id) or max(counted, key=lambda name: counted[name], default="")
+    whose = "that of most of its study"
+    if _identity(known[-1], by_id):
+        whose = "the one its study is published under (the whole study again, with --replace, corrects that)"
     members, strangers = [], []
     for header in headers:
         if _identity((header.patient_id, header.patient_name), by_id) in ("", patient):
             members.append(header)
         else:
-            reason = f"its Patient {'ID' if by_id else 'Name'} is not that of its study"
+            reason = f"its Patient {'ID' if by_id else 'Name'} is not {whose}"
             strangers.append(Rejected(str(header.source), reason, *_uids(header)))
     return members, strangers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final
 
 from builder import query
@@ -19,6 +19,7 @@ from builder.jsonmodel import dumps, first_value, rebase_bulk, text_value
 from builder.layout import (
     HTJ2K_RPCL,
     STUDIES,
+    InstanceUIDs,
     Kind,
     frame_index_key,
     instances_key,
@@ -183,12 +184,20 @@ def listed_instances(store: Store, study: str, series: str) -> dict[str, Provena
     return {uid: provenance(item) for uid, item in named if uid in indexed or first_value(item, _SYNTAX) != HTJ2K_RPCL}
 
 
-def published_patient(store: Store, study: str) -> tuple[str, str] | None:
-    """Patient ID and name of a study that is published already."""
+def published_patient(
+    store: Store, study: str, replaced: Container[InstanceUIDs] = frozenset()
+) -> tuple[str, str] | None:
+    """Patient ID and name of a study that is published already and will not be replaced as a whole."""
     metadata = _metadata(store, study)
-    if not metadata:
+    if all(_uids_of(instance) in replaced for instance in metadata):
         return None
     return _all_text(metadata[0], _PATIENT_ID), _all_text(metadata[0], _PATIENT_NAME)
+
+
+def _uids_of(instance: JSONDataset) -> InstanceUIDs:
+    return InstanceUIDs(
+        *(text_value(instance, tag) for tag in (query.STUDY_UID, query.SERIES_UID, query.SOP_INSTANCE_UID))
+    )
 
 
 def _all_text(dataset: JSONDataset, tag: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from builder import __version__
-from builder.model import Built, Outcome, Rejected
+from builder.model import Built, Outcome, Rejected, Skipped
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Report:
     noted: list[Built] = field(default_factory=list)
     studies: set[str] = field(default_factory=set)
     series: set[tuple[str, str]] = field(default_factory=set)
-    not_dicom: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
     frames: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
@@ -58,7 +58,7 @@ class Report:
             "summary": {
                 **{str(outcome): self.outcomes[outcome] for outcome in Outcome},
                 "rejected": len(self.rejected),
-                "notDicom": self.not_dicom,
+                "passedOver": len(self.skipped),
                 "studies": len(self.studies),
                 "series": len(self.series),
                 "frames": self.frames,
@@ -69,6 +69,7 @@ class Report:
             },
             "studies": sorted(self.studies),
             "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
+            "passedOver": [asdict(item) for item in sorted(self.skipped, key=lambda item: item.path)],
             "duplicates": [_entry(item) for item in _by_path(self.duplicates)],
             "notes": [_entry(item) for item in _by_path(self.noted)],
         }

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
-from builder.model import Header, InputRef, Rejected
+from builder.model import Header, InputRef, Rejected, Skipped
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.source import open_input
 from builder.text import decode_text, parse_charset
@@ -22,6 +22,8 @@ _PATIENT_ID: Final = 0x00100020
 _STUDY_UID: Final = 0x0020000D
 _SERIES_UID: Final = 0x0020000E
 
+type Scanned = Header | Rejected | Skipped
+
 # A text value of the header as it stands in the file, without padding; empty if absent.
 type _Text = Callable[[int], bytes]
 
@@ -30,8 +32,8 @@ class NotPlain(Exception):
     """Raised where a file needs the full parser."""
 
 
-def scan_plain(source: InputRef) -> Header | Rejected | None:
-    """What planning needs of an input; None for a file that is not DICOM or lists other files.
+def scan_plain(source: InputRef) -> Scanned:
+    """What planning needs of an input.
 
     Raises:
         NotPlain: if only `scan_input` can tell.
@@ -39,12 +41,12 @@ def scan_plain(source: InputRef) -> Header | Rejected | None:
     return _scan(source, _plain_text)
 
 
-def scan_input(source: InputRef) -> Header | Rejected | None:
+def scan_input(source: InputRef) -> Scanned:
     """As `scan_plain`, for every file."""
     return _scan(source, _parsed_text)
 
 
-def _scan(source: InputRef, read: Callable[[BinaryIO], _Text]) -> Header | Rejected | None:
+def _scan(source: InputRef, read: Callable[[BinaryIO], _Text]) -> Scanned:
     try:
         with open_input(source) as file:
             if not is_dicom(file.read(_SNIFF_BYTES)):
@@ -55,15 +57,15 @@ def _scan(source: InputRef, read: Callable[[BinaryIO], _Text]) -> Header | Rejec
     except OSError as error:
         return Rejected(str(source), f"cannot be read: {error.strerror or error}")
     if text(_FILE_SET_ID):
-        return None  # a DICOMDIR lists instances and is none (PS3.10 8)
+        return Skipped(str(source), "a DICOMDIR, which lists instances and is none")  # PS3.10 8
     return _header(source, text)
 
 
-def _not_dicom(source: InputRef) -> Rejected | None:
+def _not_dicom(source: InputRef) -> Rejected | Skipped:
     """Nothing to say of a file that is not DICOM, but of an archive that could not be opened: it may hold some."""
     if source.path.lower().endswith(".zip") and not source.member:
         return Rejected(str(source), "cannot be read as a zip archive")
-    return None
+    return Skipped(str(source), "not DICOM")
 
 
 def _plain_text(file: BinaryIO) -> _Text:

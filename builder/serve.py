@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import mimetypes
+import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from errno import errorcode
 from pathlib import Path
 from typing import Final
 
@@ -95,8 +98,10 @@ def create_app(directory: Path, *, viewer: Path | None = None) -> Starlette:
     return app
 
 
-def run(directory: Path, host: str, port: int, viewer: Path | None = None) -> None:
-    """Serve until interrupted.
+def run(
+    directory: Path, host: str, port: int, viewer: Path | None = None, announce: Callable[[str], None] = lambda _: None
+) -> None:
+    """Serve until interrupted; `announce` gets the address once requests are taken.
 
     Raises:
         UsageError: if a folder is not what it should be, or the address cannot be listened on.
@@ -106,6 +111,8 @@ def run(directory: Path, host: str, port: int, viewer: Path | None = None) -> No
         app, log_level="warning", server_header=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_SECONDS
     )
     with _listen(host, port) as listener, suppress(KeyboardInterrupt):
+        name = f"[{host}]" if ":" in host else host
+        announce(f"http://{name}:{listener.getsockname()[1]}")
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -114,7 +121,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise UsageError(f"cannot listen on {host} port {port}: {error}") from error
+        number = getattr(error, "errno", 0) or 0
+        reason = os.strerror(number) if number in errorcode else error  # its own text would name the address again
+        raise UsageError(f"cannot listen on {host} port {port} (--host, --port): {reason}") from error
 
 
 class _Tree:

@@ -21,6 +21,21 @@ SPOOL_BYTES = 16 << 20
 _COPY_BYTES = 1 << 20
 
 
+def check_sources(sources: Iterable[str]) -> list[Path]:
+    """The paths of the sources.
+
+    Raises:
+        UsageError: if one does not exist.
+    """
+    paths = []
+    for source in sources:
+        path = Path(source)
+        if not source or not (path.is_file() or path.is_dir()):
+            raise UsageError(f"no such file or folder: {source or repr(source)}")
+        paths.append(path)
+    return paths
+
+
 def iter_inputs(sources: Iterable[str]) -> Iterator[InputRef]:
     """Every file below the sources, folders and archives in sorted order, each file once.
 
@@ -29,11 +44,9 @@ def iter_inputs(sources: Iterable[str]) -> Iterator[InputRef]:
     Raises:
         UsageError: if a source does not exist.
     """
+    paths = check_sources(sources)
     seen: set[tuple[int, int]] = set()
-    for source in sources:
-        path = Path(source)
-        if not source or not (path.is_file() or path.is_dir()):
-            raise UsageError(f"no such file or folder: {source or repr(source)}")
+    for path in paths:
         for file in _iter_files(path):
             try:
                 status = os.stat(file)  # noqa: PTH116  (a hot loop over millions of files)
@@ -110,7 +123,8 @@ def open_input(source: InputRef) -> BinaryIO:
             return Path(source.path).open("rb")
         return _unpack(source)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-        raise InputError(f"cannot be opened: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else None  # its text would name the file again
+        raise InputError(f"cannot be opened: {reason or error}") from error
 
 
 class LoadedInput(BytesIO):

@@ -6,6 +6,7 @@ new one. Conditions make read-merge-write safe when several jobs share a store.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -74,15 +75,17 @@ class DirectoryStore:
         return DirectoryStore, (self.root,)
 
     def create(self) -> None:
-        """Make the root directory if it is missing.
+        """Make the root directory if it is missing, and see that it can be written.
 
         Raises:
             StoreError: if that fails.
         """
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
+            if not os.access(self.root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise StoreError(f"{self.root}: {error.strerror}") from error
+            raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{path_of_key(key)}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.layout import InstanceUIDs
-from builder.model import BuildOptions, Built, Header, InputRef, Rejected
+from builder.model import BuildOptions, Built, InputRef, Rejected
 from builder.provenance import Provenance
+from builder.scan import Scanned
 from builder.store import Store
 
 
@@ -33,7 +34,7 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
     return instance.build_instance(task)
 
 
-def scan_inputs(sources: tuple[InputRef, ...]) -> list[Header | Rejected | None]:
+def scan_inputs(sources: tuple[InputRef, ...]) -> list[Scanned]:
     """See `scan.scan_input`; one result for each source."""
     from builder import scan
 

@@ -244,11 +244,23 @@ def test_a_study_has_one_patient(tmp_path: Path) -> None:
         write(tmp_path, f"in/{number}.dcm", image(number, PatientID="P2" if number == 1 else "P1"))
     report = build_tree(tmp_path / "tree", tmp_path / "in")
     (rejected,) = report.rejected
-    assert (Path(rejected.path).name, rejected.reason) == ("1.dcm", "its Patient ID is not that of its study")
+    assert (Path(rejected.path).name, rejected.reason) == ("1.dcm", "its Patient ID is not that of most of its study")
     assert (rejected.study, rejected.series, rejected.instance) == (STUDY, SERIES, instance_uid(1))
     assert report.outcomes == {Outcome.PUBLISHED: 2}
     stranger = write(tmp_path, "later.dcm", image(9, PatientID="P3"))
-    assert [item.path for item in build_tree(tmp_path / "tree", stranger).rejected] == [str(stranger)]
+    (rejected,) = build_tree(tmp_path / "tree", stranger).rejected
+    assert (rejected.path, "the one its study is published under" in rejected.reason) == (str(stranger), True)
+
+
+def test_a_patient_is_corrected_by_replacing_the_whole_study(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    build_tree(tree, write_series(tmp_path / "in", 2))
+    corrected = [write(tmp_path, f"again/{number}.dcm", image(number, PatientID="P9")) for number in (1, 2)]
+    assert len(build_tree(tree, tmp_path / "again").rejected) == 2
+    assert len(build_tree(tree, corrected[0], replace=True).rejected) == 1
+    assert build_tree(tree, tmp_path / "again", replace=True).outcomes == {Outcome.REPLACED: 2}
+    build_tree(tmp_path / "fresh", tmp_path / "again")
+    assert contents(tree) == contents(tmp_path / "fresh")
 
 
 def test_colour_is_published_with_the_reversible_transform(tmp_path: Path) -> None:

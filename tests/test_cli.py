@@ -6,11 +6,14 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -31,8 +34,8 @@ def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None
     assert done.returncode == 0
     assert done.stderr.splitlines() == ["reading headers: 3", "publishing: 3"]
     first, second = done.stdout.splitlines()
-    assert first == f"{tmp_path / 'out'}: 3 published (3 frames)"
-    assert re.fullmatch(r"1 studies, 1 series, 0.0 MB in, 0.0 MB out, [\d.]+ s, \d+ frames/s", second)
+    assert first == f"{tmp_path / 'out'}: 3 published"
+    assert re.fullmatch(r"1 study, 1 series, 3 frames, 0.0 MB in, 0.0 MB out, [\d.]+ s, \d+ frames/s", second)
 
 
 def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -> None:
@@ -45,16 +48,14 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
     assert f"rejected   {tmp_path}/in/bad.dcm: 5 frames need" in done.stderr
     assert instance_uid(7) in done.stderr
     assert f"duplicate  {tmp_path}/in/copy.dcm" in done.stderr
-    assert (
-        "2 published (2 frames), 1 duplicate, 1 rejected, 1 file that is not a DICOM image passed over" in done.stdout
-    )
+    assert "2 published, 1 duplicate, 1 rejected, 1 other file passed over" in done.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     summary = report["summary"]
-    assert {name: summary[name] for name in ("published", "duplicate", "rejected", "notDicom", "frames")} == {
+    assert {name: summary[name] for name in ("published", "duplicate", "rejected", "passedOver", "frames")} == {
         "published": 2,
         "duplicate": 1,
         "rejected": 1,
-        "notDicom": 1,
+        "passedOver": 1,
         "frames": 2,
     }
     (rejected,) = report["rejected"]
@@ -74,7 +75,11 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
         (("build", "in", "out", "--reduced", "x"), "expected decode levels"),
         (("build", "in", "out", "--reduced", "0"), "from 1 to 32"),
         (("build", "in", "out", "--lossy", "drop"), "'drop' is not one of 'keep', 'transcode'"),
-        (("build", "in"), "Missing argument"),
+        (("build", "in"), "DEST is missing"),
+        (("build",), "Missing argument"),
+        (("build", "in", "out", "--report", "missing/report.json"), "the report cannot be written to"),
+        (("build", "in", "out", "--report", "out/report.json"), "the report would be published"),
+        (("inspect", "ftp://x/y"), "only http and https URLs"),
         (("bild",), "No such command"),
         (("serve", "missing"), "does not exist"),
         (("inspect", "missing"), "missing"),
@@ -143,6 +148,43 @@ def test_a_report_that_cannot_be_written_is_exit_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture(scope="module")
+def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image of many frames, which takes seconds to build."""
+    frame = np.random.default_rng(1).integers(0, 4096, (1024, 1024), "u2")
+    return write(tmp_path_factory.mktemp("slow"), "large.dcm", image(1, np.stack([frame] * 100)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("delay", [0.0, 0.2, 0.4, 0.8])
+def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Path, workers: int, delay: float) -> None:
+    """Of a terminal it reaches the workers and the server that forks them, too."""
+    arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    job = subprocess.Popen(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, process_group=0
+    )
+    assert job.stderr is not None
+    told = [job.stderr.readline()]
+    time.sleep(delay)
+    os.killpg(job.pid, signal.SIGINT)
+    told += job.stderr.readlines()  # up to the end that comes when no process holds the pipe any more
+    expected = ["reading headers: 1", "publishing: 1", "", "stillframe: stopped; build again to go on from here"]
+    assert [line.rstrip() for line in told] in (expected, expected[:1] + expected[2:])
+    assert job.wait(10) == 1
+    job.stderr.close()
+
+
+def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    source = write_series(tmp_path / "in", 2)
+    command = [sys.executable, "-m", "builder", "build", str(source), str(tmp_path / "out")]
+    done = subprocess.run(command, stderr=writer, stdout=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 0
+    assert "2 published" in done.stdout
+
+
 def test_zip_archives_bare_data_sets_and_names_without_ending(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
@@ -169,7 +211,8 @@ def test_a_dicomdir_is_no_instance(tmp_path: Path) -> None:
     assert count > 3
     done = run("build", tmp_path / "in", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert f"{count} files that are not DICOM images passed over" in done.stdout
+    assert f"0 published, {count} other files passed over" in done.stdout
+    assert "no DICOM found in" in done.stderr
     assert contents(tmp_path / "out") == {"studies/index.json": b"[]"}
 
 

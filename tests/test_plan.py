@@ -67,5 +67,5 @@ def test_without_any_patient_id_names_tell_patients_apart() -> None:
     headers = [Header(InputRef(name), uids, "", name) for name in names]
     plan = make_plan(headers, lambda _: None)
     assert [(item.path, item.reason) for item in plan.rejected] == [
-        ("Roe^Jane", "its Patient Name is not that of its study")
+        ("Roe^Jane", "its Patient Name is not that of most of its study")
     ]

@@ -239,7 +239,7 @@ def test_a_file_that_cannot_be_published_leaves_nothing_but_its_reason(
 ) -> None:
     built = alone(name)
     assert [item.reason for item in built.report.rejected] == ([REJECTED[name]] if name in REJECTED else [])
-    assert built.report.not_dicom == (name not in REJECTED)
+    assert len(built.report.skipped) == (name not in REJECTED)
     assert built.report.outcomes.total() == 0
     leaves = [path for path in Path(built.store.root).rglob("*") if path.is_file()]
     assert [json.loads(path.read_bytes()) for path in leaves] == [[]]  # the list of studies
@@ -437,13 +437,13 @@ def test_all_files_in_one_build_are_published_or_named_with_the_reason(
     alone: Callable[[str], Alone], together: Alone
 ) -> None:
     report = together.report
-    assert report.not_dicom == sum(map(_expected_not_dicom, FILES))
+    assert len(report.skipped) == sum(map(_expected_not_dicom, FILES))
     found = _found_fates(report)
     assert found == _expected_fates(lambda name: published_form(name, alone(name)))
     fates = Counter(fate.outcome for fate in found.values())
     assert report.outcomes == {Outcome.PUBLISHED: fates["published"], Outcome.DUPLICATE: fates["duplicate"]}
     assert len(report.rejected) == fates["rejected"]
-    assert fates.total() + report.not_dicom == len(FILES)
+    assert fates.total() + len(report.skipped) == len(FILES)
 
 
 def test_what_is_published_among_others_is_what_is_published_alone(

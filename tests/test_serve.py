@@ -484,7 +484,7 @@ def test_viewer_configuration(get: Client) -> None:
     for option in (
         "staticWado: true",
         "omitQuotationForMultipartRequest: true",
-        "singlepart: 'bulkdata,video,pdf'",
+        "singlepart: 'bulkdata'",
         "bulkDataURI: { enabled: true, relativeResolution: 'series' }",
         "thumbnailRendering: 'wadors'",
         "qidoSupportsIncludeField: false",
