@@ -267,5 +267,5 @@ def test_a_server_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://host/frame", "frame"])
 def test_other_schemes_are_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="not an http or https URL"):
+    with pytest.raises(StoreError, match="only http and https URLs"):
         http_source(url)
