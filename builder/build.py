@@ -250,7 +250,8 @@ class _Publisher:
         try:
             result = future.result()
         except WorkerDied as error:
-            discard_instance(self.store, uids)
+            with self.store.lock(uids.prefix):
+                discard_instance(self.store, uids)
             source = str(candidate.inputs[0].source)
             result = Rejected(source, str(error), uids.study, uids.series, uids.instance)
         self.settle(candidate, result)

@@ -6,12 +6,12 @@ A source is a function `get_bytes(offset, length)`: it returns that range, or wh
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from builder.errors import StoreError
@@ -40,7 +40,10 @@ def file_source(path: str | Path) -> tuple[GetBytes, int]:
             raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
 
     try:
-        return get_bytes, file.stat().st_size
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("not a file")
+        return get_bytes, status.st_size
     except OSError as error:
         raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
 
@@ -54,7 +57,7 @@ def http_source(url: str) -> tuple[GetBytes, int | None]:
         StoreError: here and from the source, if the server does not answer a Range request (RFC 9110 14) with just
             that range, 206 and Content-Range.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         raise StoreError(f"only http and https URLs can be read: {url}")
     first, size = _get_range(url, 0, _FIRST_RANGE)
 
@@ -81,7 +84,7 @@ def _get_range(url: str, offset: int, length: int) -> tuple[bytes, int | None]:
             data: bytes = response.read(length + 1)
     except HTTPError as error:
         with error:
-            raise StoreError(f"{url} answered {error.code} {error.reason}") from error
+            raise StoreError(f"{url} answered {error.code}") from error
     except (URLError, HTTPException, OSError, ValueError) as error:
         raise StoreError(f"cannot get {url}: {getattr(error, 'reason', error)}") from error
     found = _CONTENT_RANGE.fullmatch(content_range)

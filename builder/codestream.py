@@ -48,7 +48,6 @@ __all__ = [
     "parse_tile_part",
     "reduce_codestream",
     "resolutions",
-    "strip_padding",
 ]
 
 _EOC: Final = b"\xff\xd9"
@@ -58,11 +57,6 @@ _MAIN_SEGMENTS: Final = frozenset({SIZ, CAP, PRF, CPF, COD, QCD, QCC, TLM, COM})
 _TILE_PART_SEGMENTS: Final = frozenset({PLT, COM})
 
 _LARGEST_BASE: Final = 64
-
-
-def strip_padding(data: bytes) -> bytes:
-    """Cut the one zero byte that pads an encapsulated frame to even length (PS3.5 A.4), if it follows EOC."""
-    return data[:-1] if data.endswith(_EOC + b"\0") else data
 
 
 def level_size(header: MainHeader, level: int) -> tuple[int, int]:

@@ -14,6 +14,9 @@ from typing import Final
 _BYTE_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,1000})-([0-9]{0,1000})[ \t]*", re.IGNORECASE | re.ASCII)
 _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
+CONDITIONS: Final = ("if-match", "if-none-match", "if-range", "range")
+"""The request headers that `decide` looks at."""
+
 OK: Final = 200
 PARTIAL_CONTENT: Final = 206
 NOT_MODIFIED: Final = 304

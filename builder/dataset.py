@@ -26,11 +26,16 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from builder.encapsulated import Fragments, read_fragments
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
 from builder.plain import LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+NATIVE_SYNTAXES: Final = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
+)
+"""The transfer syntaxes of uncompressed pixel data (PS3.5 A.1 to A.3, A.5)."""
 # A deflated data set may grow to this many times its size; zlib itself cannot exceed 1032.
 MAX_INFLATED_BYTES: Final = 8 << 30
 
@@ -50,13 +55,17 @@ class PixelElement:
 
 @dataclass(slots=True)
 class Instance:
-    """One opened instance. `file` holds the uncompressed data set and is the caller's to close."""
+    """One opened instance. `file` holds the uncompressed data set and is the caller's to close.
+
+    `fragments` are those of encapsulated pixel data.
+    """
 
     dataset: Dataset
     transfer_syntax: str
     file: BinaryIO
     size: int
     pixels: PixelElement | None
+    fragments: Fragments | None = None
 
     @property
     def uids(self) -> InstanceUIDs:
@@ -114,6 +123,7 @@ def read_instance(file: BinaryIO) -> Instance:
     else:
         dataset, syntax, body = _plain_dataset(plain), plain.transfer_syntax, file
         body.seek(plain.stopped_at)
+    fragments: Fragments | None = None
     with _closed_on_error(body, file):
         size = _size_keeping_place(body)
         pixels = _read_pixel_element(body, dataset, syntax, size)
@@ -121,7 +131,10 @@ def read_instance(file: BinaryIO) -> Instance:
             _check_complete(dataset, body, size)
         elif pixels.length is not None:
             _read_rest(body, dataset, pixels.offset + pixels.length, size)
-    return Instance(dataset, syntax, body, size, pixels)
+        elif syntax not in NATIVE_SYNTAXES:
+            fragments = read_fragments(body, pixels.offset, size)
+            _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
+    return Instance(dataset, syntax, body, size, pixels, fragments)
 
 
 def _plain_dataset(plain: PlainHeader) -> Dataset:
@@ -249,6 +262,8 @@ def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int
         raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
     offset = file.tell() - len(head)
     if not dataset.original_encoding[0]:
+        if vr not in VRS:
+            raise InputError(f"{keyword} has the VR {vr.decode('ascii', 'backslashreplace')!r}, which is none")
         long = vr in LONG_VRS
         if long and len(head) < 12:
             raise InputError("truncated: ends inside the head of the pixel data")

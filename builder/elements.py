@@ -19,7 +19,7 @@ from builder.model import BulkValue, JSONDataset
 from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
 from builder.representation import KNOWN_VRS, find_vr, get_element
 from builder.rewrite import encode_value
-from builder.text import UTF8, Charset, decode_text, parse_charset
+from builder.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 
 INLINE_BYTES: Final = 1024
 VALUE_BYTES: Final = 64 * 1024
@@ -265,7 +265,7 @@ def _convert_short_ascii(vr: str, value: bytes) -> dict[str, Any]:
 
 
 def _decode(key: str, vr: str, value: bytes, scope: _Scope) -> str:
-    delimiters = b"\\^=" if vr == "PN" else b"" if vr in _ONE_TEXT else b"\\"
+    delimiters = PN_DELIMITERS if vr == "PN" else b"" if vr in _ONE_TEXT else b"\\"
     text, clean = decode_text(value, scope.charset, delimiters)
     if not clean:
         scope.note(key, "text that is not in its Specific Character Set; some characters may be wrong")

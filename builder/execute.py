@@ -144,6 +144,8 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
 
 def _prepare_worker() -> None:
     prepare_process()
+    # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what counts.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

@@ -15,7 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from builder.conditional import NOT_MODIFIED, OK, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, decide, make_etag
+from builder.conditional import (
+    CONDITIONS,
+    NOT_MODIFIED,
+    OK,
+    PRECONDITION_FAILED,
+    RANGE_NOT_SATISFIABLE,
+    decide,
+    make_etag,
+)
 from builder.errors import StoreError
 from builder.layout import HEAD_BYTES
 
@@ -68,7 +76,8 @@ def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Resp
 
     `headers` are those of the whole object, Content-Type among them.
     """
-    conditions = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+    found = {name: request.headers.getlist(name) for name in CONDITIONS}
+    conditions = {name: ", ".join(values) for name, values in found.items() if values}
     answer = decide(request.method, conditions, opened.etag, opened.size)
     headers = {**headers, "ETag": opened.etag, "Accept-Ranges": "bytes"}
     if answer.status == RANGE_NOT_SATISFIABLE:

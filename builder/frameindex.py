@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -35,6 +36,20 @@ def merge_frame_index(
             instances[uid] = _entry(frames)
     kept = {uid: entry for uid, entry in instances.items() if uid not in gone}
     return {"version": VERSION, "transferSyntaxUID": HTJ2K_RPCL, "groups": _groups(kept)}
+
+
+def parse_frame_index(data: bytes) -> FrameIndex | None:
+    """A frame index as it is published; None if the bytes are anything else."""
+    try:
+        index: FrameIndex = json.loads(data)
+        for group in index["groups"]:
+            width = len([(level["decodeLevel"], level["width"], level["height"]) for level in group["levels"]])
+            for uid, offsets in group["instances"].items():
+                if len(group["crc32"][uid]) != len(offsets) or any(len(row) != width for row in offsets):
+                    return None
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
+    return index
 
 
 def _entry(frames: Sequence[FrameRow]) -> tuple[_Levels, list[list[int]], list[str]]:

@@ -185,7 +185,10 @@ class _Publisher:
             prefix = codec.decode_prefix(data[: resolution.prefix_length], level)
             if not np.array_equal(prefix, codec.decode_frame(data, level)):
                 raise CodecError(f"the tile-parts of frame {index + 1} are not its resolutions")
-        return codec.decode_lossless(data, header).astype(self.reader.description.dtype, copy=False)
+        pixels = codec.decode_lossless(data, header)
+        if not np.array_equal(pixels, codec.decode_frame(data)):
+            raise CodecError(f"decoders do not agree on the pixels of frame {index + 1}")
+        return pixels.astype(self.reader.description.dtype, copy=False)
 
     def _is_published_form(self, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
@@ -210,7 +213,7 @@ class _Publisher:
             self.sink.put(key, data)
 
     def _notes(self) -> tuple[str, ...]:
-        notes = []
+        notes = [*self.reader.notes]
         if self.masked:
             notes.append(f"bits above Bits Stored were set in {self.masked} frames; they are not published")
         if self.converted:

@@ -34,9 +34,9 @@ from builder.layout import (
 )
 from builder.model import Built, FrameRow, JSONDataset, Outcome, Part10, Rejected
 from builder.pixels import FrameReader
-from builder.provenance import add_provenance, provenance, published_notes
+from builder.provenance import add_provenance, provenance, published_notes, without_provenance
 from builder.published import digest_of, discard_instance, full_record, is_intact, read_published
-from builder.source import load_input
+from builder.source import file_state, load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
@@ -44,6 +44,7 @@ _IMAGE_ROWS: Final = 0x00280010
 _LOSSY_METHOD: Final = "00282114"
 # Available Transfer Syntax UID: of the frames, so what has none has no frames.
 _SYNTAX: Final = "00083002"
+_CHANGED: Final = "changed while it was being read"
 
 
 def build_instance(task: InstanceTask) -> Built | Rejected:
@@ -131,6 +132,16 @@ class _Content:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An open input, with what was known of it before its digest was taken."""
+
+    file: BinaryIO
+    state: tuple[int, ...]
+    digest: str
+    size: int
+
+
 class _Worker:
     """One task under way."""
 
@@ -163,6 +174,7 @@ class _Worker:
             opened = load_input(task.source)
         with opened as file:
             with self.clock("read"):
+                state = file_state(file)
                 digest = digest_of(file)
                 size = file.tell()
             self.published = read_published(task.store, task.uids)
@@ -177,11 +189,11 @@ class _Worker:
                 instance = read_instance(file)
             try:
                 if instance.uids != task.uids:
-                    raise InputError("changed while it was being read")
+                    raise InputError(_CHANGED)
                 other = record is not None and not same
                 if other and not (task.replace and task.first):
                     return self._compare(instance, file)
-                return self._publish(instance, file, digest, size, replaces=other)
+                return self._publish(instance, _Source(file, state, digest, size), replaces=other)
             finally:
                 if instance.file is not file:
                     instance.file.close()
@@ -230,18 +242,23 @@ class _Worker:
         notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
         return self._built(Outcome.DUPLICATE, {}, (), 0, 0, notes)
 
-    def _publish(self, instance: Instance, file: BinaryIO, digest: str, size: int, *, replaces: bool) -> Built:
+    def _publish(self, instance: Instance, source: _Source, *, replaces: bool) -> Built:
         """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
         task = self.task
         if self.published is not None:
-            self._produce(instance, file, _NullSink())
+            self._produce(instance, source.file, _NullSink())
         sink = _StoreSink(task.store)
         before = [key for key, _ in task.store.list(f"{task.uids.prefix}/") if key != self.key]
         self.writing = True
-        content = self._produce(instance, file, sink)
+        if self.published is not None:
+            # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
+            task.store.put(self.key, dicomjson.dumps([without_provenance(self.published)]))
+        content = self._produce(instance, source.file, sink)
+        if file_state(source.file) != source.state:
+            raise InputError(_CHANGED)
         record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
         with self.clock("JSON"):
-            metadata = add_provenance(content.metadata, digest, record, content.notes)
+            metadata = add_provenance(content.metadata, source.digest, record, content.notes)
             document = dicomjson.dumps([metadata])
         with self.clock("write"):
             for key in before:
@@ -252,14 +269,14 @@ class _Worker:
         built = self._built(
             outcome, metadata, content.rows, content.frames, sum(sink.sizes.values()) + len(document), content.notes
         )
-        return replace(built, bytes_read=size)
+        return replace(built, bytes_read=source.size)
 
     def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> _Content:
         """Put everything but the metadata into `sink`."""
         task = self.task
         with self.clock("JSON"):
             converted = dicomjson.convert(instance.dataset)
-        metadata, notes, frames = converted.dataset, converted.notes, 0
+        metadata, notes, frames = converted.dataset | _identity(task.uids), converted.notes, 0
         rows: tuple[FrameRow, ...] = ()
         if instance.pixels is not None:
             with self.clock("read"):
@@ -282,6 +299,12 @@ class _Worker:
 def _promised_frames(metadata: JSONDataset) -> int:
     """How many frames the metadata of an instance promise."""
     return int(dicomjson.first_value(metadata, "00280008") or 1) if _SYNTAX in metadata else 0
+
+
+def _identity(uids: InstanceUIDs) -> JSONDataset:
+    """The UIDs as the keys have them, whatever VR a hostile file gives them."""
+    values = {"00080018": uids.instance, "0020000D": uids.study, "0020000E": uids.series}
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
 
 
 def _with_history(changes: JSONDataset, metadata: JSONDataset) -> JSONDataset:
@@ -312,8 +335,11 @@ def put_part10(sink: Sink, uids: InstanceUIDs, instance: Instance, file: BinaryI
     start = io.BytesIO()
     start.write(bytes(128) + b"DICM")
     if head[:2] != b"\x02\x00":
+        sop_class = str(instance.dataset.get("SOPClassUID", ""))
+        if not sop_class:
+            raise InputError("SOPClassUID is missing, which the meta header of the published object must name")
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(str(instance.dataset.get("SOPClassUID", "")))
+        meta.MediaStorageSOPClassUID = UID(sop_class)
         meta.MediaStorageSOPInstanceUID = UID(uids.instance)
         meta.TransferSyntaxUID = UID(instance.transfer_syntax)
         write_file_meta_info(DicomIO(start), meta)

@@ -23,6 +23,22 @@ def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
     return dataset | changed if changed else dataset
 
 
+def parse_datasets(data: bytes) -> list[JSONDataset] | None:
+    """The data sets of a document as `dumps` writes it; None if the bytes are anything else."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and all(map(_is_dataset, found)) else None
+
+
+def _is_dataset(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(element, dict) and isinstance(element.get("vr"), str) and isinstance(element.get("Value", []), list)
+        for element in value.values()
+    )
+
+
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 

@@ -69,11 +69,15 @@ class BulkValue:
 
 @dataclass(frozen=True, slots=True)
 class InputRef:
-    """One input file: `path` on disk and, within a .zip archive, the `member`; `size` in bytes."""
+    """One input file: `path` on disk and, within a .zip archive, the `member`; `size` in bytes.
+
+    `place` is the member's in the archive's directory: names may occur twice there.
+    """
 
     path: str
     member: str = ""
     size: int = 0
+    place: int = 0
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path

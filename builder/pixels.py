@@ -20,16 +20,15 @@ from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import UID, ExplicitVRBigEndian, JPEGExtended12Bit, JPEGLSTransferSyntaxes
 
 from builder import codec
-from builder.dataset import Instance
+from builder.dataset import NATIVE_SYNTAXES, Instance
 from builder.description import PixelDescription
-from builder.encapsulated import Fragment, group_frames, read_fragments, read_frame
+from builder.encapsulated import Fragment, group_frames, read_frame
 from builder.errors import CodecError, PixelDataError
 from builder.probe import JPEG_2000_FAMILY, RLE, FrameFacts, jp2_codestream, probe_frame
 from builder.source import LoadedInput
 
 type Frame = npt.NDArray[Any]
 
-_NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 _PLUGINS: Final = {
     "1.2.840.10008.1.2.4.50": "gdcm",
     "1.2.840.10008.1.2.4.51": "gdcm",
@@ -44,8 +43,10 @@ _PLUGINS: Final = {
     "1.2.840.10008.1.2.4.203": "pylibjpeg",
     "1.2.840.10008.1.2.5": "pylibjpeg",
 }
-# Codestreams that carry their own precision; there, values beyond Bits Stored are a contradiction, not padding.
+# Of these only JPEG 2000 knows the transform, or the sub-sampling (PS3.5 8.2).
+_OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
 _PLANAR = frozenset({RLE, *JPEGLSTransferSyntaxes})
+# Codestreams that carry their own precision; there, values beyond Bits Stored are a contradiction, not padding.
 _SELF_DESCRIBING = JPEG_2000_FAMILY | {JPEGExtended12Bit, *JPEGLSTransferSyntaxes}
 
 
@@ -84,22 +85,25 @@ class FrameReader:
         self._file: BinaryIO = instance.file
         self._pixels = instance.pixels
         self._groups: list[tuple[Fragment, ...]] = []
+        self.notes: tuple[str, ...] = ()
+        if description.photometric in _OF_JPEG_2000 and self.syntax not in JPEG_2000_FAMILY:
+            raise PixelDataError(f"{description.photometric} is not defined for transfer syntax {self.syntax}")
         if self._pixels.length is None:
             self._open_encapsulated(instance)
         else:
             self._check_native(self._pixels.length)
 
     def _open_encapsulated(self, instance: Instance) -> None:
-        if self.syntax in _NATIVE:
+        if self.syntax in NATIVE_SYNTAXES:
             raise PixelDataError(f"encapsulated pixel data under the native transfer syntax {self.syntax}")
         if self.syntax not in _PLUGINS:
             raise PixelDataError(f"transfer syntax {self.syntax} ({UID(self.syntax).name}) is not supported")
-        fragments = read_fragments(self._file, self._pixels.offset, instance.size)
+        assert instance.fragments is not None
         offsets = _extended_offsets(instance.dataset)
-        self._groups = group_frames(fragments, self.description.frames, offsets, self._file)
+        self._groups = group_frames(instance.fragments, self.description.frames, offsets, self._file)
 
     def _check_native(self, length: int) -> None:
-        if self.syntax not in _NATIVE:
+        if self.syntax not in NATIVE_SYNTAXES:
             raise PixelDataError(f"transfer syntax {self.syntax} asks for encapsulated pixel data, these are native")
         frame_bits = self._native_frame_bits()
         promised = (frame_bits * self.description.frames + 7) // 8
@@ -110,6 +114,8 @@ class FrameReader:
         if frame_bits and (length - promised) * 8 >= max(frame_bits, 16):
             held = length * 8 // frame_bits
             raise PixelDataError(f"Number of Frames is {self.description.frames}, the pixel data hold {held}")
+        if length > promised + promised % 2:
+            self.notes = (f"{length - promised} bytes behind the last frame are not published",)
 
     def _native_frame_bits(self) -> int:
         d = self.description

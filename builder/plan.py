@@ -73,7 +73,7 @@ def _identity(patient: tuple[str, str], by_id: bool) -> str:
     """What tells patients apart, in a form that reading, publishing and reading again do not change."""
     if by_id:
         return _spaced(patient[0])
-    return _spaced(patient[1].replace("^", " ")).casefold()
+    return _spaced(patient[1].replace("^", " ").replace("=", " ")).casefold()
 
 
 def _spaced(text: str) -> str:

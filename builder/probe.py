@@ -24,6 +24,7 @@ JPEG_FAMILY: Final = frozenset(
     }
 )
 JPEG_2000_FAMILY: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
+LOSSLESS_ONLY: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("57", "70", "80", "90", "201", "202"))
 RLE: Final = "1.2.840.10008.1.2.5"
 
 _SOF_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
@@ -63,6 +64,12 @@ def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
         raise PixelDataError(
             f"the frame is {facts.width} x {facts.height}, the data set says {expected.width} x {expected.height}"
         )
+    if facts.precision > expected.precision:
+        raise PixelDataError(
+            f"the frame has samples of {facts.precision} bits, the data set allocates {expected.precision}"
+        )
+    if not facts.lossless and syntax in LOSSLESS_ONLY:
+        raise PixelDataError(f"the frame is compressed with loss, which transfer syntax {syntax} does not allow")
     if facts.samples not in (0, expected.samples):
         raise PixelDataError(
             f"the frame has {facts.samples} components, the data set says {expected.samples} samples per pixel"
@@ -122,10 +129,22 @@ def _probe_jpeg(data: bytes) -> FrameFacts:
             precision, height, width, samples = struct.unpack(">BHHB", segment[:6])
             lossless = marker in _SOF_LOSSLESS or marker == _SOF_JPEG_LS
             facts = FrameFacts(width, height, samples, precision, lossless)
+            _check_plausible(facts, marker, len(data))
             if marker != _SOF_JPEG_LS:
                 return facts
         place += 2 + length
     raise PixelDataError("damaged JPEG image: no frame header")
+
+
+def _check_plausible(facts: FrameFacts, marker: int, length: int) -> None:
+    """A few bytes that claim a large image would cost its memory and more: refuse what no Huffman code can hold.
+
+    A lossless sample takes a bit, a sequential block of 8 x 8 two (its DC and its end), a progressive one a bit for its
+    DC (ISO/IEC 10918-1 F.1.2, G.1.2, H.1.2). Runs of JPEG-LS and arithmetic codes have no such bound.
+    """
+    pixels_a_byte = {0xC0: 256, 0xC1: 256, 0xC2: 512, 0xC3: 8}.get(marker)
+    if pixels_a_byte and facts.width * facts.height > pixels_a_byte * length:
+        raise PixelDataError(f"{length} bytes of JPEG cannot hold {facts.width} x {facts.height} pixels")
 
 
 def _with_near(facts: FrameFacts | None, segment: bytes) -> FrameFacts:

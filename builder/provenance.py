@@ -15,6 +15,7 @@ from builder.model import JSONDataset
 
 CREATOR: Final = "STILLFRAME"
 _GROUP: Final = "0099"
+_UNKNOWN: Final = "sha256:unknown"
 
 # The digest of the source file, with `sha256:` before it, and the fingerprint of the options.
 type Provenance = tuple[str, str]
@@ -47,12 +48,20 @@ def add_provenance(dataset: JSONDataset, digest: str, options: str, notes: Seque
     return dict(sorted((kept | added).items()))
 
 
+def without_provenance(dataset: JSONDataset) -> JSONDataset:
+    """The metadata of an instance whose objects are being replaced: they come from no one input."""
+    return add_provenance(dataset, _UNKNOWN, "")
+
+
 def provenance(dataset: JSONDataset) -> Provenance | None:
-    """The digest (with `sha256:` before it) and the options fingerprint, or None if the data set has no such block."""
+    """The digest (with `sha256:` before it) and the options fingerprint.
+
+    None if the data set has no such block, or is that of `without_provenance`.
+    """
     for block in _own_blocks(dataset):
         digest = dataset.get(f"{_GROUP}{block}01", {}).get("Value")
         options = dataset.get(f"{_GROUP}{block}02", {}).get("Value")
-        if digest:
+        if digest and digest[0] != _UNKNOWN:
             return str(digest[0]), str(options[0]) if options else ""
     return None
 

@@ -7,20 +7,21 @@ write a list has seen what the others published.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final
 
 from builder import query
-from builder.errors import PreconditionFailed, StoreError
-from builder.frameindex import merge_frame_index
-from builder.jsonmodel import dumps, first_value, rebase_bulk, text_value
+from builder.errors import InvalidUID, PreconditionFailed, StoreError
+from builder.frameindex import merge_frame_index, parse_frame_index
+from builder.jsonmodel import dumps, first_value, parse_datasets, rebase_bulk, text_value
 from builder.layout import (
     HTJ2K_RPCL,
     STUDIES,
     InstanceUIDs,
+    Key,
     Kind,
+    check_uid,
     frame_index_key,
     instances_key,
     metadata_key,
@@ -39,7 +40,7 @@ _ROUNDS: Final = 1000
 
 
 def read_document(store: Store, key: str) -> Any:
-    """The JSON document at `key`; None if there is none, or it is damaged."""
+    """The JSON document at `key`; None if there is none, or it is damaged: not what the key promises."""
     stored = store.get(key)
     return None if stored is None else _parse(key, stored.data)
 
@@ -49,7 +50,7 @@ def update_document(
 ) -> Any:
     """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
 
-    `recover` makes anew what a document that is no JSON said. Nothing is written if the bytes stay the same.
+    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same.
     """
     for _ in range(_ROUNDS):
         stored = store.get(key)
@@ -154,16 +155,27 @@ _MOST_RECENT: Final = 4
 
 
 def _parse(key: str, data: bytes) -> Any:
-    """The JSON value of a document's bytes, None if they are no JSON; not to be changed by who gets it."""
+    """The value of a document's bytes, None if they are not what the key promises; not to be changed by who gets it."""
     known = _RECENT.get(key)
     if known is not None and known[0] == data:
         return known[1]
-    try:
-        value = json.loads(data)
-    except ValueError:
+    place = parse_key(key)
+    value: Any = parse_frame_index(data) if place.kind is Kind.FRAME_INDEX else parse_datasets(data)
+    if value is None or (place.kind is not Kind.FRAME_INDEX and not all(_belongs(item, place) for item in value)):
         return None
     _remember(key, data, value)
     return value
+
+
+def _belongs(item: JSONDataset, place: Key) -> bool:
+    """Whether a record or the metadata of an instance belong into the document at a place."""
+    study, series, instance = _uids_of(item)
+    try:
+        check_uid(study, "StudyInstanceUID")
+    except InvalidUID:
+        return False
+    wanted = ((place.study, study), (place.series, series), (place.instance, instance))
+    return all(uid == named for uid, named in wanted if uid)
 
 
 def _remember(key: str, data: bytes, value: Any) -> None:
@@ -189,18 +201,22 @@ def published_patient(
 ) -> tuple[str, str] | None:
     """Patient ID and name of a study that is published already and will not be replaced as a whole."""
     metadata = _metadata(store, study)
-    if all(_uids_of(instance) in replaced for instance in metadata):
+    if all(InstanceUIDs(*_uids_of(instance)) in replaced for instance in metadata):
         return None
-    return _all_text(metadata[0], _PATIENT_ID), _all_text(metadata[0], _PATIENT_NAME)
+    return _all_text(metadata[0], _PATIENT_ID, "LO"), _all_text(metadata[0], _PATIENT_NAME, "PN")
 
 
-def _uids_of(instance: JSONDataset) -> InstanceUIDs:
-    return InstanceUIDs(
-        *(text_value(instance, tag) for tag in (query.STUDY_UID, query.SERIES_UID, query.SOP_INSTANCE_UID))
+def _uids_of(item: JSONDataset) -> tuple[str, str, str]:
+    return (
+        text_value(item, query.STUDY_UID),
+        text_value(item, query.SERIES_UID),
+        text_value(item, query.SOP_INSTANCE_UID),
     )
 
 
-def _all_text(dataset: JSONDataset, tag: str) -> str:
-    """Every value of an attribute as text, a backslash between them, as in the source."""
+def _all_text(dataset: JSONDataset, tag: str, vr: str) -> str:
+    """Every value of an attribute as text, a backslash between them, as in the source; nothing if of another VR."""
     element = dataset.get(tag, {"vr": ""})
+    if element["vr"] != vr:
+        return ""
     return "\\".join(text_value({tag: element | {"Value": [value]}}, tag) for value in element.get("Value", ()))

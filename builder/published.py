@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from builder import FORMAT_VERSION
 from builder.errors import InputError
+from builder.jsonmodel import parse_datasets, text_value
 from builder.layout import InstanceUIDs, metadata_key
 from builder.model import BuildOptions, InputRef, JSONDataset
 from builder.provenance import Provenance, provenance
@@ -24,11 +24,14 @@ def read_published(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
     stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
     if stored is None:
         return None
-    try:
-        found: Any = json.loads(stored.data)[0]
-    except (ValueError, LookupError, TypeError):
-        return None
-    return found if isinstance(found, dict) else None
+    found = parse_datasets(stored.data)
+    return found[0] if found and _is_of(found[0], uids) else None
+
+
+def _is_of(metadata: JSONDataset, uids: InstanceUIDs) -> bool:
+    """Whether the metadata are those of the instance that their key names."""
+    named = (text_value(metadata, tag) for tag in ("0020000D", "0020000E", "00080018"))
+    return tuple(named) == (uids.study, uids.series, uids.instance)
 
 
 def options_record(options: BuildOptions) -> str:

@@ -46,28 +46,28 @@ _INSTANCE_REQUIRED: Final = {
 }
 # Attributes a record carries where the instances have a value: the conditional ones of the same tables, and a few
 # that viewers show or sort by.
-_STUDY_KNOWN: Final = (
-    "00080201",  # Timezone Offset From UTC
-    "00081030",  # Study Description
-)
-_SERIES_KNOWN: Final = (
-    "00080021",  # Series Date
-    "00080031",  # Series Time
-    "00080201",  # Timezone Offset From UTC
-    "0008103E",  # Series Description
-    "00180015",  # Body Part Examined
-    "00400244",  # Performed Procedure Step Start Date
-    "00400245",  # Performed Procedure Step Start Time
-)
-_INSTANCE_KNOWN: Final = (
-    "00080008",  # Image Type
-    "00080201",  # Timezone Offset From UTC
-    "00083002",  # Available Transfer Syntax UID
-    "00280008",  # Number of Frames
-    "00280010",  # Rows
-    "00280011",  # Columns
-    "00280100",  # Bits Allocated
-)
+_STUDY_KNOWN: Final = {
+    "00080201": "SH",  # Timezone Offset From UTC
+    "00081030": "LO",  # Study Description
+}
+_SERIES_KNOWN: Final = {
+    "00080021": "DA",  # Series Date
+    "00080031": "TM",  # Series Time
+    "00080201": "SH",  # Timezone Offset From UTC
+    "0008103E": "LO",  # Series Description
+    "00180015": "CS",  # Body Part Examined
+    "00400244": "DA",  # Performed Procedure Step Start Date
+    "00400245": "TM",  # Performed Procedure Step Start Time
+}
+_INSTANCE_KNOWN: Final = {
+    "00080008": "CS",  # Image Type
+    "00080201": "SH",  # Timezone Offset From UTC
+    "00083002": "UI",  # Available Transfer Syntax UID
+    "00280008": "IS",  # Number of Frames
+    "00280010": "US",  # Rows
+    "00280011": "US",  # Columns
+    "00280100": "US",  # Bits Allocated
+}
 _REQUEST_ATTRIBUTES: Final = "00400275"
 _REQUEST_IDS: Final = ("00400009", "00401001")  # Scheduled Procedure Step ID, Requested Procedure ID
 
@@ -161,7 +161,7 @@ def series_record(metadata: Iterable[JSONDataset], retrieve_url: str) -> JSONDat
     instances = sort_instances(metadata)
     record = _record(instances, _SERIES_REQUIRED, _SERIES_KNOWN, retrieve_url)
     record["00201209"] = _element("IS", len(instances))
-    requests = _known_element(instances, _REQUEST_ATTRIBUTES)
+    requests = _known_element(instances, _REQUEST_ATTRIBUTES, "SQ")
     if requests:
         items = [{tag: item[tag] for tag in _REQUEST_IDS if tag in item} for item in requests["Value"]]
         record[_REQUEST_ATTRIBUTES] = {"vr": "SQ", "Value": items}
@@ -221,7 +221,7 @@ def _group(metadata: Iterable[JSONDataset], tag: str) -> dict[str, list[JSONData
 
 
 def _record(
-    instances: Sequence[JSONDataset], required: dict[str, str], known: Iterable[str], retrieve_url: str
+    instances: Sequence[JSONDataset], required: dict[str, str], known: dict[str, str], retrieve_url: str
 ) -> JSONDataset:
     """What the records of all levels share; a value comes from the first instance that has one."""
     record: JSONDataset = {
@@ -230,17 +230,18 @@ def _record(
         RETRIEVE_URL: _element("UR", retrieve_url),
     }
     for tag, vr in required.items():
-        record[tag] = _known_element(instances, tag) or {"vr": vr}
-    for tag in known:
-        found = _known_element(instances, tag)
+        record[tag] = _known_element(instances, tag, vr) or {"vr": vr}
+    for tag, vr in known.items():
+        found = _known_element(instances, tag, vr)
         if found:
             record[tag] = found
     return record
 
 
-def _known_element(instances: Sequence[JSONDataset], tag: str) -> dict[str, Any] | None:
-    """The attribute of the first instance that has a value for it in line."""
-    return next((instance[tag] for instance in instances if instance.get(tag, {}).get("Value")), None)
+def _known_element(instances: Sequence[JSONDataset], tag: str, vr: str) -> dict[str, Any] | None:
+    """The attribute of the first instance that has a value for it, in line and of the VR that PS3.6 gives it."""
+    elements = (instance[tag] for instance in instances if tag in instance)
+    return next((element for element in elements if element["vr"] == vr and element.get("Value")), None)
 
 
 def _element(vr: str, *values: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from builder.layout import InstanceUIDs, check_uid
 from builder.model import Header, InputRef, Rejected, Skipped
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.source import open_input
-from builder.text import decode_text, parse_charset
+from builder.text import PN_DELIMITERS, decode_text, parse_charset
 
 _SNIFF_BYTES: Final = 256
 _HEAD_BYTES: Final = 1 << 13
@@ -96,5 +96,6 @@ def _header(source: InputRef, text: _Text) -> Header | Rejected:
     except InputError as error:
         return Rejected(str(source), str(error), study[:80], series[:80], instance[:80])
     charset, _ = parse_charset(text(_CHARACTER_SET))
-    patient_id, patient_name = (decode_text(text(tag), charset)[0].strip() for tag in (_PATIENT_ID, _PATIENT_NAME))
-    return Header(source, uids, patient_id, patient_name)
+    patient_id = decode_text(text(_PATIENT_ID), charset)[0]
+    patient_name = decode_text(text(_PATIENT_NAME), charset, PN_DELIMITERS)[0]
+    return Header(source, uids, patient_id.strip(), patient_name.strip())

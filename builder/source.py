@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from builder.errors import InputError, UsageError
 from builder.model import InputRef
@@ -93,16 +95,24 @@ def _iter_files(path: Path) -> Iterator[str]:
     yield from failed
 
 
+# What the module raises for archives that are damaged, encrypted or of an unknown kind.
+_ZIP_FAILURES: Final = (
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError, ValueError,
+    LookupError, struct.error,
+)  # fmt: skip
+
+
 def _iter_members(archive: str, size: int) -> Iterator[InputRef]:
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = sorted((info for info in opened.infolist() if not info.is_dir()), key=lambda info: info.filename)
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+            places = sorted(enumerate(opened.infolist()), key=lambda item: item[1].filename)
+    except _ZIP_FAILURES:
         # Not readable as an archive: scanning it says so in the report.
         yield InputRef(archive, size=size)
         return
-    for info in members:
-        yield InputRef(archive, info.filename, info.file_size)
+    for place, info in places:
+        if not info.is_dir():
+            yield InputRef(archive, info.filename, info.file_size, place)
 
 
 @lru_cache(maxsize=4)
@@ -122,9 +132,17 @@ def open_input(source: InputRef) -> BinaryIO:
         if not source.member:
             return Path(source.path).open("rb")
         return _unpack(source)
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+    except _ZIP_FAILURES as error:
         reason = error.strerror if isinstance(error, OSError) else None  # its text would name the file again
         raise InputError(f"cannot be opened: {reason or error}") from error
+
+
+def file_state(file: BinaryIO) -> tuple[int, ...]:
+    """What changes when the file of an open input is written to; nothing for an input in memory or unpacked."""
+    if not isinstance(file, BufferedReader):
+        return ()
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class LoadedInput(BytesIO):
@@ -156,7 +174,7 @@ def _unpack(source: InputRef) -> BinaryIO:
     archive = _archive(source.path, Path(source.path).stat().st_mtime_ns)
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (closed by the caller)
     try:
-        with archive.open(source.member) as member:
+        with archive.open(archive.infolist()[source.place]) as member:
             left = source.size
             while left > 0:
                 block = member.read(min(_COPY_BYTES, left))

@@ -11,8 +11,9 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -93,7 +94,7 @@ class DirectoryStore:
     def get(self, key: str) -> StoredObject | None:
         """See `Store.get`."""
         try:
-            data = Path(self._path(key)).read_bytes()
+            data = _read_regular(self._path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -165,7 +166,12 @@ class DirectoryStore:
                 key = key_of_path(entry.path[len(self.root) + 1 :])
             except LayoutError:
                 continue  # a temporary file, or a stranger's
-            yield key, entry.stat().st_size
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # another job removed it meanwhile
+            if stat.S_ISREG(status.st_mode):
+                yield key, status.st_size
 
     def delete(self, key: str) -> None:
         """See `Store.delete`; folders that become empty go too."""
@@ -177,6 +183,14 @@ class DirectoryStore:
         except OSError as error:
             raise StoreError(f"{key}: {error.strerror}") from error
         self._prune(path.parent)
+
+
+def _read_regular(path: str) -> bytes:
+    """The bytes of a file. A pipe put in its place must not hold the job for ever."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read()
 
 
 def _write(file: FileIO, data: bytes | BinaryIO, path: str) -> int:
@@ -202,22 +216,18 @@ def _temporary_of(path: str) -> str:
     return f"{folder}/.{name}.part"
 
 
-def _open_locked(path: str, folder: str, flags: int = os.O_RDWR | os.O_CREAT) -> int:
+def _open_locked(path: str, folder: str, flags: int = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) -> int:
     """Descriptor of a file or folder, held alone: what is at `path` is what is locked.
 
     The folder is made when it turns out to be missing, which it may also be because another job just emptied it.
     """
-    lost = 0
-    while True:
+    for _ in range(_RACES):
         try:
             descriptor = os.open(path, flags, 0o644)
         except FileNotFoundError:
-            try:
+            # A folder above was removed meanwhile, or is a broken link.
+            with suppress(FileNotFoundError, FileExistsError):
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (a hot path)
-            except (FileNotFoundError, FileExistsError):  # a folder above was removed meanwhile; or is a broken link
-                lost += 1
-                if lost == _RACES:
-                    raise
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -229,3 +239,4 @@ def _open_locked(path: str, folder: str, flags: int = os.O_RDWR | os.O_CREAT) ->
             os.close(descriptor)
             raise
         os.close(descriptor)
+    raise OSError(errno.ELOOP, "something else keeps it from being made")

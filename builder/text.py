@@ -83,6 +83,9 @@ class Charset:
     declared: bool = False
 
 
+# What ends the effect of escape sequences in a person name (PS3.5 6.1.2.5.3).
+PN_DELIMITERS: Final = b"\\^="
+
 UNDECLARED: Final = Charset()
 UTF8: Final = Charset("utf_8", extensible=False, declared=True)
 

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -23,11 +23,13 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
+from builder.build import BuildRequest, build
 from builder.codec import encode_frame
-from builder.execute import ProcessExecutor
-from builder.model import Outcome
+from builder.execute import ProcessExecutor, SerialExecutor
+from builder.model import BuildOptions, Outcome
+from builder.store import DirectoryStore
 from tests.dicom_samples import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
-from tests.trees import build_tree, contents
+from tests.trees import NoProgress, build_tree, contents
 
 J2K = "1.2.840.10008.1.2.4.90"
 HTJ2K = "1.2.840.10008.1.2.4.202"
@@ -349,3 +351,139 @@ def test_a_frame_count_of_zero_means_one_and_is_published_so(tmp_path: Path) -> 
     assert report.outcomes == {Outcome.PUBLISHED: 1}
     documents = [data for path, data in contents(tmp_path / "tree").items() if path.endswith("metadata")]
     assert [json.loads(data)[0]["00280008"] for data in documents] == [{"vr": "IS", "Value": [1]}] * 3
+
+
+# --- hostile but well formed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tag", "attribute"), [(0x00400275, "requests"), (0x00080018, "instance"), (0x0020000E, "series")]
+)
+@pytest.mark.parametrize("vr", ["US", "LO", "DS", "OB", "UN"])
+def test_an_attribute_of_another_vr_does_not_reach_the_lists(tmp_path: Path, tag: int, attribute: str, vr: str) -> None:
+    dataset = image(1)
+    if tag == 0x00400275:
+        dataset.RequestAttributesSequence = []
+        value = b"5 "
+    else:
+        value = dataset[tag].value.encode()
+        value += b"\0" * (len(value) % 2)
+    data = to_bytes(dataset)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    start = data.index(head)
+    end = start + (12 if tag == 0x00400275 else 8 + len(value))
+    long = vr in ("OB", "UN")
+    element = (
+        head + vr.encode() + (struct.pack("<HL", 0, len(value)) if long else struct.pack("<H", len(value))) + value
+    )
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.dcm").write_bytes(data[:start] + element + data[end:])
+    write(tmp_path, "in/2.dcm", image(2, StudyInstanceUID=f"{ROOT}.8", SeriesInstanceUID=f"{ROOT}.8.1"))
+    report = build_tree(tmp_path / "tree", tmp_path / "in")
+    assert report.outcomes[Outcome.PUBLISHED] + len(report.rejected) == 2
+    records = json.loads((tmp_path / "tree" / "studies" / STUDY / "instances").read_bytes())
+    (record,) = records
+    assert record["00080018"] == {"vr": "UI", "Value": [instance_uid(1)]}
+    (series,) = json.loads((tmp_path / "tree" / "studies" / STUDY / "series" / "index.json").read_bytes())
+    assert series["00081190"]["Value"][0].split("/")[-1] == series["0020000E"]["Value"][0]
+    assert series.get("00400275", {"vr": "SQ"})["vr"] == "SQ"
+
+
+@pytest.mark.parametrize("name", ["=", "Doe^John==", "^^^", "Doe^John=\u6f22=\u304b"])
+def test_names_alone_tell_the_same_patient_the_second_time(tmp_path: Path, name: str) -> None:
+    source = write(tmp_path, "1.dcm", image(1, PatientID="", PatientName=name, SpecificCharacterSet="ISO_IR 192"))
+    assert build_tree(tmp_path / "tree", source).exit_code == 0
+    assert build_tree(tmp_path / "tree", source).outcomes == {Outcome.UNCHANGED: 1}
+
+
+def zip_bytes(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that come twice
+        for name, data in members:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def test_two_members_of_one_name_are_two_inputs(tmp_path: Path) -> None:
+    one, two = to_bytes(image(1)), to_bytes(image(2))
+    assert len(one) == len(two)
+    (tmp_path / "a.zip").write_bytes(zip_bytes(("IM", one), ("IM", two)))
+    assert build_tree(tmp_path / "tree", tmp_path / "a.zip").outcomes == {Outcome.PUBLISHED: 2}
+
+
+def test_damaged_members_cost_themselves(tmp_path: Path) -> None:
+    good = to_bytes(image(1))
+    damaged = bytearray(zip_bytes(("IM", to_bytes(image(2))), method=zipfile.ZIP_LZMA))
+    damaged[60:90] = bytes(30)
+    named = zip_bytes(("\u00e4" * 8, to_bytes(image(3)))).replace("\u00e4".encode(), b"\xff\xfe")
+    (tmp_path / "in").mkdir()
+    for name, data in (("good", good), ("lzma.zip", bytes(damaged)), ("name.zip", named)):
+        (tmp_path / "in" / name).write_bytes(data)
+    report = build_tree(tmp_path / "tree", tmp_path / "in")
+    assert report.outcomes == {Outcome.PUBLISHED: 1}
+    assert len(report.rejected) == 2
+
+
+def test_a_lossy_frame_under_a_lossless_syntax_is_refused(tmp_path: Path) -> None:
+    pixels = noise(1, bits=8)
+    lossy = bytes(imagecodecs.jpeg2k_encode(pixels, level=40, reversible=False, codecformat="j2k"))
+    for number, syntax in enumerate((J2K, "1.2.840.10008.1.2.4.201", HTJ2K), 1):
+        dataset = encapsulated([lossy], syntax, pixels=pixels, number=number)
+        (rejected,) = build_tree(tmp_path / "tree", write(tmp_path, f"{number}.dcm", dataset)).rejected
+        assert "compressed with loss" in rejected.reason
+    dataset = encapsulated([lossy], "1.2.840.10008.1.2.4.91", pixels=pixels, number=4)
+    assert build_tree(tmp_path / "tree", write(tmp_path, "4.dcm", dataset)).exit_code == 0
+
+
+def test_a_codestream_of_more_bits_than_allocated_is_refused(tmp_path: Path) -> None:
+    pixels = noise(1, bits=16)
+    frame = bytes(imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k"))
+    dataset = encapsulated([frame], J2K, pixels=noise(1, bits=8))
+    (rejected,) = build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset)).rejected
+    assert "samples of 16 bits, the data set allocates 8" in rejected.reason
+
+
+@pytest.mark.parametrize("marker", [0xC0, 0xC2, 0xC3])
+def test_a_few_bytes_of_jpeg_cannot_claim_a_large_image(tmp_path: Path, marker: int) -> None:
+    head = struct.pack(">BBHBHHBBBB", 0xFF, marker, 11, 8, 30000, 30000, 1, 1, 0x11, 0)
+    frame = b"\xff\xd8" + head + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + bytes(500) + b"\xff\xd9"
+    syntax = "1.2.840.10008.1.2.4.70" if marker == 0xC3 else JPEG
+    dataset = encapsulated([frame], syntax, pixels=noise(1, bits=8))
+    dataset.Rows = dataset.Columns = 30000
+    (rejected,) = build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset)).rejected
+    assert "bytes of JPEG cannot hold 30000 x 30000 pixels" in rejected.reason
+
+
+@pytest.mark.parametrize("photometric", ["YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"])
+def test_photometric_interpretations_of_jpeg_2000_are_refused_elsewhere(tmp_path: Path, photometric: str) -> None:
+    dataset = image(1, noise(1, (20, 20, 3), 8), PhotometricInterpretation=photometric)
+    (rejected,) = build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset)).rejected
+    assert rejected.reason.startswith(f"{photometric} is not defined for transfer syntax")
+
+
+def test_elements_behind_compressed_pixels_are_published(tmp_path: Path) -> None:
+    dataset = encapsulated([encode_frame(noise(1), 12)], HTJ2K)
+    data = to_bytes(dataset) + bytes.fromhex("faff0100") + b"LO\x04\x00tail"
+    (tmp_path / "1.dcm").write_bytes(data)
+    assert build_tree(tmp_path / "tree", tmp_path / "1.dcm").exit_code == 0
+    (metadata,) = json.loads((tmp_path / "tree" / "studies" / STUDY / "metadata").read_bytes())
+    assert metadata["FFFA0001"] == {"vr": "LO", "Value": ["tail"]}
+
+
+def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -> None:
+    """Beyond what is read at once, its digest and its pixels could be of two different contents."""
+    pixels = np.random.default_rng(1).integers(0, 4096, (40, 512, 512), "u2")
+    source = write(tmp_path, "1.dcm", image(1, pixels))
+    assert source.stat().st_size > 16 << 20
+
+    class MeddlingStore(DirectoryStore):
+        def put(self, key: str, data: bytes | BinaryIO, **condition: Any) -> int:
+            os.utime(source)
+            return super().put(key, data, **condition)
+
+    store = MeddlingStore(str(tmp_path / "tree"))
+    report = build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    (rejected,) = report.rejected
+    assert rejected.reason == "changed while it was being read"
+    assert not list((tmp_path / "tree" / "studies").glob("*/series/*/instances/*"))

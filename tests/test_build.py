@@ -404,6 +404,30 @@ def test_a_job_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, scen
         assert moment > 8
 
 
+def test_a_replacement_killed_at_any_of_its_writes_is_never_taken_for_what_was_there(tmp_path: Path) -> None:
+    """Native frames all have one size: only the commit record tells that some are of the other input."""
+    old, new = (noise(seed, (3, 20, 30), 16).astype("u4") for seed in (1, 2))
+    sources = {name: write(tmp_path, f"{name}.dcm", image(1, data)) for name, data in (("old", old), ("new", new))}
+    for name, source in sources.items():
+        build_tree(tmp_path / name, source)
+    context = multiprocessing.get_context("forkserver")
+    request = BuildRequest((str(sources["new"]),), BuildOptions(), 2, replace=True)
+    fates = []
+    for moment in range(100):
+        tree = tmp_path / f"{moment}"
+        shutil.copytree(tmp_path / "old", tree)
+        job = context.Process(target=build_and_die, args=(request, str(tree), moment, False))
+        job.start()
+        job.join()
+        fates.append("old" if build_tree(tree, sources["old"]).exit_code == 0 else "new")
+        if fates[-1] == "new":  # a conflict: all of the new one was there
+            build_tree(tree, sources["new"])
+        assert contents(tree) == contents(tmp_path / fates[-1]), f"killed at write {moment}"
+        if job.exitcode == 0:
+            break
+    assert {"old", "new"} == set(fates)
+
+
 def documents_of_tree() -> list[str]:
     study = f"studies/{STUDY}"
     return [
@@ -614,7 +638,13 @@ def test_a_pipe_in_the_source_is_passed_over(tmp_path: Path) -> None:
         f"{SERIES_PATH}/instances/index.json",
     ],
 )
-@pytest.mark.parametrize("content", [b"", b'[{"0008'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b'[{"0008', b"[1]", b"[null]", b'"x"', b"3", b"{}", b'{"groups":null}', b'{"groups":[{}]}', b"[" * 100_000,
+        b"[{}]", b'[{"0020000D":{"vr":"UI","Value":[{}]}}]', b'[{"0020000D":{"vr":"UI","Value":["../.."]}}]',
+    ],
+)  # fmt: skip
 def test_a_damaged_list_is_made_anew(tmp_path: Path, damaged: str, content: bytes) -> None:
     tree = tmp_path / "tree"
     source = write_series(tmp_path / "in", 3)

@@ -24,7 +24,6 @@ from builder.codestream import (
     parse_tile_part,
     reduce_codestream,
     resolutions,
-    strip_padding,
 )
 from builder.errors import CodestreamError
 
@@ -239,13 +238,6 @@ def test_no_tile_part_is_shorter_than_its_own_markers() -> None:
     assert parse_tile_part(bytes(3) + sot(14, 2, 5, 7), 3) == TilePart(3, 14, 7, 2, 5)
 
 
-def test_padding_is_one_zero_byte_after_the_end() -> None:
-    assert strip_padding(GREY + b"\0") == GREY
-    assert strip_padding(GREY) == GREY
-    assert strip_padding(GREY + b"\0\0") == GREY + b"\0\0"
-    assert strip_padding(b"\0") == b"\0"
-
-
 @pytest.mark.parametrize("data", [GREY, COLOUR])
 def test_what_is_encoded_conforms(data: bytes) -> None:
     assert nonconformities(data) == []
@@ -362,7 +354,7 @@ def test_a_tile_part_with_its_own_coding_style_is_refused() -> None:
 
 def _sample(name: str) -> bytes:
     pixels = pydicom.dcmread(SAMPLES / name).PixelData
-    return strip_padding(next(generate_frames(pixels, number_of_frames=1)))
+    return next(generate_frames(pixels, number_of_frames=1)).removesuffix(b"\0")
 
 
 @needs_samples

@@ -84,7 +84,7 @@ def test_members_are_unpacked_whole(tmp_path: Path, method: int) -> None:
         archive.mkdir("empty")
     refs = list(iter_inputs([str(tmp_path)]))
     path = str(tmp_path / "a.zip")
-    assert refs == [InputRef(path, "folder/small", len(small)), InputRef(path, "large", len(large))]
+    assert refs == [InputRef(path, "folder/small", len(small), 0), InputRef(path, "large", len(large), 1)]
     for ref, expected in zip(refs, (small, large), strict=True):
         with open_input(ref) as file:
             assert file.read() == expected
