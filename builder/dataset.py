@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -28,7 +27,7 @@ from pydicom.uid import (
 
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
-from builder.plain import LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
+from builder.plain import DEFLATED, LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 # A deflated data set may grow to this many times its size; zlib itself cannot exceed 1032.
@@ -194,7 +193,7 @@ def _read_meta(file: BinaryIO) -> tuple[str, BinaryIO]:
     file.seek(start)
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
     syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
-    if syntax == DeflatedExplicitVRLittleEndian:
+    if syntax in DEFLATED:
         return syntax, _inflate(file)
     return syntax or _guess_syntax(file), file
 

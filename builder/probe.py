@@ -12,19 +12,8 @@ from typing import Final
 
 from builder.codestream import parse_header
 from builder.errors import CodestreamError, PixelDataError
-
-JPEG_FAMILY: Final = frozenset(
-    {
-        "1.2.840.10008.1.2.4.50",
-        "1.2.840.10008.1.2.4.51",
-        "1.2.840.10008.1.2.4.57",
-        "1.2.840.10008.1.2.4.70",
-        "1.2.840.10008.1.2.4.80",
-        "1.2.840.10008.1.2.4.81",
-    }
-)
-JPEG_2000_FAMILY: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
-RLE: Final = "1.2.840.10008.1.2.5"
+from builder.jpegxl import parse_jpeg_xl
+from builder.syntaxes import JPEG_2000_FAMILY, JPEG_FAMILY, JPEG_XL_FAMILY, JPEG_XL_LOSSLESS, RLE, UNCOMPRESSED_ITEMS
 
 _SOF_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _SOF_JPEG_LS: Final = 0xF7
@@ -35,7 +24,9 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 class FrameFacts:
     """Width and height in pixels, `samples` a pixel, `precision` in bits, and whether decoding gives back the original.
 
-    `samples` and `precision` are 0 where the encoding does not say (RLE).
+    `samples` and `precision` are 0 where the encoding does not say (RLE, native samples). `signed` is what the encoding
+    says, which only that of JPEG 2000 does. `decodable` is False for forms of JPEG XL that are no frames of plain
+    samples.
     """
 
     width: int
@@ -43,6 +34,8 @@ class FrameFacts:
     samples: int
     precision: int
     lossless: bool
+    signed: bool = False
+    decodable: bool = True
 
 
 def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
@@ -55,6 +48,10 @@ def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
         facts = _probe_jpeg_2000(data)
     elif syntax in JPEG_FAMILY:
         facts = _probe_jpeg(data)
+    elif syntax in JPEG_XL_FAMILY:
+        facts = _probe_jpeg_xl(data, syntax)
+    elif syntax in UNCOMPRESSED_ITEMS:
+        facts = FrameFacts(expected.width, expected.height, 0, 0, True)
     elif syntax == RLE:
         facts = _probe_rle(data, expected)
     else:
@@ -76,7 +73,16 @@ def _probe_jpeg_2000(data: bytes) -> FrameFacts:
     except CodestreamError as error:
         raise PixelDataError(f"not a JPEG 2000 codestream: {error}") from error
     precision = max(component.precision for component in header.components)
-    return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible)
+    signed = any(component.signed for component in header.components)
+    return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible, signed)
+
+
+def _probe_jpeg_xl(data: bytes, syntax: str) -> FrameFacts:
+    """Only the syntax tells that an image is lossless, but for what cannot be (PS3.5 8.2.15)."""
+    header = parse_jpeg_xl(data)
+    lossless = syntax == JPEG_XL_LOSSLESS and not header.lossy
+    decodable = header.plain and 0 < header.precision <= 16
+    return FrameFacts(header.width, header.height, header.samples, header.precision, lossless, decodable=decodable)
 
 
 def jp2_codestream(data: bytes) -> bytes:

@@ -124,6 +124,9 @@ _CONVERTED = "YBR_FULL samples were converted to RGB, with the rounding of PS3.3
 NOTES = {
     "pydicom-data/SC_ybr_full_uncompressed.dcm": _CONVERTED,
     "pydicom/test_files/SC_ybr_full_422_uncompressed.dcm": _CONVERTED,
+    "pydicom/test_files/J2K_pixelrep_mismatch.dcm": (
+        "the codestreams say unsigned; their samples are signed, as Pixel Representation says"
+    ),
     "pydicom-data/mlut_18.dcm": "bits above Bits Stored were set in 1 frames; they are not published",
 }
 
