@@ -104,7 +104,7 @@ def embedded_overlays(dataset: Dataset, description: PixelDescription) -> tuple[
 
 
 def _frames(dataset: Dataset, group: int, frames: int) -> range:
-    """Indices of the frames that have the plane: those that the overlay names, or all (PS3.3 C.9.3.1.1)."""
+    """Indices of the frames that have the plane: those that the overlay names, or all (PS3.3 C.9.2)."""
     count, first = _value(dataset, group, _FRAMES), _value(dataset, group, _FIRST_FRAME)
     if count is None or not 1 <= (first or 1) <= (first or 1) + count - 1 <= frames:
         return range(frames)

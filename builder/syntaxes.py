@@ -65,7 +65,12 @@ _NAMES: Final = {
 }
 
 
+def syntax_name(syntax: str) -> str:
+    """The name of a transfer syntax, or its UID if it has none."""
+    return _NAMES.get(syntax) or UID(syntax).name
+
+
 def describe_syntax(syntax: str) -> str:
     """A transfer syntax as messages call it: its UID, and its name if it is known."""
-    name = _NAMES.get(syntax) or UID(syntax).name
+    name = syntax_name(syntax)
     return f"transfer syntax {syntax}" if name == syntax else f"transfer syntax {syntax} ({name})"

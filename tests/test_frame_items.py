@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.made_files import (
     write_dicom,
 )
 
-ITEMS = {DEFLATED_FRAMES: deflated, UNCOMPRESSED_ITEMS: bytes}
+ITEMS: dict[str, Callable[[bytes], bytes]] = {DEFLATED_FRAMES: deflated, UNCOMPRESSED_ITEMS: bytes}
 
 
 def write_items(path: Path, syntax: str, natives: list[bytes], like: Any, **attributes: Any) -> Path:
