@@ -202,3 +202,19 @@ def deflated(native: bytes) -> bytes:
     """RFC 1951 without head or checksum."""
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return deflater.compress(native) + deflater.flush()
+
+
+def rle(frame: npt.NDArray[Any], bits: int) -> bytes:
+    """Literal runs only (PS3.5 Annex G): a segment for every byte of a sample, the most significant first."""
+    planes = [frame] if frame.ndim == 2 else [frame[..., sample] for sample in range(frame.shape[2])]
+    segments = []
+    for plane in planes:
+        octets = plane.astype(plane.dtype.newbyteorder(">")).reshape(-1, 1).view("u1")
+        for index in range(plane.itemsize):
+            data = octets[:, index].tobytes()
+            runs = b"".join(
+                bytes([len(run) - 1]) + run for run in (data[n : n + 128] for n in range(0, len(data), 128))
+            )
+            segments.append(runs + bytes(len(runs) % 2))
+    places = [64 + sum(map(len, segments[:index])) for index in range(len(segments))]
+    return struct.pack("<16L", len(segments), *places, *[0] * (15 - len(places))) + b"".join(segments)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pytest
 from openjpeg.utils import decode as openjpeg_decode
 from pydicom import Dataset, dcmread
-from pydicom.pixels.encoders.base import RLELosslessEncoder
 
 from builder.instance import build_instance
 from builder.layout import InstanceUIDs, bulk_data_key, frame_key, metadata_key
@@ -31,6 +30,7 @@ from tests.made_files import (
     jpeg,
     lossless_jpeg,
     noise,
+    rle,
     write_dicom,
 )
 
@@ -104,20 +104,11 @@ def read_by_pydicom(data: bytes, frames: int, rows: int, columns: int) -> Array:
         (0x3000, "OW", data),
     ):  # fmt: skip
         dataset.add_new((0x6000, element), vr, value)
-    array = dataset.overlay_array(0x6000)  # type: ignore[no-untyped-call]  # pydicom does not annotate it
-    return np.asarray(array).reshape(frames, rows, columns)
-
-
-def rle(cells: Array) -> bytes:
-    options = {
-        "rows": cells.shape[0], "columns": cells.shape[1], "samples_per_pixel": 1, "number_of_frames": 1,
-        "photometric_interpretation": "MONOCHROME2", "bits_allocated": 16, "bits_stored": 16, "pixel_representation": 0,
-    }  # fmt: skip
-    return bytes(RLELosslessEncoder.encode(cells, encoding_plugin="pydicom", **options))
+    return np.asarray(dataset.overlay_array(0x6000)).reshape(frames, rows, columns)
 
 
 ENCODERS = {
-    RLE: rle,
+    RLE: lambda cells: rle(cells, 16),
     jpeg(90): lambda cells: j2k(cells, 16),
     jpeg(70): lambda cells: lossless_jpeg(cells, 16),
 }
