@@ -76,10 +76,21 @@ def read_uids(dataset: Dataset) -> InstanceUIDs:
     )
 
 
+def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
+    """An element as it was read, None if absent.
+
+    Raises:
+        InputError: if pydicom cannot make anything of it, as of one without a value but of unknown VR and some length.
+    """
+    try:
+        return cast("DataElement | RawDataElement | None", dataset.get_item(tag))
+    except Exception as error:  # pydicom converts some elements on the way, and raises whatever that raises
+        raise InputError(f"{BaseTag(tag)} cannot be read: {_one_line(error)}") from error
+
+
 def raw_text(dataset: Dataset, tag: int) -> str:
     """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
-    element = dataset.get_item(tag)
-    value = getattr(element, "value", None)
+    value = getattr(raw_element(dataset, tag), "value", None)
     if value is None:
         return ""
     raw = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
@@ -242,17 +253,18 @@ def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int
     if len(head) < 8:
         return None
     order = ">" if syntax == ExplicitVRBigEndian else "<"
-    group, element, vr, short = struct.unpack(f"{order}HH2sH", head[:8])
+    group, element, vr = struct.unpack(f"{order}HH2s", head[:6])
     keyword = PIXEL_TAGS.get(group << 16 | element)
     if keyword is None:
         raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
     offset = file.tell() - len(head)
     if not dataset.original_encoding[0]:
-        long = vr in LONG_VRS
-        if long and len(head) < 12:
+        if vr not in LONG_VRS:
+            raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
+        if len(head) < 12:
             raise InputError("truncated: ends inside the head of the pixel data")
-        length = struct.unpack(f"{order}L", head[8:12])[0] if long else short
-        offset += 12 if long else 8
+        length = struct.unpack(f"{order}L", head[8:12])[0]
+        offset += 12
     else:
         vr, length, offset = b"OW", struct.unpack(f"{order}L", head[4:8])[0], offset + 8
     if length == UNDEFINED_LENGTH:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from builder.dataset import PixelElement, raw_text
+from builder.dataset import PixelElement, raw_element, raw_text
 from builder.errors import PixelDataError
 from builder.model import MAX_FRAME_BYTES
 
@@ -126,7 +126,7 @@ def _check_description(d: PixelDescription, high_bit: int) -> None:
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
-    element = cast("DataElement | RawDataElement | None", dataset.get_item(_TAGS[keyword]))
+    element = raw_element(dataset, _TAGS[keyword])
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
         if default is None:

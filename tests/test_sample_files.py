@@ -652,8 +652,8 @@ _RULES_TEXT = f"""
 - **{AS_NATIVE}**: Explicit VR Little Endian, colour interleaved. Also for any instance of which one frame did not come
   back from the encoder exactly; the report says so.
 - **{KEPT}**: the source's compressed frames, byte for byte, after a look that they decode to the promised size.
-  With `--lossy transcode` their decoded pixels become HTJ2K. Lossy Image Compression is 01 either way; its method and ratio
-  are added to those of earlier steps.
+  With `--lossy transcode` their decoded pixels become HTJ2K. Lossy Image Compression is 01 either way; its method and
+  ratio are added to those of earlier steps.
 - **{PASSED_ON}**: the source's frames, byte for byte, as application/octet-stream (JPEG 2000 Part 2:
   image/jpx). The report says that nothing looked into them.
 - Lossy or not is read in the frames themselves: the wavelet of JPEG 2000, NEAR of JPEG-LS, the process of JPEG. JPEG XL
