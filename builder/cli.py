@@ -17,7 +17,7 @@ import click
 
 from builder import __version__
 from builder.errors import StillframeError, UsageError
-from builder.model import BuildOptions, Lossy, Outcome, Part10
+from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10
 
 if TYPE_CHECKING:
     from builder.report import Report
@@ -84,6 +84,14 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     help="Publish whole original objects: of instances without frames, always, never.",
 )
 @click.option(
+    "--max-frame-size",
+    type=click.IntRange(1),
+    default=MAX_FRAME_BYTES >> 20,
+    metavar="MB",
+    show_default=True,
+    help="Reject images whose decoded frames are larger than so many MiB.",
+)
+@click.option(
     "--replace",
     is_flag=True,
     help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
@@ -98,7 +106,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 def build(
     places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...],
-    lossy: str, part10: str, replace: bool, report_file: str | None,
+    lossy: str, part10: str, max_frame_size: int, replace: bool, report_file: str | None,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE (files, folders, .zip archives) into the folder DEST.
 
@@ -123,7 +131,7 @@ def build(
     if report_path is not None:
         _check_report(report_path, destination)
     count = _cores() if workers is None else workers
-    options = BuildOptions(reduced, Lossy(lossy), Part10(part10), base_url)
+    options = BuildOptions(reduced, Lossy(lossy), Part10(part10), base_url, max_frame_size << 20)
     store = DirectoryStore(str(Path(destination).resolve()))
     store.create()
     progress = TerminalProgress(sys.stderr)

@@ -1,4 +1,4 @@
-"""HTJ2K coding of frames: the only module that imports an HTJ2K library.
+"""HTJ2K coding of frames: the only module that imports an HTJ2K library, or another codec behind no pydicom plugin.
 
 Two libraries bind OpenJPH. `ojph` encodes about 1.8 times as fast as `imagecodecs` (512 x 512 of 16 bits: 1.09 ms
 against 1.94 ms; 640 x 480 RGB: 4.0 ms against 7.1 ms) and can clip what it decodes; `imagecodecs` decodes the full
@@ -219,3 +219,18 @@ def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
         return np.asarray(imagecodecs.jpeg_decode(data))
     except _FAILURES as error:
         raise CodecError(f"cannot decode a JPEG image: {error}") from error
+
+
+def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
+    """Decode a JPEG XL image (ISO/IEC 18181-1), colour to RGB; the size is that of its header: look there before.
+
+    Returns:
+        (rows, columns) or (rows, columns, 3), 8 bits up to a precision of 8, else 16.
+
+    Raises:
+        CodecError: if the image is damaged.
+    """
+    try:
+        return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1))
+    except _FAILURES as error:
+        raise CodecError(f"cannot decode a JPEG XL image: {error}") from error

@@ -20,7 +20,6 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -29,13 +28,10 @@ from pydicom.uid import (
 from builder.encapsulated import Fragments, read_fragments
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
-from builder.plain import LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
+from builder.plain import DEFLATED, LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
+from builder.syntaxes import NATIVE, has_no_frames
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
-NATIVE_SYNTAXES: Final = frozenset(
-    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
-)
-"""The transfer syntaxes of uncompressed pixel data (PS3.5 A.1 to A.3, A.5)."""
 # A deflated data set may grow to this many times its size; zlib itself cannot exceed 1032.
 MAX_INFLATED_BYTES: Final = 8 << 30
 
@@ -86,10 +82,21 @@ def read_uids(dataset: Dataset) -> InstanceUIDs:
     )
 
 
+def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
+    """An element as it was read, None if absent.
+
+    Raises:
+        InputError: if pydicom cannot make anything of it, as of one without a value but of unknown VR and some length.
+    """
+    try:
+        return cast("DataElement | RawDataElement | None", dataset.get_item(tag))
+    except Exception as error:  # pydicom converts some elements on the way, and raises whatever that raises
+        raise InputError(f"{BaseTag(tag)} cannot be read: {_one_line(error)}") from error
+
+
 def raw_text(dataset: Dataset, tag: int) -> str:
     """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
-    element = dataset.get_item(tag)
-    value = getattr(element, "value", None)
+    value = getattr(raw_element(dataset, tag), "value", None)
     if value is None:
         return ""
     raw = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
@@ -131,7 +138,7 @@ def read_instance(file: BinaryIO) -> Instance:
             _check_complete(dataset, body, size)
         elif pixels.length is not None:
             _read_rest(body, dataset, pixels.offset + pixels.length, size)
-        elif syntax not in NATIVE_SYNTAXES:
+        elif syntax not in NATIVE and not has_no_frames(syntax):
             fragments = read_fragments(body, pixels.offset, size)
             _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
     return Instance(dataset, syntax, body, size, pixels, fragments)
@@ -207,7 +214,7 @@ def _read_meta(file: BinaryIO) -> tuple[str, BinaryIO]:
     file.seek(start)
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
     syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
-    if syntax == DeflatedExplicitVRLittleEndian:
+    if syntax in DEFLATED:
         return syntax, _inflate(file)
     return syntax or _guess_syntax(file), file
 
@@ -256,19 +263,18 @@ def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int
     if len(head) < 8:
         return None
     order = ">" if syntax == ExplicitVRBigEndian else "<"
-    group, element, vr, short = struct.unpack(f"{order}HH2sH", head[:8])
+    group, element, vr = struct.unpack(f"{order}HH2s", head[:6])
     keyword = PIXEL_TAGS.get(group << 16 | element)
     if keyword is None:
         raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
     offset = file.tell() - len(head)
     if not dataset.original_encoding[0]:
-        if vr not in VRS:
-            raise InputError(f"{keyword} has the VR {vr.decode('ascii', 'backslashreplace')!r}, which is none")
-        long = vr in LONG_VRS
-        if long and len(head) < 12:
+        if vr not in LONG_VRS:
+            raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
+        if len(head) < 12:
             raise InputError("truncated: ends inside the head of the pixel data")
-        length = struct.unpack(f"{order}L", head[8:12])[0] if long else short
-        offset += 12 if long else 8
+        length = struct.unpack(f"{order}L", head[8:12])[0]
+        offset += 12
     else:
         vr, length, offset = b"OW", struct.unpack(f"{order}L", head[4:8])[0], offset + 8
     if length == UNDEFINED_LENGTH:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from builder.dataset import PixelElement, raw_text
+from builder.dataset import PixelElement, raw_element, raw_text
 from builder.errors import PixelDataError
-
-# Largest decoded frame that is attempted; a header can claim 65535 x 65535 in a file of a few bytes.
-MAX_FRAME_BYTES: Final = 1 << 30
+from builder.model import MAX_FRAME_BYTES
 
 _TAGS: Final = {
     keyword: BaseTag(tag)
@@ -25,12 +23,16 @@ _TAGS: Final = {
     }.items()
 }  # fmt: skip
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
-_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
+_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "XYB"})
 
 
 @dataclass(frozen=True, slots=True)
 class PixelDescription:
-    """The Image Pixel module (PS3.3 C.7.6.3) of an instance, checked. Bits are counted per sample."""
+    """The Image Pixel module (PS3.3 C.7.6.3) of an instance, checked. Bits are counted per sample.
+
+    `frames` is 0 where the data set does not say. `packed` means that its Bits Allocated are 12: native samples follow
+    each other without padding. Such samples are published in 16 bits, and `bits_allocated` says so.
+    """
 
     rows: int
     columns: int
@@ -42,6 +44,7 @@ class PixelDescription:
     bits_stored: int
     pixel_representation: int
     floating: bool = False
+    packed: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,8 +70,8 @@ class PixelDescription:
         return self.bits_allocated in (8, 16) and not self.floating
 
 
-def describe_pixels(dataset: Dataset, pixels: PixelElement) -> PixelDescription:
-    """Read and check the Image Pixel module.
+def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
+    """Read and check the Image Pixel module; a decoded frame may have `max_frame_bytes`.
 
     Raises:
         PixelDataError: naming the attribute that is missing, malformed or not supported.
@@ -76,34 +79,41 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement) -> PixelDescription:
     floating = pixels.keyword != "PixelData"
     allocated = _integer(dataset, "BitsAllocated")
     stored = allocated if floating else _integer(dataset, "BitsStored", default=allocated)
+    packed = allocated == 12 and not floating
     description = PixelDescription(
         rows=_integer(dataset, "Rows"),
         columns=_integer(dataset, "Columns"),
-        frames=_integer(dataset, "NumberOfFrames", default=1) or 1,
+        frames=_integer(dataset, "NumberOfFrames", default=0),
         samples=_integer(dataset, "SamplesPerPixel", default=1),
         photometric=raw_text(dataset, 0x00280004),
         planar=_integer(dataset, "PlanarConfiguration", default=0),
-        bits_allocated=allocated,
+        bits_allocated=16 if packed else allocated,
         bits_stored=stored,
         pixel_representation=0 if floating else _integer(dataset, "PixelRepresentation", default=0),
         floating=floating,
+        packed=packed,
     )
     high_bit = _integer(dataset, "HighBit", default=stored - 1)
     _check_description(description, high_bit)
+    if description.frame_bytes > max_frame_bytes:
+        raise PixelDataError(f"a frame of {description.frame_bytes} bytes exceeds the limit of {max_frame_bytes}")
     return description
 
 
 def _check_description(d: PixelDescription, high_bit: int) -> None:
     if d.rows < 1 or d.columns < 1:
         raise PixelDataError(f"an image of {d.columns} x {d.rows} pixels")
-    if d.frames < 1:
+    if d.frames < 0:
         raise PixelDataError(f"Number of Frames is {d.frames}")
     if d.photometric not in (_GREY if d.samples == 1 else _COLOUR) or d.samples not in (1, 3):
         raise PixelDataError(f"Photometric Interpretation {d.photometric!r} with {d.samples} samples is not supported")
     if d.bits_allocated not in ((32, 64) if d.floating else (1, 8, 16, 32, 64)):
         raise PixelDataError(f"Bits Allocated {d.bits_allocated} is not supported")
-    if not 1 <= d.bits_stored <= d.bits_allocated:
-        raise PixelDataError(f"Bits Stored {d.bits_stored} with Bits Allocated {d.bits_allocated}")
+    allocated = 12 if d.packed else d.bits_allocated
+    if not 1 <= d.bits_stored <= allocated:
+        raise PixelDataError(f"Bits Stored {d.bits_stored} with Bits Allocated {allocated}")
+    if d.packed and d.samples > 1:
+        raise PixelDataError(f"Bits Allocated 12 with {d.samples} samples is not supported")
     if high_bit != d.bits_stored - 1 and not d.floating:
         raise PixelDataError(f"High Bit {high_bit} is not Bits Stored {d.bits_stored} - 1 (PS3.5 8.1.1)")
     if d.pixel_representation not in (0, 1) or d.planar not in (0, 1):
@@ -112,13 +122,11 @@ def _check_description(d: PixelDescription, high_bit: int) -> None:
         raise PixelDataError("signed colour samples are not supported")
     if d.photometric.startswith("YBR_FULL") and (d.bits_allocated, d.bits_stored) != (8, 8):
         raise PixelDataError(f"{d.photometric} with Bits Stored {d.bits_stored} of {d.bits_allocated} is not supported")
-    if d.frame_bytes > MAX_FRAME_BYTES:
-        raise PixelDataError(f"a frame of {d.frame_bytes} bytes exceeds the limit of {MAX_FRAME_BYTES}")
 
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
-    element = cast("DataElement | RawDataElement | None", dataset.get_item(_TAGS[keyword]))
+    element = raw_element(dataset, _TAGS[keyword])
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
         if default is None:

@@ -69,21 +69,24 @@ def read_fragments(file: BinaryIO, offset: int, size: int) -> Fragments:
 
 
 def group_frames(
-    fragments: Fragments, frames: int, extended_offsets: Sequence[int], file: BinaryIO
+    fragments: Fragments, frames: int, extended_offsets: Sequence[int], file: BinaryIO, *, one_each: bool = False
 ) -> list[tuple[Fragment, ...]]:
-    """The fragments of each frame, in order; as many groups as `frames` promises.
+    """The fragments of each frame, in order; as many groups as `frames` promises, or as there are if it is 0.
 
     The Extended Offset Table counts first, then the Basic Offset Table, where they fit the fragments; then one
-    fragment a frame; then the start and end markers of the JPEG family.
+    fragment a frame; then the start and end markers of the JPEG family. `one_each` means that the transfer syntax
+    allows only one fragment a frame, so that fragments tell the number of frames.
 
     Raises:
-        PixelDataError: if the fragments cannot be divided into that many frames.
+        PixelDataError: if the fragments cannot be divided into that many frames, or their number cannot be told.
     """
     items = fragments.items
     if not items:
         raise PixelDataError("the pixel data hold no fragments")
-    for offsets in (extended_offsets, fragments.basic_offsets):
-        groups = _by_offsets(items, offsets)
+    tables = [_by_offsets(items, offsets) for offsets in (extended_offsets, fragments.basic_offsets)]
+    if not frames:
+        return _count_frames(items, [groups for groups in tables if groups], file, one_each=one_each)
+    for groups in tables:
         if groups and len(groups) == frames:
             return groups
     if len(items) == frames:
@@ -92,6 +95,24 @@ def group_frames(
     if len(groups) == frames:
         return groups
     raise PixelDataError(f"Number of Frames is {frames}, the pixel data hold {len(groups)}")
+
+
+def _count_frames(
+    items: tuple[Fragment, ...], tables: list[list[tuple[Fragment, ...]]], file: BinaryIO, *, one_each: bool
+) -> list[tuple[Fragment, ...]]:
+    """The fragments of each frame where nothing says how many frames there are; every sign has to say the same."""
+    signs = [*tables]
+    if len(items) == 1 or one_each:
+        signs.append([(item,) for item in items])
+    elif _read_at(file, items[0].offset, 2) in _SOI:
+        signs.append(_by_markers(items, file))
+    counts = {len(groups) for groups in signs}
+    if len(counts) == 1:
+        return signs[0]
+    found = (
+        f"say {' or '.join(map(str, sorted(counts)))}" if counts else f"are {len(items)} fragments that do not say it"
+    )
+    raise PixelDataError(f"Number of Frames is missing, and the pixel data {found}")
 
 
 def _by_offsets(items: Sequence[Fragment], offsets: Sequence[int]) -> list[tuple[Fragment, ...]]:
@@ -128,7 +149,12 @@ def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     return file.read(length)
 
 
-def read_frame(file: BinaryIO, group: Sequence[Fragment]) -> bytes:
-    """The bytes of one frame, its fragments joined, the pad byte behind an end marker cut (PS3.18 8.7.3.3.2)."""
+def read_frame(file: BinaryIO, group: Sequence[Fragment], length: int | None = None) -> bytes:
+    """The bytes of one frame, its fragments joined, the pad byte behind an end marker cut (PS3.18 8.7.3.3.2).
+
+    `length` is the frame's own, without padding, where the Extended Offset Table Lengths give it (PS3.3 C.7.6.3.1.8).
+    """
     data = b"".join(_read_at(file, item.offset, item.length) for item in group)
+    if length is not None and length == len(data) - 1:
+        return data[:length]
     return data[:-1] if data.endswith(_EOI + b"\0") else data

@@ -1,7 +1,8 @@
 """The frames of one instance in their published form, put into a sink one by one.
 
 Lossless sources become HTJ2K, each frame decoded again and compared before it counts; a frame that does not come back
-exactly sends the whole instance to the native form. Lossy sources keep their bytes unless told otherwise.
+exactly sends the whole instance to the native form. Lossy sources keep their bytes unless told otherwise, and so do
+those that nothing here decodes.
 """
 
 from __future__ import annotations
@@ -17,20 +18,18 @@ import numpy as np
 
 from builder import codec, codestream
 from builder.errors import CodecError, PixelDataError
-from builder.layout import EXPLICIT_VR_LITTLE_ENDIAN, HTJ2K_RPCL, InstanceUIDs, frame_key, reduced_key
+from builder.layout import EXPLICIT_VR_LITTLE_ENDIAN, HTJ2K_RPCL, InstanceUIDs, bulk_data_key, frame_key, reduced_key
+from builder.lossy import lossy_changes
 from builder.model import BuildOptions, FrameRow, JSONDataset, Lossy
 from builder.multipart import wrap_part
-from builder.pixels import DecodedFrame, Form, Frame, FrameReader, native_bytes
+from builder.native import Frame, native_bytes
+from builder.pixels import Form, FrameReader
+from builder.samples import Contradiction, DecodedFrame
+from builder.syntaxes import JPEG_2000_FAMILY, JPEG_XL_FAMILY, describe_syntax
 
 _HTJ2K: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
-# Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1) of the syntaxes that can be lossy.
-_LOSSY_METHODS: Final = {
-    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
-    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
-    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
-}
+# The precision and the sign can each be found to be another than the data set says, once or a few times.
+_ATTEMPTS: Final = 5
 
 
 class Sink(Protocol):
@@ -69,10 +68,16 @@ class PublishedFrames:
     notes: tuple[str, ...]
 
 
+class _FoundLossy(Exception):
+    """A frame that was compressed with loss, behind others that were not."""
+
+
 def publish_frames(
     reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock
 ) -> PublishedFrames:
     """Put every frame of an instance into `sink`.
+
+    Where a frame shows that all of them are otherwise than the data set says, they are published anew as it says.
 
     Raises:
         PixelDataError: if a frame cannot be read or decoded.
@@ -80,15 +85,15 @@ def publish_frames(
     publisher = _Publisher(reader, uids, options, sink, clock)
     with clock("read"):
         form = reader.form()
-    if form is Form.LOSSY and options.lossy is Lossy.KEEP:
-        return publisher.keep()
-    if not reader.description.encodable:
-        return publisher.native(())
-    try:
-        return publisher.encode(lossy=form is Form.LOSSY)
-    except CodecError as error:
+    for _ in range(_ATTEMPTS):
+        try:
+            return publisher.publish(form)
+        except Contradiction as contradiction:
+            reader.adopt(contradiction)
+        except _FoundLossy:
+            form = Form.LOSSY
         sink.restart()
-        return publisher.native((f"published as native frames: {error}",))
+    raise PixelDataError("the frames contradict the data set and each other")
 
 
 class _Publisher:
@@ -102,46 +107,85 @@ class _Publisher:
         self.options = options
         self.sink = sink
         self.clock = clock
-        self.masked = 0
-        self.converted = 0
+        self._start(lossy=False)
 
-    def keep(self) -> PublishedFrames:
-        """Every frame's bytes as they are, after a look that they decode."""
+    def _start(self, *, lossy: bool) -> None:
+        self.lossy = lossy
+        self.masked = self.converted = self.signed = self.encoded_bytes = 0
+        for overlay in self.reader.overlays:
+            overlay.restart()
+
+    def publish(self, form: Form) -> PublishedFrames:
+        """All frames, in the form that suits the one they are stored in."""
+        reader = self.reader
+        self._start(lossy=form is Form.LOSSY)
+        if form is Form.OPAQUE:
+            note = f"frames of {describe_syntax(reader.syntax)} are published as they are, neither decoded nor verified"
+            return self.keep((note,), decode=False)
+        if form is Form.LOSSY and self.options.lossy is Lossy.KEEP:
+            return self.keep(())
+        if reader.syntax in JPEG_XL_FAMILY and not reader.encodable:
+            photometric = reader.description.photometric
+            return self.keep((f"JPEG XL frames with Photometric Interpretation {photometric} are kept as they are",))
+        if not reader.encodable:
+            return self.native(())
+        try:
+            return self.encode()
+        except CodecError as error:
+            self.sink.restart()
+            self._start(lossy=self.lossy)
+            return self.native((f"published as native frames: {error}",))
+
+    def keep(self, notes: tuple[str, ...], *, decode: bool = True) -> PublishedFrames:
+        """Every frame's bytes as they are, after a look that they decode where something decodes them."""
         for index in range(self.reader.description.frames):
-            with self.clock("read"):
-                data = self.reader.encoded(index)
-            with self.clock("decode"):
-                self.reader.decode(data)
+            data = self._read(index)
+            if decode:
+                with self.clock("decode"):
+                    self.reader.decode(data)
             self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax))
-        return PublishedFrames(self.reader.syntax, {"00083002": _ui(self.reader.syntax)}, (), ())
+        return self._published(self.reader.syntax, {}, (), notes)
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
-        self.masked = self.converted = 0
         description = self.reader.description
         for index in range(description.frames):
             frame = self._decoded(index)
             payload = native_bytes(frame, description.bits_allocated)
             self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_VR_LITTLE_ENDIAN))
-        changes: JSONDataset = {"00083002": _ui(EXPLICIT_VR_LITTLE_ENDIAN)}
-        if description.samples > 1:
-            changes |= _colour("RGB")
-        return PublishedFrames(EXPLICIT_VR_LITTLE_ENDIAN, changes, (), (*notes, *self._notes()))
+        changes = _colour("RGB") if description.samples > 1 else {}
+        return self._published(EXPLICIT_VR_LITTLE_ENDIAN, changes | self._overlays(), (), notes)
 
-    def encode(self, *, lossy: bool) -> PublishedFrames:
+    def encode(self) -> PublishedFrames:
         """Every frame as HTJ2K, with its reduced variants.
 
         Raises:
             CodecError: if a frame does not come back from its codestream as it went in.
         """
         rows = tuple(self._encode(index) for index in range(self.reader.description.frames))
-        changes: JSONDataset = {"00083002": _ui(HTJ2K_RPCL)}
-        if self.reader.description.samples > 1:
-            changes |= _colour("YBR_RCT")
-        if lossy:
-            changes["00282110"] = {"vr": "CS", "Value": ["01"]}
-            changes["00282114"] = {"vr": "CS", "Value": [_LOSSY_METHODS[self.reader.syntax]]}
-        return PublishedFrames(HTJ2K_RPCL, changes, rows, self._notes())
+        changes = _colour("YBR_RCT") if self.reader.description.samples > 1 else {}
+        return self._published(HTJ2K_RPCL, changes | self._overlays(), rows, ())
+
+    def _published(
+        self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]
+    ) -> PublishedFrames:
+        """The account of a pass, with what the metadata must say whatever the form is."""
+        reader, description = self.reader, self.reader.description
+        changes = changes | reader.changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
+        if self.lossy:
+            decoded_bytes = description.frames * description.frame_bytes
+            changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
+        return PublishedFrames(syntax, changes, rows, (*notes, *reader.notes, *self._notes()))
+
+    def _overlays(self) -> JSONDataset:
+        """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""
+        changes: JSONDataset = {}
+        for overlay in self.reader.overlays:
+            elements, bulk = overlay.publish(self.reader.description.frames)
+            changes |= elements
+            if bulk is not None:
+                self._put(bulk_data_key(self.uids, bulk.path), bulk.data)
+        return changes
 
     def _encode(self, index: int) -> FrameRow:
         data, header, frame = self._codestream(index)
@@ -158,13 +202,14 @@ class _Publisher:
     def _codestream(self, index: int) -> tuple[bytes, codestream.MainHeader, Frame]:
         """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
         if not self.reader.native:
-            with self.clock("read"):
-                data = self.reader.encoded(index)
+            data = self._read(index)
             if self._is_published_form(data):
                 with self.clock("verify"):
                     header = codestream.parse_header(data)
                     return data, header, self._check_passed(data, header, index)
-        frame = self._decoded(index)
+            frame = self._decoded(index, data)
+        else:
+            frame = self._decoded(index)
         bits = self.reader.description.bits_stored
         with self.clock("encode"):
             data = codec.encode_frame(frame, bits)
@@ -193,7 +238,7 @@ class _Publisher:
     def _is_published_form(self, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
         d = self.reader.description
-        if self.reader.syntax not in _HTJ2K or codestream.nonconformities(data):
+        if self.reader.syntax not in _HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
         self.reader.probe(data)
         component = codestream.parse_header(data).components[0]
@@ -201,11 +246,26 @@ class _Publisher:
             d.samples == 1 or d.photometric in ("RGB", "YBR_RCT")
         )
 
-    def _decoded(self, index: int) -> Frame:
-        with self.clock("read" if self.reader.native else "decode"):
-            decoded: DecodedFrame = self.reader.decoded(index)
+    def _read(self, index: int) -> bytes:
+        with self.clock("read"):
+            data = self.reader.encoded(index)
+        self.encoded_bytes += len(data)
+        return data
+
+    def _decoded(self, index: int, data: bytes | None = None) -> Frame:
+        """The pixels of a frame; `data` are its compressed bytes, if it has any."""
+        if data is None and not self.reader.native:
+            data = self._read(index)
+        with self.clock("read" if data is None else "decode"):
+            decoded: DecodedFrame = self.reader.decoded(index) if data is None else self.reader.decode(data)
+        if not decoded.lossless and not self.lossy:
+            raise _FoundLossy
         self.masked += decoded.masked
         self.converted += decoded.converted
+        self.signed += decoded.signed and self.reader.syntax in JPEG_2000_FAMILY
+        if decoded.cells is not None:
+            for overlay in self.reader.overlays:
+                overlay.collect(index, decoded.cells)
         return decoded.array
 
     def _put(self, key: str, data: bytes) -> None:
@@ -213,16 +273,15 @@ class _Publisher:
             self.sink.put(key, data)
 
     def _notes(self) -> tuple[str, ...]:
-        notes = [*self.reader.notes]
+        notes = []
         if self.masked:
             notes.append(f"bits above Bits Stored were set in {self.masked} frames; they are not published")
         if self.converted:
             notes.append("YBR_FULL samples were converted to RGB, with the rounding of PS3.3 C.7.6.3.1.2")
+        if self.signed:
+            notes.append("the codestreams say unsigned; their samples are signed, as Pixel Representation says")
+        notes += [overlay.note for overlay in self.reader.overlays if overlay.collected]
         return tuple(notes)
-
-
-def _ui(uid: str) -> dict[str, object]:
-    return {"vr": "UI", "Value": [uid]}
 
 
 def _colour(photometric: str) -> JSONDataset:

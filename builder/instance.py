@@ -21,7 +21,6 @@ from builder.dataset import Instance, read_instance
 from builder.description import describe_pixels
 from builder.errors import CodecError, CodestreamError, InputError, StoreError
 from builder.frames import Sink, StageClock, publish_frames, same_frame
-from builder.jsonmodel import first_value
 from builder.layout import (
     HTJ2K_RPCL,
     InstanceUIDs,
@@ -32,8 +31,9 @@ from builder.layout import (
     parse_key,
     part10_key,
 )
+from builder.lossy import with_history
 from builder.model import Built, FrameRow, JSONDataset, Outcome, Part10, Rejected
-from builder.pixels import FrameReader
+from builder.pixels import FrameReader, check_still_frames
 from builder.provenance import add_provenance, provenance, published_notes, without_provenance
 from builder.published import digest_of, discard_instance, full_record, is_intact, read_published
 from builder.source import file_state, load_input
@@ -41,7 +41,6 @@ from builder.store import Store
 from builder.tasks import InstanceTask
 
 _IMAGE_ROWS: Final = 0x00280010
-_LOSSY_METHOD: Final = "00282114"
 # Available Transfer Syntax UID: of the frames, so what has none has no frames.
 _SYNTAX: Final = "00083002"
 _CHANGED: Final = "changed while it was being read"
@@ -280,13 +279,15 @@ class _Worker:
         rows: tuple[FrameRow, ...] = ()
         if instance.pixels is not None:
             with self.clock("read"):
-                reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels))
+                limit = task.options.max_frame_bytes
+                reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
             published = publish_frames(reader, task.uids, task.options, sink, self.clock)
-            metadata = dict(sorted((metadata | _with_history(published.changes, metadata)).items()))
+            metadata = dict(sorted((metadata | with_history(published.changes, metadata)).items()))
             notes, rows, frames = (*notes, *published.notes), published.rows, reader.description.frames
             if dicomjson.first_value(metadata, "00280008") == 0:  # some writers mean that there is but one
                 metadata["00280008"] = {"vr": "IS", "Value": [frames]}
         elif _IMAGE_ROWS in instance.dataset:
+            check_still_frames(instance.transfer_syntax)
             raise InputError("has Rows and Columns but no pixel data")
         with self.clock("write"):
             for value in converted.bulk:
@@ -305,16 +306,6 @@ def _identity(uids: InstanceUIDs) -> JSONDataset:
     """The UIDs as the keys have them, whatever VR a hostile file gives them."""
     values = {"00080018": uids.instance, "0020000D": uids.study, "0020000E": uids.series}
     return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
-
-
-def _with_history(changes: JSONDataset, metadata: JSONDataset) -> JSONDataset:
-    """The changes, with a lossy compression method added to those of earlier steps (PS3.3 C.7.6.1.1.5)."""
-    method = first_value(changes, _LOSSY_METHOD)
-    earlier = metadata.get(_LOSSY_METHOD, {}).get("Value", [])
-    if method is None or not earlier:
-        return changes
-    methods = earlier if method in earlier else [*earlier, method]
-    return changes | {_LOSSY_METHOD: {"vr": "CS", "Value": methods}}
 
 
 def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:

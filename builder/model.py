@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from builder.layout import InstanceUIDs
+
+# Largest decoded frame that is attempted, unless told otherwise; a header can claim 65535 x 65535 in a few bytes.
+MAX_FRAME_BYTES: Final = 1 << 30
 
 # One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
 type JSONDataset = dict[str, dict[str, Any]]
@@ -30,15 +33,17 @@ class Part10(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """The choices that shape the published bytes of an instance.
+    """The choices that shape the published bytes of an instance, and the limit to what is attempted.
 
-    `reduced` are the decode levels (halvings) written as separate objects, ascending.
+    `reduced` are the decode levels (halvings) written as separate objects, ascending. `max_frame_bytes` is the size of
+    the largest decoded frame; an instance within it comes out the same whatever it is.
     """
 
     reduced: tuple[int, ...] = (2,)
     lossy: Lossy = Lossy.KEEP
     part10: Part10 = Part10.AUTO
     base_url: str = ""
+    max_frame_bytes: int = MAX_FRAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from builder.layout import OCTET_STREAM
+
 MEDIA_TYPES: Final = {
     "1.2.840.10008.1.2.1": "application/octet-stream",
     "1.2.840.10008.1.2.4.50": "image/jpeg",
@@ -15,21 +17,30 @@ MEDIA_TYPES: Final = {
     "1.2.840.10008.1.2.4.81": "image/jls",
     "1.2.840.10008.1.2.4.90": "image/jp2",
     "1.2.840.10008.1.2.4.91": "image/jp2",
+    "1.2.840.10008.1.2.4.92": "image/jpx",
+    "1.2.840.10008.1.2.4.93": "image/jpx",
+    "1.2.840.10008.1.2.4.110": "image/jxl",
+    "1.2.840.10008.1.2.4.111": "image/jxl",
+    "1.2.840.10008.1.2.4.112": "image/jxl",
     "1.2.840.10008.1.2.4.201": "image/jphc",
     "1.2.840.10008.1.2.4.202": "image/jphc",
     "1.2.840.10008.1.2.4.203": "image/jphc",
     "1.2.840.10008.1.2.5": "image/dicom-rle",
 }
-"""Media type of a frame in each transfer syntax (PS3.18 8.7.3.5)."""
+"""Media type of a frame in each transfer syntax that has one (PS3.18 8.7.3.3, 8.7.3.5)."""
 
 
 def wrap_part(payload: bytes, syntax: str) -> bytes:
-    """One frame as a multipart body whose boundary follows from the payload, so that equal frames are equal bytes."""
+    """One frame as a multipart body whose boundary follows from the payload, so that equal frames are equal bytes.
+
+    A syntax without a media type of its own is application/octet-stream; the transfer syntax parameter says the rest.
+    """
     digest = hashlib.sha256(payload).hexdigest()
     boundary = f"stillframe-{digest[:32]}"
     if boundary.encode() in payload:
         boundary = f"stillframe-{digest}"
-    head = f"--{boundary}\r\nContent-Type: {MEDIA_TYPES[syntax]}; transfer-syntax={syntax}\r\n\r\n"
+    media_type = MEDIA_TYPES.get(syntax, OCTET_STREAM)
+    head = f"--{boundary}\r\nContent-Type: {media_type}; transfer-syntax={syntax}\r\n\r\n"
     return b"".join((head.encode(), payload, f"\r\n--{boundary}--\r\n".encode()))
 
 

@@ -1,53 +1,50 @@
-"""Pixel data of any transfer syntax, one frame at a time.
-
-Decoding is pydicom's, with one permissively licensed plugin pinned for each transfer syntax, since plugins disagree.
-"""
+"""Pixel data of any transfer syntax, one frame at a time."""
 
 from __future__ import annotations
 
 import struct
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
-from pydicom.uid import UID, ExplicitVRBigEndian, JPEGExtended12Bit, JPEGLSTransferSyntaxes
 
-from builder import codec
-from builder.dataset import NATIVE_SYNTAXES, Instance
+from builder.dataset import Instance
+from builder.decoders import decode_compressed
 from builder.description import PixelDescription
 from builder.encapsulated import Fragment, group_frames, read_frame
-from builder.errors import CodecError, PixelDataError
-from builder.probe import JPEG_2000_FAMILY, RLE, FrameFacts, jp2_codestream, probe_frame
+from builder.errors import PixelDataError
+from builder.layout import check_uid
+from builder.model import JSONDataset
+from builder.native import Frame, frame_bits, unpack_frame
+from builder.overlays import EmbeddedOverlay, embedded_overlays
+from builder.probe import FrameFacts, probe_frame
+from builder.samples import Contradiction, DecodedFrame, mask_samples, reconcile_samples
 from builder.source import LoadedInput
+from builder.syntaxes import (
+    DECODED,
+    EXPLICIT_BIG,
+    JPEG_2000_FAMILY,
+    JPEG_XL_FAMILY,
+    NATIVE,
+    RLE,
+    SELF_DESCRIBING,
+    UNCOMPRESSED_ITEMS,
+    describe_syntax,
+    has_no_frames,
+    is_jpip,
+    is_passed_through,
+)
 
-type Frame = npt.NDArray[Any]
-
-_PLUGINS: Final = {
-    "1.2.840.10008.1.2.4.50": "gdcm",
-    "1.2.840.10008.1.2.4.51": "gdcm",
-    "1.2.840.10008.1.2.4.57": "gdcm",
-    "1.2.840.10008.1.2.4.70": "gdcm",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",
-    "1.2.840.10008.1.2.4.201": "pylibjpeg",
-    "1.2.840.10008.1.2.4.202": "pylibjpeg",
-    "1.2.840.10008.1.2.4.203": "pylibjpeg",
-    "1.2.840.10008.1.2.5": "pylibjpeg",
-}
+# Frames in items that the standard allows only one of for each frame (PS3.5 A.4.2, A.4.11, A.4.13).
+_ONE_EACH: Final = UNCOMPRESSED_ITEMS | {RLE}
 # Of these only JPEG 2000 knows the transform, or the sub-sampling (PS3.5 8.2).
 _OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
-_PLANAR = frozenset({RLE, *JPEGLSTransferSyntaxes})
-# Codestreams that carry their own precision; there, values beyond Bits Stored are a contradiction, not padding.
-_SELF_DESCRIBING = JPEG_2000_FAMILY | {JPEGExtended12Bit, *JPEGLSTransferSyntaxes}
+_WITHOUT_TRANSFORMS: Final = DECODED - JPEG_2000_FAMILY - JPEG_XL_FAMILY | NATIVE
+# Colour that decoders of JPEG XL give back as it was put in, without a transform of their own.
+_PLAIN_COLOUR: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB"})
 
 
 class Form(StrEnum):
@@ -56,23 +53,26 @@ class Form(StrEnum):
     NATIVE = "native"
     LOSSLESS = "lossless"
     LOSSY = "lossy"
+    OPAQUE = "opaque"  # nothing here decodes them
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedFrame:
-    """One frame as pixels: `array` as `PixelDescription.shape` and `.dtype` say, colour as RGB.
+def check_still_frames(syntax: str) -> None:
+    """Refuse a transfer syntax whose data sets hold no still frames.
 
-    `masked` tells that bits above Bits Stored were set and are not part of the samples (PS3.5 8.1.1); `converted`
-    that YBR samples became RGB by PS3.3 C.7.6.3.1.2, with its rounding.
+    Raises:
+        PixelDataError: naming it.
     """
-
-    array: Frame
-    masked: bool = False
-    converted: bool = False
+    if is_jpip(syntax):
+        raise PixelDataError(f"{describe_syntax(syntax)} refers to a JPIP provider; there are no pixel data to publish")
+    if has_no_frames(syntax):
+        raise PixelDataError(f"{describe_syntax(syntax)} is not supported")
 
 
 class FrameReader:
     """The frames of one instance, read from its file one by one.
+
+    `description` is what the frames are: as the data set says, or as `adopt` was told. `notes` are what the owner of
+    the image should know of the difference, `overlays` the planes in unused bits of the pixels.
 
     Raises:
         PixelDataError: on creation if the pixel data cannot hold the frames the data set promises.
@@ -80,53 +80,92 @@ class FrameReader:
 
     def __init__(self, instance: Instance, description: PixelDescription) -> None:
         assert instance.pixels is not None
-        self.description = description
+        check_still_frames(instance.transfer_syntax)
+        self.description = self._stated = description
         self.syntax = instance.transfer_syntax
+        self.notes: list[str] = []
+        self._adopted: list[str] = []
         self._file: BinaryIO = instance.file
         self._pixels = instance.pixels
         self._groups: list[tuple[Fragment, ...]] = []
-        self.notes: tuple[str, ...] = ()
-        if description.photometric in _OF_JPEG_2000 and self.syntax not in JPEG_2000_FAMILY:
-            raise PixelDataError(f"{description.photometric} is not defined for transfer syntax {self.syntax}")
+        self._lengths: tuple[int, ...] = ()
+        if description.photometric in _OF_JPEG_2000 and self.syntax in _WITHOUT_TRANSFORMS:
+            raise PixelDataError(f"{description.photometric} is not defined for {describe_syntax(self.syntax)}")
         if self._pixels.length is None:
             self._open_encapsulated(instance)
         else:
-            self._check_native(self._pixels.length)
+            self._open_native(self._pixels.length)
+        self.overlays: tuple[EmbeddedOverlay, ...] = embedded_overlays(instance.dataset, self.description)
+        if description.packed:
+            self.notes.append("Bits Allocated was 12; the samples are published in 16 bits")
 
     def _open_encapsulated(self, instance: Instance) -> None:
-        if self.syntax in NATIVE_SYNTAXES:
+        if self.syntax in NATIVE:
             raise PixelDataError(f"encapsulated pixel data under the native transfer syntax {self.syntax}")
-        if self.syntax not in _PLUGINS:
-            raise PixelDataError(f"transfer syntax {self.syntax} ({UID(self.syntax).name}) is not supported")
+        check_uid(self.syntax, "TransferSyntaxUID")
         assert instance.fragments is not None
-        offsets = _extended_offsets(instance.dataset)
-        self._groups = group_frames(instance.fragments, self.description.frames, offsets, self._file)
+        offsets = _extended_table(instance.dataset, "ExtendedOffsetTable")
+        self._groups = group_frames(
+            instance.fragments, self.description.frames, offsets, self._file, one_each=self.syntax in _ONE_EACH
+        )
+        lengths = _extended_table(instance.dataset, "ExtendedOffsetTableLengths")
+        self._lengths = lengths if len(lengths) == len(self._groups) else ()
+        self._count_frames(len(self._groups))
 
-    def _check_native(self, length: int) -> None:
-        if self.syntax not in NATIVE_SYNTAXES:
-            raise PixelDataError(f"transfer syntax {self.syntax} asks for encapsulated pixel data, these are native")
-        frame_bits = self._native_frame_bits()
-        promised = (frame_bits * self.description.frames + 7) // 8
+    def _open_native(self, length: int) -> None:
+        if self.syntax not in NATIVE:
+            raise PixelDataError(f"{describe_syntax(self.syntax)} asks for encapsulated pixel data, these are native")
+        bits = frame_bits(self.description)
+        if not self.description.frames:
+            self._count_frames(_frames_in(length, bits))
+        frames = self.description.frames
+        promised = (bits * frames + 7) // 8
         if length < promised:
-            raise PixelDataError(
-                f"{self.description.frames} frames need {promised} bytes, the pixel data have {length}"
-            )
-        if frame_bits and (length - promised) * 8 >= max(frame_bits, 16):
-            held = length * 8 // frame_bits
-            raise PixelDataError(f"Number of Frames is {self.description.frames}, the pixel data hold {held}")
+            raise PixelDataError(f"{frames} frames need {promised} bytes, the pixel data have {length}")
+        if (length - promised) * 8 >= max(bits, 16):
+            raise PixelDataError(f"Number of Frames is {frames}, the pixel data hold {length * 8 // bits}")
+        if self.description.photometric == "YBR_FULL_422" and length * 2 >= promised * 3:
+            raise PixelDataError("Photometric Interpretation is YBR_FULL_422, the pixel data are as long as YBR_FULL")
         if length > promised + promised % 2:
-            self.notes = (f"{length - promised} bytes behind the last frame are not published",)
+            self.notes.append(f"{length - promised} bytes behind the last frame are not published")
 
-    def _native_frame_bits(self) -> int:
-        d = self.description
-        if d.photometric == "YBR_FULL_422":
-            return d.rows * d.columns * 2 * d.bits_allocated
-        return d.rows * d.columns * d.samples * d.bits_allocated
+    def _count_frames(self, frames: int) -> None:
+        """Take over the number of frames found where the data set does not say it."""
+        if not self.description.frames:
+            self.description = replace(self.description, frames=frames)
+            if frames > 1:
+                self.notes.append(f"Number of Frames is missing; the pixel data hold {frames}")
 
     @property
     def native(self) -> bool:
         """Whether the frames are stored without compression."""
         return not self._groups
+
+    @property
+    def changes(self) -> JSONDataset:
+        """What the metadata have to say otherwise than the data set, in JSON."""
+        now, stated = self.description, self._stated
+        changes: JSONDataset = {}
+        if now.frames != stated.frames and now.frames > 1:
+            changes["00280008"] = {"vr": "IS", "Value": [now.frames]}
+        if stated.packed or now.bits_allocated != stated.bits_allocated:
+            changes["00280100"] = _us(now.bits_allocated)
+        if now.bits_stored != stated.bits_stored:
+            changes |= {"00280101": _us(now.bits_stored), "00280102": _us(now.bits_stored - 1)}
+        if now.pixel_representation != stated.pixel_representation:
+            changes["00280103"] = _us(now.pixel_representation)
+        return changes
+
+    def adopt(self, contradiction: Contradiction) -> None:
+        """Read all frames as the codestream that caused the contradiction says."""
+        self.description = contradiction.description
+        stated = self._stated
+        self.notes = [note for note in self.notes if note not in self._adopted]
+        self._adopted = [
+            f"{contradiction}, not {stated.bits_stored} bits with Pixel Representation {stated.pixel_representation};"
+            " they are published as they are"
+        ]
+        self.notes += self._adopted
 
     def form(self) -> Form:
         """How the frames are stored, as the first of them shows.
@@ -136,11 +175,24 @@ class FrameReader:
         """
         if self.native:
             return Form.NATIVE
-        return Form.LOSSLESS if self.probe(self.encoded(0)).lossless else Form.LOSSY
+        if is_passed_through(self.syntax):
+            return Form.OPAQUE
+        facts = self.probe(self.encoded(0))
+        if not facts.decodable:
+            return Form.OPAQUE
+        return Form.LOSSLESS if facts.lossless else Form.LOSSY
+
+    @property
+    def encodable(self) -> bool:
+        """Whether the samples can become HTJ2K: 8 or 16 bit integers, and of JPEG XL only what needs no guessing."""
+        d = self.description
+        plain = self.syntax not in JPEG_XL_FAMILY or (d.photometric in _PLAIN_COLOUR and not d.pixel_representation)
+        return d.encodable and plain
 
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
-        return read_frame(self._file, self._groups[frame_index])
+        length = self._lengths[frame_index] if self._lengths else None
+        return read_frame(self._file, self._groups[frame_index], length)
 
     def probe(self, data: bytes) -> FrameFacts:
         """Facts of a compressed frame, checked against the data set."""
@@ -151,78 +203,51 @@ class FrameReader:
         """The pixels of a frame; `frame_index` counts from 0.
 
         Raises:
-            PixelDataError: if the frame cannot be decoded, or does not fit Bits Stored.
+            PixelDataError: if the frame cannot be decoded; a `Contradiction` if it does not fit the data set.
         """
         if self.native:
-            return self._mask(self._read_native(frame_index))
+            return self._finish_native(self._read_native(frame_index))
         return self.decode(self.encoded(frame_index))
 
     def decode(self, data: bytes) -> DecodedFrame:
         """The pixels of one compressed frame of this instance."""
-        facts = self.probe(data)
         d = self.description
-        if self.syntax == JPEGExtended12Bit and facts.precision > 8 and d.samples == 1:
-            array, photometric = _decode_jpeg(data), d.photometric
-        else:
-            array, photometric = self._decode_by_plugin(data)
+        if is_passed_through(self.syntax):
+            raise PixelDataError(f"{describe_syntax(self.syntax)} is not decoded here")
+        facts = self.probe(data)
+        if not facts.decodable:
+            raise PixelDataError("this form of JPEG XL is not decoded here")
+        array, photometric = decode_compressed(data, self.syntax, d, facts)
         if array.shape != d.shape:
             raise PixelDataError(f"a frame decodes to {array.shape}, the data set says {d.shape}")
+        if self.syntax in UNCOMPRESSED_ITEMS:
+            return self._finish_native(array)
+        # The precision of lossless JPEG is often that of the cells, whose unused bits were compressed with the rest.
+        unused_bits = self.syntax not in SELF_DESCRIBING and d.bits_stored < facts.precision <= d.bits_allocated
+        if self.overlays or unused_bits or not facts.precision:
+            decoded = mask_samples(array.astype(d.dtype, copy=False), d, self.overlays)
+        else:
+            decoded = reconcile_samples(array, d, facts)
         converted = d.photometric.startswith("YBR_FULL") and photometric == "RGB"
-        return replace(self._mask(array.astype(d.dtype, copy=False)), converted=converted)
+        return replace(decoded, converted=converted, lossless=facts.lossless)
 
-    def _decode_by_plugin(self, data: bytes) -> tuple[Frame, str]:
-        """One frame through the pinned pydicom plugin, and the photometric interpretation it ended with."""
+    def _finish_native(self, frame: Frame) -> DecodedFrame:
         d = self.description
-        options: dict[str, Any] = {
-            "rows": d.rows,
-            "columns": d.columns,
-            "number_of_frames": 1,
-            "samples_per_pixel": d.samples,
-            "photometric_interpretation": d.photometric,
-            "bits_allocated": d.bits_allocated,
-            "bits_stored": d.bits_stored,
-            "pixel_representation": d.pixel_representation,
-            "pixel_keyword": "PixelData",
-        }
-        if d.samples > 1:
-            # Only RLE and JPEG-LS keep planes apart; the other decoders interleave whatever the data set says
-            # (PS3.5 8.2.1, 8.2.4: the attribute has no meaning there).
-            options["planar_configuration"] = d.planar if self.syntax in _PLANAR else 0
-        if self.syntax not in _SELF_DESCRIBING:
-            options["correct_unused_bits"] = False
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                array, found = get_decoder(UID(self.syntax)).as_array(
-                    encapsulate([jp2_codestream(data)], has_bot=False),
-                    decoding_plugin=_PLUGINS[self.syntax],
-                    **options,
-                )
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # each plugin has exceptions of its own, pylibjpeg-rle a Rust panic among them
-            raise PixelDataError(f"a frame cannot be decoded: {' '.join(str(error).split())[:200]}") from error
-        return np.asarray(array), str(found.get("photometric_interpretation"))
+        if d.photometric in ("YBR_FULL", "YBR_FULL_422"):
+            return DecodedFrame(np.asarray(convert_color_space(frame.copy(), "YBR_FULL", "RGB")), converted=True)
+        return mask_samples(frame, d, self.overlays)
 
     def _read_native(self, frame_index: int) -> Frame:
         d = self.description
-        if d.bits_allocated == 1:
-            return self._read_bits(frame_index)
-        length = self._native_frame_bits() // 8
-        data = self._read_bytes(frame_index * length, length)
-        if d.photometric == "YBR_FULL_422":
-            return _expand_422(data, d)
-        stored = d.dtype.newbyteorder(">" if self.syntax == ExplicitVRBigEndian else "<")
-        samples = np.frombuffer(data, stored).astype(d.dtype, copy=False)
-        if d.samples > 1 and d.planar == 1:
-            return samples.reshape(d.samples, d.rows, d.columns).transpose(1, 2, 0)
-        return samples.reshape(d.shape)
+        bits = frame_bits(d)
+        start = frame_index * bits
+        data = self._read_bytes(start // 8, (start + bits + 7) // 8 - start // 8)
+        return unpack_frame(data, d, first_bit=start % 8, order=">" if self.syntax == EXPLICIT_BIG else "<")
 
     def _read_bytes(self, start: int, length: int) -> bytearray | memoryview:
-        """Part of the native pixel data; 8-bit samples in big endian OW words are brought back into order."""
-        swapped = (
-            self.syntax == ExplicitVRBigEndian and self._pixels.vr == "OW" and self.description.bits_allocated <= 8
-        )
+        """Part of the native pixel data; cells up to 12 bits in big endian OW words are brought back into order."""
+        d = self.description
+        swapped = self.syntax == EXPLICIT_BIG and self._pixels.vr == "OW" and (d.bits_allocated <= 8 or d.packed)
         if isinstance(self._file, LoadedInput) and not swapped:
             place = self._pixels.offset + start
             return self._file.getbuffer()[place : place + length]
@@ -237,68 +262,32 @@ class FrameReader:
             data = bytearray(np.frombuffer(data, "u2").byteswap().tobytes())[margin : margin + length]
         return data
 
-    def _read_bits(self, frame_index: int) -> Frame:
-        """Samples of one bit, packed little end first; a frame need not begin on a byte (PS3.5 8.1.1)."""
-        d = self.description
-        count = d.rows * d.columns * d.samples
-        first = frame_index * count
-        data = self._read_bytes(first // 8, (first + count + 7) // 8 - first // 8)
-        bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")
-        return bits[first % 8 : first % 8 + count].reshape(d.shape)
 
-    def _mask(self, frame: Frame) -> DecodedFrame:
-        """Bring samples into Bits Stored: unused bits cleared, or filled with the sign (PS3.5 8.1.1)."""
-        d = self.description
-        if d.photometric in ("YBR_FULL", "YBR_FULL_422") and self.native:
-            return DecodedFrame(np.asarray(convert_color_space(frame.copy(), "YBR_FULL", "RGB")), converted=True)
-        unused = d.dtype.itemsize * 8 - d.bits_stored
-        if not unused or d.floating or d.bits_allocated == 1:
-            return DecodedFrame(frame)
-        least, most = (
-            (-(1 << d.bits_stored - 1), (1 << d.bits_stored - 1) - 1)
-            if d.pixel_representation
-            else (
-                0,
-                (1 << d.bits_stored) - 1,
-            )
-        )
-        if frame.max() <= most and frame.min() >= least:
-            return DecodedFrame(frame)
-        if self.syntax in _SELF_DESCRIBING:
-            raise PixelDataError(f"a frame decodes to values beyond Bits Stored {d.bits_stored}")
-        return DecodedFrame((frame << unused) >> unused, masked=True)
+def _frames_in(length: int, bits: int) -> int:
+    """How many native frames of so many bits there are where nothing says it; the value is padded to even length.
+
+    Raises:
+        PixelDataError: if the length allows no number of frames, or several but not one.
+    """
+    held = length * 8 // bits
+    possible = [
+        frames for frames in range(max(1, (length * 8 - 16) // bits), held + 1) if length * 8 - frames * bits < 16
+    ]
+    if held <= 1 or 1 in possible:
+        return 1
+    if len(possible) == 1:
+        return possible[0]
+    raise PixelDataError(f"Number of Frames is missing, and {length} bytes of pixel data do not tell it")
 
 
-def _decode_jpeg(data: bytes) -> Frame:
-    try:
-        return codec.decode_jpeg(data)
-    except CodecError as error:
-        raise PixelDataError(f"a frame cannot be decoded: {error}") from error
-
-
-def _expand_422(data: bytearray | memoryview, d: PixelDescription) -> Frame:
-    """Native YBR_FULL_422 (PS3.3 C.7.6.3.1.2): two luminance samples share a pair of chrominance samples."""
-    if d.bits_allocated != 8 or d.columns % 2:
-        raise PixelDataError("native YBR_FULL_422 needs 8 bits and an even number of columns")
-    quads = np.frombuffer(data, "u1").reshape(-1, 4)
-    pixels = np.empty((quads.shape[0], 2, 3), "u1")
-    pixels[:, :, 0] = quads[:, :2]
-    pixels[:, :, 1] = quads[:, 2:3]
-    pixels[:, :, 2] = quads[:, 3:4]
-    return pixels.reshape(d.shape)
-
-
-def _extended_offsets(dataset: Dataset) -> tuple[int, ...]:
-    """The Extended Offset Table (7FE0,0001): one 64-bit item offset a frame (PS3.3 C.7.6.3.1.8)."""
-    value = dataset.get("ExtendedOffsetTable")
+def _extended_table(dataset: Dataset, keyword: str) -> tuple[int, ...]:
+    """The Extended Offset Table or its lengths (7FE0,0001), (7FE0,0002): 64 bits a frame (PS3.3 C.7.6.3.1.8)."""
+    value = dataset.get(keyword)
     if not isinstance(value, bytes):
         return ()
     count = len(value) // 8
     return struct.unpack(f"<{count}Q", value[: count * 8])
 
 
-def native_bytes(frame: Frame, bits_allocated: int) -> bytes:
-    """A frame as Explicit VR Little Endian stores it (PS3.5 8.2): interleaved, little endian, 1-bit samples packed."""
-    if bits_allocated == 1:
-        return np.packbits(frame.reshape(-1), bitorder="little").tobytes()
-    return frame.astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
+def _us(value: int) -> dict[str, object]:
+    return {"vr": "US", "Value": [value]}

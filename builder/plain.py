@@ -24,8 +24,10 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 """Those whose length has 32 bits in explicit syntaxes (PS3.5 7.1.2)."""
 
 _TRANSFER_SYNTAX: Final = 0x00020010
-# Implicit VR Little Endian, Deflated Explicit VR Little Endian, Explicit VR Big Endian.
-_NOT_PLAIN = frozenset({b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.2"})
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+"""Transfer syntaxes whose data set is deflated as a whole (PS3.5 A.5, A.7, A.12)."""
+# Beside those, Implicit VR Little Endian and Explicit VR Big Endian.
+_NOT_PLAIN = frozenset({b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.2", *(uid.encode() for uid in DEFLATED)})
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
 _LENGTH = struct.Struct("<L").unpack_from
 _ITEM = struct.Struct("<LL").unpack_from

@@ -12,20 +12,16 @@ from typing import Final
 
 from builder.codestream import parse_header
 from builder.errors import CodestreamError, PixelDataError
-
-JPEG_FAMILY: Final = frozenset(
-    {
-        "1.2.840.10008.1.2.4.50",
-        "1.2.840.10008.1.2.4.51",
-        "1.2.840.10008.1.2.4.57",
-        "1.2.840.10008.1.2.4.70",
-        "1.2.840.10008.1.2.4.80",
-        "1.2.840.10008.1.2.4.81",
-    }
+from builder.jpegxl import parse_jpeg_xl
+from builder.syntaxes import (
+    JPEG_2000_FAMILY,
+    JPEG_FAMILY,
+    JPEG_XL_FAMILY,
+    JPEG_XL_LOSSLESS,
+    LOSSLESS_ONLY,
+    RLE,
+    UNCOMPRESSED_ITEMS,
 )
-JPEG_2000_FAMILY: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
-LOSSLESS_ONLY: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("57", "70", "80", "90", "201", "202"))
-RLE: Final = "1.2.840.10008.1.2.5"
 
 _SOF_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _SOF_JPEG_LS: Final = 0xF7
@@ -36,7 +32,9 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 class FrameFacts:
     """Width and height in pixels, `samples` a pixel, `precision` in bits, and whether decoding gives back the original.
 
-    `samples` and `precision` are 0 where the encoding does not say (RLE).
+    `samples` and `precision` are 0 where the encoding does not say (RLE, native samples). `signed` is what the encoding
+    says, which only that of JPEG 2000 does. `decodable` is False for forms of JPEG XL that are no frames of plain
+    samples.
     """
 
     width: int
@@ -44,6 +42,8 @@ class FrameFacts:
     samples: int
     precision: int
     lossless: bool
+    signed: bool = False
+    decodable: bool = True
 
 
 def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
@@ -56,6 +56,10 @@ def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
         facts = _probe_jpeg_2000(data)
     elif syntax in JPEG_FAMILY:
         facts = _probe_jpeg(data)
+    elif syntax in JPEG_XL_FAMILY:
+        facts = _probe_jpeg_xl(data, syntax)
+    elif syntax in UNCOMPRESSED_ITEMS:
+        facts = FrameFacts(expected.width, expected.height, 0, 0, True)
     elif syntax == RLE:
         facts = _probe_rle(data, expected)
     else:
@@ -63,10 +67,6 @@ def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
     if (facts.width, facts.height) != (expected.width, expected.height):
         raise PixelDataError(
             f"the frame is {facts.width} x {facts.height}, the data set says {expected.width} x {expected.height}"
-        )
-    if facts.precision > expected.precision:
-        raise PixelDataError(
-            f"the frame has samples of {facts.precision} bits, the data set allocates {expected.precision}"
         )
     if not facts.lossless and syntax in LOSSLESS_ONLY:
         raise PixelDataError(f"the frame is compressed with loss, which transfer syntax {syntax} does not allow")
@@ -83,7 +83,16 @@ def _probe_jpeg_2000(data: bytes) -> FrameFacts:
     except CodestreamError as error:
         raise PixelDataError(f"not a JPEG 2000 codestream: {error}") from error
     precision = max(component.precision for component in header.components)
-    return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible)
+    signed = any(component.signed for component in header.components)
+    return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible, signed)
+
+
+def _probe_jpeg_xl(data: bytes, syntax: str) -> FrameFacts:
+    """Only the syntax tells that an image is lossless, but for what cannot be (PS3.5 8.2.15)."""
+    header = parse_jpeg_xl(data)
+    lossless = syntax == JPEG_XL_LOSSLESS and not header.lossy
+    decodable = header.plain and 0 < header.precision <= 16
+    return FrameFacts(header.width, header.height, header.samples, header.precision, lossless, decodable=decodable)
 
 
 def jp2_codestream(data: bytes) -> bytes:

@@ -52,13 +52,13 @@ def _scan(source: InputRef, read: Callable[[BinaryIO], _Text]) -> Scanned:
             if not is_dicom(file.read(_SNIFF_BYTES)):
                 return _not_dicom(source)
             text = read(file)
+        if text(_FILE_SET_ID):
+            return Skipped(str(source), "a DICOMDIR, which lists instances and is none")  # PS3.10 8
+        return _header(source, text)
     except InputError as error:
         return Rejected(str(source), str(error))
     except OSError as error:
         return Rejected(str(source), f"cannot be read: {error.strerror or error}")
-    if text(_FILE_SET_ID):
-        return Skipped(str(source), "a DICOMDIR, which lists instances and is none")  # PS3.10 8
-    return _header(source, text)
 
 
 def _not_dicom(source: InputRef) -> Rejected | Skipped:

@@ -30,15 +30,17 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def pydicom_files() -> list[Path]:
-    """Every sample file that is installed with pydicom and pydicom-data, sorted; some are broken on purpose.
-
-    The folders are listed, because pydicom's own functions download what is not installed.
-    """
-    folders = [*_package_folders("pydicom", "data"), *_package_folders("data_store", "data")]  # of pydicom-data
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and _looks_dicom(path))
+    """Every sample file that is installed with pydicom and pydicom-data, sorted; some are broken on purpose."""
+    files = sample_files()
     if not files:
         pytest.skip("neither pydicom nor pydicom-data has sample files here")
     return files
+
+
+def sample_files() -> list[Path]:
+    """The same as a function. The folders are listed: pydicom's own functions download what is not installed."""
+    folders = [*_package_folders("pydicom", "data"), *_package_folders("data_store", "data")]  # of pydicom-data
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and _looks_dicom(path))
 
 
 def _package_folders(package: str, child: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import UID
 
 from builder.dataset import read_instance
@@ -21,6 +24,8 @@ from builder.pixels import FrameReader
 
 IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
+DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
+UNCOMPRESSED_ITEMS, DEFLATED_FRAMES = "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"
 STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
 
 
@@ -73,10 +78,11 @@ def write_dicom(
     native: bool | None = None,
     tag: tuple[int, int] = (0x7FE0, 0x0010),
 ) -> Path:
-    """A Part 10 file whose pixel data element holds exactly `value`; encapsulated if the syntax is not native."""
+    """A Part 10 file whose pixel data element holds exactly `value`; encapsulated if the syntax is not native.
+
+    pydicom writes the elements, but not the file: it refuses transfer syntaxes that it does not know.
+    """
     dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.7")
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = UID(STUDY), UID(SERIES), UID(INSTANCE)
     dataset.PatientID = "made"
@@ -84,17 +90,30 @@ def write_dicom(
         if content is not None:
             setattr(dataset, keyword, content)
     implicit, order = syntax == IMPLICIT, ">" if syntax == BIG_ENDIAN else "<"
+    body = DicomBytesIO()
+    body.is_implicit_VR, body.is_little_endian = implicit, order == "<"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset.save_as(path, implicit_vr=implicit, little_endian=order == "<", enforce_file_format=True)
+        write_dataset(body, dataset)
     if native is None:
         native = syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
     length = len(value) if native else 0xFFFFFFFF
     head = struct.pack(f"{order}HH", *tag)
     head += struct.pack(f"{order}L", length) if implicit else vr.encode() + struct.pack(f"{order}HL", 0, length)
-    with path.open("ab") as file:
-        file.write(head + value)
+    content = body.getvalue() + head + value
+    path.write_bytes(_meta_header(dataset, syntax) + (deflated(content) if syntax in DEFLATED else content))
     return path
+
+
+def _meta_header(dataset: Dataset, syntax: str) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = UID(syntax)
+    head = DicomBytesIO()
+    head.is_implicit_VR, head.is_little_endian = False, True
+    head.write(bytes(128) + b"DICM")
+    write_file_meta_info(head, meta)
+    return head.getvalue()
 
 
 @contextmanager
@@ -164,3 +183,38 @@ def htj2k_lossy(frame: npt.NDArray[Any], bits: int) -> bytes:
 
 def jpeg_lossy(frame: npt.NDArray[Any], bits: int) -> bytes:
     return bytes(imagecodecs.jpeg_encode(frame, 95, bitspersample=bits))
+
+
+def jpegxl(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpegxl_encode(frame, lossless=True, bitspersample=bits))
+
+
+def jpegxl_lossy(frame: npt.NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.jpegxl_encode(frame, distance=1.0, bitspersample=bits))
+
+
+def jpegxl_of_jpeg(frame: npt.NDArray[Any], bits: int) -> bytes:
+    """A JPEG image, recompressed without further loss."""
+    return bytes(imagecodecs.jpegxl_encode_jpeg(jpeg_lossy(frame, bits)))
+
+
+def deflated(native: bytes) -> bytes:
+    """RFC 1951 without head or checksum."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(native) + deflater.flush()
+
+
+def rle(frame: npt.NDArray[Any], bits: int) -> bytes:
+    """Literal runs only (PS3.5 Annex G): a segment for every byte of a sample, the most significant first."""
+    planes = [frame] if frame.ndim == 2 else [frame[..., sample] for sample in range(frame.shape[2])]
+    segments = []
+    for plane in planes:
+        octets = plane.astype(plane.dtype.newbyteorder(">")).reshape(-1, 1).view("u1")
+        for index in range(plane.itemsize):
+            data = octets[:, index].tobytes()
+            runs = b"".join(
+                bytes([len(run) - 1]) + run for run in (data[n : n + 128] for n in range(0, len(data), 128))
+            )
+            segments.append(runs + bytes(len(runs) % 2))
+    places = [64 + sum(map(len, segments[:index])) for index in range(len(segments))]
+    return struct.pack("<16L", len(segments), *places, *[0] * (15 - len(places))) + b"".join(segments)

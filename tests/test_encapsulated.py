@@ -34,11 +34,11 @@ def split(data: bytes, lengths: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
 
 
-def read(value: bytes, frames: int, extended: tuple[int, ...] = ()) -> list[bytes]:
+def read(value: bytes, frames: int, extended: tuple[int, ...] = (), *, one_each: bool = False) -> list[bytes]:
     """Frames of encapsulated pixel data in a file with something before and behind."""
     file = io.BytesIO(LEAD + value)
     fragments = read_fragments(file, len(LEAD), len(LEAD) + len(value))
-    return [read_frame(file, group) for group in group_frames(fragments, frames, extended, file)]
+    return [read_frame(file, group) for group in group_frames(fragments, frames, extended, file, one_each=one_each)]
 
 
 def numbers(table: bytes, code: str) -> tuple[int, ...]:
@@ -140,11 +140,49 @@ def test_the_walk_ends_at_the_delimiter() -> None:
     assert not read_fragments(file, len(LEAD), len(file.getvalue())).delimited
 
 
-@given(value=st.binary(max_size=80), frames=st.integers(1, 4))
+@given(parts=FRAMES, table=st.sampled_from(["basic", "empty", "extended"]))
+def test_an_unknown_number_of_frames_is_told_by_the_tables_or_the_markers(
+    parts: list[tuple[bytes, list[int]]], table: str
+) -> None:
+    fragments: list[bytes] = []
+    firsts: list[int] = []
+    for data, lengths in parts:
+        firsts.append(len(fragments))
+        fragments += split(data, lengths)
+    basic = offset_table(fragments, firsts) if table == "basic" else b""
+    extended = numbers(offset_table(fragments, firsts, "Q"), "Q") if table == "extended" else ()
+    assert read(encapsulated(fragments, basic), 0, extended) == [data for data, _ in parts]
+
+
+def test_an_unknown_number_of_frames_is_told_by_fragments_where_each_is_one() -> None:
+    value = encapsulated([b"aa", b"bb", b"cc"])
+    assert read(value, 0, one_each=True) == [b"aa", b"bb", b"cc"]
+    assert read(encapsulated([b"aa"]), 0) == [b"aa"]
+    with pytest.raises(PixelDataError, match="are 3 fragments that do not say it"):
+        read(value, 0)
+
+
+def test_an_unknown_number_of_frames_that_the_signs_disagree_on_is_refused() -> None:
+    fragments = [frame(b"content")] * 3
+    with pytest.raises(PixelDataError, match="Number of Frames is missing, and the pixel data say 1 or 3"):
+        read(encapsulated(fragments, offset_table(fragments, [0])), 0)
+    with pytest.raises(PixelDataError, match="say 2 or 3"):
+        read(encapsulated(fragments, offset_table(fragments, [0, 2])), 0, one_each=True)
+
+
+def test_a_length_cuts_one_byte_of_padding_and_no_more() -> None:
+    file = io.BytesIO(encapsulated([b"odd"]))
+    (item,) = read_fragments(file, 0, len(file.getvalue())).items
+    assert [read_frame(file, (item,), length) for length in (None, 3, 4, 2, 9)] == [
+        b"odd\0", b"odd", b"odd\0", b"odd\0", b"odd\0",
+    ]  # fmt: skip
+
+
+@given(value=st.binary(max_size=80), frames=st.integers(0, 4))
 def test_any_bytes_are_frames_or_refused(value: bytes, frames: int) -> None:
     try:
         found = read(value, frames)
     except PixelDataError:
         return
-    assert len(found) == frames
+    assert len(found) == frames or not frames
     assert sum(map(len, found)) <= len(value)

@@ -4,7 +4,6 @@ import email.policy
 import re
 from email.parser import BytesParser
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +52,9 @@ def test_other_payloads_have_other_boundaries() -> None:
     assert one != other
 
 
-def test_a_frame_of_a_syntax_without_media_type_is_not_wrapped() -> None:
-    with pytest.raises(KeyError):
-        wrap_part(b"", "1.2.840.10008.1.2.4.100")
+def test_a_frame_of_a_syntax_without_media_type_is_a_stream_of_bytes() -> None:
+    body = wrap_part(b"payload", "1.2.3")
+    assert body.partition(b"\r\n")[2].startswith(
+        b"Content-Type: application/octet-stream; transfer-syntax=1.2.3\r\n\r\n"
+    )
+    assert unwrap_part(body) == b"payload"

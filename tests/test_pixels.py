@@ -16,7 +16,8 @@ from pydicom.pixels.encoders.base import RLELosslessEncoder
 from builder.dataset import PixelElement
 from builder.description import describe_pixels
 from builder.errors import PixelDataError
-from builder.pixels import Form, native_bytes
+from builder.native import native_bytes
+from builder.pixels import Form
 from tests.made_files import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -32,8 +33,12 @@ from tests.made_files import (
     jpeg_lossy,
     jpeg_ls_near,
     jpegls,
+    jpegxl,
+    jpegxl_lossy,
+    jpegxl_of_jpeg,
     lossless_jpeg,
     noise,
+    offset_table,
     opened,
     read_frames,
     write_dicom,
@@ -263,12 +268,74 @@ def test_one_byte_of_padding_is_no_frame(tmp_path: Path) -> None:
     assert read_frames(path)[0].tolist() == frame.tolist()
 
 
-@pytest.mark.parametrize("frames", [None, 0])
-def test_a_missing_number_of_frames_is_one(tmp_path: Path, frames: int | None) -> None:
-    frame = noise((2, 2), "u1", 8)
-    attributes = image_attributes(frame) | {"NumberOfFrames": frames}
-    path = write_dicom(tmp_path / "file", EXPLICIT, attributes, frame.tobytes())
-    assert len(read_frames(path)) == 1
+MISSING = [None, "", 0]
+
+
+@pytest.mark.parametrize("frames", MISSING)
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize(
+    ("dtype", "shape", "held"), [("u1", (3, 3), 1), ("u1", (3, 3), 7), ("i2", (3, 5), 2), ("u1", (3, 3, 3), 4)]
+)
+def test_a_missing_number_of_frames_is_what_the_native_pixel_data_hold(
+    tmp_path: Path, frames: int | str | None, syntax: str, dtype: str, shape: tuple[int, ...], held: int
+) -> None:
+    samples = [noise(shape, dtype, 8, seed) for seed in range(held)]
+    attributes = image_attributes(samples[0]) | {"NumberOfFrames": frames}
+    path = write_dicom(tmp_path / "file", syntax, attributes, stored_bytes(samples, syntax), vr="OB")
+    with opened(path) as reader:
+        assert reader.description.frames == held
+        assert reader.notes == ([f"Number of Frames is missing; the pixel data hold {held}"] if held > 1 else [])
+        assert ("00280008" in reader.changes) == (held > 1)
+    assert np.array_equal(read_frames(path), samples)
+
+
+def test_padding_is_no_second_frame_and_a_frame_and_a_half_are_refused(tmp_path: Path) -> None:
+    one = noise((1, 1), "u1", 8)
+    attributes = image_attributes(one) | {"NumberOfFrames": None}
+    assert len(read_frames(write_dicom(tmp_path / "a", EXPLICIT, attributes, one.tobytes() + b"\0", vr="OB"))) == 1
+    frame = noise((4, 4), "u1", 8)
+    attributes = image_attributes(frame) | {"NumberOfFrames": None}
+    path = write_dicom(tmp_path / "b", EXPLICIT, attributes, frame.tobytes() * 2 + bytes(8), vr="OB")
+    with pytest.raises(PixelDataError, match="Number of Frames is missing, and 40 bytes of pixel data do not tell it"):
+        read_frames(path)
+    tiny = image_attributes(noise((1, 3), "u1", 1), BitsAllocated=1, BitsStored=1) | {"NumberOfFrames": None}
+    with pytest.raises(PixelDataError, match="4 bytes of pixel data do not tell it"):  # 6 to 10 frames of 3 bits
+        read_frames(write_dicom(tmp_path / "c", EXPLICIT, tiny, bytes(4), vr="OB"))
+
+
+@pytest.mark.parametrize("frames", MISSING)
+@pytest.mark.parametrize("table", ["none", "basic", "extended"])
+def test_a_missing_number_of_frames_is_what_the_fragments_hold(
+    tmp_path: Path, frames: int | str | None, table: str
+) -> None:
+    samples = [noise((9, 13), "u1", 8, seed) for seed in range(3)]
+    fragments = [part for data in (j2k(frame, 8) for frame in samples) for part in (data[:40], data[40:])]
+    attributes = image_attributes(samples[0]) | {"NumberOfFrames": frames}
+    if table == "extended":
+        attributes["ExtendedOffsetTable"] = offset_table(fragments, [0, 2, 4], "Q")
+    basic = offset_table(fragments, [0, 2, 4]) if table == "basic" else b""
+    path = write_dicom(tmp_path / "file", jpeg(90), attributes, encapsulated(fragments, basic), vr="OB")
+    with opened(path) as reader:
+        assert reader.notes == ["Number of Frames is missing; the pixel data hold 3"]
+    assert np.array_equal(read_frames(path), samples)
+
+
+def test_native_ybr_full_422_as_long_as_ybr_full_is_refused(tmp_path: Path) -> None:
+    frame = noise((2, 4, 3), "u1", 8)
+    attributes = image_attributes(frame, PhotometricInterpretation="YBR_FULL_422")
+    path = write_dicom(tmp_path / "file", EXPLICIT, attributes, frame.tobytes(), vr="OB")
+    with pytest.raises(PixelDataError, match="is YBR_FULL_422, the pixel data are as long as YBR_FULL"):
+        read_frames(path)
+
+
+def test_the_limit_to_the_size_of_a_frame_is_an_option() -> None:
+    dataset = Dataset()
+    for keyword, value in image_attributes(noise((4, 4), "u2", 12)).items():
+        setattr(dataset, keyword, value)
+    element = PixelElement("PixelData", "OW", 0, 32)
+    assert describe_pixels(dataset, element, 32).frame_bytes == 32
+    with pytest.raises(PixelDataError, match="a frame of 32 bytes exceeds the limit of 31"):
+        describe_pixels(dataset, element, 31)
 
 
 def describe(**changes: Any) -> None:
@@ -285,7 +352,8 @@ def describe(**changes: Any) -> None:
         ({"Rows": None}, "Rows is missing"),
         ({"Columns": 0}, "an image of 0 x 4 pixels"),
         ({"BitsAllocated": None}, "BitsAllocated is missing"),
-        ({"BitsAllocated": 12}, "Bits Allocated 12 is not supported"),
+        ({"BitsAllocated": 10}, "Bits Allocated 10 is not supported"),
+        ({"BitsAllocated": 12, "BitsStored": 13}, "Bits Stored 13 with Bits Allocated 12"),
         ({"BitsStored": 17}, "Bits Stored 17 with Bits Allocated 16"),
         ({"BitsStored": 12, "HighBit": 15}, "High Bit 15 is not Bits Stored 12 - 1"),
         ({"PhotometricInterpretation": "RGB"}, "'RGB' with 1 samples is not supported"),
@@ -313,11 +381,25 @@ def test_pixel_data_and_transfer_syntax_must_agree(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("number", [94, 100, 102, 107, 204])
-def test_transfer_syntaxes_without_still_frames_are_refused(tmp_path: Path, number: int) -> None:
+VIDEO = [jpeg(number) for number in range(100, 109)] + [f"{jpeg(number)}.1" for number in range(100, 107)]
+LIVE = ["1.2.840.10008.1.2.7.1", "1.2.840.10008.1.2.7.2", "1.2.840.10008.1.2.7.3"]
+
+
+@pytest.mark.parametrize("syntax", [*VIDEO, *LIVE, "1.2.840.10008.1.2.6.1"])
+def test_transfer_syntaxes_without_still_frames_are_refused(tmp_path: Path, syntax: str) -> None:
     frame = noise((4, 4), "u1", 8)
-    path = write_dicom(tmp_path / "file", jpeg(number), image_attributes(frame), encapsulated([b"1234"]), vr="OB")
-    with pytest.raises(PixelDataError, match=rf"{number} .*is not supported"), opened(path):
+    path = write_dicom(tmp_path / "file", syntax, image_attributes(frame), encapsulated([b"1234"]), vr="OB")
+    with pytest.raises(PixelDataError, match=rf"{syntax} .*is not supported"), opened(path):
+        pass
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("number", [94, 95, 204, 205])
+def test_jpip_references_are_refused_by_name(tmp_path: Path, number: int, native: bool) -> None:
+    frame = noise((4, 4), "u1", 8)
+    value = frame.tobytes() if native else encapsulated([b"1234"])
+    path = write_dicom(tmp_path / "file", jpeg(number), image_attributes(frame), value, vr="OB", native=native)
+    with pytest.raises(PixelDataError, match=rf"{number} .*JPIP.* refers to a JPIP provider"), opened(path):
         pass
 
 
@@ -330,7 +412,7 @@ LOSSLESS = [
     (jpeg(80), jpegls),
     (jpeg(81), jpegls),
     (jpeg(70), lossless_jpeg),
-    (jpeg(57), lambda frame, bits: lossless_jpeg(frame, bits, 6)),
+    (jpeg(110), jpegxl),
 ]
 
 
@@ -354,6 +436,26 @@ def test_lossless_frames_decode_to_what_was_encoded(
             assert decoded.array.dtype == frame.dtype
             assert not decoded.masked
             assert not decoded.converted
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize(
+    ("shape", "dtype", "bits"),
+    [((9, 13), "u1", 8), ((9, 13), "u2", 12), ((9, 13), "u2", 16), ((9, 13), "i2", 16), ((9, 13, 3), "u1", 8)],
+)
+def test_every_selection_value_of_lossless_jpeg_decodes_to_what_was_encoded(
+    tmp_path: Path, predictor: int, shape: tuple[int, ...], dtype: str, bits: int
+) -> None:
+    """The encoder is libjpeg-turbo's, the decoder another one; Ss in the scan header is the predictor (10918-1 H)."""
+    frame = noise(shape, dtype, bits)
+    data = lossless_jpeg(frame.view(f"u{frame.itemsize}"), bits, predictor)
+    scan = data.index(b"\xff\xda")
+    assert data[scan + 5 + 2 * data[scan + 4]] == predictor
+    attributes = image_attributes(frame, BitsStored=bits)
+    path = write_dicom(tmp_path / "file", jpeg(57), attributes, encapsulated([data]), vr="OB")
+    with opened(path) as reader:
+        assert reader.form() is Form.LOSSLESS
+        assert np.array_equal(reader.decoded(0).array, frame)
 
 
 @pytest.mark.parametrize(("number", "encode"), [(90, j2k), (201, htj2k)])
@@ -404,6 +506,9 @@ LOSSY = [
     (jpeg(50), jpeg_lossy, 8),
     (jpeg(51), jpeg_lossy, 8),
     (jpeg(51), jpeg_lossy, 12),
+    (jpeg(112), jpegxl_lossy, 8),
+    (jpeg(112), jpegxl_lossy, 12),
+    (jpeg(111), jpegxl_of_jpeg, 8),
 ]
 
 
@@ -429,21 +534,13 @@ def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
         read_frames(path)
 
 
-@pytest.mark.parametrize(("number", "encode"), [(90, j2k), (201, htj2k), (80, jpegls)])
-def test_values_that_contradict_bits_stored_are_refused(tmp_path: Path, number: int, encode: Any) -> None:
-    """A codestream has a precision of its own; its samples are never masked to what the data set says."""
-    frame = noise((16, 16), "u2", 12)
-    attributes = image_attributes(frame, BitsStored=10)
-    path = write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated([encode(frame, 12)]), vr="OB")
-    with pytest.raises(PixelDataError):
-        read_frames(path)
-
-
 # Not the JPEG syntaxes: gdcm ends its process on some damaged images, which is why builds decode in worker processes
 # (tests/test_frames.py).
-ENCODED = {syntax: encode for syntax, encode in LOSSLESS if encode in (j2k, htj2k, jpegls)} | {
-    syntax: encode for syntax, encode, bits in LOSSY if bits == 8 and encode is not jpeg_lossy
-}
+ENCODED = (
+    {syntax: encode for syntax, encode in LOSSLESS if encode in (j2k, htj2k, jpegls)}
+    | {syntax: encode for syntax, encode, bits in LOSSY if bits == 8 and encode is not jpeg_lossy}
+    | {jpeg(110): jpegxl}
+)
 
 
 @pytest.mark.parametrize("syntax", ENCODED)

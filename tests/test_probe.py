@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import PixelDataError
-from builder.probe import JPEG_2000_FAMILY, JPEG_FAMILY, RLE, FrameFacts, jp2_codestream, probe_frame
+from builder.probe import FrameFacts, jp2_codestream, probe_frame
+from builder.syntaxes import JPEG_2000_FAMILY, JPEG_FAMILY, RLE
 from tests.made_files import (
     htj2k,
     htj2k_lossy,
