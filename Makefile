@@ -3,6 +3,7 @@
 #   make serve    look at ./site in a browser
 #   make test     run the tests           make check    ruff and mypy
 #   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
+#   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
 #   make clean    remove what the targets above made
 # PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens.
@@ -10,10 +11,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test e2e check bench wheel clean
+.PHONY: help demo serve test e2e check fuzz bench wheel clean
 
 PORT ?= 8080
 SITE ?= site
+MINUTES ?= 10
 export PYTHON
 
 BIN := .venv/bin
@@ -83,6 +85,9 @@ tests/e2e/node_modules/.installed: tests/e2e/package.json
 	@echo "Installing the viewers in tests/e2e/node_modules"
 	@cd tests/e2e && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
+
+fuzz: .venv/.installed-test
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 bench: .venv/.installed-test
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -14,6 +14,7 @@ import faulthandler
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -33,21 +34,42 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
 from builder.build import BuildRequest, build
+from builder.codec import encode_frame
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part
 from builder.store import DirectoryStore
 from tests.conftest import sample_files
+from tests.made_files import (
+    DEFLATED_FRAMES,
+    EXPLICIT,
+    RLE,
+    UNCOMPRESSED_ITEMS,
+    deflated,
+    encapsulated,
+    htj2k,
+    htj2k_lossy,
+    image_attributes,
+    jpeg,
+    jpeg_ls_near,
+    jpegxl,
+    jpegxl_lossy,
+    lossless_jpeg,
+    noise,
+    write_dicom,
+)
 
 HTJ2K, NATIVE = "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.1"
+PRIVATE = "1.2.826.0.1.3680043.9.9.9"
 # The decoder that is pinned for each syntax: others differ on damaged entropy-coded data, and both may be right.
 PLUGINS: Final = {
     **{f"1.2.840.10008.1.2.4.{number}": "gdcm" for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": "pyjpegls" for number in (80, 81)},
     **{f"1.2.840.10008.1.2.4.{number}": "pylibjpeg" for number in (90, 91, 201, 202, 203)},
-    "1.2.840.10008.1.2.5": "pylibjpeg",
+    RLE: "pylibjpeg",
 }
+_INTERLEAVED: Final = frozenset(uid for uid, plugin in PLUGINS.items() if plugin != "pyjpegls") - {RLE}
 LARGEST_BYTES: Final = 300_000
 HANG_SECONDS: Final = 20
 _PIXEL_TAGS: Final = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
@@ -93,6 +115,35 @@ def small_samples(each: int) -> dict[str, Path]:
     return {name: path for files in kinds.values() for _, name, path in sorted(files)[:each]}
 
 
+def made_samples(folder: Path) -> dict[str, Path]:
+    """A small file of every syntax that the installed samples lack; pydicom reads a few of them, and judges those."""
+    frame = noise((40, 50), "u2", 12)
+    colour = noise((41, 51, 3), "u1", 8)
+    native = frame.tobytes()
+    encoded: dict[str, bytes] = {
+        DEFLATED_FRAMES: deflated(native),
+        UNCOMPRESSED_ITEMS: native,
+        jpeg(57): lossless_jpeg(frame, 12, 6),
+        jpeg(81): jpeg_ls_near(frame, 12),
+        jpeg(110): jpegxl(frame, 12),
+        jpeg(112): jpegxl_lossy(frame, 12),
+        jpeg(201): htj2k(frame, 12),
+        jpeg(202): encode_frame(frame, 12),
+        jpeg(203): htj2k_lossy(frame, 12),
+        PRIVATE: native[:1000],
+    }
+    found = {}
+    for syntax, data in encoded.items():
+        attributes = image_attributes(frame, 2, BitsStored=12)
+        found[f"made-{syntax}"] = write_dicom(folder / syntax, syntax, attributes, encapsulated([data, data]), vr="OB")
+    attributes = image_attributes(colour, PhotometricInterpretation="YBR_RCT")
+    data = encapsulated([encode_frame(colour, 8)])
+    found["made-colour"] = write_dicom(folder / "colour", jpeg(202), attributes, data, vr="OB")
+    attributes = image_attributes(frame, BitsAllocated=12, BitsStored=12)
+    found["made-packed"] = write_dicom(folder / "packed", EXPLICIT, attributes, native[:3000])
+    return found
+
+
 def mutate(data: bytes, seed: int) -> bytes:
     """Odd seeds change the header, even ones the pixel data; one or a few changes, mostly of single bytes."""
     chance = random.Random(seed)
@@ -110,6 +161,12 @@ def mutate(data: bytes, seed: int) -> bytes:
                 changed[place : place + 4] = chance.choice((bytes(4), b"\xff" * 4, b"\0\0\1\0", b"\xff\xff\0\0"))
             case 3 if chance.random() < 0.3:
                 del changed[place:]
+            case 4 if seed % 2:  # the value of an element of the Image Pixel module
+                found = [
+                    match.end() for match in re.finditer(rb"[\x28\0][\0\x28]..(?:US..)?", changed[:last], re.DOTALL)
+                ]
+                if found:
+                    changed[chance.choice(found) + chance.randrange(2)] = chance.choice((0, 1, 2, 3, 8, 12, 16, 32))
             case _ if place < len(changed):
                 changed[place] = chance.choice(
                     (0, 1, 255, chance.randrange(256), changed[place] ^ 1 << chance.randrange(8))
@@ -133,13 +190,16 @@ class _Silent:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what the native decoders write of damaged images out of the terminal."""
-    saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    saved, nothing = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
     try:
+        os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        for number, file in enumerate(saved, 1):
+            os.dup2(file, number)
+            os.close(file)
         os.close(nothing)
 
 
@@ -186,6 +246,8 @@ def judge(path: Path, tree: Path, notes: list[str]) -> str:
             source = str(dataset.file_meta.get("TransferSyntaxUID", ""))
             if syntax not in (HTJ2K, NATIVE):
                 return _judge_kept(dataset, stored)
+            if source in _INTERLEAVED and "PlanarConfiguration" in dataset:
+                dataset.PlanarConfiguration = 0  # without a meaning there (PS3.5 8.2), which pydicom gives it
             array = pixel_array(dataset, raw=False, decoding_plugin=PLUGINS.get(source, ""))
         except Exception:
             return ""
@@ -275,7 +337,8 @@ def main() -> int:
     parser.add_argument("--case", help="NAME:SEED of one case")
     parser.add_argument("--keep", help="folder for the file and the tree of --case")
     arguments = parser.parse_args()
-    samples = small_samples(6)
+    source = tempfile.TemporaryDirectory()
+    samples = small_samples(6) | made_samples(Path(source.name))
     if arguments.case:
         name, _, number = arguments.case.rpartition(":")
         folder = arguments.keep or tempfile.mkdtemp()
