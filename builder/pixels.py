@@ -117,15 +117,24 @@ class FrameReader:
             raise PixelDataError(f"{describe_syntax(self.syntax)} asks for encapsulated pixel data, these are native")
         bits = frame_bits(self.description)
         if not self.description.frames:
-            self._count_frames(_frames_in(length, bits))
+            frames = _frames_in(length, bits)
+            if frames > 1 and self.description.packed:
+                raise PixelDataError(
+                    "Number of Frames is missing, and Bits Allocated is 12: their length tells nothing"
+                )
+            self._count_frames(frames)
         frames = self.description.frames
         promised = (bits * frames + 7) // 8
         if length < promised:
             raise PixelDataError(f"{frames} frames need {promised} bytes, the pixel data have {length}")
         if (length - promised) * 8 >= max(bits, 16):
             raise PixelDataError(f"Number of Frames is {frames}, the pixel data hold {length * 8 // bits}")
-        if self.description.photometric == "YBR_FULL_422" and length * 2 >= promised * 3:
-            raise PixelDataError("Photometric Interpretation is YBR_FULL_422, the pixel data are as long as YBR_FULL")
+        # What is 422 or packed in name only is longer, and would come out as noise.
+        if (length - promised) * 8 >= 16 and (
+            self.description.packed or self.description.photometric == "YBR_FULL_422"
+        ):
+            what = "Bits Allocated 12" if self.description.packed else "YBR_FULL_422"
+            raise PixelDataError(f"{frames} frames of {what} need {promised} bytes, the pixel data have {length}")
         if length > promised + promised % 2:
             self.notes.append(f"{length - promised} bytes behind the last frame are not published")
 

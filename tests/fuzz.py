@@ -72,6 +72,8 @@ PLUGINS: Final = {
 _INTERLEAVED: Final = frozenset(uid for uid, plugin in PLUGINS.items() if plugin != "pyjpegls") - {RLE}
 LARGEST_BYTES: Final = 300_000
 HANG_SECONDS: Final = 20
+# Elements of group 0028 in either byte order, with an explicit VR or without.
+_IMAGE_PIXEL: Final = re.compile(rb"(?:\x28\0|\0\x28)..(?:US..|..\0\0)", re.DOTALL)
 _PIXEL_TAGS: Final = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
 
 
@@ -162,9 +164,7 @@ def mutate(data: bytes, seed: int) -> bytes:
             case 3 if chance.random() < 0.3:
                 del changed[place:]
             case 4 if seed % 2:  # the value of an element of the Image Pixel module
-                found = [
-                    match.end() for match in re.finditer(rb"[\x28\0][\0\x28]..(?:US..)?", changed[:last], re.DOTALL)
-                ]
+                found = [match.end() for match in _IMAGE_PIXEL.finditer(changed, first, last - 2)]
                 if found:
                     changed[chance.choice(found) + chance.randrange(2)] = chance.choice((0, 1, 2, 3, 8, 12, 16, 32))
             case _ if place < len(changed):

@@ -104,6 +104,8 @@ RLE_OVERRUN = struct.pack("<16L", 2, 64, 64 + len(RLE_PLANE), *[0] * 13) + 2 * R
 ANY_FRAME = encode_frame(noise(1), 12)
 TWO = np.stack([noise(1), noise(2)])
 
+JPIP = "1.2.840.10008.1.2.4.94"
+
 # name: (the file, what the reason must say)
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut in the pixel data": (truncated(0.7), r"truncated: PixelData promises 15360 bytes, \d+ are there"),
@@ -126,7 +128,8 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "huge native": (made(Rows=65535, Columns=65535), "exceeds the limit|need .* bytes"),
     "bits": (made(BitsStored=17, HighBit=16), "Bits Stored 17 with Bits Allocated 16"),
     "high bit": (made(HighBit=15), "High Bit 15 is not Bits Stored 12 - 1"),
-    "allocated": (made(BitsAllocated=20), "Bits Allocated 20 is not supported"),
+    "allocated": (made(BitsAllocated=10), "Bits Allocated 10 is not supported"),
+    "not packed": (made(BitsAllocated=12), "1 frames of Bits Allocated 12 need 11520 bytes, the pixel data have 15360"),
     "samples": (made(SamplesPerPixel=4), "with 4 samples is not supported"),
     "photometric": (made(PhotometricInterpretation="ARGB"), "'ARGB' with 1 samples is not supported"),
     "no pixels": (made(PixelData=None), "has Rows and Columns but no pixel data"),
@@ -140,7 +143,8 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "J2K called JPEG": (frames_of(ANY_FRAME, syntax=JPEG), "not a JPEG image"),
     "JPEG called J2K": (frames_of(b"\xff\xd8\xff\xe0" + bytes(60)), "not a JPEG 2000 codestream"),
-    "JPIP": (frames_of(ANY_FRAME, syntax="1.2.840.10008.1.2.4.94"), "refers to a JPIP provider"),
+    "live video": (frames_of(ANY_FRAME, syntax="1.2.840.10008.1.2.7.1"), r"1.2.7.1 \(SMPTE .*\) is not supported"),
+    "JPIP": (frames_of(ANY_FRAME, syntax=JPIP), "JPIP Referenced.* refers to a JPIP provider"),
     "noise called J2K": (frames_of(np.random.default_rng(1).bytes(500)), "not a JPEG 2000 codestream"),
     "damaged J2K": (frames_of(ANY_FRAME[:300] + bytes(400), syntax=HTJ2K), "cannot be decoded"),
     "J2K of other size": (frames_of(ANY_FRAME, Rows=95), "the frame is 80 x 96, the data set says 80 x 95"),

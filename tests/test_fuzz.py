@@ -7,7 +7,7 @@ import pytest
 
 from tests.fuzz import Case, made_samples, mutate, run_cases, small_samples
 
-_SEEDS = 60
+_SEEDS = 30
 
 
 def test_mutated_files_are_published_as_pydicom_reads_them_or_named_with_the_reason(tmp_path: Path) -> None:

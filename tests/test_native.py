@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builder.errors import PixelDataError
 from tests.made_files import BIG_ENDIAN, EXPLICIT, IMPLICIT, image_attributes, noise, opened, read_frames, write_dicom
 
 
@@ -41,3 +42,16 @@ def test_cells_of_12_bits_are_read_whatever_bit_their_frame_begins_at(
     found = read_frames(path)
     assert np.array_equal(found, frames)
     assert found[0].dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [(2, "2 frames of Bits Allocated 12 need 60 bytes, the pixel data have 80"), (None, "Number of Frames is missing")],
+)
+def test_cells_of_16_bits_that_are_called_12_are_refused(tmp_path: Path, frames: int | None, reason: str) -> None:
+    """Their length is that of more packed frames, or of packed ones with something behind."""
+    frame = noise((4, 5), "u2", 12)
+    attributes = image_attributes(frame, BitsAllocated=12, BitsStored=12) | {"NumberOfFrames": frames}
+    path = write_dicom(tmp_path / "file", EXPLICIT, attributes, frame.tobytes() * 2)
+    with pytest.raises(PixelDataError, match=reason):
+        read_frames(path)
