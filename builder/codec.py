@@ -219,3 +219,20 @@ def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
         return np.asarray(imagecodecs.jpeg_decode(data))
     except _FAILURES as error:
         raise CodecError(f"cannot decode a JPEG image: {error}") from error
+
+
+def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Encode a picture as baseline JPEG (ISO/IEC 10918-1); colour keeps its full chrominance resolution.
+
+    Args:
+        image: (rows, columns) grey, or (rows, columns, 3) RGB.
+        quality: from 1 to 100, as libjpeg counts.
+
+    Raises:
+        CodecError: if the library fails.
+    """
+    try:
+        subsampling = "444" if image.ndim == 3 else None
+        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
+    except _FAILURES as error:
+        raise CodecError(f"encoding a JPEG image {_describe(image)} failed: {error}") from error
