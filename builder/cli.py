@@ -17,7 +17,7 @@ import click
 
 from builder import __version__
 from builder.errors import StillframeError, UsageError
-from builder.model import BuildOptions, Lossy, Outcome, Part10
+from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
 
 if TYPE_CHECKING:
     from builder.report import Report
@@ -82,7 +82,20 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     type=click.Choice([str(choice) for choice in Part10]),
     default=str(Part10.AUTO),
     show_default=True,
-    help="Publish whole original objects: of instances without frames, always, never.",
+    help="Publish whole original objects: of instances without frames and others fetched whole, always, never.",
+)
+@click.option(
+    "--rendered",
+    type=click.Choice([str(choice) for choice in Rendered]),
+    default=str(Rendered.ALWAYS),
+    show_default=True,
+    help="Publish under rendered: documents, videos and images as JPEG; only documents and videos; nothing.",
+)
+@click.option(
+    "--thumbnails/--no-thumbnails",
+    default=True,
+    show_default=True,
+    help="Publish thumbnails of instances, series and studies.",
 )
 @click.option(
     "--replace",
@@ -99,7 +112,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 def build(
     sources: tuple[str, ...], destination: str, base_url: str, workers: int | None, reduced: tuple[int, ...],
-    lossy: str, part10: str, replace: bool, report_file: str | None,
+    lossy: str, part10: str, rendered: str, thumbnails: bool, replace: bool, report_file: str | None,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE (files, folders, .zip archives) into the folder DEST.
 
@@ -118,7 +131,7 @@ def build(
         raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
     check_destination(sources, destination)
     count = _cores() if workers is None else workers
-    options = BuildOptions(reduced, Lossy(lossy), Part10(part10), base_url)
+    options = BuildOptions(reduced, Lossy(lossy), Part10(part10), base_url, Rendered(rendered), thumbnails)
     store = DirectoryStore(str(Path(destination).resolve()))
     store.create()
     progress = TerminalProgress(sys.stderr)

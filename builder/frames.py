@@ -21,6 +21,7 @@ from builder.layout import EXPLICIT_VR_LITTLE_ENDIAN, HTJ2K_RPCL, InstanceUIDs, 
 from builder.model import BuildOptions, FrameRow, JSONDataset, Lossy
 from builder.multipart import wrap_part
 from builder.pixels import DecodedFrame, Form, Frame, FrameReader, native_bytes
+from builder.preview import PublishedFrame
 
 _HTJ2K: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
 # Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1) of the syntaxes that can be lossy.
@@ -61,12 +62,16 @@ class StageClock:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFrames:
-    """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes."""
+    """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
+
+    `middle` is the frame that stands for all.
+    """
 
     syntax: str
     changes: JSONDataset
     rows: tuple[FrameRow, ...]
     notes: tuple[str, ...]
+    middle: PublishedFrame
 
 
 def publish_frames(
@@ -104,6 +109,7 @@ class _Publisher:
         self.clock = clock
         self.masked = 0
         self.converted = 0
+        self.middle: PublishedFrame | None = None
 
     def keep(self) -> PublishedFrames:
         """Every frame's bytes as they are, after a look that they decode."""
@@ -111,9 +117,10 @@ class _Publisher:
             with self.clock("read"):
                 data = self.reader.encoded(index)
             with self.clock("decode"):
-                self.reader.decode(data)
+                decoded = self.reader.decode(data)
+            self._show(index, decoded.array)
             self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax))
-        return PublishedFrames(self.reader.syntax, {"00083002": _ui(self.reader.syntax)}, (), ())
+        return self._published(self.reader.syntax, {"00083002": _ui(self.reader.syntax)}, (), ())
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
@@ -121,12 +128,13 @@ class _Publisher:
         description = self.reader.description
         for index in range(description.frames):
             frame = self._decoded(index)
+            self._show(index, frame)
             payload = native_bytes(frame, description.bits_allocated)
             self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_VR_LITTLE_ENDIAN))
         changes: JSONDataset = {"00083002": _ui(EXPLICIT_VR_LITTLE_ENDIAN)}
         if description.samples > 1:
             changes |= _colour("RGB")
-        return PublishedFrames(EXPLICIT_VR_LITTLE_ENDIAN, changes, (), (*notes, *self._notes()))
+        return self._published(EXPLICIT_VR_LITTLE_ENDIAN, changes, (), (*notes, *self._notes()))
 
     def encode(self, *, lossy: bool) -> PublishedFrames:
         """Every frame as HTJ2K, with its reduced variants.
@@ -141,10 +149,11 @@ class _Publisher:
         if lossy:
             changes["00282110"] = {"vr": "CS", "Value": ["01"]}
             changes["00282114"] = {"vr": "CS", "Value": [_LOSSY_METHODS[self.reader.syntax]]}
-        return PublishedFrames(HTJ2K_RPCL, changes, rows, self._notes())
+        return self._published(HTJ2K_RPCL, changes, rows, self._notes())
 
     def _encode(self, index: int) -> FrameRow:
         data, header, frame = self._codestream(index)
+        self._show(index, frame, data)
         with self.clock("index"):
             row = FrameRow(codestream.resolutions(header, len(data)), codec.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
@@ -204,6 +213,17 @@ class _Publisher:
         self.masked += decoded.masked
         self.converted += decoded.converted
         return decoded.array
+
+    def _show(self, index: int, pixels: Frame, codestream: bytes | None = None) -> None:
+        """Keep the frame that stands for all."""
+        if index == self.reader.description.frames // 2:
+            self.middle = PublishedFrame(index, pixels, codestream)
+
+    def _published(
+        self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]
+    ) -> PublishedFrames:
+        assert self.middle is not None
+        return PublishedFrames(syntax, changes, rows, notes, self.middle)
 
     def _put(self, key: str, data: bytes) -> None:
         with self.clock("write"):

@@ -28,6 +28,14 @@ class Part10(StrEnum):
     NEVER = "never"
 
 
+class Rendered(StrEnum):
+    """Which instances get an object under `rendered`."""
+
+    ALWAYS = "always"
+    DOCUMENTS = "documents"  # and videos: what is published there as it is
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """The choices that shape the published bytes of an instance.
@@ -39,6 +47,8 @@ class BuildOptions:
     lossy: Lossy = Lossy.KEEP
     part10: Part10 = Part10.AUTO
     base_url: str = ""
+    rendered: Rendered = Rendered.ALWAYS
+    thumbnails: bool = True
 
 
 @dataclass(frozen=True, slots=True)
