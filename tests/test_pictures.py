@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def instance_path(number: int, series: str = SERIES) -> str:
     return f"studies/{STUDY}/series/{series}/instances/{instance_uid(number, series)}"
 
 
-def without_pixels(number: int = 1, **attributes: object) -> FileDataset:
+def without_pixels(number: int = 1, **attributes: Any) -> FileDataset:
     dataset = image(number, **attributes)
     for keyword in ("PixelData", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
                     "BitsStored", "HighBit", "PixelRepresentation"):  # fmt: skip
@@ -134,7 +135,7 @@ def test_options_choose_the_pictures(tmp_path: Path, options: BuildOptions, leav
     assert contents(tree) == contents(tmp_path / "back")
 
 
-def pdf(document: bytes, **attributes: object) -> FileDataset:
+def pdf(document: bytes, **attributes: Any) -> FileDataset:
     dataset = without_pixels(1, SOPClassUID=EncapsulatedPDFStorage, Modality="DOC", **attributes)
     dataset.EncapsulatedDocument = document + bytes(len(document) % 2)
     dataset.EncapsulatedDocumentLength = len(document)
