@@ -153,7 +153,7 @@ class _Publisher:
 
     def _encode(self, index: int) -> FrameRow:
         data, header, frame = self._codestream(index)
-        self._show(index, frame, data)
+        self._show(index, frame, data, header)
         with self.clock("index"):
             row = FrameRow(codestream.resolutions(header, len(data)), codec.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
@@ -214,10 +214,12 @@ class _Publisher:
         self.converted += decoded.converted
         return decoded.array
 
-    def _show(self, index: int, pixels: Frame, codestream: bytes | None = None) -> None:
+    def _show(
+        self, index: int, pixels: Frame, data: bytes | None = None, header: codestream.MainHeader | None = None
+    ) -> None:
         """Keep the frame that stands for all."""
         if index == self.reader.description.frames // 2:
-            self.middle = PublishedFrame(index, pixels, codestream)
+            self.middle = PublishedFrame(index, pixels, data, header)
 
     def _published(
         self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]

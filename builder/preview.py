@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from builder import codec
-from builder.codestream import level_size, parse_header
+from builder.codestream import MainHeader, level_size, parse_header
 from builder.rendering import Display, fit_size, reduce_image, render_frame, settle_window
 
 THUMBNAIL_SIDE: Final = 256
@@ -20,11 +20,15 @@ _JPEG_SIDE: Final = 65500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedFrame:
-    """A frame as it was published: its pixels, and its HTJ2K codestream if it has one. `index` counts from 0."""
+    """A frame as it was published: its pixels, and its HTJ2K codestream if it has one. `index` counts from 0.
+
+    `header` is that of the codestream, where it is known already.
+    """
 
     index: int
     pixels: npt.NDArray[Any]
     codestream: bytes | None = None
+    header: MainHeader | None = None
 
 
 def make_thumbnail(frame: PublishedFrame, display: Display) -> bytes:
@@ -47,11 +51,11 @@ def _smallest_sufficient(frame: PublishedFrame, display: Display, height: int, w
     """
     if frame.codestream is None or display.palette is not None:
         return frame.pixels
-    header = parse_header(frame.codestream)
+    header = frame.header or parse_header(frame.codestream)
     levels = range(header.levels, 0, -1)
     sizes = ((level, level_size(header, level)) for level in levels)
     level = next((level for level, size in sizes if size[0] >= width and size[1] >= height), 0)
-    return codec.decode_frame(frame.codestream, level) if level else frame.pixels
+    return codec.decode_frame(frame.codestream, level, header) if level else frame.pixels
 
 
 def make_rendered(frame: PublishedFrame, display: Display) -> bytes:
