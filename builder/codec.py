@@ -1,4 +1,4 @@
-"""HTJ2K coding of frames: the only module that imports an HTJ2K library.
+"""HTJ2K coding of frames, and JPEG of pictures: the only module that imports an image codec.
 
 Two libraries bind OpenJPH. `ojph` encodes about 1.8 times as fast as `imagecodecs` (512 x 512 of 16 bits: 1.09 ms
 against 1.94 ms; 640 x 480 RGB: 4.0 ms against 7.1 ms) and can clip what it decodes; `imagecodecs` decodes the full

@@ -637,9 +637,11 @@ _RULES_TEXT = f"""
 - **{KEPT}**: the source's compressed frames, byte for byte. With `--lossy transcode` their decoded pixels
   become HTJ2K, and Lossy Image Compression stays 01.
 - Lossy or not is read in the first frame itself: the wavelet of JPEG 2000, NEAR of JPEG-LS, the process of JPEG.
-- All other transfer syntaxes (MPEG, HEVC, JPEG XL, JPIP, SMPTE ST 2110) are rejected: `transfer syntax … is not
-  supported`.
-- An instance without pixel data is published with its metadata and its whole Part 10 object.
+- Video (MPEG-2, MPEG-4 AVC, HEVC and their fragmentable variants) is published as the stream it is, under `rendered`,
+  and as its whole Part 10 object; it has no frames.
+- All other transfer syntaxes (JPEG XL, JPIP, SMPTE ST 2110) are rejected: `transfer syntax … is not supported`.
+- An instance without pixel data is published with its metadata and its whole Part 10 object, an Encapsulated PDF also
+  as its document under `rendered`.
 - Frames may be one fragment or many; the Extended Offset Table, the Basic Offset Table, the number of fragments and
   the start and end markers are tried in this order, and one has to give the promised Number of Frames.
 """
