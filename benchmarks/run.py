@@ -40,7 +40,7 @@ from builder.report import Report
 from builder.store import DirectoryStore
 
 CT_SERIES = Path(__file__).parents[2] / "shared" / "data" / "ct-volume"
-STAGES = ("scan", "read", "decode", "encode", "verify", "index", "reduce", "JSON", "write", "lists")
+STAGES = ("scan", "read", "decode", "encode", "verify", "index", "reduce", "render", "JSON", "write", "lists")
 CODING = ("encode", "verify")
 MEMORY = Path("/dev/shm")
 COMMAND = (sys.executable, "-m", "builder")

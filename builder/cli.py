@@ -17,7 +17,7 @@ import click
 
 from builder import __version__
 from builder.errors import StillframeError, UsageError
-from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10
+from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
 
 if TYPE_CHECKING:
     from builder.report import Report
@@ -81,7 +81,20 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     type=click.Choice([str(choice) for choice in Part10]),
     default=str(Part10.AUTO),
     show_default=True,
-    help="Publish whole original objects: of instances without frames, always, never.",
+    help="Publish whole original objects: of instances without frames and others fetched whole, always, never.",
+)
+@click.option(
+    "--rendered",
+    type=click.Choice([str(choice) for choice in Rendered]),
+    default=str(Rendered.ALWAYS),
+    show_default=True,
+    help="Publish under rendered: documents, videos and images as JPEG; only documents and videos; nothing.",
+)
+@click.option(
+    "--thumbnails/--no-thumbnails",
+    default=True,
+    show_default=True,
+    help="Publish thumbnails of instances, series and studies.",
 )
 @click.option(
     "--max-frame-size",
@@ -105,8 +118,8 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     help="Write the full report as JSON.",
 )
 def build(
-    places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...],
-    lossy: str, part10: str, max_frame_size: int, replace: bool, report_file: str | None,
+    places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
+    rendered: str, thumbnails: bool, max_frame_size: int, replace: bool, report_file: str | None,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE (files, folders, .zip archives) into the folder DEST.
 
@@ -131,7 +144,9 @@ def build(
     if report_path is not None:
         _check_report(report_path, destination)
     count = _cores() if workers is None else workers
-    options = BuildOptions(reduced, Lossy(lossy), Part10(part10), base_url, max_frame_size << 20)
+    options = BuildOptions(
+        reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url, max_frame_size << 20
+    )
     store = DirectoryStore(str(Path(destination).resolve()))
     store.create()
     progress = TerminalProgress(sys.stderr)

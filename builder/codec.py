@@ -1,4 +1,4 @@
-"""HTJ2K coding of frames: the only module that imports an HTJ2K library, or another codec behind no pydicom plugin.
+"""HTJ2K coding of frames, JPEG of pictures, and JPEG XL: the only module that imports an image codec beside pydicom's.
 
 Two libraries bind OpenJPH. `ojph` encodes about 1.8 times as fast as `imagecodecs` (512 x 512 of 16 bits: 1.09 ms
 against 1.94 ms; 640 x 480 RGB: 4.0 ms against 7.1 ms) and can clip what it decodes; `imagecodecs` decodes the full
@@ -119,8 +119,8 @@ def _lines(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return frame.transpose(0, 2, 1).copy().reshape(height * components, width)
 
 
-def decode_frame(data: bytes, level: int = 0) -> npt.NDArray[Any]:
-    """Decode an HTJ2K codestream, halved `level` times.
+def decode_frame(data: bytes, level: int = 0, header: MainHeader | None = None) -> npt.NDArray[Any]:
+    """Decode an HTJ2K codestream, halved `level` times; `header` is that of `data`, where it is known already.
 
     Returns:
         (rows, columns), or (rows, columns, components); 8 bits up to a precision of 8, else 16; signed if it is.
@@ -130,7 +130,7 @@ def decode_frame(data: bytes, level: int = 0) -> npt.NDArray[Any]:
         CodecError: if it is not an HTJ2K codestream of at most 16 bits and one sampling, has no such level, or the
             library fails. The size is taken from the codestream: compare it with what is expected before.
     """
-    return _decode_clipped(data, level, resilient=False)
+    return _decode_clipped(data, level, header, resilient=False)
 
 
 def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArray[Any]:
@@ -152,7 +152,7 @@ def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:
     Returns and raises as `decode_frame`; the image is exact if the prefix reaches the end of that resolution.
     """
     whole = prefix.endswith(b"\xff\xd9")
-    return _decode_clipped(prefix if whole else prefix + b"\xff\xd9", level, resilient=True)
+    return _decode_clipped(prefix if whole else prefix + b"\xff\xd9", level, None, resilient=True)
 
 
 def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> MainHeader:
@@ -170,8 +170,8 @@ def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> Mai
     return header
 
 
-def _decode_clipped(data: bytes, level: int, *, resilient: bool) -> npt.NDArray[Any]:
-    header = _decodable(data, level)
+def _decode_clipped(data: bytes, level: int, header: MainHeader | None, *, resilient: bool) -> npt.NDArray[Any]:
+    header = _decodable(data, level, header)
     component, count = header.components[0], len(header.components)
     infile = MemInfile()
     infile.open(np.frombuffer(data, np.uint8))
@@ -234,3 +234,20 @@ def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
         return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1))
     except _FAILURES as error:
         raise CodecError(f"cannot decode a JPEG XL image: {error}") from error
+
+
+def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Encode a picture as baseline JPEG (ISO/IEC 10918-1); colour keeps its full chrominance resolution.
+
+    Args:
+        image: (rows, columns) grey, or (rows, columns, 3) RGB.
+        quality: from 1 to 100, as libjpeg counts.
+
+    Raises:
+        CodecError: if the library fails.
+    """
+    try:
+        subsampling = "444" if image.ndim == 3 else None
+        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
+    except _FAILURES as error:
+        raise CodecError(f"encoding a JPEG image {_describe(image)} failed: {error}") from error

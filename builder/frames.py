@@ -24,6 +24,7 @@ from builder.model import BuildOptions, FrameRow, JSONDataset, Lossy
 from builder.multipart import wrap_part
 from builder.native import Frame, native_bytes
 from builder.pixels import Form, FrameReader
+from builder.preview import PublishedFrame
 from builder.samples import Contradiction, DecodedFrame
 from builder.syntaxes import JPEG_2000_FAMILY, JPEG_XL_FAMILY, describe_syntax
 
@@ -60,12 +61,16 @@ class StageClock:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFrames:
-    """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes."""
+    """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
+
+    `middle` is the frame that stands for all.
+    """
 
     syntax: str
     changes: JSONDataset
     rows: tuple[FrameRow, ...]
     notes: tuple[str, ...]
+    middle: PublishedFrame | None
 
 
 class _FoundLossy(Exception):
@@ -111,6 +116,7 @@ class _Publisher:
 
     def _start(self, *, lossy: bool) -> None:
         self.lossy = lossy
+        self.middle: PublishedFrame | None = None
         self.masked = self.converted = self.signed = self.encoded_bytes = 0
         for overlay in self.reader.overlays:
             overlay.restart()
@@ -142,7 +148,8 @@ class _Publisher:
             data = self._read(index)
             if decode:
                 with self.clock("decode"):
-                    self.reader.decode(data)
+                    decoded = self.reader.decode(data)
+                self._show(index, decoded.array)
             self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax))
         return self._published(self.reader.syntax, {}, (), notes)
 
@@ -151,6 +158,7 @@ class _Publisher:
         description = self.reader.description
         for index in range(description.frames):
             frame = self._decoded(index)
+            self._show(index, frame)
             payload = native_bytes(frame, description.bits_allocated)
             self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_VR_LITTLE_ENDIAN))
         changes = _colour("RGB") if description.samples > 1 else {}
@@ -175,7 +183,7 @@ class _Publisher:
         if self.lossy:
             decoded_bytes = description.frames * description.frame_bytes
             changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
-        return PublishedFrames(syntax, changes, rows, (*notes, *reader.notes, *self._notes()))
+        return PublishedFrames(syntax, changes, rows, (*notes, *reader.notes, *self._notes()), self.middle)
 
     def _overlays(self) -> JSONDataset:
         """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""
@@ -189,6 +197,7 @@ class _Publisher:
 
     def _encode(self, index: int) -> FrameRow:
         data, header, frame = self._codestream(index)
+        self._show(index, frame, data, header)
         with self.clock("index"):
             row = FrameRow(codestream.resolutions(header, len(data)), codec.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
@@ -267,6 +276,13 @@ class _Publisher:
             for overlay in self.reader.overlays:
                 overlay.collect(index, decoded.cells)
         return decoded.array
+
+    def _show(
+        self, index: int, pixels: Frame, data: bytes | None = None, header: codestream.MainHeader | None = None
+    ) -> None:
+        """Keep the frame that stands for all."""
+        if index == self.reader.description.frames // 2:
+            self.middle = PublishedFrame(index, pixels, data, header)
 
     def _put(self, key: str, data: bytes) -> None:
         with self.clock("write"):

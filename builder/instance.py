@@ -6,42 +6,27 @@ store that fails raises.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
 from builder import codec, codestream, dicomjson
 from builder.dataset import Instance, read_instance
-from builder.description import describe_pixels
 from builder.errors import CodecError, CodestreamError, InputError, StoreError
-from builder.frames import Sink, StageClock, publish_frames, same_frame
-from builder.layout import (
-    HTJ2K_RPCL,
-    InstanceUIDs,
-    Kind,
-    bulk_data_key,
-    frame_key,
-    metadata_key,
-    parse_key,
-    part10_key,
-)
-from builder.lossy import with_history
-from builder.model import Built, FrameRow, JSONDataset, Outcome, Part10, Rejected
-from builder.pixels import FrameReader, check_still_frames
+from builder.frames import Sink, StageClock
+from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, metadata_key
+from builder.model import Built, FrameRow, JSONDataset, Outcome, Rejected
+from builder.pictures import make_pictures
+from builder.production import Content, Producer
 from builder.provenance import add_provenance, provenance, published_notes, without_provenance
-from builder.published import digest_of, discard_instance, full_record, is_intact, read_published
+from builder.published import digest_of, discard_instance, full_record, is_intact, promised_frames, read_published
+from builder.sinks import CompareSink, NullSink, StoreSink
 from builder.source import file_state, load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
-_IMAGE_ROWS: Final = 0x00280010
-# Available Transfer Syntax UID: of the frames, so what has none has no frames.
+# Available Transfer Syntax UID: of the frames, or of a video.
 _SYNTAX: Final = "00083002"
 _CHANGED: Final = "changed while it was being read"
 
@@ -66,69 +51,6 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
         reason = f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     uids = task.uids
     return Rejected(str(task.source), reason, uids.study, uids.series, uids.instance)
-
-
-class _StoreSink:
-    """Puts objects into the store and keeps account of them."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.sizes: dict[str, int] = {}
-
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
-        self.sizes[key] = self._store.put(key, data)
-
-    def restart(self) -> None:
-        for key in self.sizes:
-            self._store.delete(key)
-        self.sizes.clear()
-
-
-class _NullSink:
-    """Takes objects to nowhere: a rehearsal before published objects are replaced."""
-
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
-        del key, data
-
-    def restart(self) -> None:
-        """Nothing was kept."""
-
-
-class _CompareSink:
-    """Compares objects with those in the store, frames by the pixels they hold.
-
-    `frame` names the first frame that differs, `attributes` the bulk data that do.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.frame = ""
-        self.attributes: set[str] = set()
-
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
-        parsed = parse_key(key)
-        if parsed.kind not in (Kind.FRAME, Kind.BULK_DATA) or not isinstance(data, bytes):
-            return
-        stored = self._store.get(key)
-        if parsed.kind is Kind.BULK_DATA:
-            if stored is None or stored.data != data:
-                self.attributes.add(parsed.path.partition("/")[0])
-        elif not self.frame and (stored is None or not same_frame(stored.data, data)):
-            self.frame = f"frame {parsed.frame_number}"
-
-    def restart(self) -> None:
-        self.frame = ""
-        self.attributes.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """What one pass over an input made of it."""
-
-    metadata: JSONDataset
-    rows: tuple[FrameRow, ...]
-    frames: int
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +139,7 @@ class _Worker:
             rows = read_rows(task.store, task.uids, self.published)
         except (CodecError, CodestreamError):
             return None
-        frames = _promised_frames(self.published)
+        frames = promised_frames(self.published)
         return self._built(Outcome.RESUMED, self.published, rows, frames, 0, published_notes(self.published))
 
     def _built(
@@ -230,13 +152,18 @@ class _Worker:
 
     def _compare(self, instance: Instance, file: BinaryIO) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
-        sink = _CompareSink(self.task.store)
+        sink = CompareSink(self.task.store)
         content = self._produce(instance, file, sink)
         assert self.published is not None
         tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
-        fewer = content.frames and content.frames < _promised_frames(self.published)
-        if sink.frame or fewer or (tags and not content.frames):
-            what = sink.frame or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
+        fewer = content.frames and content.frames < promised_frames(self.published)
+        other_video = content.video and not sink.same_video
+        if sink.frame or fewer or other_video or (tags and not content.frames):
+            what = (
+                sink.frame
+                or ("the video" if other_video else "")
+                or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
+            )
             raise InputError(f"another object with this SOP Instance UID is published already and differs in {what}")
         notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
         return self._built(Outcome.DUPLICATE, {}, (), 0, 0, notes)
@@ -245,19 +172,24 @@ class _Worker:
         """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
         task = self.task
         if self.published is not None:
-            self._produce(instance, source.file, _NullSink())
-        sink = _StoreSink(task.store)
+            self._produce(instance, source.file, NullSink())
+        sink = StoreSink(task.store)
         before = [key for key, _ in task.store.list(f"{task.uids.prefix}/") if key != self.key]
         self.writing = True
         if self.published is not None:
             # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
             task.store.put(self.key, dicomjson.dumps([without_provenance(self.published)]))
         content = self._produce(instance, source.file, sink)
+        with self.clock("render"):
+            pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+        with self.clock("write"):
+            for key, data in pictures.items():
+                sink.put(key, data)
         if file_state(source.file) != source.state:
             raise InputError(_CHANGED)
         record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
         with self.clock("JSON"):
-            metadata = add_provenance(content.metadata, source.digest, record, content.notes)
+            metadata = add_provenance(content.metadata, source.digest, record, notes)
             document = dicomjson.dumps([metadata])
         with self.clock("write"):
             for key in before:
@@ -266,46 +198,12 @@ class _Worker:
             task.store.put(self.key, document)
         outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
         built = self._built(
-            outcome, metadata, content.rows, content.frames, sum(sink.sizes.values()) + len(document), content.notes
+            outcome, metadata, content.rows, content.frames, sum(sink.sizes.values()) + len(document), notes
         )
         return replace(built, bytes_read=source.size)
 
-    def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> _Content:
-        """Put everything but the metadata into `sink`."""
-        task = self.task
-        with self.clock("JSON"):
-            converted = dicomjson.convert(instance.dataset)
-        metadata, notes, frames = converted.dataset | _identity(task.uids), converted.notes, 0
-        rows: tuple[FrameRow, ...] = ()
-        if instance.pixels is not None:
-            with self.clock("read"):
-                limit = task.options.max_frame_bytes
-                reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
-            published = publish_frames(reader, task.uids, task.options, sink, self.clock)
-            metadata = dict(sorted((metadata | with_history(published.changes, metadata)).items()))
-            notes, rows, frames = (*notes, *published.notes), published.rows, reader.description.frames
-            if dicomjson.first_value(metadata, "00280008") == 0:  # some writers mean that there is but one
-                metadata["00280008"] = {"vr": "IS", "Value": [frames]}
-        elif _IMAGE_ROWS in instance.dataset:
-            check_still_frames(instance.transfer_syntax)
-            raise InputError("has Rows and Columns but no pixel data")
-        with self.clock("write"):
-            for value in converted.bulk:
-                sink.put(bulk_data_key(task.uids, value.path), value.data)
-            if task.options.part10 is Part10.ALWAYS or (task.options.part10 is Part10.AUTO and not frames):
-                put_part10(sink, task.uids, instance, file)
-        return _Content(metadata, rows, frames, notes)
-
-
-def _promised_frames(metadata: JSONDataset) -> int:
-    """How many frames the metadata of an instance promise."""
-    return int(dicomjson.first_value(metadata, "00280008") or 1) if _SYNTAX in metadata else 0
-
-
-def _identity(uids: InstanceUIDs) -> JSONDataset:
-    """The UIDs as the keys have them, whatever VR a hostile file gives them."""
-    values = {"00080018": uids.instance, "0020000D": uids.study, "0020000E": uids.series}
-    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
+    def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> Content:
+        return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)
 
 
 def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
@@ -313,29 +211,6 @@ def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
     ours = {_SYNTAX, "00280004", "00280006"}
     tags = (set(one) | set(other)) - ours
     return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}
-
-
-def put_part10(sink: Sink, uids: InstanceUIDs, instance: Instance, file: BinaryIO) -> None:
-    """Publish the whole original object; one without a Part 10 head (PS3.10 7.1) gets it."""
-    file.seek(0)
-    head = file.read(132)
-    if head[128:] == b"DICM":
-        file.seek(0)
-        sink.put(part10_key(uids), file)
-        return
-    start = io.BytesIO()
-    start.write(bytes(128) + b"DICM")
-    if head[:2] != b"\x02\x00":
-        sop_class = str(instance.dataset.get("SOPClassUID", ""))
-        if not sop_class:
-            raise InputError("SOPClassUID is missing, which the meta header of the published object must name")
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(sop_class)
-        meta.MediaStorageSOPInstanceUID = UID(uids.instance)
-        meta.TransferSyntaxUID = UID(instance.transfer_syntax)
-        write_file_meta_info(DicomIO(start), meta)
-    file.seek(0)
-    sink.put(part10_key(uids), start.getvalue() + file.read())
 
 
 def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[FrameRow, ...]:
@@ -346,7 +221,7 @@ def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[
     """
     if dicomjson.first_value(metadata, _SYNTAX) != HTJ2K_RPCL:
         return ()
-    frames = _promised_frames(metadata)
+    frames = promised_frames(metadata)
     kind = "i" if dicomjson.first_value(metadata, "00280103") == 1 else "u"
     dtype = np.dtype(f"{kind}{int(str(dicomjson.first_value(metadata, '00280100'))) // 8}")
     return tuple(_read_row(store, frame_key(uids, number), dtype) for number in range(1, frames + 1))

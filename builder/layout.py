@@ -30,6 +30,10 @@ _BULK_PATH = re.compile(r"[0-9A-Za-z]+(?:/[0-9A-Za-z]+)*")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _MULTIPART = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{1,200})\r\n")
 
+_START_CODE = re.compile(rb"\x00{2,}\x01(..)", re.DOTALL)
+# Place of the first packet of a transport stream, and from one packet to the next.
+_PACKETS: Final = ((0, 188), (4, 192))
+
 
 class Kind(StrEnum):
     """What an object is."""
@@ -138,6 +142,16 @@ def part10_key(uids: InstanceUIDs) -> str:
     return uids.prefix
 
 
+def rendered_key(uids: InstanceUIDs) -> str:
+    """The instance as people see it: its document, its video or a picture of it."""
+    return f"{uids.prefix}/rendered"
+
+
+def thumbnail_key(study: str, series: str = "", instance: str = "") -> str:
+    """Thumbnail of a study, a series or an instance."""
+    return f"{metadata_key(study, series, instance).removesuffix('metadata')}thumbnail"
+
+
 def parse_key(key: str) -> Key:
     """Take a key apart.
 
@@ -241,13 +255,30 @@ def _multipart_type(head: bytes) -> str:
 
 
 def _rendered_type(head: bytes) -> str:
+    """A picture, a video (PS3.5 8.2.5 to 8.2.8 name its streams and containers), or a document."""
     if head[:2] == b"\xff\xd8":
         return "image/jpeg"
-    if head[:5] == b"%PDF-":
-        return "application/pdf"
     if head[4:8] == b"ftyp":
         return "video/mp4"
+    if _is_transport_stream(head):
+        return "video/mp2t"
+    start = _START_CODE.match(head)
+    if start:
+        code, following = start[1]
+        if code in (0xBA, 0xB3):  # a pack of a program stream, or a sequence header (ISO/IEC 13818-1, -2)
+            return "video/mpeg"
+        if code in (0x40, 0x42, 0x46) and following == 1:  # HEVC parameter sets, access unit delimiter
+            return "video/H265"
+        if code & 0x9F in (7, 9) or code == 6:  # AVC sequence parameter set, access unit delimiter, or SEI
+            return "video/H264"
+    if b"%PDF-" in head:  # readers allow for some bytes before it
+        return "application/pdf"
     raise LayoutError(f"a rendered object of unknown type: begins with {head[:8].hex()}")
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Whether packets of 188 bytes follow each other (ISO/IEC 13818-1), or of 192, with the time before each."""
+    return any(head[place : place + 1] == head[place + size : place + size + 1] == b"G" for place, size in _PACKETS)
 
 
 def path_of_key(key: str) -> str:

@@ -31,6 +31,14 @@ class Part10(StrEnum):
     NEVER = "never"
 
 
+class Rendered(StrEnum):
+    """Which instances get an object under `rendered`."""
+
+    ALWAYS = "always"
+    DOCUMENTS = "documents"  # and videos: what is published there as it is
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """The choices that shape the published bytes of an instance, and the limit to what is attempted.
@@ -42,6 +50,8 @@ class BuildOptions:
     reduced: tuple[int, ...] = (2,)
     lossy: Lossy = Lossy.KEEP
     part10: Part10 = Part10.AUTO
+    rendered: Rendered = Rendered.ALWAYS
+    thumbnails: bool = True
     base_url: str = ""
     max_frame_bytes: int = MAX_FRAME_BYTES
 

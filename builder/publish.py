@@ -2,7 +2,7 @@
 
 Order keeps readers safe: a list is written after everything it names. Each list is read, merged and written on the
 condition that nobody wrote it in between; what it is made from is read after it, so that the last of several jobs to
-write a list has seen what the others published.
+write a list has seen what the others published. Thumbnails of series and studies are kept in step in the same way.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from builder.layout import (
     metadata_key,
     parse_key,
     study_series_key,
+    thumbnail_key,
 )
 from builder.model import Built, JSONDataset
 from builder.provenance import Provenance, provenance
+from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 
 _PATIENT_ID: Final = "00100020"
@@ -68,8 +70,36 @@ def update_document(
     raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
 
 
+def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[JSONDataset]]) -> None:
+    """Make the thumbnail at `key` a copy of that of the first candidate, or remove it if no candidate has one."""
+    for _ in range(_ROUNDS):
+        stored = store.get(key)
+        wanted = _first_thumbnail(store, candidates())
+        if wanted == (stored.data if stored else None):
+            return
+        if wanted is None:
+            store.delete(key)
+            continue  # another job may have put one there in between
+        try:
+            store.put(key, wanted, if_match=stored.etag if stored else None, if_none_match=stored is None)
+        except PreconditionFailed:
+            continue
+        return
+    raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
+
+
+def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes | None:
+    """The thumbnail of the first candidate that has one: another job may just be replacing one of them."""
+    for instance in candidates:
+        uids = (text_value(instance, tag) for tag in (query.STUDY_UID, query.SERIES_UID, query.SOP_INSTANCE_UID))
+        stored = store.get(thumbnail_key(*uids))
+        if stored is not None:
+            return stored.data
+    return None
+
+
 def publish_series(store: Store, study: str, series: str, built: Sequence[Built], base_url: str = "") -> None:
-    """Merge instances into the documents of their series."""
+    """Merge instances into the documents of their series, and give it the thumbnail of its middle image."""
     fresh = [item for item in built if item.metadata]
     rows = {item.uids.instance: item.rows for item in fresh}
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
@@ -80,6 +110,7 @@ def publish_series(store: Store, study: str, series: str, built: Sequence[Built]
         lambda old: _merge_series(old, fresh),
         lambda: _stored_instances(store, study, series),
     )
+    update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
     update_document(
         store,
         instances_key(study, series),
@@ -109,7 +140,7 @@ def _resources(store: Store, prefix: str, depth: int) -> list[str]:
 
 
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
-    """Merge some of a study's series into the documents of the study."""
+    """Merge some of a study's series into the documents of the study, and give it the thumbnail of one of them."""
     touched = sorted(series)
     update_document(
         store,
@@ -117,6 +148,7 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
         lambda old: _merge_study(old, store, study, touched),
         lambda: _merge_study(None, store, study, _resources(store, f"{study_series_key(study)}/", 3)),
     )
+    update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
     update_document(store, study_series_key(study), lambda _: query.series_list(_metadata(store, study), base_url))
     update_document(store, instances_key(study), lambda _: query.instance_list(_metadata(store, study), base_url))
 

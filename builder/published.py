@@ -8,15 +8,20 @@ from typing import BinaryIO, Final
 
 from builder import FORMAT_VERSION
 from builder.errors import InputError
-from builder.jsonmodel import parse_datasets, text_value
+from builder.jsonmodel import first_value, parse_datasets, text_value
 from builder.layout import InstanceUIDs, metadata_key
 from builder.model import BuildOptions, InputRef, JSONDataset
 from builder.provenance import Provenance, provenance
+from builder.sop_classes import VIDEO_SYNTAXES
 from builder.source import open_input
 from builder.store import Store
 
 _RECORD = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
 _DIGEST_BYTES: Final = 1 << 16
+_THUMBNAILS: Final = "thumbnails="
+# Available Transfer Syntax UID: of the frames, or of a video.
+_SYNTAX: Final = "00083002"
+_NUMBER_OF_FRAMES: Final = "00280008"
 
 
 def read_published(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
@@ -34,10 +39,27 @@ def _is_of(metadata: JSONDataset, uids: InstanceUIDs) -> bool:
     return tuple(named) == (uids.study, uids.series, uids.instance)
 
 
+def promised_frames(metadata: JSONDataset) -> int:
+    """How many frames the metadata of an instance promise; none of a video."""
+    syntax = first_value(metadata, _SYNTAX)
+    if syntax is None or syntax in VIDEO_SYNTAXES:
+        return 0
+    return int(first_value(metadata, _NUMBER_OF_FRAMES) or 1)
+
+
+def has_thumbnail(metadata: JSONDataset) -> bool:
+    """Whether an instance was published with a thumbnail: those with frames are, where the options asked for it."""
+    record = provenance(metadata)
+    return record is not None and f";{_THUMBNAILS}yes;" in record[1] and promised_frames(metadata) > 0
+
+
 def options_record(options: BuildOptions) -> str:
     """The options that shape an instance's bytes, as its published metadata record them."""
     levels = ",".join(map(str, options.reduced))
-    return f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
+    return (
+        f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
+        f";rendered={options.rendered};{_THUMBNAILS}{'yes' if options.thumbnails else 'no'}"
+    )
 
 
 def full_record(options: BuildOptions, objects: int, size: int) -> str:

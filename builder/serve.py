@@ -58,7 +58,9 @@ _PREFLIGHT_HEADERS: Final = {
 # Names come from hostile files: autoescape keeps them text, and this keeps a mistake from becoming a script.
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    ),
 }
 # Python's table depends on the machine's; browsers insist on these two.
 _VIEWER_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}

@@ -24,7 +24,7 @@ from pydicom.uid import RLELossless
 from builder.build import BuildRequest, build
 from builder.codec import encode_frame
 from builder.execute import ProcessExecutor, SerialExecutor
-from builder.model import BuildOptions, Lossy, Outcome, Part10
+from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
 from builder.store import DirectoryStore
 from tests.dicom_samples import (
     ROOT,
@@ -54,14 +54,16 @@ def test_a_series_becomes_exactly_the_keys_of_its_resources(tmp_path: Path) -> N
         "studies/index.json",
         f"studies/{STUDY}/metadata",
         f"studies/{STUDY}/instances",
+        f"studies/{STUDY}/thumbnail",
         f"studies/{STUDY}/series/index.json",
         f"{SERIES_PATH}/metadata",
         f"{SERIES_PATH}/frame-index",
+        f"{SERIES_PATH}/thumbnail",
         f"{SERIES_PATH}/instances/index.json",
         *(
             f"{instance_path(number)}/{leaf}"
             for number in (1, 2, 3)
-            for leaf in ("metadata", "frames/1", "reduced/2/frames/1")
+            for leaf in ("metadata", "frames/1", "reduced/2/frames/1", "thumbnail", "rendered")
         ),
     }
     assert set(contents(tmp_path / "tree")) == expected
@@ -145,7 +147,7 @@ def test_building_again_writes_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("damage", ["frames/1", "reduced/2/frames/1", "metadata"])
+@pytest.mark.parametrize("damage", ["frames/1", "reduced/2/frames/1", "thumbnail", "rendered", "metadata"])
 def test_a_missing_or_short_object_is_written_again(tmp_path: Path, damage: str) -> None:
     tree = tmp_path / "tree"
     source = write_series(tmp_path / "in", 3)
@@ -372,6 +374,7 @@ SCENARIOS = {
     "an empty tree": (0, BuildOptions(), False),
     "half of the series": (1, BuildOptions(), False),
     "other options": (2, BuildOptions(reduced=(1, 3)), False),
+    "no pictures any more": (2, BuildOptions(rendered=Rendered.NEVER, thumbnails=False), False),
     "other pixels": (2, BuildOptions(), True),
 }
 
@@ -434,9 +437,11 @@ def documents_of_tree() -> list[str]:
         "studies/index.json",
         f"{study}/metadata",
         f"{study}/instances",
+        f"{study}/thumbnail",
         f"{study}/series/index.json",
         f"{SERIES_PATH}/metadata",
         f"{SERIES_PATH}/frame-index",
+        f"{SERIES_PATH}/thumbnail",
         f"{SERIES_PATH}/instances/index.json",
         f"{instance_path(2)}/metadata",
     ]

@@ -23,7 +23,7 @@ from builder.build import BuildRequest, build
 from builder.codestream import nonconformities, parse_header, reduce_codestream
 from builder.execute import ProcessExecutor
 from builder.instance import build_instance
-from builder.layout import InstanceUIDs, frame_key, metadata_key, reduced_key
+from builder.layout import InstanceUIDs, frame_key, metadata_key, reduced_key, rendered_key, thumbnail_key
 from builder.model import BuildOptions, Built, InputRef, Lossy, Outcome
 from builder.multipart import unwrap_part
 from builder.store import DirectoryStore
@@ -403,7 +403,7 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
         assert (published.value("00280004"), published.value("00280006")) == ("RGB", 0)
     keys = {key for key, _ in published.store.list(f"{UIDS.prefix}/")}
     wanted = {frame_key(UIDS, number) for number in (1, 2, 3)} | {metadata_key(STUDY, SERIES, INSTANCE)}
-    assert keys == wanted
+    assert keys == wanted | {thumbnail_key(STUDY, SERIES, INSTANCE), rendered_key(UIDS)}
     again = build_instance(InstanceTask(published.store, InputRef(str(path)), UIDS, BuildOptions()))
     assert isinstance(again, Built)
     assert (again.outcome, again.frames, again.notes) == (Outcome.RESUMED, 3, (note,))

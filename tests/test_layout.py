@@ -227,7 +227,15 @@ MULTIPART = (
         (Kind.FRAME, MULTIPART, 'multipart/related; type="application/octet-stream"; boundary=b0'),
         (Kind.RENDERED, b"%PDF-1.7", "application/pdf"),
         (Kind.RENDERED, b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (Kind.RENDERED, b"\xef\xbb\xbf%PDF-1.7", "application/pdf"),
         (Kind.RENDERED, b"\0\0\0\x18ftypmp42", "video/mp4"),
+        (Kind.RENDERED, b"\0\0\x01\xba\x44", "video/mpeg"),
+        (Kind.RENDERED, b"\0\0\0\0\x01\xb3\x44", "video/mpeg"),
+        (Kind.RENDERED, b"G" + bytes(187) + b"G" + bytes(187), "video/mp2t"),
+        (Kind.RENDERED, b"time" + b"G" + bytes(191) + b"G" + bytes(187), "video/mp2t"),
+        (Kind.RENDERED, b"\0\0\0\x01\x67\x64", "video/H264"),
+        (Kind.RENDERED, b"\0\0\x01\x09\xf0", "video/H264"),
+        (Kind.RENDERED, b"\0\0\0\x01\x40\x01", "video/H265"),
     ],
 )
 def test_media_types_follow_from_kind_and_first_bytes(kind: Kind, head: bytes, expected: str) -> None:

@@ -16,8 +16,9 @@ import warnings
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import numpy.typing as npt
 import pydicom
 import pytest
 from openjpeg.utils import decode as openjpeg_decode
+from PIL import Image
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
@@ -35,7 +37,16 @@ from builder import codec, codestream
 from builder.build import BuildRequest, build
 from builder.codestream import level_size, parse_header
 from builder.execute import ProcessExecutor, SerialExecutor, prepare_process
-from builder.layout import InstanceUIDs, frame_index_key, frame_key, metadata_key, part10_key, reduced_key
+from builder.layout import (
+    InstanceUIDs,
+    frame_index_key,
+    frame_key,
+    metadata_key,
+    part10_key,
+    reduced_key,
+    rendered_key,
+    thumbnail_key,
+)
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
 from builder.store import DirectoryStore
@@ -306,6 +317,7 @@ def _check_instance(name: str, dataset: Dataset, uids: InstanceUIDs, store: Dire
         assert _stored(store, part10_key(uids)).endswith(FILES[name].read_bytes()[-200:])
         return
     assert frames == [frame_key(uids, number + 1) for number in range(int(dataset.get("NumberOfFrames") or 1))]
+    _check_pictures(dataset, uids, store)
     objects = [_stored(store, key) for key in frames]
     syntax = value_of(metadata, "00083002")
     if syntax == HTJ2K:
@@ -316,6 +328,23 @@ def _check_instance(name: str, dataset: Dataset, uids: InstanceUIDs, store: Dire
         _check_native(dataset, metadata, objects)
     else:
         _check_kept(name, dataset, metadata, [part_payload(data, syntax) for data in objects])
+
+
+def _check_pictures(dataset: Dataset, uids: InstanceUIDs, store: DirectoryStore) -> None:
+    """The same thumbnail for the instance, its series and its study, and the frame rendered at its own size."""
+    keys = [thumbnail_key(*part) for part in ((uids.study,), (uids.study, uids.series), astuple(uids))]
+    thumbnails = {_stored(store, key) for key in keys}
+    thumbnail = Image.open(BytesIO(thumbnails.pop()))
+    rendered = Image.open(BytesIO(_stored(store, rendered_key(uids))))
+    assert not thumbnails
+    assert max(thumbnail.size) <= 256
+    spacing = dataset.get("PixelSpacing") or dataset.get("PixelAspectRatio") or [1, 1]
+    if spacing[0] == spacing[1] and "SharedFunctionalGroupsSequence" not in dataset:
+        assert rendered.size == (dataset.Columns, dataset.Rows)
+        small = rendered.resize(thumbnail.size, Image.Resampling.BOX)
+        assert np.abs(np.asarray(small).astype(int) - np.asarray(thumbnail)).mean() < 12
+    colour = dataset.SamplesPerPixel == 3 or dataset.PhotometricInterpretation == "PALETTE COLOR"
+    assert thumbnail.mode == rendered.mode == ("RGB" if colour else "L")
 
 
 def _stored(store: DirectoryStore, key: str) -> bytes:
@@ -659,15 +688,17 @@ _RULES_TEXT = f"""
   back from the encoder exactly; the report says so.
 - **{KEPT}**: the source's compressed frames, byte for byte, after a look that they decode to the promised size.
   With `--lossy transcode` their decoded pixels become HTJ2K. Lossy Image Compression is 01 either way; its method and
-  ratio are added to those of earlier steps.
+  ratio are added to those of earlier steps. Loss under a transfer syntax that allows none is rejected.
 - **{PASSED_ON}**: the source's frames, byte for byte, as application/octet-stream (JPEG 2000 Part 2:
   image/jpx). The report says that nothing looked into them.
 - Lossy or not is read in the frames themselves: the wavelet of JPEG 2000, NEAR of JPEG-LS, the process of JPEG. JPEG XL
   counts as lossless only in its lossless syntax, and not there if its colours are XYB or it was a JPEG image. Lossless
   JPEG XL of other forms than unsigned integers up to 16 bits that are grey, palette or RGB is kept or passed on.
-- Rejected by name: MPEG and HEVC video and SMPTE ST 2110 (`transfer syntax … is not supported`), and JPIP references,
-  which have no pixel data.
-- An instance without pixel data is published with its metadata and its whole Part 10 object.
+- Video (MPEG-2, MPEG-4 AVC, HEVC and their fragmentable variants) is published as the stream it is, under `rendered`,
+  and as its whole Part 10 object; it has no frames.
+- Rejected by name: SMPTE ST 2110 (`transfer syntax … is not supported`), and JPIP references, which have no pixel data.
+- An instance without pixel data is published with its metadata and its whole Part 10 object, an Encapsulated PDF also
+  as its document under `rendered`.
 - Frames may be one fragment or many; the Extended Offset Table, the Basic Offset Table, the number of fragments and
   the start and end markers are tried in this order, and one has to give the promised Number of Frames. Without a Number
   of Frames, those that there are have to agree.

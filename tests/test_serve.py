@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -459,7 +460,8 @@ def test_the_study_page_lists_studies_and_trusts_no_name(get: Client) -> None:
     assert "default-src 'none'" in reply.headers["content-security-policy"]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;, A &amp; B" in page
     assert "<script" not in page
-    assert "<img" not in page
+    assert "img-src 'self'" in reply.headers["content-security-policy"]
+    assert re.findall("<img[^>]*>", page) == ['<img src="/dicomweb/studies/1.2/thumbnail" alt="" loading="lazy">']
     assert "2024-02-29" in page
     assert "CT, SEG" in page
     assert 'href="/dicomweb/studies/1.2/series"' in page
@@ -486,7 +488,8 @@ def test_viewer_configuration(get: Client) -> None:
         "omitQuotationForMultipartRequest: true",
         "singlepart: 'bulkdata'",
         "bulkDataURI: { enabled: true, relativeResolution: 'series' }",
-        "thumbnailRendering: 'wadors'",
+        "thumbnailRendering: 'thumbnail'",
+        "thumbnailRequestStrategy: 'fetch'",
         "qidoSupportsIncludeField: false",
         "enableStudyLazyLoad: true",
         "supportsFuzzyMatching: true",

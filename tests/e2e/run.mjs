@@ -75,6 +75,7 @@ async function checkImage(browser, origin, url, sample, prefix = 'ohif-') {
     const image = await waitForFullImage(page);
     assertImage(image, sample);
     assertFrames(traffic, sample);
+    if (prefix === 'ohif-') assertThumbnail(traffic, sample);
   });
 }
 
@@ -105,6 +106,12 @@ function assertFrames(traffic, sample) {
     ? /^image\/jphc; transfer-syntax=1\.2\.840\.10008\.1\.2\.4\.202$/
     : /^multipart\/related; .*boundary=/;
   for (const { type } of frames) assert.match(type, expected);
+}
+
+function assertThumbnail(traffic, sample) {
+  const thumbnails = traffic.responses.filter(({ url }) => url.includes(sample.study) && url.includes('/thumbnail'));
+  assert.ok(thumbnails.length > 0, 'a thumbnail was requested');
+  for (const { type } of thumbnails) assert.equal(type, 'image/jpeg');
 }
 
 /** Runs `use` with a fresh page, takes a screenshot however it ends, and then looks at the network log. */

@@ -1,0 +1,61 @@
+"""What people see of an instance without a viewer: its thumbnail, and what is under `rendered`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from builder.display import read_display
+from builder.errors import CodecError, CodestreamError, LayoutError
+from builder.jsonmodel import first_value
+from builder.layout import HEAD_BYTES, InstanceUIDs, Kind, media_type, rendered_key, thumbnail_key
+from builder.model import BuildOptions, Rendered
+from builder.preview import PublishedFrame, make_rendered, make_thumbnail
+from builder.production import Content
+from builder.sop_classes import ENCAPSULATED_PDF
+
+_SOP_CLASS: Final = "00080016"
+_DOCUMENT: Final = 0x00420011
+_DOCUMENT_LENGTH: Final = "00420015"
+
+# Objects by their keys, and what the owner of the image should know.
+type Pictures = tuple[dict[str, bytes], tuple[str, ...]]
+
+
+def make_pictures(uids: InstanceUIDs, options: BuildOptions, dataset: Dataset, content: Content) -> Pictures:
+    """The pictures of an instance that the options ask for, and the notes on it, of its content and of these."""
+    pictures: dict[str, bytes] = {}
+    notes: tuple[str, ...] = ()
+    if content.middle is not None:
+        pictures, notes = _picture_frame(uids, options, content, content.middle)
+    elif first_value(content.metadata, _SOP_CLASS) == ENCAPSULATED_PDF and options.rendered is not Rendered.NEVER:
+        pictures, notes = _take_document(uids, dataset, content)
+    return pictures, (*content.notes, *notes)
+
+
+def _picture_frame(uids: InstanceUIDs, options: BuildOptions, content: Content, middle: PublishedFrame) -> Pictures:
+    """Thumbnail and rendered frame; an image that cannot be drawn is published all the same, without them."""
+    pictures = {}
+    try:
+        display = read_display(content.metadata, middle.index, {value.path: value.data for value in content.bulk})
+        if options.thumbnails:
+            pictures[thumbnail_key(uids.study, uids.series, uids.instance)] = make_thumbnail(middle, display)
+        if options.rendered is Rendered.ALWAYS:
+            pictures[rendered_key(uids)] = make_rendered(middle, display)
+    except (CodecError, CodestreamError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+        return pictures, (f"cannot be rendered: {' '.join(str(error).split())[:200]}",)
+    return pictures, ()
+
+
+def _take_document(uids: InstanceUIDs, dataset: Dataset, content: Content) -> Pictures:
+    """The document of an Encapsulated PDF (PS3.3 C.24.2) as it is, without the byte that pads it to even length."""
+    element = dataset.get_item(_DOCUMENT)
+    document: bytes = getattr(element, "value", None) or b""
+    if first_value(content.metadata, _DOCUMENT_LENGTH) == len(document) - 1:
+        document = document[:-1]
+    try:
+        media_type(Kind.RENDERED, document[:HEAD_BYTES])
+    except LayoutError as error:
+        return {}, (f"no document under rendered: {error}",)
+    return {rendered_key(uids): document}, ()

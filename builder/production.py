@@ -1,0 +1,117 @@
+"""The objects of one instance beside its metadata and pictures: frames or video, bulk data, the whole original."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from builder import dicomjson
+from builder.dataset import Instance
+from builder.description import describe_pixels
+from builder.errors import InputError, LayoutError
+from builder.frames import Sink, StageClock, publish_frames
+from builder.jsonmodel import first_value
+from builder.layout import HEAD_BYTES, InstanceUIDs, Kind, bulk_data_key, media_type, part10_key, rendered_key
+from builder.lossy import with_history
+from builder.model import BuildOptions, BulkValue, FrameRow, JSONDataset, Part10, Rendered
+from builder.part10 import open_part10
+from builder.pixels import FrameReader, check_still_frames
+from builder.preview import PublishedFrame
+from builder.sop_classes import FETCHED_WHOLE
+from builder.video import is_video, open_video
+
+_IMAGE_ROWS: Final = 0x00280010
+_SOP_CLASS: Final = "00080016"
+_SYNTAX: Final = "00083002"
+_NUMBER_OF_FRAMES: Final = "00280008"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one pass over an input made of it; `middle` is the frame that stands for all, if it has any."""
+
+    metadata: JSONDataset
+    bulk: tuple[BulkValue, ...]
+    notes: tuple[str, ...]
+    rows: tuple[FrameRow, ...] = ()
+    frames: int = 0
+    middle: PublishedFrame | None = None
+    video: bool = False
+
+
+class Producer:
+    """One pass over an input, its objects put into `sink`."""
+
+    def __init__(self, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock) -> None:
+        self.uids = uids
+        self.options = options
+        self.sink = sink
+        self.clock = clock
+
+    def produce(self, instance: Instance, file: BinaryIO) -> Content:
+        """Put everything but the metadata and the pictures into the sink; `file` is what the instance was read from.
+
+        Raises:
+            InputError: if the input cannot be published.
+        """
+        with self.clock("JSON"):
+            converted = dicomjson.convert(instance.dataset)
+        content = Content(converted.dataset | _identity(self.uids), converted.bulk, converted.notes)
+        if is_video(instance):
+            content = self._produce_video(instance, content)
+        elif instance.pixels is not None:
+            content = self._produce_frames(instance, content)
+        elif _IMAGE_ROWS in instance.dataset:
+            check_still_frames(instance.transfer_syntax)
+            raise InputError("has Rows and Columns but no pixel data")
+        with self.clock("write"):
+            for value in content.bulk:
+                self.sink.put(bulk_data_key(self.uids, value.path), value.data)
+            if self._wants_part10(content):
+                self.sink.put(part10_key(self.uids), open_part10(self.uids, instance, file))
+        return content
+
+    def _produce_frames(self, instance: Instance, content: Content) -> Content:
+        assert instance.pixels is not None
+        with self.clock("read"):
+            limit = self.options.max_frame_bytes
+            reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
+        published = publish_frames(reader, self.uids, self.options, self.sink, self.clock)
+        frames = reader.description.frames
+        changes = with_history(published.changes, content.metadata)
+        if first_value(content.metadata, _NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
+            changes = changes | {_NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
+        notes = (*content.notes, *published.notes)
+        metadata = _merged(content.metadata, changes)
+        return Content(metadata, content.bulk, notes, published.rows, frames, published.middle)
+
+    def _produce_video(self, instance: Instance, content: Content) -> Content:
+        """The stream as it is, unless nothing in it tells what it is."""
+        notes = content.notes
+        with self.clock("read"):
+            head = open_video(instance).read(HEAD_BYTES)
+        try:
+            media_type(Kind.RENDERED, head)
+            if self.options.rendered is not Rendered.NEVER:
+                with self.clock("write"):
+                    self.sink.put(rendered_key(self.uids), open_video(instance))
+        except LayoutError as error:
+            notes = (*notes, f"no video under rendered: {error}")
+        metadata = _merged(content.metadata, {_SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})
+        return Content(metadata, content.bulk, notes, video=True)
+
+    def _wants_part10(self, content: Content) -> bool:
+        """Whether the whole object is published: with `auto` of what has no frames, or is fetched whole regardless."""
+        choice = self.options.part10
+        fetched_whole = not content.frames or first_value(content.metadata, _SOP_CLASS) in FETCHED_WHOLE
+        return choice is Part10.ALWAYS or (choice is Part10.AUTO and fetched_whole)
+
+
+def _merged(metadata: JSONDataset, changes: JSONDataset) -> JSONDataset:
+    return dict(sorted((metadata | changes).items()))
+
+
+def _identity(uids: InstanceUIDs) -> JSONDataset:
+    """The UIDs as the keys have them, whatever VR a hostile file gives them."""
+    values = {"00080018": uids.instance, "0020000D": uids.study, "0020000E": uids.series}
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}

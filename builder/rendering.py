@@ -1,0 +1,289 @@
+"""From stored samples to what a display shows, 8 bits a channel: the grayscale pipeline of PS3.3 C.11 and PS3.4 N.2.
+
+Modality LUT or rescale, VOI LUT or window, inversion; palettes; reduction by area averaging. Arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+type Image = npt.NDArray[np.uint8]
+
+# Samples of more than 16 bits are mapped in bands of so many, to keep the intermediate values few.
+_BAND: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LookupTable:
+    """A LUT (PS3.3 C.11.1.1): `entries` for the inputs from `first` on, each of `bits` bits."""
+
+    first: int
+    entries: npt.NDArray[np.uint16]
+    bits: int
+
+    def look_up(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+        """The entries for some inputs; those before the first or past the last map to the entry at that end."""
+        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
+        found: npt.NDArray[np.uint16] = self.entries[places.astype(np.intp)]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """Rescale Slope and Intercept (PS3.3 C.11.1.1.2)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """The inputs up to `low` are dark, from `high` on bright, and linear between: a window, or a range of values."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """A window with VOI LUT Function SIGMOID (PS3.3 C.11.2.1.3.1)."""
+
+    centre: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How the frames of an image are to be shown.
+
+    `bits` is Bits Stored. `stored_range` are the stored samples between which a display without a window shows all,
+    if that is not the frame's own least and greatest; `padding` are the stored samples, both ends included, that are
+    no part of the image (PS3.3 C.7.5.1.1.2). `spacing` is the height and the width of a pixel, in any unit.
+    """
+
+    bits: int
+    modality: LookupTable | Rescale = Rescale()
+    voi: LookupTable | Ramp | Sigmoid | None = None
+    stored_range: tuple[float, float] | None = None
+    inverted: bool = False
+    palette: tuple[LookupTable, LookupTable, LookupTable] | None = None
+    padding: tuple[float, float] | None = None
+    spacing: tuple[float, float] = (1.0, 1.0)
+
+
+def linear_window(centre: float, width: float, function: str = "LINEAR") -> Ramp | Sigmoid | None:
+    """A window by its VOI LUT Function (PS3.3 C.11.2.1.2, C.11.2.1.3); None where its width is not allowed."""
+    if width < 1 if function == "LINEAR" else width <= 0:
+        return None
+    match function:
+        case "SIGMOID":
+            return Sigmoid(centre, width)
+        case "LINEAR_EXACT":
+            return Ramp(centre - width / 2, centre + width / 2)
+        case _:
+            return Ramp(centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2)
+
+
+def settle_window(display: Display, frame: npt.NDArray[Any]) -> Display:
+    """The display with a window in any case: without one, all of the frame's values that are not padding show.
+
+    `frame` is at full resolution. Grey samples are meant; of others the display stays as it is.
+    """
+    if display.voi is not None or display.palette is not None or frame.ndim > 2:
+        return display
+    low, high = display.stored_range or _found_range(frame, display.padding)
+    modality = display.modality
+    if isinstance(modality, LookupTable):
+        last = len(modality.entries) - 1
+        ends = [int(np.clip(value - modality.first, 0, last)) for value in (low, high)]
+        part = modality.entries[ends[0] : ends[1] + 1]
+        return replace(display, voi=Ramp(float(part.min()), float(part.max())))
+    found = sorted(value * modality.slope + modality.intercept for value in (low, high))
+    return replace(display, voi=Ramp(found[0], found[1]))
+
+
+def _found_range(frame: npt.NDArray[Any], padding: tuple[float, float] | None) -> tuple[float, float]:
+    """The least and the greatest sample; what is not a number, or padding, does not count."""
+    kept = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
+    if padding is not None:
+        inside = kept[(kept < padding[0]) | (kept > padding[1])]
+        kept = inside if inside.size else kept
+    return (float(kept.min()), float(kept.max())) if kept.size else (0.0, 1.0)
+
+
+def render_frame(frame: npt.NDArray[Any], display: Display) -> Image:
+    """A frame as it is shown, at its own size.
+
+    Args:
+        frame: (rows, columns) of integers or floats, or (rows, columns, 3) of unsigned RGB.
+        display: with a window, as `settle_window` returns it, for grey samples.
+
+    Returns:
+        (rows, columns), or (rows, columns, 3) of colour and of palettes.
+    """
+    if frame.ndim == 3:
+        return _render_colour(frame, display.bits)
+    if display.palette is not None:
+        return np.stack([_eight_bits(table)[_places(frame, table)] for table in display.palette], axis=-1)
+    return _render_grey(frame, display)
+
+
+def _render_colour(frame: npt.NDArray[Any], bits: int) -> Image:
+    if bits >= 8:
+        return (frame >> (bits - 8)).astype(np.uint8, copy=False)
+    return (frame.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
+
+
+def _eight_bits(table: LookupTable) -> Image:
+    shift = table.bits - 8
+    return (table.entries >> shift if shift > 0 else table.entries << -shift).astype(np.uint8)
+
+
+def _places(frame: npt.NDArray[Any], table: LookupTable) -> npt.NDArray[np.intp]:
+    return np.clip(frame.astype(np.int64) - table.first, 0, len(table.entries) - 1).astype(np.intp)
+
+
+def _render_grey(frame: npt.NDArray[Any], display: Display) -> Image:
+    """Through a table of the values that occur, where that is shorter than the frame; else value by value."""
+    if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
+        low, high = int(frame.min()), int(frame.max())
+        if high - low < frame.size:
+            table = _shown(np.arange(low, high + 1, dtype=np.float64), display)
+            # Modulo 65536 the differences are right for signed samples too.
+            shown: Image = np.take(table, np.subtract(frame, low & 0xFFFF, dtype=np.uint16, casting="unsafe"))
+            return shown
+    shown = np.empty(frame.shape, np.uint8)
+    rows = max(1, _BAND // frame.shape[1])
+    for start in range(0, frame.shape[0], rows):
+        shown[start : start + rows] = _shown(frame[start : start + rows].astype(np.float64), display)
+    return shown
+
+
+def _shown(values: npt.NDArray[np.float64], display: Display) -> Image:
+    """What stored values look like, from 0 to 255."""
+    with np.errstate(all="ignore"):
+        modality, voi = display.modality, display.voi
+        if isinstance(modality, LookupTable):
+            values = modality.look_up(np.nan_to_num(values)).astype(np.float64)
+        elif modality != Rescale():
+            values = values * modality.slope + modality.intercept
+        match voi:
+            case LookupTable():
+                brightness = voi.look_up(np.nan_to_num(values)) / ((1 << voi.bits) - 1)
+            case Sigmoid(centre, width):
+                brightness = 1 / (1 + np.exp(-4 * (values - centre) / width))
+            case Ramp(low, high) if high > low:
+                brightness = np.clip((values - low) / (high - low), 0, 1)
+            case Ramp(low, _):
+                brightness = (values > low).astype(np.float64)
+            case None:
+                raise ValueError("a grey frame needs a window")
+        if display.inverted:
+            brightness = 1 - brightness
+        return (np.nan_to_num(brightness) * 255 + 0.5).astype(np.uint8)
+
+
+def fit_size(rows: int, columns: int, spacing: tuple[float, float], longest: int) -> tuple[int, int]:
+    """Height and width of an image with square pixels whose longest side is at most `longest`, never enlarged.
+
+    Where pixels are not square, the direction with the larger ones keeps them and the other is reduced.
+    """
+    largest = max(spacing)
+    height, width = rows * (spacing[0] / largest), columns * (spacing[1] / largest)
+    scale = min(1.0, longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def reduce_image(image: Image, height: int, width: int) -> Image:
+    """The image at a smaller size, each pixel the mean of the area it covers; at the same size the image itself.
+
+    Raises:
+        ValueError: if that would enlarge it.
+    """
+    if height > image.shape[0] or width > image.shape[1]:
+        raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} cannot become {width} x {height}")
+    if image.shape[:2] == (height, width):
+        return image
+    means = _average(_average(image, height, 0), width, 1)
+    return (means + 0.5).astype(np.uint8)
+
+
+def _average(image: npt.NDArray[Any], count: int, axis: int) -> npt.NDArray[np.float64]:
+    """Means over `count` equal stretches of an axis; a sample that two stretches share counts in parts."""
+    length = image.shape[axis]
+    bounds = np.arange(count + 1) * (length / count)
+    bounds[-1] = length
+    firsts = bounds[:-1].astype(np.intp)
+    kind = np.uint32 if image.dtype == np.uint8 else np.float64
+    sums: npt.NDArray[np.float64] = np.add.reduceat(image, firsts, axis=axis, dtype=kind).astype(np.float64)
+    shape = [1] * image.ndim
+    shape[axis] = count
+    # From whole samples to stretches: less the part before the first bound, plus the part before the last.
+    before = (bounds[:-1] - firsts).reshape(shape)
+    lasts = np.minimum(bounds[1:].astype(np.intp), length - 1)
+    after = np.where(bounds[1:] < length, bounds[1:] - lasts, 0.0).reshape(shape)
+    sums += np.take(image, lasts, axis) * after - np.take(image, firsts, axis) * before
+    sums /= length / count
+    return sums
+
+
+def expand_segments(data: Sequence[int], eight_bit: bool, entries: int) -> list[int]:
+    """The entries of a segmented palette (PS3.3 C.7.9.2): discrete, linear and indirect segments.
+
+    Args:
+        data: the words of the segmented data, bytes where entries have 8 bits.
+        eight_bit: whether they are bytes.
+        entries: how many entries the palette has; no more are made.
+
+    Raises:
+        ValueError: if a segment is malformed.
+    """
+    found: list[int] = []
+    _expand(data, 0, None, eight_bit, entries, found)
+    return found
+
+
+def _expand(
+    data: Sequence[int], place: int, segments: int | None, eight_bit: bool, entries: int, found: list[int]
+) -> None:
+    """Append what the segments from `place` on make: so many of them, or all, which then may be indirect."""
+    left = segments
+    while place < len(data) and len(found) < entries and left != 0:
+        operation, length = data[place], data[place + 1] if place + 1 < len(data) else 0
+        if operation == 0:
+            found += data[place + 2 : place + 2 + length]
+            place += 2 + length
+        elif operation == 1 and found and place + 2 < len(data):
+            start, end = found[-1], data[place + 2]
+            found += [round(start + (end - start) * step / length) for step in range(1, length + 1)]
+            place += 3
+        elif operation == 2 and segments is None:
+            parts = data[place + 2 : place + (6 if eight_bit else 4)]
+            offset = sum(part << ((8 if eight_bit else 16) * index) for index, part in enumerate(parts))
+            _expand(data, offset if eight_bit else offset // 2, length, eight_bit, entries, found)
+            place += 6 if eight_bit else 4
+        else:
+            raise ValueError(f"a palette segment of type {operation} at {place}")
+        left = None if left is None else left - 1
+    del found[entries:]
+
+
+__all__ = [
+    "Display",
+    "Image",
+    "LookupTable",
+    "Ramp",
+    "Rescale",
+    "Sigmoid",
+    "expand_segments",
+    "fit_size",
+    "linear_window",
+    "reduce_image",
+    "render_frame",
+    "settle_window",
+]

@@ -1,0 +1,45 @@
+"""Which instance stands for a series and for a study: a function of their metadata, however they were built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from builder.jsonmodel import text_value
+from builder.model import JSONDataset
+from builder.published import has_thumbnail, promised_frames
+from builder.query import SERIES_UID
+from builder.sop_classes import OVERLAYS
+
+_SOP_CLASS: Final = "00080016"
+
+
+def series_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
+    """The instances that may stand for a series, best first: those with a thumbnail, from the middle outwards.
+
+    `metadata` are sorted as in the document of the series, by Instance Number and then UID.
+    """
+    images = [instance for instance in metadata if has_thumbnail(instance)]
+    middle = len(images) // 2
+    return [images[index] for index in sorted(range(len(images)), key=lambda index: abs(index - middle))]
+
+
+def study_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
+    """The instances that may stand for a study: those of the series with the most frames, the first of equals.
+
+    Segmentations, parametric maps and doses come only where nothing else does. `metadata` are sorted as in the
+    document of the study.
+    """
+    series: dict[str, list[JSONDataset]] = {}
+    for instance in metadata:
+        if has_thumbnail(instance):
+            series.setdefault(text_value(instance, SERIES_UID), []).append(instance)
+    if not series:
+        return []
+    largest = max(series.values(), key=_weight)
+    return series_candidates(largest)
+
+
+def _weight(instances: Sequence[JSONDataset]) -> tuple[bool, int]:
+    overlay = any(text_value(instance, _SOP_CLASS) in OVERLAYS for instance in instances)
+    return not overlay, sum(promised_frames(instance) for instance in instances)

@@ -1,0 +1,86 @@
+"""Where the objects of an instance go on their way: into a store, nowhere, or beside what is published already."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Final
+
+from builder.frames import same_frame
+from builder.layout import Kind, parse_key
+from builder.store import Store
+
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class StoreSink:
+    """Puts objects into the store and keeps account of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.sizes: dict[str, int] = {}
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """See `frames.Sink`."""
+        self.sizes[key] = self._store.put(key, data)
+
+    def restart(self) -> None:
+        """See `frames.Sink`."""
+        for key in self.sizes:
+            self._store.delete(key)
+        self.sizes.clear()
+
+
+class NullSink:
+    """Takes objects to nowhere: a rehearsal before published objects are replaced."""
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """See `frames.Sink`."""
+        del key, data
+
+    def restart(self) -> None:
+        """Nothing was kept."""
+
+
+class CompareSink:
+    """Compares objects with those in the store, frames by the pixels they hold.
+
+    `frame` names the first frame that differs, `attributes` the bulk data that do; `same_video` tells that a video
+    came and is the one that is published.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.frame = ""
+        self.attributes: set[str] = set()
+        self.same_video = False
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """See `frames.Sink`."""
+        parsed = parse_key(key)
+        if parsed.kind is Kind.RENDERED and not isinstance(data, bytes):
+            stored = self._store.get(key)
+            self.same_video = stored is not None and _same_bytes(stored.data, data)
+            return
+        if parsed.kind not in (Kind.FRAME, Kind.BULK_DATA) or not isinstance(data, bytes):
+            return
+        stored = self._store.get(key)
+        if parsed.kind is Kind.BULK_DATA:
+            if stored is None or stored.data != data:
+                self.attributes.add(parsed.path.partition("/")[0])
+        elif not self.frame and (stored is None or not same_frame(stored.data, data)):
+            self.frame = f"frame {parsed.frame_number}"
+
+    def restart(self) -> None:
+        """See `frames.Sink`."""
+        self.frame = ""
+        self.attributes.clear()
+        self.same_video = False
+
+
+def _same_bytes(stored: bytes, file: BinaryIO) -> bool:
+    """Whether a file, read to its end, holds the same bytes."""
+    place = 0
+    while chunk := file.read(_CHUNK_BYTES):
+        if stored[place : place + len(chunk)] != chunk:
+            return False
+        place += len(chunk)
+    return place == len(stored)
