@@ -486,7 +486,7 @@ def test_viewer_configuration(get: Client) -> None:
     for option in (
         "staticWado: true",
         "omitQuotationForMultipartRequest: true",
-        "singlepart: 'bulkdata'",
+        "singlepart: 'bulkdata,video,pdf'",
         "bulkDataURI: { enabled: true, relativeResolution: 'series' }",
         "thumbnailRendering: 'thumbnail'",
         "thumbnailRequestStrategy: 'fetch'",
