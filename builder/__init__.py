@@ -3,4 +3,4 @@
 __version__ = "0.1.0"
 
 # Raised whenever the bytes published for the same input change, so that a rebuild notices.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from builder.layout import InstanceUIDs
 
 # One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
 type JSONDataset = dict[str, dict[str, Any]]
+
+
+MAX_UNPACKED: Final = 8_000_000_000
+"""Bytes that one deflated data set or archive member may unpack to, where nothing else is asked for."""
 
 
 class Lossy(StrEnum):
@@ -32,13 +36,15 @@ class Part10(StrEnum):
 class BuildOptions:
     """The choices that shape the published bytes of an instance.
 
-    `reduced` are the decode levels (halvings) written as separate objects, ascending.
+    `reduced` are the decode levels (halvings) written as separate objects, ascending. `max_unpacked` bounds what one
+    deflated data set or archive member may unpack to, in bytes; like the base URL it shapes nothing that is published.
     """
 
     reduced: tuple[int, ...] = (2,)
     lossy: Lossy = Lossy.KEEP
     part10: Part10 = Part10.AUTO
     base_url: str = ""
+    max_unpacked: int = MAX_UNPACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +77,14 @@ class BulkValue:
 class InputRef:
     """One input file: `path` on disk and, within a .zip archive, the `member`; `size` in bytes.
 
-    `place` is the member's in the archive's directory: names may occur twice there.
+    `places` are the member's in the archive's directory, where names may occur twice: more than one if it is in an
+    archive within the archive, whose name then stands before its own, with a `!` between.
     """
 
     path: str
     member: str = ""
     size: int = 0
-    place: int = 0
+    places: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path
@@ -96,10 +103,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is none to publish, with what it is instead."""
+    """A file that is none to publish, with what it is instead.
+
+    `noteworthy` is one that may matter to whoever wants everything published; `files` are those that a DICOMDIR names.
+    """
 
     path: str
     reason: str
+    noteworthy: bool = False
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
