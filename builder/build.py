@@ -12,6 +12,7 @@ from itertools import batched
 from pathlib import Path
 from typing import Final, Protocol
 
+from builder.dicomdir import with_missing_told
 from builder.errors import UsageError, WorkerDied
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, Header, InputRef, Outcome, Rejected, Skipped
@@ -21,9 +22,9 @@ from builder.publish import listed_instances, publish_series, publish_studies, p
 from builder.published import discard_instance, is_unchanged
 from builder.report import Report
 from builder.scan import NotPlain, Scanned, scan_plain
-from builder.source import check_sources, iter_inputs
+from builder.source import Found, check_sources, iter_inputs
 from builder.store import Store
-from builder.tasks import InstanceTask, build_instance, scan_inputs
+from builder.tasks import InstanceTask, ScanTask, build_instance, scan_inputs
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.
 _SCAN_BATCH: Final = 32
@@ -43,12 +44,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What to build and how. `workers` says how many tasks the executor runs at once."""
+    """What to build and how. `workers` says how many tasks the executor runs at once.
+
+    Nothing is read in `destination`, the store's folder, wherever links among the sources lead.
+    """
 
     sources: tuple[str, ...]
     options: BuildOptions
     workers: int = 1
     replace: bool = False
+    destination: str = ""
 
 
 def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
@@ -61,8 +66,8 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
     report = Report()
     started = time.monotonic()
     progress.stage("finding files", 0)
-    inputs = list(iter_inputs(request.sources))
-    headers = list(_scan(request, inputs, executor, progress, report))
+    found = list(iter_inputs(request.sources, request.destination, request.options.max_unpacked))
+    headers = list(_scan(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
     plan = make_plan(headers, lambda study: published_patient(store, study, replaced))
     for rejected in plan.rejected:
@@ -91,42 +96,57 @@ def check_destination(sources: Iterable[str], destination: str) -> None:
 
 
 def _scan(
-    request: BuildRequest, inputs: list[InputRef], executor: Executor, progress: Progress, report: Report
+    request: BuildRequest, found: list[Found], executor: Executor, progress: Progress, report: Report
 ) -> Iterator[Header]:
-    """Headers of all inputs that have one, in the order of the inputs."""
+    """Headers of all inputs that have one, in the order of the inputs; the report is told of the others."""
+    inputs = [source for source in found if isinstance(source, InputRef)]
     progress.stage("reading headers", len(inputs))
     with _clocked(report, "scan"):
-        found: dict[InputRef, Scanned] = {}
+        scanned: dict[InputRef, Scanned] = {}
         left = []
         for source in inputs:
             try:
-                found[source] = scan_plain(source)
+                scanned[source] = scan_plain(source)
                 progress.step()
             except NotPlain:
                 left.append(source)
-        batches = ((batch, batch) for batch in batched(left, _SCAN_BATCH))
+        limit = request.options.max_unpacked
+        batches = ((batch, ScanTask(batch, limit)) for batch in batched(left, _SCAN_BATCH))
         for batch, future in _run(executor, scan_inputs, batches, request.workers * _AHEAD):
-            found.update(zip(batch, _scan_result(executor, batch, future), strict=True))
+            scanned.update(zip(batch, _scan_result(executor, ScanTask(batch, limit), future), strict=True))
             progress.step(len(batch))
-    for source in inputs:
-        header = found[source]
+    present = _paths_beside_dicomdirs(found, scanned)
+    for item in found:
+        header = scanned[item] if isinstance(item, InputRef) else item
+        if isinstance(header, Skipped):
+            header = with_missing_told(header, present)
         if isinstance(header, Header):
             yield header
-        elif isinstance(header, Skipped) and str(source) not in request.sources:
+        elif isinstance(header, Rejected):
+            report.add(header)
+        elif isinstance(item, InputRef) and str(item) in request.sources:  # whoever names a file means it
+            report.add(Rejected(header.path, header.reason))
+        else:
             report.skipped.append(header)
-        else:  # whoever names a file means it
-            report.add(Rejected(header.path, header.reason) if isinstance(header, Skipped) else header)
 
 
-def _scan_result(executor: Executor, batch: tuple[InputRef, ...], future: Future[list[Scanned]]) -> list[Scanned]:
+def _paths_beside_dicomdirs(found: list[Found], scanned: Mapping[InputRef, Scanned]) -> frozenset[str]:
+    """The paths of all inputs in lower case, where a DICOMDIR wants to know."""
+    if not any(isinstance(header, Skipped) and header.files for header in scanned.values()):
+        return frozenset()
+    return frozenset((str(item) if isinstance(item, InputRef) else item.path).lower() for item in found)
+
+
+def _scan_result(executor: Executor, task: ScanTask, future: Future[list[Scanned]]) -> list[Scanned]:
     """A batch's headers; if its process died, each input is tried by itself so that one does not cost the others."""
     try:
         return future.result()
     except WorkerDied as error:
-        if len(batch) == 1:
-            return [Rejected(str(batch[0]), str(error))]
-        alone = [((source,), executor.submit(scan_inputs, (source,))) for source in batch]
-        return [header for one, done in alone for header in _scan_result(executor, one, done)]
+        if len(task.sources) == 1:
+            return [Rejected(str(task.sources[0]), str(error))]
+        alone = [ScanTask((source,), task.max_unpacked) for source in task.sources]
+        under_way = [(one, executor.submit(scan_inputs, one)) for one in alone]
+        return [header for one, done in under_way for header in _scan_result(executor, one, done)]
 
 
 @contextmanager

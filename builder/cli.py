@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _BAR_WIDTH: Final = 28
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
-# Notes and duplicates shown on the terminal; the report holds all of them. Rejected inputs are always all shown.
+# Notes, duplicates and the like shown on the terminal; the report holds all of them. Rejected inputs are all shown.
 _SHOWN: Final = 10
 
 
@@ -105,6 +105,14 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     help="Reject images whose decoded frames are larger than so many MiB.",
 )
 @click.option(
+    "--max-unpacked",
+    type=click.FloatRange(0, min_open=True),
+    default=8.0,
+    show_default=True,
+    metavar="GB",
+    help="Most that one archive member or deflated data set may unpack to.",
+)
+@click.option(
     "--replace",
     is_flag=True,
     help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
@@ -119,7 +127,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 def build(
     places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
-    rendered: str, thumbnails: bool, max_frame_size: int, replace: bool, report_file: str | None,
+    rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, report_file: str | None,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE (files, folders, .zip archives) into the folder DEST.
 
@@ -145,14 +153,15 @@ def build(
         _check_report(report_path, destination)
     count = _cores() if workers is None else workers
     options = BuildOptions(
-        reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url, max_frame_size << 20
-    )
+        reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url,
+        max_frame_bytes=max_frame_size << 20, max_unpacked=int(max_unpacked * 1e9),
+    )  # fmt: skip
     store = DirectoryStore(str(Path(destination).resolve()))
     store.create()
     progress = TerminalProgress(sys.stderr)
     executor = make_executor(count)
     try:
-        request = BuildRequest(tuple(sources), options, max(1, count), replace)
+        request = BuildRequest(tuple(sources), options, max(1, count), replace, destination)
         report = run_build(request, store, executor, progress)
     except KeyboardInterrupt:
         end_processes(executor)
@@ -197,6 +206,7 @@ def _print_summary(report: Report, sources: list[str], destination: str, report_
         )
     _print_some("duplicate", [(str(item.source), "; ".join(item.notes)) for item in report.duplicates], report_file)
     _print_some("note", [(str(item.source), "; ".join(item.notes)) for item in report.noted], report_file)
+    _print_some("not read", [(item.path, item.reason) for item in report.skipped if item.noteworthy], report_file)
     counts = report.outcomes
     if not counts and not report.rejected:
         click.echo(f"no DICOM found in {_visible(', '.join(sources))}", err=True)

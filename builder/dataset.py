@@ -10,7 +10,7 @@ import struct
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
@@ -25,15 +25,26 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from builder.counted import CountedReads
 from builder.encapsulated import Fragments, read_fragments
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
-from builder.plain import DEFLATED, LONG_VRS, PREAMBLE, STOP_SCAN, UNDEFINED_LENGTH, VRS, PlainHeader, read_plain
+from builder.model import MAX_UNPACKED
+from builder.plain import (
+    DEFLATED,
+    PREAMBLE,
+    STOP_SCAN,
+    PlainElement,
+    Stop,
+    encoding_of,
+    read_elements,
+    read_growing,
+    read_plain,
+)
 from builder.syntaxes import NATIVE, has_no_frames
+from builder.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
-# A deflated data set may grow to this many times its size; zlib itself cannot exceed 1032.
-MAX_INFLATED_BYTES: Final = 8 << 30
 
 # What is read first of a file: enough for most headers up to the pixel data.
 _PLAIN_HEAD: Final = 1 << 16
@@ -103,33 +114,28 @@ def raw_text(dataset: Dataset, tag: int) -> str:
     return raw.strip(b"\0 ").decode("latin-1")
 
 
-def read_scan(file: BinaryIO) -> Dataset:
+def read_scan(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Dataset:
     """The elements up to the Series and Study UIDs; enough to plan with.
 
     Raises:
         InputError: if the file cannot be parsed that far.
     """
-    dataset, _, body = _open(file, lambda tag, *_: tag >= STOP_SCAN)
+    dataset, _, body = _open(file, lambda tag: tag >= STOP_SCAN, max_unpacked)
     if body is not file:
         body.close()
     return dataset
 
 
-def read_instance(file: BinaryIO) -> Instance:
+def read_instance(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Instance:
     """Read everything but the value of the pixel data.
 
-    A deflated data set is inflated into a temporary file first, which then stands in for `file`.
+    A deflated data set is inflated into a temporary file first, which then stands in for `file`; it may have at most
+    `max_unpacked` bytes.
 
     Raises:
         InputError: if the file is truncated or cannot be parsed; the message says where.
     """
-    file.seek(0)
-    plain = read_plain(file.read(_PLAIN_HEAD), PIXEL_TAGS.__contains__)
-    if plain is None:
-        dataset, syntax, body = _open(file, lambda tag, *_: tag in PIXEL_TAGS)
-    else:
-        dataset, syntax, body = _plain_dataset(plain), plain.transfer_syntax, file
-        body.seek(plain.stopped_at)
+    dataset, syntax, body = _open(file, PIXEL_TAGS.__contains__, max_unpacked)
     fragments: Fragments | None = None
     with _closed_on_error(body, file):
         size = _size_keeping_place(body)
@@ -144,15 +150,16 @@ def read_instance(file: BinaryIO) -> Instance:
     return Instance(dataset, syntax, body, size, pixels, fragments)
 
 
-def _plain_dataset(plain: PlainHeader) -> Dataset:
-    """The same data set that pydicom would have read, its values raw."""
+def _raw_dataset(found: dict[int, PlainElement], encoding: Encoding, place: int = 0) -> Dataset:
+    """The same data set that pydicom would have read, its values raw; `place` is where its bytes begin in the file."""
+    implicit, little = encoding
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    for number, element in plain.elements.items():
+    for number, element in found.items():
         tag = BaseTag(number)
-        length = len(element.value)
-        elements[tag] = RawDataElement(tag, element.vr, length, element.value or None, element.place, False, True)
+        length, value = len(element.value), element.value or None
+        elements[tag] = RawDataElement(tag, element.vr, length, value, element.place + place, implicit, little)
     dataset = Dataset(elements)
-    dataset.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
+    dataset.set_original_encoding(is_implicit_vr=implicit, is_little_endian=little)
     return dataset
 
 
@@ -174,19 +181,19 @@ def _size_keeping_place(file: BinaryIO) -> int:
     return size
 
 
-type _Stop = Callable[[BaseTag, str | None, int], bool]
-
-
-def _open(file: BinaryIO, stop: _Stop) -> tuple[Dataset, str, BinaryIO]:
+def _open(file: BinaryIO, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, BinaryIO]:
     """Data set up to `stop`, its transfer syntax, and the file positioned where reading stopped."""
+    file.seek(0)
+    plain = read_growing(file, _PLAIN_HEAD, lambda head, whole: read_plain(head, stop, whole=whole))
+    if plain is not None:
+        file.seek(plain.stopped_at)
+        return _raw_dataset(plain.elements, plain.encoding), plain.transfer_syntax, file
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            syntax, body = _read_meta(file)
-            implicit = syntax == ImplicitVRLittleEndian
-            little = syntax != ExplicitVRBigEndian
+            syntax, body = _read_meta(file, max_unpacked)
             with _closed_on_error(body, file):
-                dataset = read_dataset(body, implicit, little, stop_when=stop)
+                dataset = _read_elements(body, encoding_of(syntax), stop)
                 _check_warnings(caught)
     except InputError:
         raise
@@ -195,6 +202,19 @@ def _open(file: BinaryIO, stop: _Stop) -> tuple[Dataset, str, BinaryIO]:
     except Exception as error:  # pydicom raises a dozen types on malformed input; each means the same here
         raise InputError(f"cannot be parsed as DICOM: {_one_line(error)}") from error
     return dataset, syntax, body
+
+
+def _read_elements(body: BinaryIO, encoding: Encoding, stop: Stop) -> Dataset:
+    """The elements from the file's place on; by pydicom if they are odd."""
+    start = body.tell()
+    found = read_growing(body, _PLAIN_HEAD, lambda data, whole: read_elements(data, 0, encoding, stop, whole=whole))
+    if found is not None:
+        elements, stopped_at = found
+        body.seek(start + stopped_at)
+        return _raw_dataset(elements, encoding, start)
+    body.seek(start)
+    counted = cast(BinaryIO, CountedReads(body))
+    return read_dataset(counted, encoding.implicit, encoding.little, stop_when=lambda tag, *_: stop(tag))
 
 
 def _check_warnings(caught: list[warnings.WarningMessage]) -> None:
@@ -207,15 +227,16 @@ def _one_line(error: object) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _read_meta(file: BinaryIO) -> tuple[str, BinaryIO]:
+def _read_meta(file: BinaryIO, max_unpacked: int) -> tuple[str, BinaryIO]:
     """Transfer syntax, and the file that holds the data set, positioned at its first element."""
     file.seek(0)
     start = PREAMBLE if file.read(PREAMBLE)[128:] == b"DICM" else 0
     file.seek(start)
-    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
+    counted = cast(BinaryIO, CountedReads(file))
+    meta = read_dataset(counted, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
     syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
     if syntax in DEFLATED:
-        return syntax, _inflate(file)
+        return syntax, _inflate(file, max_unpacked)
     return syntax or _guess_syntax(file), file
 
 
@@ -231,7 +252,7 @@ def _guess_syntax(file: BinaryIO) -> str:
     return ExplicitVRBigEndian if head[0] == 0 and head[1] != 0 else ExplicitVRLittleEndian
 
 
-def _inflate(file: BinaryIO) -> BinaryIO:
+def _inflate(file: BinaryIO, max_unpacked: int) -> BinaryIO:
     """The deflated data set (PS3.5 A.5), inflated into an unnamed temporary file."""
     inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -242,8 +263,8 @@ def _inflate(file: BinaryIO) -> BinaryIO:
                 piece = inflater.decompress(block, 1 << 24)
                 block = inflater.unconsumed_tail
                 total += len(piece)
-                if total > MAX_INFLATED_BYTES:
-                    raise InputError(f"deflated data set exceeds {MAX_INFLATED_BYTES} bytes")
+                if total > max_unpacked:
+                    raise InputError(f"its deflated data set has more than {max_unpacked} bytes (--max-unpacked)")
                 inflated.write(piece)
         if not inflater.eof:
             raise InputError("truncated: the deflated data set ends early")

@@ -12,12 +12,13 @@ from typing import Final
 
 from pydicom import Dataset
 
-from builder.elements import INLINE_BYTES, SEQUENCE_DEPTH, VALUE_BYTES, Output, convert_dataset
+from builder.elements import INLINE_BYTES, VALUE_BYTES, Output, convert_dataset
 from builder.errors import InputError
 from builder.jsonmodel import dumps, first_value, rebase_bulk, text_value
 from builder.model import BulkValue, JSONDataset
 from builder.provenance import add_provenance, drop_provenance, provenance
 from builder.text import UNDECLARED
+from builder.walk import SEQUENCE_DEPTH
 
 __all__ = [
     "INLINE_BYTES",

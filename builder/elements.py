@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -13,17 +14,17 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from builder.errors import InputError
-from builder.items import read_items
+from builder.items import SequenceValue, Unreadable, read_item, read_items, sequence_value
 from builder.jsonmodel import PN_GROUPS
 from builder.model import BulkValue, JSONDataset
 from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
 from builder.representation import KNOWN_VRS, find_vr, get_element
 from builder.rewrite import encode_value
 from builder.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
+from builder.walk import MAX_PARTS, SEQUENCE_DEPTH, Encoding, Odd, too_many_parts
 
 INLINE_BYTES: Final = 1024
 VALUE_BYTES: Final = 64 * 1024
-SEQUENCE_DEPTH: Final = 64
 _SHORT_BYTES: Final = 64
 
 _CHARSET: Final = "00080005"
@@ -39,10 +40,44 @@ _LUT_DESCRIPTORS: Final = frozenset(("00281101", "00281102", "00281103", "002830
 
 @dataclass(slots=True)
 class Output:
-    """What leaves the JSON while a data set is converted: bulk data, and notes for the owner of the images."""
+    """What leaves the JSON while a data set is converted: bulk data, and notes for the owner of the images.
+
+    `parts` are the elements and items met so far.
+    """
 
     bulk: list[BulkValue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    parts: int = 0
+    _stored: dict[bytes, str] = field(default_factory=dict)
+
+    def store(self, path: str, data: bytes) -> str:
+        """The path under which a value is stored: its own, or that of an equal one before it."""
+        stored = self._stored.setdefault(data, path)
+        if stored == path:
+            self.bulk.append(BulkValue(path, data))
+        return stored
+
+    def count(self, parts: int) -> None:
+        """Count elements and items.
+
+        Raises:
+            InputError: if they have become too many.
+        """
+        self.parts += parts
+        if self.parts > MAX_PARTS:
+            raise too_many_parts()
+
+    def mark(self) -> tuple[int, int]:
+        """How many values and notes there are, for `undo`."""
+        return len(self.bulk), len(self.notes)
+
+    def undo(self, mark: tuple[int, int]) -> None:
+        """Take back the values and notes that came after a mark."""
+        bulk, notes = mark
+        for value in self.bulk[bulk:]:
+            del self._stored[value.data]
+        del self.bulk[bulk:]
+        del self.notes[notes:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +97,7 @@ def convert_dataset(datasets: tuple[Dataset, ...], inherited: Charset, path: str
     """Convert a data set or sequence item; `datasets` are it and those around it, innermost first."""
     if len(datasets) > SEQUENCE_DEPTH:
         raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep at {path[:8]}")
+    output.count(1 + len(datasets[0]))
     scope = _Scope(datasets, inherited, path, output)
     if _CHARSET_TAG in datasets[0]:
         scope = _Scope(datasets, _declared_charset(scope), path, output)
@@ -125,13 +161,13 @@ def _convert_inferred(key: str, element: RawDataElement, scope: _Scope) -> dict[
         return _convert_raw_sequence(key, element, scope)
     if element.VR is None and not element.tag.is_private:
         return _convert_or_keep(key, vr, value, element.is_little_endian, scope)
-    notes = len(scope.output.notes)
+    mark = scope.output.mark()
     try:
         found = _convert_value(key, vr, value, element.is_little_endian, scope)
     except ValueError:
         found = None
-    if found is None or len(scope.output.notes) > notes:
-        del scope.output.notes[notes:]
+    if found is None or len(scope.output.notes) > mark[1]:
+        scope.output.undo(mark)
         return _convert_binary(key, "UN", value, True, scope)
     return found
 
@@ -146,7 +182,7 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
             element = dataset[int(key, 16)]
         vr = str(element.VR)
         if vr == "SQ":
-            return _convert_items(key, list(element.value or ()), scope)
+            return _convert_items(key, element.value or (), scope)
         little = dataset.original_encoding[1] is not False
         value = encode_value(element, little)
         if vr not in KNOWN_VRS:
@@ -170,49 +206,58 @@ _MOST_SEQUENCES: Final = 256
 
 def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
     """A sequence; a short one of the data set itself, whose meaning depends on nothing around it, only once."""
-    value = element.value or b""
-    if element.is_implicit_VR or len(value) > _SHORT_SEQUENCE_BYTES or b"UN" in value or len(scope.datasets) > 1:
-        return _convert_sequence(key, element, value, scope)
-    what = (value, element.is_little_endian, scope.charset)
+    value: bytes | SequenceValue = element.value or b""
+    encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
+    if isinstance(value, SequenceValue):
+        return _convert_sequence(key, value, scope)
+    sequence = sequence_value(value, encoding)
+    if encoding.implicit or len(value) > _SHORT_SEQUENCE_BYTES or b"UN" in value or len(scope.datasets) > 1:
+        return _convert_sequence(key, sequence, scope)
+    what = (value, encoding.little, scope.charset)
     found = _SEQUENCES.get(what)
     if found is None:
-        told = len(scope.output.notes), len(scope.output.bulk)
-        found = _convert_sequence(key, element, value, scope)
-        if told == (len(scope.output.notes), len(scope.output.bulk)):
+        mark = scope.output.mark()
+        found = _convert_sequence(key, sequence, scope)
+        if mark == scope.output.mark():
             if len(_SEQUENCES) == _MOST_SEQUENCES:
                 _SEQUENCES.clear()
             _SEQUENCES[what] = found
     return found
 
 
-def _convert_sequence(key: str, element: RawDataElement, value: bytes, scope: _Scope) -> dict[str, Any]:
+def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str, Any]:
+    mark = scope.output.mark()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            items, complaint = read_items(
-                value, implicit=element.is_implicit_VR, little_endian=element.is_little_endian
-            )
-    except RecursionError:
-        raise
-    except Exception as reason:  # whatever pydicom raises for what it cannot read
-        cause = reason if isinstance(reason, ValueError) else type(reason).__name__
+        try:
+            starts, ends = value.find_items(len(scope.datasets))
+        except Odd:
+            items, complaint = read_items(bytes(value), value.walker.encoding)
+            if complaint:
+                scope.note(key, complaint)
+            return _convert_items(key, items, scope)
+        places = zip(starts, ends, strict=True)
+        return _convert_items(key, (_item(value, start, end) for start, end in places), scope)
+    except Unreadable as cause:
+        scope.output.undo(mark)
         scope.note(key, f"not a sequence that can be read ({cause}); its bytes are published as UN")
-        return _convert_binary(key, "UN", value, True, scope)
-    if complaint:
-        scope.note(key, complaint)
-    return _convert_items(key, items, scope)
+        return _convert_binary(key, "UN", bytes(value), True, scope)
 
 
-def _convert_items(key: str, items: list[Dataset], scope: _Scope) -> dict[str, Any]:
-    if not items:
-        return {"vr": "SQ"}
-    return {
-        "vr": "SQ",
-        "Value": [
-            convert_dataset((item, *scope.datasets), scope.charset, f"{scope.path}{key}/{number}/", scope.output)
-            for number, item in enumerate(items, 1)
-        ],
-    }
+def _item(value: SequenceValue, start: int, end: int) -> Dataset | None:
+    return read_item(value.walker, start, end) if end > start else None
+
+
+def _convert_items(key: str, items: Iterable[Dataset | None], scope: _Scope) -> dict[str, Any]:
+    """A sequence of these items, None being one without elements; each is let go of once it is converted."""
+    converted: list[JSONDataset] = []
+    for number, item in enumerate(items, 1):
+        if item is None:
+            scope.output.count(1)
+            converted.append({})
+            continue
+        path = f"{scope.path}{key}/{number}/"
+        converted.append(convert_dataset((item, *scope.datasets), scope.charset, path, scope.output))
+    return {"vr": "SQ", "Value": converted} if converted else {"vr": "SQ"}
 
 
 def _convert_value(key: str, vr: str, value: bytes, little: bool, scope: _Scope) -> dict[str, Any]:
@@ -300,6 +345,5 @@ def _convert_binary(key: str, vr: str, value: bytes, little: bool, scope: _Scope
 
 
 def _publish_bulk(key: str, vr: str, data: bytes, scope: _Scope) -> dict[str, Any]:
-    path = scope.path + key
-    scope.output.bulk.append(BulkValue(path, data))
+    path = scope.output.store(scope.path + key, data)
     return {"vr": vr, "BulkDataURI": f"bulkdata/{path}"}

@@ -107,7 +107,7 @@ class _Worker:
                     return unchanged
             with self.clock("read"):
                 file.seek(0)
-                instance = read_instance(file)
+                instance = read_instance(file, task.options.max_unpacked)
             try:
                 if instance.uids != task.uids:
                     raise InputError(_CHANGED)

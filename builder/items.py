@@ -3,43 +3,152 @@
 from __future__ import annotations
 
 import struct
+import warnings
+from array import array
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Final
+from typing import BinaryIO, Final, cast
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+
+from builder.counted import CountedReads
+from builder.errors import InputError
+from builder.representation import dictionary_vr
+from builder.walk import MAX_PARTS, UNDEFINED_LENGTH, Encoding, Odd, Walker, too_many_parts
 
 _ITEM: Final = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
-_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+# A sequence in an item up to this long is copied out of it; a longer one stays where it is.
+_COPIED_BYTES: Final = 1024
 
 
-def read_items(value: bytes, *, implicit: bool, little_endian: bool) -> tuple[list[Dataset], str]:
-    """The items of a sequence, their elements unconverted, and what is wrong with the last one, if anything.
+class Unreadable(Exception):
+    """An item or sequence that nothing can make sense of; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceValue:
+    """The value field of a sequence, in place within the buffer of the sequence around it."""
+
+    walker: Walker
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __bytes__(self) -> bytes:
+        return self.walker.data[self.start : self.end]
+
+    def find_items(self, depth: int) -> tuple[array[int], array[int]]:
+        """Starts and ends of the content of all items; `depth` counts this sequence and those around it.
+
+        Raises:
+            Odd: if the items are not well formed; `read_items` may make something of them.
+            InputError: if there are too many, or they nest too deep.
+        """
+        starts, ends = array("Q"), array("Q")
+        for start, end in self.walker.items(self.start, self.end, depth):
+            starts.append(start)
+            ends.append(end)
+        return starts, ends
+
+
+def sequence_value(value: bytes, encoding: Encoding) -> SequenceValue:
+    """The value field of a sequence of a data set."""
+    return SequenceValue(Walker(value, encoding), 0, len(value))
+
+
+def read_item(walker: Walker, start: int, end: int) -> Dataset:
+    """The item whose content lies between two places, its elements unconverted.
+
+    Raises:
+        Unreadable: if pydicom can make nothing of it either.
+        InputError: as `Walker.elements` does, or if it is odd and has too many elements.
+    """
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    implicit, little = walker.encoding
+    place = start
+    try:
+        for found in walker.elements(start, end):
+            if found.length == UNDEFINED_LENGTH:
+                raise Odd("a value of undefined length")
+            tag = BaseTag(found.tag)
+            value_end = found.place + found.length
+            if len(elements) == MAX_PARTS:
+                raise too_many_parts()
+            is_sequence = found.vr == "SQ" or (found.vr is None and dictionary_vr(found.tag) == "SQ")
+            value = (
+                SequenceValue(walker, found.place, value_end)
+                if is_sequence and found.length > _COPIED_BYTES
+                else walker.data[found.place : value_end] or None
+            )
+            raw = cast(bytes | None, value)
+            elements[tag] = RawDataElement(tag, found.vr, found.length, raw, found.place, implicit, little)
+            place = value_end
+        if place != end:
+            raise Odd("a delimiter within an item of known length")
+    except Odd:
+        return _read_odd(walker.data[start:end], walker.encoding)
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(implicit, little)
+    return dataset
+
+
+def _read_odd(content: bytes, encoding: Encoding) -> Dataset:
+    source = cast(BinaryIO, CountedReads(BytesIO(content)))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read_dataset(source, encoding.implicit, encoding.little, len(content), at_top_level=False)
+    except (InputError, RecursionError):
+        raise
+    except Exception as reason:  # whatever pydicom raises for what it cannot read
+        raise Unreadable(type(reason).__name__) from reason
+
+
+def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
+    """The items of a sequence that is not well formed, and what is wrong with the last one, if anything.
 
     pydicom reads items without looking at their tags, and an element longer than its item takes bytes of the next one.
     So every item of known length is cut out here and read alone.
 
     Raises:
-        ValueError: if something else stands where an item should begin.
+        Unreadable: if something else stands where an item should begin, or pydicom can make nothing of one.
+        InputError: if there are too many elements and items.
     """
-    source = BytesIO(value)
-    head = struct.Struct("<HHI" if little_endian else ">HHI")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _read_items(value, encoding)
+    except (InputError, RecursionError, Unreadable):
+        raise
+    except Exception as reason:
+        raise Unreadable(type(reason).__name__) from reason
+
+
+def _read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
+    implicit, little = encoding
+    source = cast(BinaryIO, CountedReads(BytesIO(value)))
+    head = struct.Struct("<HHI" if little else ">HHI")
     items: list[Dataset] = []
     complaint = ""
     while start := source.read(8):
         if len(start) < 8:
-            raise ValueError("ends within the head of an item")
+            raise Unreadable("ends within the head of an item")
         group, number, length = head.unpack(start)
         if (group, number) == _SEQUENCE_DELIMITER:
             break
         if (group, number) != _ITEM:
-            raise ValueError(f"({group:04X},{number:04X}) where an item should begin")
-        if length == _UNDEFINED_LENGTH:
-            items.append(read_dataset(source, implicit, little_endian, at_top_level=False))
+            raise Unreadable(f"({group:04X},{number:04X}) where an item should begin")
+        if length == UNDEFINED_LENGTH:
+            items.append(read_dataset(source, implicit, little, at_top_level=False))
             continue
         content = source.read(length)
         if len(content) < length:
             complaint = f"the sequence ends after {len(content)} of the last item's {length} bytes"
-        items.append(read_dataset(BytesIO(content), implicit, little_endian, len(content), at_top_level=False))
+        items.append(_read_odd(content, encoding))
     return items, complaint

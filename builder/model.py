@@ -16,6 +16,10 @@ MAX_FRAME_BYTES: Final = 1 << 30
 type JSONDataset = dict[str, dict[str, Any]]
 
 
+MAX_UNPACKED: Final = 8_000_000_000
+"""Bytes that one deflated data set or archive member may unpack to, where nothing else is asked for."""
+
+
 class Lossy(StrEnum):
     """What becomes of frames that were compressed with loss."""
 
@@ -43,8 +47,9 @@ class Rendered(StrEnum):
 class BuildOptions:
     """The choices that shape the published bytes of an instance, and the limit to what is attempted.
 
-    `reduced` are the decode levels (halvings) written as separate objects, ascending. `max_frame_bytes` is the size of
-    the largest decoded frame; an instance within it comes out the same whatever it is.
+    `reduced` are the decode levels (halvings) written as separate objects, ascending. Two limits and the base URL shape
+    nothing of an instance that is within them: `max_frame_bytes` is the size of the largest decoded frame,
+    `max_unpacked` what one deflated data set or archive member may unpack to, in bytes.
     """
 
     reduced: tuple[int, ...] = (2,)
@@ -54,6 +59,7 @@ class BuildOptions:
     thumbnails: bool = True
     base_url: str = ""
     max_frame_bytes: int = MAX_FRAME_BYTES
+    max_unpacked: int = MAX_UNPACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,14 @@ class BulkValue:
 class InputRef:
     """One input file: `path` on disk and, within a .zip archive, the `member`; `size` in bytes.
 
-    `place` is the member's in the archive's directory: names may occur twice there.
+    `places` are the member's in the archive's directory, where names may occur twice: more than one if it is in an
+    archive within the archive, whose name then stands before its own, with a `!` between.
     """
 
     path: str
     member: str = ""
     size: int = 0
-    place: int = 0
+    places: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path
@@ -111,10 +118,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is none to publish, with what it is instead."""
+    """A file that is none to publish, with what it is instead.
+
+    `noteworthy` is one that may matter to whoever wants everything published; `files` are those that a DICOMDIR names.
+    """
 
     path: str
     reason: str
+    noteworthy: bool = False
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

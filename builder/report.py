@@ -69,7 +69,9 @@ class Report:
             },
             "studies": sorted(self.studies),
             "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
-            "passedOver": [asdict(item) for item in sorted(self.skipped, key=lambda item: item.path)],
+            "passedOver": [
+                {"path": item.path, "reason": item.reason} for item in sorted(self.skipped, key=lambda item: item.path)
+            ],
             "duplicates": [_entry(item) for item in _by_path(self.duplicates)],
             "notes": [_entry(item) for item in _by_path(self.noted)],
         }

@@ -32,7 +32,7 @@ def find_vr(element: RawDataElement, datasets: tuple[Dataset, ...]) -> str:
     tag, value = int(element.tag), element.value or b""
     if element.VR == "UN" and (len(value) >= _LONG_UN or not element.is_little_endian):
         return "UN"
-    vr = _private_vr(tag, datasets[0]) if tag >> 16 & 1 else _dictionary_vr(tag)
+    vr = _private_vr(tag, datasets[0]) if tag >> 16 & 1 else dictionary_vr(tag)
     if vr in KNOWN_VRS:
         return vr
     if vr == "US or SS":
@@ -43,7 +43,8 @@ def find_vr(element: RawDataElement, datasets: tuple[Dataset, ...]) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _dictionary_vr(tag: int) -> str:
+def dictionary_vr(tag: int) -> str:
+    """The VR of a public attribute in PS3.6, UN if it has none; "US or SS" and the like where it depends."""
     try:
         return dictionary_VR(tag)
     except KeyError:

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO, Final
+from typing import Final
 
+from builder.dicomdir import A_DICOMDIR, referenced_files
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
-from builder.model import Header, InputRef, Rejected, Skipped
+from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
 from builder.plain import STOP_SCAN, is_dicom, read_plain
-from builder.source import open_input
+from builder.source import open_input, read_head
 from builder.text import PN_DELIMITERS, decode_text, parse_charset
+from builder.walk import Short
 
-_SNIFF_BYTES: Final = 256
 _HEAD_BYTES: Final = 1 << 13
-_FILE_SET_ID: Final = 0x00041130
 _CHARACTER_SET: Final = 0x00080005
 _SOP_INSTANCE_UID: Final = 0x00080018
 _PATIENT_NAME: Final = 0x00100010
 _PATIENT_ID: Final = 0x00100020
 _STUDY_UID: Final = 0x0020000D
 _SERIES_UID: Final = 0x0020000E
+
+# Archives of a kind that is not read, by what they begin with (a tar file: by what stands in its first header).
+_ARCHIVES: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "RAR",
+    b"PK\x03\x04": "zip, without .zip in its name",
+}
+_TAR: Final = slice(257, 262)
 
 type Scanned = Header | Rejected | Skipped
 
@@ -38,51 +50,52 @@ def scan_plain(source: InputRef) -> Scanned:
     Raises:
         NotPlain: if only `scan_input` can tell.
     """
-    return _scan(source, _plain_text)
+    try:
+        head = read_head(source, _HEAD_BYTES)
+        if not is_dicom(head):
+            return _not_dicom(source, head)
+        plain = read_plain(head, lambda tag: tag >= STOP_SCAN)
+    except Short:
+        plain = None
+    except InputError as error:
+        return Rejected(str(source), str(error))
+    except OSError as error:
+        return Rejected(str(source), f"cannot be read: {error.strerror or error}")
+    if plain is None:
+        raise NotPlain
+    return _header(source, plain.text)
 
 
-def scan_input(source: InputRef) -> Scanned:
+def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
     """As `scan_plain`, for every file."""
-    return _scan(source, _parsed_text)
+    try:
+        return scan_plain(source)
+    except NotPlain:
+        pass
+    from builder.dataset import raw_text, read_scan
 
-
-def _scan(source: InputRef, read: Callable[[BinaryIO], _Text]) -> Scanned:
     try:
         with open_input(source) as file:
-            if not is_dicom(file.read(_SNIFF_BYTES)):
-                return _not_dicom(source)
-            text = read(file)
-        if text(_FILE_SET_ID):
-            return Skipped(str(source), "a DICOMDIR, which lists instances and is none")  # PS3.10 8
-        return _header(source, text)
+            dataset = read_scan(file, max_unpacked)
+        if "DirectoryRecordSequence" in dataset:
+            return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
+        return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"))
     except InputError as error:
         return Rejected(str(source), str(error))
     except OSError as error:
         return Rejected(str(source), f"cannot be read: {error.strerror or error}")
 
 
-def _not_dicom(source: InputRef) -> Rejected | Skipped:
-    """Nothing to say of a file that is not DICOM, but of an archive that could not be opened: it may hold some."""
+def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
+    """Little to say of a file that is not DICOM, but of an archive that is not read: it may hold some."""
     if source.path.lower().endswith(".zip") and not source.member:
         return Rejected(str(source), "cannot be read as a zip archive")
+    kind = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
+    if head[_TAR] == b"ustar":
+        kind = "tar"
+    if kind:
+        return Skipped(str(source), f"an archive of a kind that is not read ({kind})", noteworthy=True)
     return Skipped(str(source), "not DICOM")
-
-
-def _plain_text(file: BinaryIO) -> _Text:
-    file.seek(0)
-    plain = read_plain(file.read(_HEAD_BYTES), lambda tag: tag >= STOP_SCAN)
-    if plain is None:
-        raise NotPlain
-    return plain.text
-
-
-def _parsed_text(file: BinaryIO) -> _Text:
-    from builder.dataset import raw_text, read_scan
-
-    dataset = read_scan(file)
-    if "DirectoryRecordSequence" in dataset:
-        return lambda tag: b"DICOMDIR" if tag == _FILE_SET_ID else b""
-    return lambda tag: raw_text(dataset, tag).encode("latin-1")
 
 
 def _header(source: InputRef, text: _Text) -> Header | Rejected:

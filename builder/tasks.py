@@ -34,8 +34,16 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
     return instance.build_instance(task)
 
 
-def scan_inputs(sources: tuple[InputRef, ...]) -> list[Scanned]:
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """Inputs whose headers need the full parser; one may unpack to `max_unpacked` bytes."""
+
+    sources: tuple[InputRef, ...]
+    max_unpacked: int
+
+
+def scan_inputs(task: ScanTask) -> list[Scanned]:
     """See `scan.scan_input`; one result for each source."""
     from builder import scan
 
-    return [scan.scan_input(source) for source in sources]
+    return [scan.scan_input(source, task.max_unpacked) for source in task.sources]

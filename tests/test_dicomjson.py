@@ -538,11 +538,40 @@ def test_bulk_data_begin_past_the_limit(vr: str, limit: int) -> None:
 
 
 def test_bulk_data_in_items() -> None:
-    wave = element(0x54001010, "OW", bytes(2000))
-    result = convert(dataset(sequence(0x54000100, wave, wave)))
+    one, two = element(0x54001010, "OW", bytes(2000)), element(0x54001010, "OW", bytes(2002))
+    result = convert(dataset(sequence(0x54000100, one, two)))
     assert [bulk.path for bulk in result.bulk] == ["54000100/1/54001010", "54000100/2/54001010"]
     second = result.dataset["54000100"]["Value"][1]["54001010"]
     assert second == {"vr": "OW", "BulkDataURI": "bulkdata/54000100/2/54001010"}
+
+
+def test_equal_values_are_stored_once_whatever_their_vr() -> None:
+    data = bytes(range(256)) * 8
+    result = convert(
+        dataset(
+            sequence(0x54000100, element(0x54001010, "OW", data)),
+            element(0x00091001, "OB", data),
+            element(0x00091002, "UN", data + b"12"),
+            sequence(0x00400555, b"", element(0x00091003, "UN", data)),
+        )
+    )
+    assert [(bulk.path, bulk.data) for bulk in result.bulk] == [("00091001", data), ("00091002", data + b"12")]
+    assert result.dataset["00091001"] == {"vr": "OB", "BulkDataURI": "bulkdata/00091001"}
+    nested = result.dataset["00400555"]["Value"][1]["00091003"]
+    assert nested == {"vr": "UN", "BulkDataURI": "bulkdata/00091001"}
+    wave = result.dataset["54000100"]["Value"][0]["54001010"]
+    assert wave == {"vr": "OW", "BulkDataURI": "bulkdata/00091001"}
+
+
+def test_a_value_taken_back_is_not_stored() -> None:
+    """A UN whose text turns out to be doubtful is published as its bytes, and only as these."""
+    text = b"\xe9" * 70000
+    item = element(0x0040A160, "UN", text[:60000])
+    broken = sequence(0x00081110, element(0x00091001, "OB", text)) + b"\0\0\0\0\0\0\0\0"
+    result = convert(dataset(element(0x00081110, "SQ", broken[12:]), item))
+    assert [bulk.path for bulk in result.bulk] == ["00081110", "0040A160"]
+    assert result.bulk[0].data == broken[12:]
+    assert result.dataset["00081110"] == {"vr": "UN", "BulkDataURI": "bulkdata/00081110"}
 
 
 def test_long_text_is_published_as_utf8() -> None:
@@ -561,7 +590,7 @@ def test_a_long_sequence_is_never_bulk() -> None:
 
 def test_rebase_bulk() -> None:
     wave = element(0x54001010, "OW", bytes(2000))
-    result = convert(dataset(sequence(0x54000100, wave), element(0x7FE10010, "OB", bytes(2000))))
+    result = convert(dataset(sequence(0x54000100, wave), element(0x7FE10010, "OB", bytes(2002))))
     before = dumps(result.dataset)
     moved = rebase_bulk(result.dataset, "instances/1.2/")
     assert moved["54000100"]["Value"][0]["54001010"]["BulkDataURI"] == "instances/1.2/bulkdata/54000100/1/54001010"

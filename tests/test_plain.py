@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -11,15 +12,19 @@ from pydicom.filereader import dcmread
 from builder import dicomjson
 from builder.dataset import PIXEL_TAGS, read_instance
 from builder.errors import InputError
+from builder.items import SequenceValue
 from builder.model import InputRef
 from builder.plain import is_dicom, read_plain
 from builder.scan import NotPlain, scan_input, scan_plain
-
-HEAD = 1 << 16
+from builder.walk import Odd, Short
 
 
 def plain_files(files: Sequence[Path]) -> list[Path]:
-    return [file for file in files if read_plain(file.read_bytes()[:HEAD], PIXEL_TAGS.__contains__) is not None]
+    return [file for file in files if read_plain(file.read_bytes(), PIXEL_TAGS.__contains__, whole=True) is not None]
+
+
+def odd(*_: object) -> NoReturn:
+    raise Odd
 
 
 def outcome(file: Path) -> tuple[object, ...]:
@@ -35,7 +40,9 @@ def test_plain_headers_say_what_pydicom_reads(pydicom_files: list[Path], monkeyp
     files = plain_files(pydicom_files)
     assert len(files) > 100
     plain = [outcome(file) for file in files]
-    monkeypatch.setattr("builder.dataset.read_plain", lambda *_: None)
+    for name in ("read_plain", "read_elements"):
+        monkeypatch.setattr(f"builder.dataset.{name}", lambda *_, **__: None)
+    monkeypatch.setattr(SequenceValue, "find_items", odd)
     for file, expected in zip(files, plain, strict=True):
         assert outcome(file) == expected, file
 
@@ -73,7 +80,10 @@ def test_damaged_headers_raise_nothing_but_input_errors(data: st.DataObject) -> 
         source[data.draw(st.integers(132, len(source) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(132, len(source)))
     head = bytes(source[:cut])
-    plain = read_plain(head, PIXEL_TAGS.__contains__)
+    try:
+        plain = read_plain(head, PIXEL_TAGS.__contains__, whole=data.draw(st.booleans()))
+    except Short:
+        return
     if plain is not None:
         assert plain.stopped_at <= len(head)
         assert all(head[e.place : e.place + len(e.value)] == e.value for e in plain.elements.values())

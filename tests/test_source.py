@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from builder.errors import InputError, UsageError
-from builder.model import InputRef, Outcome
+from builder.model import InputRef, Outcome, Skipped
 from builder.source import SPOOL_BYTES, iter_inputs, open_input
 from tests.dicom_samples import image, instance_uid, to_bytes, write, write_series
 from tests.trees import build_tree, contents
 
 
 def names(*sources: Path) -> list[str]:
-    return [str(found) for found in iter_inputs(map(str, sources))]
+    return [str(found) for found in iter_inputs(map(str, sources)) if isinstance(found, InputRef)]
+
+
+def passed_over(*sources: Path) -> dict[str, str]:
+    return {found.path: found.reason for found in iter_inputs(map(str, sources)) if isinstance(found, Skipped)}
 
 
 def touch(*paths: Path) -> None:
@@ -36,6 +41,11 @@ def test_a_file_found_twice_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     found = names(tmp_path / "in", tmp_path / "in" / "2", tmp_path / "in")
     assert found == [f"{tmp_path}/in/1", f"{tmp_path}/in/2"]
+    assert passed_over(tmp_path / "in", tmp_path / "in" / "2", tmp_path / "in") == {
+        f"{tmp_path}/in/3": f"the same file as {tmp_path}/in/1",
+        f"{tmp_path}/in/4": f"the same file as {tmp_path}/in/2",
+        f"{tmp_path}/in/loop": f"the same folder as {tmp_path}/in",
+    }
 
 
 def test_linked_folders_are_followed(tmp_path: Path) -> None:
@@ -84,8 +94,9 @@ def test_members_are_unpacked_whole(tmp_path: Path, method: int) -> None:
         archive.mkdir("empty")
     refs = list(iter_inputs([str(tmp_path)]))
     path = str(tmp_path / "a.zip")
-    assert refs == [InputRef(path, "folder/small", len(small), 0), InputRef(path, "large", len(large), 1)]
+    assert refs == [InputRef(path, "folder/small", len(small), (0,)), InputRef(path, "large", len(large), (1,))]
     for ref, expected in zip(refs, (small, large), strict=True):
+        assert isinstance(ref, InputRef)
         with open_input(ref) as file:
             assert file.read() == expected
             assert file.seek(1) == 1
@@ -95,11 +106,17 @@ def test_members_are_unpacked_whole(tmp_path: Path, method: int) -> None:
 @pytest.mark.parametrize(
     ("claimed", "reason"), [(-5, "longer than its directory entry says"), (5, "ends 5 bytes early")]
 )
-def test_a_member_that_is_not_as_long_as_promised_is_refused(tmp_path: Path, claimed: int, reason: str) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_is_not_as_long_as_promised_is_refused(
+    tmp_path: Path, claimed: int, reason: str, method: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
         archive.writestr("one", b"x" * 1000)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 24, 1000 + claimed)
+    (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(InputError, match=reason):
-        open_input(InputRef(str(tmp_path / "a.zip"), "one", 1000 + claimed))
+        open_input(InputRef(str(tmp_path / "a.zip"), "one", 1000 + claimed, (0,)))
 
 
 def test_names_in_archives_that_lead_elsewhere_are_only_names(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def build_tree(
     """Build with the serial executor unless another is given."""
     store = DirectoryStore(str(destination))
     store.create()
-    request = BuildRequest(tuple(map(str, sources)), options or BuildOptions(), 2, replace)
+    request = BuildRequest(tuple(map(str, sources)), options or BuildOptions(), 2, replace, str(destination))
     return build(request, store, executor or SerialExecutor(), NoProgress())
 
 
