@@ -23,7 +23,7 @@ _SINGLE_BYTE: Final = {
     138: "iso8859_8",
     144: "iso8859_5",
     148: "iso8859_9",
-    166: "tis_620",
+    166: "iso8859_11",
     203: "iso8859_15",
 }
 # Multi-byte sets with code extensions. The Japanese ones live in G0, so they leave G1 undefined at first; the others
@@ -62,7 +62,7 @@ _G1: Final = {
     b"\x1b-H": "iso8859_8",
     b"\x1b-L": "iso8859_5",
     b"\x1b-M": "iso8859_9",
-    b"\x1b-T": "tis_620",
+    b"\x1b-T": "iso8859_11",
     b"\x1b-b": "iso8859_15",
     b"\x1b$)C": "euc_kr",
     b"\x1b$)A": "gb2312",
