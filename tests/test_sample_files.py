@@ -190,6 +190,8 @@ def _expected_not_dicom(name: str) -> bool:
 
 
 def _what_it_is(name: str) -> str:
+    if FILES[name].read_bytes()[:2] == b"\x1f\x8b":
+        return "an archive of a kind that is not read (gzip)"
     return "a DICOMDIR, which lists instances and is none" if "DICOMDIR" in name else "not DICOM"
 
 
@@ -285,7 +287,11 @@ def test_a_file_that_cannot_be_published_leaves_nothing_but_its_reason(
     name: str, alone: Callable[[str], Alone]
 ) -> None:
     built = alone(name)
-    assert [item.reason for item in built.report.rejected] == [REJECTED.get(name, _what_it_is(name))]
+    (rejected,) = built.report.rejected
+    if name in REJECTED:
+        assert rejected.reason == REJECTED[name]
+    else:
+        assert rejected.reason.startswith(_what_it_is(name))
     assert built.report.outcomes.total() == 0
     leaves = [path for path in Path(built.store.root).rglob("*") if path.is_file()]
     assert [json.loads(path.read_bytes()) for path in leaves] == [[]]  # the list of studies
