@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 from builder.errors import WorkerDied
@@ -68,6 +68,7 @@ class ProcessExecutor(Executor):
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         with self._lock, _interrupts_deferred():
+            _start_fork_server()
             try:
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:
@@ -134,12 +135,21 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["builder.instance", "builder.scan"])
-    # Ctrl-C reaches every process of a terminal; the job's own decides what becomes of the others, which inherit this.
-    if threading.current_thread() is threading.main_thread():
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        forkserver.ensure_running()
-        signal.signal(signal.SIGINT, previous)
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+
+
+def _start_fork_server() -> None:
+    """Start the server that forks the workers, unless it runs.
+
+    Ctrl-C reaches every process of a terminal. The job's own decides what becomes of the others: they inherit that it
+    is blocked. In this one it only waits.
+    """
+    resource_tracker.ensure_running()  # it unblocks the signal, so it comes first
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker() -> None:
