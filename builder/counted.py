@@ -10,6 +10,21 @@ from builder.errors import InputError
 MOST_READS: Final = 500_000
 
 
+def is_exhausted(error: BaseException) -> bool:
+    """Whether a parser's error came of reading too often; pydicom wraps what reading raises."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, TooManyReads):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
+class TooManyReads(InputError):
+    """Bytes that would take a parser too long."""
+
+    def __init__(self) -> None:
+        super().__init__("is not well formed, and has too many elements and items to be read all the same")
+
+
 class CountedReads:
     """Bounds what a parser makes of odd bytes: it reads once for every element and item, however short they are."""
 
@@ -23,9 +38,9 @@ class CountedReads:
         """As the file's own.
 
         Raises:
-            InputError: if that was once too often.
+            TooManyReads: if that was once too often.
         """
         self._left -= 1
         if self._left < 0:
-            raise InputError("is not well formed, and of too many elements and items to be read all the same")
+            raise TooManyReads
         return self._file.read(size)

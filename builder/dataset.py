@@ -25,7 +25,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from builder.counted import CountedReads
+from builder.counted import CountedReads, TooManyReads, is_exhausted
 from builder.encapsulated import Fragments, read_fragments
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
@@ -200,6 +200,8 @@ def _open(file: BinaryIO, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, 
     except RecursionError as error:
         raise InputError("sequences nested too deeply") from error
     except Exception as error:  # pydicom raises a dozen types on malformed input; each means the same here
+        if is_exhausted(error):
+            raise TooManyReads from error
         raise InputError(f"cannot be parsed as DICOM: {_one_line(error)}") from error
     return dataset, syntax, body
 
@@ -310,14 +312,19 @@ def _read_rest(file: BinaryIO, dataset: Dataset, place: int, size: int) -> None:
     if size - place < 8:
         return
     file.seek(place)
+    if not any(file.read(8)):
+        return  # padding
+    file.seek(place)
     implicit, little = dataset.original_encoding
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rest = read_dataset(file, bool(implicit), bool(little))
+            rest = _read_elements(file, Encoding(bool(implicit), bool(little)), lambda _: False)
             for tag in list(rest.keys()):
                 if tag > 0x7FE00010:
                     dataset[tag] = rest.get_item(tag)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"damaged behind its pixel data: {_one_line(error)}") from error
 

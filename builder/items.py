@@ -14,7 +14,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from builder.counted import CountedReads
+from builder.counted import CountedReads, TooManyReads, is_exhausted
 from builder.errors import InputError
 from builder.representation import dictionary_vr
 from builder.walk import MAX_PARTS, UNDEFINED_LENGTH, Encoding, Odd, Walker, too_many_parts
@@ -107,6 +107,8 @@ def _read_odd(content: bytes, encoding: Encoding) -> Dataset:
     except (InputError, RecursionError):
         raise
     except Exception as reason:  # whatever pydicom raises for what it cannot read
+        if is_exhausted(reason):
+            raise TooManyReads from reason
         raise Unreadable(type(reason).__name__) from reason
 
 
@@ -127,6 +129,8 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
     except (InputError, RecursionError, Unreadable):
         raise
     except Exception as reason:
+        if is_exhausted(reason):
+            raise TooManyReads from reason
         raise Unreadable(type(reason).__name__) from reason
 
 

@@ -108,12 +108,12 @@ def read_elements(
     """
     elements: dict[int, PlainElement] = {}
     place = start
-    for count, element in enumerate(Walker(data, encoding).elements(start, len(data))):
+    for count, element in enumerate(Walker(data, encoding).elements(start, len(data)), 1):
         if stop(element.tag):
             return elements, element.start
         if element.length == UNDEFINED_LENGTH:
             raise Odd("a value of undefined length")
-        if count == MAX_PARTS:
+        if count > MAX_PARTS:
             raise too_many_parts()
         place = element.place + element.length
         elements[element.tag] = PlainElement(element.vr, element.place, data[element.place : place])

@@ -180,7 +180,7 @@ class Walker:
         if known is not None:
             return known
         begin = place
-        for count, element in enumerate(self.elements(place, end, depth)):
+        for count, element in enumerate(self.elements(place, end, depth), 1):
             place = element.place + element.length
             if count + len(self._ends) > MAX_PARTS:
                 raise too_many_parts()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import InputError, UsageError
-from builder.model import InputRef, Outcome, Skipped
+from builder.model import BuildOptions, InputRef, Outcome, Part10, Skipped
 from builder.source import SPOOL_BYTES, iter_inputs, open_input
 from tests.dicom_samples import image, instance_uid, to_bytes, write, write_series
 from tests.trees import build_tree, contents
@@ -159,3 +159,52 @@ def test_an_archive_among_files_is_read_too(tmp_path: Path) -> None:
         archive.writestr("read me.txt", "not an image")
     report = build_tree(tmp_path / "tree", tmp_path / "in")
     assert (report.outcomes[Outcome.PUBLISHED], len(report.skipped)) == (2, 1)
+
+
+def test_links_into_the_destination_are_passed_over(tmp_path: Path) -> None:
+    """A second build would read what the first one wrote."""
+    source, tree = write_series(tmp_path / "in", 2), tmp_path / "tree"
+    tree.mkdir()
+    (source / "all").symlink_to(tree)
+    (source / "below").symlink_to("../tree/studies")
+    options = BuildOptions(part10=Part10.ALWAYS)
+    build_tree(tree, source, options=options)
+    (whole, *_) = tree.rglob("index.dcm")
+    (source / "one.dcm").symlink_to(whole)
+    before = contents(tree)
+    report = build_tree(tree, source, options=options)
+    assert report.outcomes == {Outcome.UNCHANGED: 2}
+    assert contents(tree) == before
+    reason = "a link into the destination"
+    assert {item.path: item.reason for item in report.skipped} == {
+        f"{source}/{name}": reason for name in ("all", "below", "one.dcm")
+    }
+    assert all(item.noteworthy for item in report.skipped)
+
+
+def test_studies_of_a_destination_may_be_elsewhere_even_in_a_source(tmp_path: Path) -> None:
+    source, tree = write_series(tmp_path / "in", 2), tmp_path / "tree"
+    (source / "room").mkdir()
+    tree.mkdir()
+    (tree / "studies").symlink_to(source / "room")
+    options = BuildOptions(part10=Part10.ALWAYS)
+    for outcome in (Outcome.PUBLISHED, Outcome.UNCHANGED):
+        report = build_tree(tree, source, options=options)
+        assert report.outcomes == {outcome: 2}
+        assert [(item.path, item.reason) for item in report.skipped] == [(f"{source}/room", "the destination")]
+
+
+def test_second_names_of_a_file_are_in_the_report(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 2)
+    (source / "003.dcm").hardlink_to(source / "001.dcm")
+    (source / "004.dcm").symlink_to("002.dcm")
+    (tmp_path / "elsewhere").symlink_to(source)
+    report = build_tree(tmp_path / "tree", source, source / "004.dcm", tmp_path / "elsewhere")
+    assert report.outcomes == {Outcome.PUBLISHED: 2}
+    assert report.as_json()["summary"]["passedOver"] == 4
+    assert report.as_json()["passedOver"] == [
+        {"path": f"{tmp_path}/elsewhere", "reason": f"the same folder as {source}"},
+        {"path": f"{source}/003.dcm", "reason": f"the same file as {source}/001.dcm"},
+        {"path": f"{source}/004.dcm", "reason": f"the same file as {source}/002.dcm"},
+        {"path": f"{source}/004.dcm", "reason": f"the same file as {source}/002.dcm"},
+    ]
