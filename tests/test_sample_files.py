@@ -148,6 +148,8 @@ def _expected_not_dicom(name: str) -> bool:
 
 
 def _what_it_is(name: str) -> str:
+    if name.endswith((".zip", ".gz")):
+        return "an archive of a kind that is not read"
     return "a DICOMDIR, which lists instances and is none" if "DICOMDIR" in name else "not DICOM"
 
 
@@ -243,7 +245,11 @@ def test_a_file_that_cannot_be_published_leaves_nothing_but_its_reason(
     name: str, alone: Callable[[str], Alone]
 ) -> None:
     built = alone(name)
-    assert [item.reason for item in built.report.rejected] == [REJECTED.get(name, _what_it_is(name))]
+    reasons = [item.reason for item in built.report.rejected]
+    if name in REJECTED:
+        assert reasons == [REJECTED[name]]
+    else:
+        assert [reason.startswith(_what_it_is(name)) for reason in reasons] == [True]
     assert built.report.outcomes.total() == 0
     leaves = [path for path in Path(built.store.root).rglob("*") if path.is_file()]
     assert [json.loads(path.read_bytes()) for path in leaves] == [[]]  # the list of studies
