@@ -73,22 +73,20 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
     implicit, little = walker.encoding
     place = start
     try:
-        for found in walker.elements(start, end):
-            if found.length == UNDEFINED_LENGTH:
+        for _, number, vr, begin, length in walker.elements(start, end):
+            if length == UNDEFINED_LENGTH:
                 raise Odd("a value of undefined length")
-            tag = BaseTag(found.tag)
-            value_end = found.place + found.length
             if len(elements) == MAX_PARTS:
                 raise too_many_parts()
-            is_sequence = found.vr == "SQ" or (found.vr is None and dictionary_vr(found.tag) == "SQ")
+            tag = BaseTag(number)
+            place = begin + length
+            is_sequence = vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")
             value = (
-                SequenceValue(walker, found.place, value_end)
-                if is_sequence and found.length > _COPIED_BYTES
-                else walker.data[found.place : value_end] or None
+                SequenceValue(walker, begin, place)
+                if is_sequence and length > _COPIED_BYTES
+                else walker.data[begin:place] or None
             )
-            raw = cast(bytes | None, value)
-            elements[tag] = RawDataElement(tag, found.vr, found.length, raw, found.place, implicit, little)
-            place = value_end
+            elements[tag] = RawDataElement(tag, vr, length, cast(bytes | None, value), begin, implicit, little)
         if place != end:
             raise Odd("a delimiter within an item of known length")
     except Odd:

@@ -24,6 +24,7 @@ DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.8
 """Transfer syntaxes whose data set is deflated as a whole (PS3.5 A.5, A.7, A.12)."""
 _ENCODINGS: Final = {"1.2.840.10008.1.2": Encoding(True, True), "1.2.840.10008.1.2.2": Encoding(False, False)}
 _EXPLICIT_LITTLE: Final = Encoding(implicit=False, little=True)
+_META_GROUP: Final = b"\x02\0"
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
 _LENGTH = struct.Struct("<L").unpack_from
 
@@ -86,12 +87,13 @@ def read_plain(head: bytes, stop: Stop, *, whole: bool = False) -> PlainHeader |
 def _read_meta(head: bytes) -> tuple[str, int]:
     """Transfer syntax, empty if none is named, and the place behind the meta header (PS3.10 7.1)."""
     syntax, place = "", PREAMBLE
-    walker = Walker(head, _EXPLICIT_LITTLE)
-    while head[place : place + 2] == b"\x02\0":
-        element = next(walker.elements(place, len(head)))
-        place = element.place + element.length
-        if element.tag == _TRANSFER_SYNTAX:
-            syntax = head[element.place : place].rstrip(b"\0 ").decode("latin-1")
+    if head[place : place + 2] == _META_GROUP:
+        for _, tag, _, value, length in Walker(head, _EXPLICIT_LITTLE).elements(PREAMBLE, len(head)):
+            place = value + length
+            if tag == _TRANSFER_SYNTAX:
+                syntax = head[value:place].rstrip(b"\0 ").decode("latin-1")
+            if head[place : place + 2] != _META_GROUP:  # what follows may be written otherwise
+                break
     if len(head) - place < 2:
         raise Short("ends with its meta header")
     return syntax, place
@@ -108,15 +110,16 @@ def read_elements(
     """
     elements: dict[int, PlainElement] = {}
     place = start
-    for count, element in enumerate(Walker(data, encoding).elements(start, len(data)), 1):
-        if stop(element.tag):
-            return elements, element.start
-        if element.length == UNDEFINED_LENGTH:
+    walk = Walker(data, encoding).elements(start, len(data))
+    for count, (begin, tag, vr, value, length) in enumerate(walk, 1):
+        if stop(tag):
+            return elements, begin
+        if length == UNDEFINED_LENGTH:
             raise Odd("a value of undefined length")
         if count > MAX_PARTS:
             raise too_many_parts()
-        place = element.place + element.length
-        elements[element.tag] = PlainElement(element.vr, element.place, data[element.place : place])
+        place = value + length
+        elements[tag] = PlainElement(vr, value, data[value:place])
     if place != len(data):
         raise Odd("a delimiter outside a sequence")
     if not whole:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import pty
@@ -214,6 +215,26 @@ def test_a_dicomdir_is_no_instance(tmp_path: Path) -> None:
     assert f"0 published, {count} other files passed over" in done.stdout
     assert "no DICOM found in" in done.stderr
     assert contents(tmp_path / "out") == {"studies/index.json": b"[]"}
+
+
+def test_archives_that_are_not_read_are_shown(tmp_path: Path) -> None:
+    write(tmp_path, "in/1.dcm", image(1))
+    (tmp_path / "in" / "more.tgz").write_bytes(gzip.compress(to_bytes(image(2))))
+    (tmp_path / "in" / "notes.txt").write_text("nothing")
+    done = run("build", tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("not read")]
+    assert lines == [f"not read   {tmp_path}/in/more.tgz: an archive of a kind that is not read (gzip)"]
+    assert "1 published, 2 other files passed over" in done.stdout
+
+
+def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("IM1", to_bytes(image(1)))
+    done = run("build", tmp_path / "a.zip", tmp_path / "out", "--max-unpacked", "0.00001")
+    assert done.returncode == 2
+    assert "bytes, 10000 are allowed (--max-unpacked)" in done.stderr
+    assert run("build", tmp_path / "a.zip", tmp_path / "out", "--max-unpacked", "0.1").returncode == 0
 
 
 def test_an_option_for_each_line_of_the_readme_and_back() -> None:

@@ -504,6 +504,23 @@ def test_private_elements_of_known_creators() -> None:
     assert found["00191101"] == {"vr": "UN", "InlineBinary": "AQI="}  # no creator for this block
 
 
+CREATORS = st.one_of(
+    st.binary(max_size=70),
+    st.sampled_from([b"GEMS_ACQU_01", b"GEMS_ACQU_01\\\\X", b" GEMS_ACQU_01\0", b"STILLFRAME", b"\xff" * 64]),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.sampled_from(["LO", "SQ", "OB", "UN", ""]), CREATORS), max_size=9))
+def test_private_creators_of_any_kind_and_number(elements: list[tuple[int, str, bytes]]) -> None:
+    implicit = any(not vr for _, vr, _ in elements)
+    encoded = [element(0x00190000 | number, vr or "LO", value, implicit=implicit) for number, vr, value in elements]
+    result = convert(dataset(*encoded, element(0x00100020, "LO", b"1", implicit=implicit), implicit=implicit))
+    assert json.loads(dumps(result.dataset)) == result.dataset
+    assert text_value(result.dataset, "00100020") == "1"
+    kept = {f"{0x00190000 | number:08X}" for number, _, _ in elements if number}
+    assert kept <= {*result.dataset}
+
+
 def test_un_of_known_attributes() -> None:
     assert converted(element(0x00100020, "UN", b"4711"))["00100020"] == {"vr": "LO", "Value": ["4711"]}
 

@@ -58,14 +58,14 @@ def encode(tree: Tree, encoding: Encoding, undefined: bool) -> bytes:
 def decode(walker: Walker, start: int, end: int, like: Tree) -> Tree:
     """The tree again; `like` says what is a sequence where the encoding does not."""
     found: Tree = []
-    for element, (_, value) in zip(walker.elements(start, end), like, strict=True):
-        stop = element.place + element.length
+    for (_, tag, _, begin, length), (_, value) in zip(walker.elements(start, end), like, strict=True):
+        stop = begin + length
         if isinstance(value, bytes):
-            found.append((element.tag, walker.data[element.place : stop]))
+            found.append((tag, walker.data[begin:stop]))
             continue
-        places = list(walker.items(element.place, stop, 1))
+        places = list(walker.items(begin, stop, 1))
         assert len(places) == len(value)
-        found.append((element.tag, [decode(walker, *place, item) for place, item in zip(places, value, strict=True)]))
+        found.append((tag, [decode(walker, *place, item) for place, item in zip(places, value, strict=True)]))
     return found
 
 
@@ -85,8 +85,8 @@ def test_what_is_cut_is_short(tree: Tree, encoding: Encoding, undefined: bool, d
     walker = Walker(cut, encoding)
     reached = 0
     try:
-        for element in walker.elements(0, len(cut)):
-            reached = element.place + element.length
+        for _, _, _, begin, length in walker.elements(0, len(cut)):
+            reached = begin + length
     except Odd:
         return
     assert reached == len(cut)
@@ -95,8 +95,8 @@ def test_what_is_cut_is_short(tree: Tree, encoding: Encoding, undefined: bool, d
 @given(st.binary(max_size=300), st.sampled_from(ENCODINGS))
 def test_any_bytes_are_elements_or_odd(data: bytes, encoding: Encoding) -> None:
     try:
-        for element in Walker(data, encoding).elements(0, len(data)):
-            assert 0 <= element.start < element.place <= len(data)
+        for start, _, _, begin, _ in Walker(data, encoding).elements(0, len(data)):
+            assert 0 <= start < begin <= len(data)
     except Odd:
         pass
 
