@@ -25,6 +25,7 @@ _PIXEL_VALUE_TRANSFORMATION: Final = "00289145"
 
 _PHOTOMETRIC: Final = "00280004"
 _PRESENTATION_LUT_SHAPE: Final = "20500020"
+_BITS_ALLOCATED: Final = "00280100"
 _BITS_STORED: Final = "00280101"
 _SIGNED: Final = "00280103"
 _CENTRE, _WIDTH, _INTERCEPT, _SLOPE, _FUNCTION = "00281050", "00281051", "00281052", "00281053", "00281056"
@@ -41,21 +42,22 @@ _LARGEST_FRACTION: Final = "0062000E"
 type BulkData = Mapping[str, bytes]
 
 
-def read_display(metadata: JSONDataset, frame_index: int, bulk: BulkData) -> Display:
+def read_display(metadata: JSONDataset, frame_index: int, bulk: BulkData, *, floating: bool = False) -> Display:
     """How a frame is to be shown.
 
     Args:
         metadata: of the instance.
         frame_index: counts from 0.
         bulk: the values that left the metadata, by their path below `bulkdata/`.
+        floating: whether the samples are floating point numbers, which have no Bits Stored.
     """
     groups = _functional_groups(metadata, frame_index)
-    bits = int(_number(metadata, _BITS_STORED) or 8)
+    bits = int(_number(metadata, _BITS_STORED) or _number(metadata, _BITS_ALLOCATED) or 8)
     return Display(
         bits=bits,
         modality=_read_modality(_macro(metadata, groups, _PIXEL_VALUE_TRANSFORMATION), bulk),
         voi=_read_voi(_macro(metadata, groups, _FRAME_VOI_LUT), bulk),
-        stored_range=_stored_range(metadata, bits),
+        stored_range=None if floating else _stored_range(metadata, bits),
         inverted=first_value(metadata, _PHOTOMETRIC) == "MONOCHROME1"
         or first_value(metadata, _PRESENTATION_LUT_SHAPE) == "INVERSE",
         palette=_read_palette(metadata, bulk) if first_value(metadata, _PHOTOMETRIC) == "PALETTE COLOR" else None,

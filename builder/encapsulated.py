@@ -149,12 +149,15 @@ def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     return file.read(length)
 
 
-def read_frame(file: BinaryIO, group: Sequence[Fragment], length: int | None = None) -> bytes:
+def read_frame(
+    file: BinaryIO, group: Sequence[Fragment], length: int | None = None, *, end_marker: bool = True
+) -> bytes:
     """The bytes of one frame, its fragments joined, the pad byte behind an end marker cut (PS3.18 8.7.3.3.2).
 
-    `length` is the frame's own, without padding, where the Extended Offset Table Lengths give it (PS3.3 C.7.6.3.1.8).
+    `end_marker` tells that frames of this encoding end with one; others may look so by chance. `length` is the frame's
+    own, without padding, where the Extended Offset Table Lengths give it (PS3.3 C.7.6.3.1.8).
     """
     data = b"".join(_read_at(file, item.offset, item.length) for item in group)
     if length is not None and length == len(data) - 1:
         return data[:length]
-    return data[:-1] if data.endswith(_EOI + b"\0") else data
+    return data[:-1] if end_marker and data.endswith(_EOI + b"\0") else data

@@ -132,7 +132,8 @@ class _Publisher:
             return self.keep(())
         if reader.syntax in JPEG_XL_FAMILY and not reader.encodable:
             photometric = reader.description.photometric
-            return self.keep((f"JPEG XL frames with Photometric Interpretation {photometric} are kept as they are",))
+            note = f"JPEG XL frames with Photometric Interpretation {photometric} are kept as they are"
+            return self.keep((note,), show=False)  # what their decoder gives back is not the colours to show
         if not reader.encodable:
             return self.native(())
         try:
@@ -142,14 +143,15 @@ class _Publisher:
             self._start(lossy=self.lossy)
             return self.native((f"published as native frames: {error}",))
 
-    def keep(self, notes: tuple[str, ...], *, decode: bool = True) -> PublishedFrames:
+    def keep(self, notes: tuple[str, ...], *, decode: bool = True, show: bool = True) -> PublishedFrames:
         """Every frame's bytes as they are, after a look that they decode where something decodes them."""
         for index in range(self.reader.description.frames):
             data = self._read(index)
             if decode:
                 with self.clock("decode"):
                     decoded = self.reader.decode(data)
-                self._show(index, decoded.array)
+                if show:
+                    self._show(index, decoded.array)
             self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax))
         return self._published(self.reader.syntax, {}, (), notes)
 

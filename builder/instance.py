@@ -157,6 +157,10 @@ class _Worker:
         assert self.published is not None
         tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
         fewer = content.frames and content.frames < promised_frames(self.published)
+        if content.video and sink.same_video is None:
+            raise InputError(
+                "another video with this SOP Instance UID is published already, as no object to compare with"
+            )
         other_video = content.video and not sink.same_video
         if sink.frame or fewer or other_video or (tags and not content.frames):
             what = (

@@ -27,7 +27,7 @@ def make_pictures(uids: InstanceUIDs, options: BuildOptions, dataset: Dataset, c
     """The pictures of an instance that the options ask for, and the notes on it, of its content and of these."""
     pictures: dict[str, bytes] = {}
     notes: tuple[str, ...] = ()
-    if content.middle is not None:
+    if content.middle is not None and (options.thumbnails or options.rendered is Rendered.ALWAYS):
         pictures, notes = _picture_frame(uids, options, content, content.middle)
     elif first_value(content.metadata, _SOP_CLASS) == ENCAPSULATED_PDF and options.rendered is not Rendered.NEVER:
         pictures, notes = _take_document(uids, dataset, content)
@@ -38,7 +38,8 @@ def _picture_frame(uids: InstanceUIDs, options: BuildOptions, content: Content, 
     """Thumbnail and rendered frame; an image that cannot be drawn is published all the same, without them."""
     pictures = {}
     try:
-        display = read_display(content.metadata, middle.index, {value.path: value.data for value in content.bulk})
+        bulk = {value.path: value.data for value in content.bulk}
+        display = read_display(content.metadata, middle.index, bulk, floating=middle.pixels.dtype.kind == "f")
         if options.thumbnails:
             pictures[thumbnail_key(uids.study, uids.series, uids.instance)] = make_thumbnail(middle, display)
         if options.rendered is Rendered.ALWAYS:
@@ -55,7 +56,9 @@ def _take_document(uids: InstanceUIDs, dataset: Dataset, content: Content) -> Pi
     if first_value(content.metadata, _DOCUMENT_LENGTH) == len(document) - 1:
         document = document[:-1]
     try:
-        media_type(Kind.RENDERED, document[:HEAD_BYTES])
+        found = media_type(Kind.RENDERED, document[:HEAD_BYTES])
     except LayoutError as error:
         return {}, (f"no document under rendered: {error}",)
+    if found != "application/pdf":
+        return {}, (f"no document under rendered: an Encapsulated PDF that holds {found}",)
     return {rendered_key(uids): document}, ()

@@ -27,6 +27,7 @@ from builder.syntaxes import (
     DECODED,
     EXPLICIT_BIG,
     JPEG_2000_FAMILY,
+    JPEG_FAMILY,
     JPEG_XL_FAMILY,
     NATIVE,
     RLE,
@@ -40,6 +41,8 @@ from builder.syntaxes import (
 
 # Frames in items that the standard allows only one of for each frame (PS3.5 A.4.2, A.4.11, A.4.13).
 _ONE_EACH: Final = UNCOMPRESSED_ITEMS | {RLE}
+# ISO/IEC 10918-1 and 15444-1 end a frame with FF D9.
+_WITH_END_MARKER: Final = JPEG_FAMILY | JPEG_2000_FAMILY
 # Of these only JPEG 2000 knows the transform, or the sub-sampling (PS3.5 8.2).
 _OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
 _WITHOUT_TRANSFORMS: Final = DECODED - JPEG_2000_FAMILY - JPEG_XL_FAMILY | NATIVE
@@ -89,7 +92,8 @@ class FrameReader:
         self._pixels = instance.pixels
         self._groups: list[tuple[Fragment, ...]] = []
         self._lengths: tuple[int, ...] = ()
-        if description.photometric in _OF_JPEG_2000 and self.syntax in _WITHOUT_TRANSFORMS:
+        foreign = description.photometric in _OF_JPEG_2000 and self.syntax in _WITHOUT_TRANSFORMS
+        if foreign or (description.photometric == "XYB" and self.syntax in (DECODED | NATIVE) - JPEG_XL_FAMILY):
             raise PixelDataError(f"{description.photometric} is not defined for {describe_syntax(self.syntax)}")
         if self._pixels.length is None:
             self._open_encapsulated(instance)
@@ -201,7 +205,7 @@ class FrameReader:
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
         length = self._lengths[frame_index] if self._lengths else None
-        return read_frame(self._file, self._groups[frame_index], length)
+        return read_frame(self._file, self._groups[frame_index], length, end_marker=self.syntax in _WITH_END_MARKER)
 
     def probe(self, data: bytes) -> FrameFacts:
         """Facts of a compressed frame, checked against the data set."""

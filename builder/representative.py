@@ -25,8 +25,9 @@ def series_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
 
 
 def study_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
-    """The instances that may stand for a study: those of the series with the most frames, the first of equals.
+    """The instances that may stand for a study, best first: of the series with the most frames, the first of equals.
 
+    An image that nothing can draw has no thumbnail, so the others follow.
     Segmentations, parametric maps and doses come only where nothing else does. `metadata` are sorted as in the
     document of the study.
     """
@@ -34,10 +35,8 @@ def study_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
     for instance in metadata:
         if has_thumbnail(instance):
             series.setdefault(text_value(instance, SERIES_UID), []).append(instance)
-    if not series:
-        return []
-    largest = max(series.values(), key=_weight)
-    return series_candidates(largest)
+    by_weight = sorted(series.values(), key=_weight, reverse=True)  # equals stay in their order
+    return [instance for instances in by_weight for instance in series_candidates(instances)]
 
 
 def _weight(instances: Sequence[JSONDataset]) -> tuple[bool, int]:

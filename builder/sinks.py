@@ -43,15 +43,15 @@ class NullSink:
 class CompareSink:
     """Compares objects with those in the store, frames by the pixels they hold.
 
-    `frame` names the first frame that differs, `attributes` the bulk data that do; `same_video` tells that a video
-    came and is the one that is published.
+    `frame` names the first frame that differs, `attributes` the bulk data that do; `same_video` tells whether
+    a video that came is the one that is published, None if none came.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.frame = ""
         self.attributes: set[str] = set()
-        self.same_video = False
+        self.same_video: bool | None = None
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         """See `frames.Sink`."""
@@ -73,7 +73,7 @@ class CompareSink:
         """See `frames.Sink`."""
         self.frame = ""
         self.attributes.clear()
-        self.same_video = False
+        self.same_video = None
 
 
 def _same_bytes(stored: bytes, file: BinaryIO) -> bool:

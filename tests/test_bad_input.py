@@ -451,8 +451,8 @@ def test_a_few_bytes_of_jpeg_cannot_claim_a_large_image(tmp_path: Path, marker: 
     assert "bytes of JPEG cannot hold 30000 x 30000 pixels" in rejected.reason
 
 
-@pytest.mark.parametrize("photometric", ["YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"])
-def test_photometric_interpretations_of_jpeg_2000_are_refused_elsewhere(tmp_path: Path, photometric: str) -> None:
+@pytest.mark.parametrize("photometric", ["YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "XYB"])
+def test_photometric_interpretations_of_one_encoding_are_refused_elsewhere(tmp_path: Path, photometric: str) -> None:
     dataset = image(1, noise(1, (20, 20, 3), 8), PhotometricInterpretation=photometric)
     (rejected,) = build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset)).rejected
     assert rejected.reason.startswith(f"{photometric} is not defined for transfer syntax")

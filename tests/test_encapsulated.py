@@ -3,14 +3,16 @@ from __future__ import annotations
 import io
 import struct
 from itertools import accumulate
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.encapsulated import group_frames, read_fragments, read_frame
 from builder.errors import PixelDataError
-from tests.made_files import encapsulated, offset_table
+from tests.made_files import encapsulated, image_attributes, noise, offset_table, read_frames, write_dicom
 
 LEAD = b"elements before the pixel data"
 
@@ -186,3 +188,13 @@ def test_any_bytes_are_frames_or_refused(value: bytes, frames: int) -> None:
         return
     assert len(found) == frames or not frames
     assert sum(map(len, found)) <= len(value)
+
+
+def test_a_frame_that_ends_like_a_marker_and_its_padding_is_left_whole(tmp_path: Path) -> None:
+    """8 x 8 samples whose last are FF D9 00, in an item of native samples (PS3.5 A.4.11)."""
+    frame = noise((8, 8), "u1", 8)
+    frame[-1, -3:] = (0xFF, 0xD9, 0)
+    path = write_dicom(
+        tmp_path / "file", "1.2.840.10008.1.2.1.98", image_attributes(frame), encapsulated([frame.tobytes()]), vr="OB"
+    )
+    assert np.array_equal(read_frames(path), [frame])

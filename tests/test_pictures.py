@@ -14,7 +14,7 @@ from pydicom.uid import EncapsulatedPDFStorage, RTDoseStorage, SegmentationStora
 
 from builder.model import BuildOptions, Outcome, Rendered
 from builder.representative import series_candidates, study_candidates
-from tests.dicom_samples import ROOT, SERIES, STUDY, image, instance_uid, noise, write, write_series
+from tests.dicom_samples import ROOT, SERIES, STUDY, encapsulated, image, instance_uid, noise, write, write_series
 from tests.trees import build_tree, contents, document
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
@@ -59,6 +59,41 @@ def test_a_series_and_its_study_have_the_thumbnail_of_the_middle_image(tmp_path:
         == replaced[f"studies/{STUDY}/thumbnail"]
         != made[f"{SERIES_PATH}/thumbnail"]
     )
+
+
+def rendered(tree: Path, number: int = 1) -> Any:
+    return np.asarray(Image.open(tree / instance_path(number) / "rendered"), "i4")
+
+
+def test_samples_without_bits_stored_are_shown_in_their_range(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 60000, 96 * 80).reshape(96, 80).astype("u2")
+    dataset = image(1, ramp, BitsAllocated=16)
+    del dataset.BitsStored, dataset.HighBit
+    colour = image(2, np.stack([ramp] * 3, axis=-1), BitsAllocated=16)
+    del colour.BitsStored, colour.HighBit
+    report = build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset), write(tmp_path, "2.dcm", colour))
+    assert report.exit_code == 0
+    assert np.abs(rendered(tmp_path / "tree") - np.rint(ramp / 60000 * 255)).max() <= 3
+    assert np.abs(rendered(tmp_path / "tree", 2) - (ramp >> 8)[..., None]).max() <= 4
+
+
+def test_floating_point_samples_without_a_window_are_shown_from_least_to_greatest(tmp_path: Path) -> None:
+    ramp = np.linspace(1000, 2000, 96 * 80).reshape(96, 80).astype("<f4")
+    dataset = image(1)
+    del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+    dataset.BitsAllocated, dataset.FloatPixelData = 32, ramp.tobytes()
+    assert build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset)).exit_code == 0
+    assert np.abs(rendered(tmp_path / "tree") - np.rint((ramp - 1000) / 1000 * 255)).max() <= 3
+
+
+def test_images_that_nothing_decodes_leave_the_study_its_thumbnail(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 3)
+    opaque = encapsulated([b"abcd"] * 5, f"{ROOT}.99", pixels=np.zeros((5, 8, 8), "u2"), number=9)
+    opaque.SeriesInstanceUID, opaque.SOPInstanceUID = OTHER, instance_uid(9, OTHER)
+    write(tmp_path, "in/opaque.dcm", opaque)
+    assert build_tree(tmp_path / "tree", tmp_path / "in").exit_code == 0
+    made = contents(tmp_path / "tree")
+    assert made[f"studies/{STUDY}/thumbnail"] == made[f"{instance_path(2)}/thumbnail"]
 
 
 def test_objects_without_an_image_do_not_stand_for_a_series(tmp_path: Path) -> None:
@@ -155,8 +190,9 @@ def test_the_document_of_an_encapsulated_pdf_is_published_as_it_is(tmp_path: Pat
     assert not (tmp_path / "none" / instance_path(1) / "rendered").exists()
 
 
-def test_a_document_that_is_no_pdf_is_not_published_as_one(tmp_path: Path) -> None:
-    report = build_tree(tmp_path / "tree", write(tmp_path, "doc.dcm", pdf(b"MZ a program")))
+@pytest.mark.parametrize("document", [b"MZ a program", b"\xff\xd8\xff\xe0 a picture"])
+def test_a_document_that_is_no_pdf_is_not_published_as_one(tmp_path: Path, document: bytes) -> None:
+    report = build_tree(tmp_path / "tree", write(tmp_path, "doc.dcm", pdf(document)))
     assert not (tmp_path / "tree" / instance_path(1) / "rendered").exists()
     assert report.noted[0].notes[0].startswith("no document under rendered: ")
 
