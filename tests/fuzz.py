@@ -59,6 +59,7 @@ from tests.made_files import (
     noise,
     write_dicom,
 )
+from tests.trees import NoProgress
 
 HTJ2K, NATIVE = "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.1"
 PRIVATE = "1.2.826.0.1.3680043.9.9.9"
@@ -179,14 +180,6 @@ def mutate(data: bytes, seed: int) -> bytes:
     return bytes(changed)
 
 
-class _Silent:
-    def stage(self, name: str, total: int) -> None:
-        pass
-
-    def step(self, count: int = 1) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what the native decoders write of damaged images out of the terminal."""
@@ -217,7 +210,7 @@ def attempt(source: str, case: Case, folder: str) -> Verdict:
 
 def _verdict(case: Case, path: Path, tree: str) -> Verdict:
     request = BuildRequest((str(path),), BuildOptions(max_frame_bytes=1 << 26))
-    report = build(request, DirectoryStore(tree), SerialExecutor(), _Silent())
+    report = build(request, DirectoryStore(tree), SerialExecutor(), NoProgress())
     accounted = report.outcomes.total() + len(report.rejected) + len(report.skipped)
     if accounted != 1:
         return Verdict(case, "lost", f"{accounted} results for one input")

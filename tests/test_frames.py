@@ -48,20 +48,11 @@ from tests.made_files import (
     read_frames,
     write_dicom,
 )
+from tests.trees import NoProgress
 
 type Frame = npt.NDArray[Any]
 
 UIDS = InstanceUIDs(STUDY, SERIES, INSTANCE)
-
-
-class Silent:
-    """Nobody who wants to know how far a build is."""
-
-    def stage(self, name: str, total: int) -> None:
-        pass
-
-    def step(self, count: int = 1) -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -447,7 +438,7 @@ def test_a_decoder_that_ends_its_process_costs_only_that_file(tmp_path: Path) ->
         write_dicom(folder / f"{number}", jpeg(50), attributes, encapsulated([data]), vr="OB")
     store = DirectoryStore(str(tmp_path / "tree"))
     with ProcessExecutor(2) as executor:
-        report = build(BuildRequest((str(folder),), BuildOptions(), workers=2), store, executor, Silent())
+        report = build(BuildRequest((str(folder),), BuildOptions(), workers=2), store, executor, NoProgress())
     # What another process had finished but could not tell when the pool broke is tried again, and found done.
     assert report.outcomes[Outcome.PUBLISHED] + report.outcomes[Outcome.RESUMED] == report.frames == 2
     (rejected,) = report.rejected
@@ -466,6 +457,7 @@ from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef
 from builder.store import DirectoryStore
 from builder.tasks import InstanceTask
+from tests.trees import NoProgress
 peaks = []
 for path, tree in zip(sys.argv[1::2], sys.argv[2::2]):
     uids = InstanceUIDs("1.2.3", "1.2.3.4", "1.2.3.4.5")

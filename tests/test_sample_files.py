@@ -78,6 +78,7 @@ from tests.made_files import (
     rle,
     write_dicom,
 )
+from tests.trees import NoProgress
 
 type Pixels = npt.NDArray[Any]
 
@@ -198,14 +199,6 @@ def _what_it_is(name: str) -> str:
 SAMPLES = [name for name in FILES if not _expected_not_dicom(name)]
 
 
-class _Silent:
-    def stage(self, name: str, total: int) -> None:
-        pass
-
-    def step(self, count: int = 1) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class Alone:
     """One file built into a tree of its own."""
@@ -223,7 +216,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Alone]:
     def build_alone(name: str) -> Alone:
         store = DirectoryStore(str(tmp_path_factory.mktemp("tree")))
         request = BuildRequest((str(FILES[name]),), BuildOptions(reduced=(1, 2, 3)))
-        return Alone(build(request, store, SerialExecutor(), _Silent()), store)
+        return Alone(build(request, store, SerialExecutor(), NoProgress()), store)
 
     return build_alone
 
@@ -234,7 +227,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     store = DirectoryStore(str(tmp_path_factory.mktemp("together")))
     request = BuildRequest(tuple(map(str, FILES.values())), BuildOptions(reduced=()), workers=2)
     with ProcessExecutor(2) as executor:
-        return Alone(build(request, store, executor, _Silent()), store)
+        return Alone(build(request, store, executor, NoProgress()), store)
 
 
 def read_source(name: str) -> Dataset:
@@ -853,7 +846,7 @@ def test_every_cell_of_the_table_is_what_a_file_made_for_it_gives(syntax: str, f
     found = []
     for path, source, expected in _made_files(tmp_path, syntax, form):
         store = DirectoryStore(str(path.with_suffix(".tree")))
-        report = build(BuildRequest((str(path),), BuildOptions()), store, SerialExecutor(), _Silent())
+        report = build(BuildRequest((str(path),), BuildOptions()), store, SerialExecutor(), NoProgress())
         assert report.rejected == []
         (place,) = Path(store.root).glob("studies/*/series/*/instances/*/metadata")
         (metadata,) = json.loads(place.read_bytes())
