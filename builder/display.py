@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,8 @@ _PADDING: Final = (("00280120", "00280121"), ("00280122", "00280124"), ("0028012
 _SPACINGS: Final = ("00280030", "00181164", "00182010", "00280034")
 _SEGMENTATION_TYPE: Final = "00620001"
 _LARGEST_FRACTION: Final = "0062000E"
+# Pixels longer than so many times their width, or wider than so many times their length, are taken for square.
+_LARGEST_ASPECT: Final = 100
 
 type BulkData = Mapping[str, bytes]
 
@@ -53,14 +56,20 @@ def read_display(metadata: JSONDataset, frame_index: int, bulk: BulkData, *, flo
     """
     groups = _functional_groups(metadata, frame_index)
     bits = int(_number(metadata, _BITS_STORED) or _number(metadata, _BITS_ALLOCATED) or 8)
+    signed = first_value(metadata, _SIGNED) == 1
+    modality = _read_modality(_macro(metadata, groups, _PIXEL_VALUE_TRANSFORMATION), bulk, signed)
+    # What comes out of a modality LUT is not signed.
+    signed_values = signed and not isinstance(modality, LookupTable)
     return Display(
         bits=bits,
-        modality=_read_modality(_macro(metadata, groups, _PIXEL_VALUE_TRANSFORMATION), bulk),
-        voi=_read_voi(_macro(metadata, groups, _FRAME_VOI_LUT), bulk),
+        modality=modality,
+        voi=_read_voi(_macro(metadata, groups, _FRAME_VOI_LUT), bulk, signed_values),
         stored_range=None if floating else _stored_range(metadata, bits),
         inverted=first_value(metadata, _PHOTOMETRIC) == "MONOCHROME1"
         or first_value(metadata, _PRESENTATION_LUT_SHAPE) == "INVERSE",
-        palette=_read_palette(metadata, bulk) if first_value(metadata, _PHOTOMETRIC) == "PALETTE COLOR" else None,
+        palette=_read_palette(metadata, bulk, signed)
+        if first_value(metadata, _PHOTOMETRIC) == "PALETTE COLOR"
+        else None,
         padding=_read_padding(metadata),
         spacing=_read_spacing(_macro(metadata, groups, _PIXEL_MEASURES), metadata),
     )
@@ -93,21 +102,22 @@ def _number(dataset: JSONDataset, tag: str, index: int = 0) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _read_modality(dataset: JSONDataset, bulk: BulkData) -> LookupTable | Rescale:
+def _read_modality(dataset: JSONDataset, bulk: BulkData, signed: bool) -> LookupTable | Rescale:
     for item in _items(dataset, _MODALITY_LUTS)[:1]:
-        table = _read_table(item, _DESCRIPTOR, _DATA, bulk)
+        table = _read_table(item, _DESCRIPTOR, _DATA, bulk, signed)
         if table is not None:
-            return table
-    slope, intercept = _number(dataset, _SLOPE), _number(dataset, _INTERCEPT)
-    return Rescale(slope or 1.0, intercept or 0.0)
+            return _settle_bits(table)[0]
+    slope, intercept = _number(dataset, _SLOPE) or 1.0, _number(dataset, _INTERCEPT) or 0.0
+    # Of the widest integers the results, and the differences of them, have to be finite.
+    return Rescale(slope, intercept) if math.isfinite((abs(slope) * 2.0**64 + abs(intercept)) * 2) else Rescale()
 
 
-def _read_voi(dataset: JSONDataset, bulk: BulkData) -> LookupTable | Ramp | Sigmoid | None:
+def _read_voi(dataset: JSONDataset, bulk: BulkData, signed: bool) -> LookupTable | Ramp | Sigmoid | None:
     """The first VOI LUT, else the first window (PS3.3 C.11.2: either may be applied where both are there)."""
     for item in _items(dataset, _VOI_LUTS)[:1]:
-        table = _read_table(item, _DESCRIPTOR, _DATA, bulk)
+        table = _read_table(item, _DESCRIPTOR, _DATA, bulk, signed)
         if table is not None:
-            return table
+            return _settle_bits(table)[0]
     centre, width = _number(dataset, _CENTRE), _number(dataset, _WIDTH)
     if centre is None or width is None:
         return None
@@ -127,26 +137,41 @@ def _stored_range(metadata: JSONDataset, bits: int) -> tuple[float, float] | Non
     return 0.0, float((1 << bits) - 1)
 
 
-def _read_palette(metadata: JSONDataset, bulk: BulkData) -> tuple[LookupTable, LookupTable, LookupTable] | None:
-    tables = [
-        _read_table(metadata, descriptor, data, bulk) or _read_segmented(metadata, descriptor, segmented, bulk)
-        for descriptor, data, segmented in _PALETTE
-    ]
-    red, green, blue = tables
-    return None if red is None or green is None or blue is None else (red, green, blue)
+def _read_palette(
+    metadata: JSONDataset, bulk: BulkData, signed: bool
+) -> tuple[LookupTable, LookupTable, LookupTable] | None:
+    tables: list[LookupTable] = []
+    for descriptor, data, segmented in _PALETTE:
+        table = _read_table(metadata, descriptor, data, bulk, signed) or _read_segmented(
+            metadata, descriptor, segmented, bulk, signed
+        )
+        if table is None:
+            return None
+        tables.append(table)
+    red, green, blue = _settle_bits(*tables)
+    return red, green, blue
 
 
-def _read_descriptor(dataset: JSONDataset, tag: str) -> tuple[int, int, int] | None:
-    """Number of entries (0 stands for 65536), first input, bits of an entry (PS3.3 C.11.1.1.1, C.7.6.3.1.5)."""
+def _read_descriptor(dataset: JSONDataset, tag: str, signed: bool) -> tuple[int, int, int] | None:
+    """Number of entries (0 stands for 65536), first input, bits of an entry (PS3.3 C.11.1.1.1, C.7.6.3.1.5).
+
+    `signed` tells whether inputs are: some writers give the unsigned reading of a negative first one.
+    """
     count, first, bits = (_number(dataset, tag, index) for index in range(3))
-    if count is None or first is None or bits is None or not 1 <= bits <= 16:
+    if count is None or first is None or bits is None:
         return None
+    if not (0 <= count <= 1 << 16 and -(1 << 15) <= first < 1 << 16 and 1 <= bits <= 16):
+        return None
+    if signed and first >= 1 << 15:
+        first -= 1 << 16
     return int(count) or 1 << 16, int(first), int(bits)
 
 
-def _read_table(dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: BulkData) -> LookupTable | None:
+def _read_table(
+    dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: BulkData, signed: bool
+) -> LookupTable | None:
     """A LUT; None if it is absent or shorter than its descriptor says."""
-    descriptor = _read_descriptor(dataset, descriptor_tag)
+    descriptor = _read_descriptor(dataset, descriptor_tag, signed)
     data = _words(dataset.get(data_tag, {}), bulk)
     if descriptor is None:
         return None
@@ -154,32 +179,39 @@ def _read_table(dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: 
     if len(data) >= 2 * count:
         entries = np.frombuffer(data, "<u2", count)
     elif len(data) >= count:  # two 8-bit entries in a word
-        entries = np.frombuffer(data, "u1", count).astype("<u2")
+        entries = np.frombuffer(data, "u1", count)
     else:
         return None
-    return _make_table(first, entries, bits)
+    return LookupTable(first, entries.astype(np.uint16), bits)
 
 
-def _read_segmented(dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: BulkData) -> LookupTable | None:
-    descriptor = _read_descriptor(dataset, descriptor_tag)
+def _read_segmented(
+    dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: BulkData, signed: bool
+) -> LookupTable | None:
+    descriptor = _read_descriptor(dataset, descriptor_tag, signed)
     data = _words(dataset.get(data_tag, {}), bulk)
     if descriptor is None or not data:
         return None
     count, first, bits = descriptor
-    words = list(data) if bits <= 8 else np.frombuffer(data, "<u2", len(data) // 2).tolist()
+    words = data if bits <= 8 else memoryview(np.frombuffer(data, "<u2", len(data) // 2).astype(np.uint16))
     try:
         entries = expand_segments(words, bits <= 8, count)
     except (ValueError, LookupError):
         return None
-    return _make_table(first, np.array(entries, "<u2"), bits) if entries else None
+    return LookupTable(first, np.array(entries, np.uint16), bits) if entries else None
 
 
-def _make_table(first: int, entries: np.ndarray[Any, Any], bits: int) -> LookupTable:
-    """Entries decide where they contradict the bits declared: too large for them, or 8-bit ones declared as 16."""
-    largest = int(entries.max())
+def _settle_bits(*tables: LookupTable) -> list[LookupTable]:
+    """Tables that belong together with the bits they have in common.
+
+    Entries decide where they contradict what is declared: too large for it, or 8-bit ones declared as 16.
+    """
+    bits = max(table.bits for table in tables)
+    largest = max(int(table.entries.max()) for table in tables)
     if bits == 16 and largest < 256:
         bits = 8
-    return LookupTable(first, entries.astype(np.uint16), max(bits, largest.bit_length()))
+    bits = max(bits, largest.bit_length())
+    return [replace(table, bits=bits) for table in tables]
 
 
 def _words(element: Mapping[str, Any], bulk: BulkData) -> bytes:
@@ -210,6 +242,8 @@ def _read_padding(metadata: JSONDataset) -> tuple[float, float] | None:
 def _read_spacing(measures: JSONDataset, metadata: JSONDataset) -> tuple[float, float]:
     for dataset, tag in [(measures, _SPACINGS[0]), *((metadata, tag) for tag in _SPACINGS)]:
         vertical, horizontal = _number(dataset, tag), _number(dataset, tag, 1)
-        if vertical and horizontal and vertical > 0 and horizontal > 0:
+        if not vertical or not horizontal or min(vertical, horizontal) <= 0:
+            continue
+        if max(vertical, horizontal) <= _LARGEST_ASPECT * min(vertical, horizontal):
             return vertical, horizontal
     return 1.0, 1.0

@@ -5,7 +5,8 @@ Modality LUT or rescale, VOI LUT or window, inversion; palettes; reduction by ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,8 +15,8 @@ import numpy.typing as npt
 
 type Image = npt.NDArray[np.uint8]
 
-# Samples of more than 16 bits are mapped in bands of so many, to keep the intermediate values few.
-_BAND: Final = 1 << 20
+# Samples are mapped and averaged in bands of so many, to keep the intermediate values few.
+_BAND: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +105,8 @@ def settle_window(display: Display, frame: npt.NDArray[Any]) -> Display:
         part = modality.entries[ends[0] : ends[1] + 1]
         return replace(display, voi=Ramp(float(part.min()), float(part.max())))
     found = sorted(value * modality.slope + modality.intercept for value in (low, high))
+    if not math.isfinite(found[1] - found[0]):  # a rescale that leads out of the numbers is none
+        return replace(display, modality=Rescale(), voi=Ramp(low, high))
     return replace(display, voi=Ramp(found[0], found[1]))
 
 
@@ -129,14 +132,36 @@ def render_frame(frame: npt.NDArray[Any], display: Display) -> Image:
     if frame.ndim == 3:
         return _render_colour(frame, display.bits)
     if display.palette is not None:
-        return np.stack([_eight_bits(table)[_places(frame, table)] for table in display.palette], axis=-1)
+        return _render_palette(frame, display.palette)
     return _render_grey(frame, display)
 
 
+def _bands(frame: npt.NDArray[Any]) -> Iterator[slice]:
+    """The rows of a frame in bands of about `_BAND` samples."""
+    rows = max(1, _BAND * frame.shape[0] // max(1, frame.size))
+    return (slice(start, start + rows) for start in range(0, frame.shape[0], rows))
+
+
 def _render_colour(frame: npt.NDArray[Any], bits: int) -> Image:
-    if bits >= 8:
-        return (frame >> (bits - 8)).astype(np.uint8, copy=False)
-    return (frame.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
+    if bits == 8 and frame.dtype == np.uint8:
+        return frame
+    shown = np.empty(frame.shape, np.uint8)
+    for band in _bands(frame):
+        samples = frame[band]
+        shown[band] = samples >> (bits - 8) if bits >= 8 else samples.astype(np.uint16) * 255 // ((1 << bits) - 1)
+    return shown
+
+
+def _render_palette(frame: npt.NDArray[Any], palette: tuple[LookupTable, LookupTable, LookupTable]) -> Image:
+    """Through one table of colours, from the first input of any channel to the last."""
+    low = min(table.first for table in palette)
+    high = max(table.first + len(table.entries) - 1 for table in palette)
+    inputs = np.arange(low, high + 1)
+    colours = np.stack([_eight_bits(table)[_places(inputs, table)] for table in palette], axis=-1)
+    shown = np.empty((*frame.shape, 3), np.uint8)
+    for band in _bands(frame):
+        shown[band] = colours[np.clip(frame[band].astype(np.int64), low, high) - low]
+    return shown
 
 
 def _eight_bits(table: LookupTable) -> Image:
@@ -144,23 +169,22 @@ def _eight_bits(table: LookupTable) -> Image:
     return (table.entries >> shift if shift > 0 else table.entries << -shift).astype(np.uint8)
 
 
-def _places(frame: npt.NDArray[Any], table: LookupTable) -> npt.NDArray[np.intp]:
-    return np.clip(frame.astype(np.int64) - table.first, 0, len(table.entries) - 1).astype(np.intp)
+def _places(inputs: npt.NDArray[np.int64], table: LookupTable) -> npt.NDArray[np.int64]:
+    return np.clip(inputs - table.first, 0, len(table.entries) - 1)
 
 
 def _render_grey(frame: npt.NDArray[Any], display: Display) -> Image:
     """Through a table of the values that occur, where that is shorter than the frame; else value by value."""
+    shown = np.empty(frame.shape, np.uint8)
     if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
         low, high = int(frame.min()), int(frame.max())
         if high - low < frame.size:
             table = _shown(np.arange(low, high + 1, dtype=np.float64), display)
-            # Modulo 65536 the differences are right for signed samples too.
-            shown: Image = np.take(table, np.subtract(frame, low & 0xFFFF, dtype=np.uint16, casting="unsafe"))
+            for band in _bands(frame):
+                shown[band] = table[frame[band].astype(np.intp) - low]
             return shown
-    shown = np.empty(frame.shape, np.uint8)
-    rows = max(1, _BAND // frame.shape[1])
-    for start in range(0, frame.shape[0], rows):
-        shown[start : start + rows] = _shown(frame[start : start + rows].astype(np.float64), display)
+    for band in _bands(frame):
+        shown[band] = _shown(frame[band].astype(np.float64), display)
     return shown
 
 
@@ -209,23 +233,45 @@ def reduce_image(image: Image, height: int, width: int) -> Image:
         raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} cannot become {width} x {height}")
     if image.shape[:2] == (height, width):
         return image
-    means = _average(_average(image, height, 0), width, 1)
-    return (means + 0.5).astype(np.uint8)
+    reduced = np.empty((height, width, *image.shape[2:]), np.uint8)
+    rows = max(1, _BAND * height // image.size)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        means = _average(_average_rows(image, height, top, bottom), width, 1, 0, width)
+        reduced[top:bottom] = means + 0.5
+    return reduced
 
 
-def _average(image: npt.NDArray[Any], count: int, axis: int) -> npt.NDArray[np.float64]:
-    """Means over `count` equal stretches of an axis; a sample that two stretches share counts in parts."""
+def _average_rows(image: Image, height: int, top: int, bottom: int) -> npt.NDArray[Any]:
+    """Some rows of the image at another height, made of a few columns at a time where they cover many rows."""
+    columns = max(1, _BAND * height * image.shape[1] // (image.size * (bottom - top)))
+    parts = [
+        _average(image[:, left : left + columns], height, 0, top, bottom) for left in range(0, image.shape[1], columns)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _average(image: npt.NDArray[Any], count: int, axis: int, start: int, stop: int) -> npt.NDArray[Any]:
+    """Means over `count` equal stretches of an axis, of which those from `start` to `stop` are made.
+
+    A sample that two stretches share counts in parts.
+    """
     length = image.shape[axis]
-    bounds = np.arange(count + 1) * (length / count)
-    bounds[-1] = length
+    if count == length:
+        return image[start:stop] if axis == 0 else image[:, start:stop]
+    bounds = np.arange(start, stop + 1) * (length / count)
+    if stop == count:
+        bounds[-1] = length
     firsts = bounds[:-1].astype(np.intp)
+    lasts = np.minimum(bounds[1:].astype(np.intp), length - 1)
+    begin, end = int(firsts[0]), int(bounds[-1])
+    covered = image[begin:end] if axis == 0 else image[:, begin:end]
     kind = np.uint32 if image.dtype == np.uint8 else np.float64
-    sums: npt.NDArray[np.float64] = np.add.reduceat(image, firsts, axis=axis, dtype=kind).astype(np.float64)
+    sums: npt.NDArray[np.float64] = np.add.reduceat(covered, firsts - begin, axis=axis, dtype=kind).astype(np.float64)
     shape = [1] * image.ndim
-    shape[axis] = count
+    shape[axis] = stop - start
     # From whole samples to stretches: less the part before the first bound, plus the part before the last.
     before = (bounds[:-1] - firsts).reshape(shape)
-    lasts = np.minimum(bounds[1:].astype(np.intp), length - 1)
     after = np.where(bounds[1:] < length, bounds[1:] - lasts, 0.0).reshape(shape)
     sums += np.take(image, lasts, axis) * after - np.take(image, firsts, axis) * before
     sums /= length / count
@@ -244,33 +290,49 @@ def expand_segments(data: Sequence[int], eight_bit: bool, entries: int) -> list[
         ValueError: if a segment is malformed.
     """
     found: list[int] = []
-    _expand(data, 0, None, eight_bit, entries, found)
+    _expand(data, 0, None, eight_bit, entries, found, entries + len(data))
     return found
 
 
 def _expand(
-    data: Sequence[int], place: int, segments: int | None, eight_bit: bool, entries: int, found: list[int]
-) -> None:
-    """Append what the segments from `place` on make: so many of them, or all, which then may be indirect."""
+    data: Sequence[int],
+    place: int,
+    segments: int | None,
+    eight_bit: bool,
+    entries: int,
+    found: list[int],
+    budget: int,
+) -> int:
+    """Append what the segments from `place` on make: so many of them, or all, which then may be indirect.
+
+    Every segment makes an entry or ends the data, so that well-formed ones stay within the budget of segments.
+    Returns what is left of it.
+    """
     left = segments
     while place < len(data) and len(found) < entries and left != 0:
         operation, length = data[place], data[place + 1] if place + 1 < len(data) else 0
+        if operation == 0 and place + 1 == len(data):  # pads the data to even length
+            break
+        wanted = min(length, entries - len(found))
+        budget -= 1
+        if length == 0 or budget < 0:
+            raise ValueError(f"an empty palette segment at {place}, or too many")
         if operation == 0:
-            found += data[place + 2 : place + 2 + length]
+            found += data[place + 2 : place + 2 + wanted]
             place += 2 + length
         elif operation == 1 and found and place + 2 < len(data):
             start, end = found[-1], data[place + 2]
-            found += [round(start + (end - start) * step / length) for step in range(1, length + 1)]
+            found += [round(start + (end - start) * step / length) for step in range(1, wanted + 1)]
             place += 3
         elif operation == 2 and segments is None:
             parts = data[place + 2 : place + (6 if eight_bit else 4)]
             offset = sum(part << ((8 if eight_bit else 16) * index) for index, part in enumerate(parts))
-            _expand(data, offset if eight_bit else offset // 2, length, eight_bit, entries, found)
+            budget = _expand(data, offset if eight_bit else offset // 2, length, eight_bit, entries, found, budget)
             place += 6 if eight_bit else 4
         else:
             raise ValueError(f"a palette segment of type {operation} at {place}")
         left = None if left is None else left - 1
-    del found[entries:]
+    return budget
 
 
 __all__ = [

@@ -457,7 +457,6 @@ from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef
 from builder.store import DirectoryStore
 from builder.tasks import InstanceTask
-from tests.trees import NoProgress
 peaks = []
 for path, tree in zip(sys.argv[1::2], sys.argv[2::2]):
     uids = InstanceUIDs("1.2.3", "1.2.3.4", "1.2.3.4.5")
