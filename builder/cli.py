@@ -347,7 +347,9 @@ def main() -> NoReturn:
         code = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("stillframe: stopped; build again to go on from here", err=True)
-        code = 1
+        sys.stdout.flush()
+        # Where the signal met an extension module being imported, sys.exit would end as if by the signal.
+        os._exit(1)
     except BrokenPipeError:
         # Whoever read the output is gone; closing stdout again at exit would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -243,12 +243,14 @@ def reduce_image(image: Image, height: int, width: int) -> Image:
 
 
 def _average_rows(image: Image, height: int, top: int, bottom: int) -> npt.NDArray[Any]:
-    """Some rows of the image at another height, made of a few columns at a time where they cover many rows."""
-    columns = max(1, _BAND * height * image.shape[1] // (image.size * (bottom - top)))
+    """Some rows of the image at another height, made of a part of their samples at a time where they cover many."""
+    lines = image.reshape(image.shape[0], -1)
+    width = max(1, _BAND * height // (image.shape[0] * (bottom - top)))
     parts = [
-        _average(image[:, left : left + columns], height, 0, top, bottom) for left in range(0, image.shape[1], columns)
+        _average(lines[:, left : left + width], height, 0, top, bottom) for left in range(0, lines.shape[1], width)
     ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    means = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return means.reshape(bottom - top, *image.shape[1:])
 
 
 def _average(image: npt.NDArray[Any], count: int, axis: int, start: int, stop: int) -> npt.NDArray[Any]:
@@ -273,7 +275,9 @@ def _average(image: npt.NDArray[Any], count: int, axis: int, start: int, stop: i
     # From whole samples to stretches: less the part before the first bound, plus the part before the last.
     before = (bounds[:-1] - firsts).reshape(shape)
     after = np.where(bounds[1:] < length, bounds[1:] - lasts, 0.0).reshape(shape)
-    sums += np.take(image, lasts, axis) * after - np.take(image, firsts, axis) * before
+    # Not by np.take, which copies an image that is not contiguous.
+    first_samples, last_samples = (image[at] if axis == 0 else image[:, at] for at in (firsts, lasts))
+    sums += last_samples * after - first_samples * before
     sums /= length / count
     return sums
 

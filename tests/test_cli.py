@@ -161,18 +161,17 @@ def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Path, workers: int, delay: float) -> None:
     """Of a terminal it reaches the workers and the server that forks them, too."""
     arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
-    job = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, process_group=0
-    )
-    assert job.stderr is not None
-    told = [job.stderr.readline()]
-    time.sleep(delay)
-    os.killpg(job.pid, signal.SIGINT)
-    told += job.stderr.readlines()  # up to the end that comes when no process holds the pipe any more
+    ) as job:
+        assert job.stderr is not None
+        told = [job.stderr.readline()]
+        time.sleep(delay)
+        os.killpg(job.pid, signal.SIGINT)
+        told += job.stderr.readlines()  # up to the end that comes when no process holds the pipe any more
     expected = ["reading headers: 1", "publishing: 1", "", "stillframe: stopped; build again to go on from here"]
     assert [line.rstrip() for line in told] in (expected, expected[:1] + expected[2:])
-    assert job.wait(10) == 1
-    job.stderr.close()
+    assert job.returncode == 1
 
 
 def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydicom import Dataset, Sequence, dcmread
 from pydicom.dataset import FileDataset
@@ -13,7 +14,7 @@ from pydicom.dataset import FileDataset
 from builder.dicomjson import convert
 from builder.display import read_display
 from builder.model import JSONDataset
-from builder.rendering import Display, LookupTable, Ramp, Rescale, linear_window
+from builder.rendering import Display, LookupTable, Ramp, Rescale, linear_window, render_frame
 from tests.dicom_samples import image, noise, to_bytes
 
 
@@ -58,6 +59,9 @@ def test_functional_groups_of_the_frame_come_before_the_shared_ones() -> None:
         ({"NominalScannedPixelSpacing": [1, 5], "PixelAspectRatio": [4, 1]}, (1, 5)),
         ({"PixelAspectRatio": [4, 3]}, (4, 3)),
         ({"PixelSpacing": [-1, 2]}, (1, 1)),
+        ({"PixelSpacing": [100, 1]}, (100, 1)),
+        ({"PixelSpacing": [1, 101]}, (1, 1)),
+        ({"PixelSpacing": [1000, 1], "PixelAspectRatio": [4, 1]}, (4, 1)),
         ({}, (1, 1)),
     ],
 )
@@ -98,3 +102,61 @@ def test_entries_decide_where_the_descriptor_is_wrong() -> None:
         assert isinstance(voi, LookupTable)
         found.append(voi.bits)
     assert found == [8, 16]
+
+
+def palette_of(*tables: npt.NDArray[Any], first: int = 0, **attributes: Any) -> Display:
+    dataset = image(1, noise(1, bits=8), PhotometricInterpretation="PALETTE COLOR", **attributes)
+    for colour, entries in zip(("Red", "Green", "Blue"), tables, strict=True):
+        descriptor = [len(entries), first, 16]
+        dataset.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", descriptor)
+        setattr(dataset, f"{colour}PaletteColorLookupTableData", entries.astype("<u2").tobytes())
+    return display_of(dataset)
+
+
+def test_the_tables_of_a_palette_have_the_same_bits() -> None:
+    ramp, constant = np.arange(256), np.full(256, 200)
+    frame = np.array([[255]], "u1")
+    assert render_frame(frame, palette_of(ramp * 256, ramp * 256, constant)).tolist() == [[[255, 255, 0]]]
+    assert render_frame(frame, palette_of(ramp, ramp, constant)).tolist() == [[[255, 255, 200]]]
+
+
+@pytest.mark.parametrize(("signed", "expected"), [(0, 63536), (1, -2000)])
+def test_the_first_input_of_a_table_is_signed_as_pixels_are(signed: int, expected: int) -> None:
+    """Some writers give the unsigned reading of a negative value."""
+    modality, voi = Dataset(), Dataset()
+    for table in (modality, voi):
+        table.add_new("LUTDescriptor", "US", [256, 63536, 8])
+        table.add_new("LUTData", "OW", np.arange(256, dtype="<u2").tobytes())
+    modality.ModalityLUTType = "US"
+    pixels = noise(1).astype("i2" if signed else "u2")
+    found = display_of(image(1, pixels, VOILUTSequence=Sequence([voi])))
+    assert isinstance(found.voi, LookupTable)
+    assert found.voi.first == expected
+    # What a modality LUT makes is not signed, whatever pixels are.
+    both = display_of(image(1, pixels, ModalityLUTSequence=Sequence([modality]), VOILUTSequence=Sequence([voi])))
+    assert isinstance(both.modality, LookupTable)
+    assert isinstance(both.voi, LookupTable)
+    assert (both.modality.first, both.voi.first) == (expected, 63536)
+
+
+@pytest.mark.parametrize(("signed", "expected"), [(0, 63536), (1, -2000)])
+def test_the_first_input_of_a_palette_is_signed_as_pixels_are(signed: int, expected: int) -> None:
+    found = palette_of(*[np.arange(256)] * 3, first=63536, PixelRepresentation=signed).palette
+    assert found is not None
+    assert [table.first for table in found] == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    "descriptor", [[4_000_000_000, 0, 16], [65537, 0, 16], [-5, 0, 16], [9, 65536, 16], [9, -32769, 16], [9, 0, 17]]
+)
+def test_impossible_descriptors_count_as_absent(descriptor: list[int]) -> None:
+    words = np.array([0, 1, 5, *[1, 65535, 9] * 100], "<u2")
+    data = {"vr": "US", "Value": words.tolist()}
+    metadata: JSONDataset = {"00280004": {"vr": "CS", "Value": ["PALETTE COLOR"]}}
+    for channel in "123":
+        metadata[f"0028110{channel}"] = {"vr": "UL", "Value": descriptor}
+        metadata[f"0028122{channel}"] = data
+    assert read_display(metadata, 0, {}).palette is None
+    table: JSONDataset = {"00283002": {"vr": "UL", "Value": descriptor}, "00283006": data}
+    metadata = {"00283000": {"vr": "SQ", "Value": [table]}, "00283010": {"vr": "SQ", "Value": [table]}}
+    assert read_display(metadata, 0, {}) == Display(bits=8, stored_range=(0, 255))

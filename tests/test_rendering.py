@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from builder.dicomjson import convert
 from builder.display import read_display
 from builder.rendering import (
     Display,
+    LookupTable,
     Ramp,
     Rescale,
     Sigmoid,
@@ -97,6 +100,20 @@ def test_without_a_usable_window_the_frames_own_values_are_shown(width: str) -> 
     dataset = image(1, RescaleSlope="-2", RescaleIntercept="10", WindowCenter="5", WindowWidth=width)
     values = dataset.pixel_array * -2.0 + 10
     assert np.array_equal(shown(dataset), eight_bits(values, values.min(), values.max()))
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [("1e308", "0"), ("-1e300", "5"), ("1", "1e308"), ("1e308", "-1e308")])
+def test_a_rescale_that_leads_out_of_the_numbers_is_none(slope: str, intercept: str) -> None:
+    dataset = image(1, RescaleSlope=slope, RescaleIntercept=intercept)
+    values = dataset.pixel_array
+    assert np.array_equal(shown(dataset), eight_bits(values, values.min(), values.max()))
+
+
+def test_a_rescale_of_floats_that_leads_out_of_the_numbers_is_none() -> None:
+    values = noise(1)
+    wide = values * 2.0**1000
+    display = settle_window(Display(bits=64, modality=Rescale(1e10)), wide)
+    assert np.array_equal(render_frame(wide, display), eight_bits(values, values.min(), values.max()))
 
 
 @pytest.mark.parametrize("stored", [-2000, 63536])  # as a signed value, and as some write it, unsigned
@@ -186,10 +203,46 @@ def test_malformed_segments_are_told(words: list[int]) -> None:
         expand_segments(words, False, 64)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [0, 0] * 65535 + [2, 65535, 0, 0] * 2000,
+        [0, 1, 5, 1, 0, 9],
+        [0, 1, 5, 2, 0, 0, 0],
+        [2, 65535, 65535, 65535] * 300,  # from behind the end
+    ],
+)
+def test_segments_that_make_nothing_cost_nothing(words: list[int]) -> None:
+    begin = time.process_time()
+    with contextlib.suppress(ValueError):
+        assert len(expand_segments(words, False, 65536)) < 2
+    assert time.process_time() - begin < 1
+
+
+def test_segments_make_no_more_entries_than_there_are() -> None:
+    tracemalloc.start()
+    assert len(expand_segments([0, 1, 5, *[1, 65535, 9] * 5000], False, 100)) == 100
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_a_byte_that_pads_segments_is_none() -> None:
+    assert expand_segments(bytes([0, 3, 7, 8, 9, 0]), True, 4) == [7, 8, 9]
+
+
 @given(st.lists(st.integers(0, 65535), max_size=24), st.booleans())
 def test_any_segments_end(words: list[int], eight_bit: bool) -> None:
     with contextlib.suppress(ValueError):
         assert len(expand_segments(words, eight_bit, 256)) <= 256
+
+
+def test_tables_of_a_palette_may_begin_and_end_apart() -> None:
+    frame = np.arange(-20, 20, dtype="i2").reshape(5, 8)
+    red, green, blue = (LookupTable(first, np.arange(1, 11, dtype="u2"), 8) for first in (-10, 0, 5))
+    found = render_frame(frame, Display(bits=16, palette=(red, green, blue)))
+    expected = np.stack([np.clip(frame - first, 0, 9) + 1 for first in (-10, 0, 5)], axis=-1)
+    assert np.array_equal(found, expected)
 
 
 def test_segmented_palettes_are_those_of_pydicom() -> None:
@@ -222,6 +275,14 @@ def test_sizes() -> None:
     assert fit_size(1, 5000, (1, 1), 256) == (1, 256)
 
 
+def averaging(length: int, count: int) -> npt.NDArray[np.float64]:
+    """The matrix that takes `length` samples to the means over `count` equal stretches of them."""
+    ends, samples = np.arange(count + 1) * length / count, np.arange(length)
+    shares = np.minimum(ends[1:, None], samples + 1) - np.maximum(ends[:-1, None], samples)
+    matrix: npt.NDArray[np.float64] = np.clip(shares, 0, None)
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
 @pytest.mark.parametrize("size", [(48, 40), (31, 23), (96, 7), (1, 1), (95, 79)])
 @pytest.mark.parametrize("shape", [(96, 80), (96, 80, 3)])
 def test_reduction_is_the_mean_of_the_area(shape: tuple[int, ...], size: tuple[int, int]) -> None:
@@ -230,13 +291,38 @@ def test_reduction_is_the_mean_of_the_area(shape: tuple[int, ...], size: tuple[i
     if shape[0] % size[0] == shape[1] % size[1] == 0:  # elsewhere Pillow's box filter takes whole pixels
         expected = Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX)
         assert np.abs(reduced.astype(int) - np.asarray(expected)).max() <= 1
-    weights = [
-        np.clip(np.minimum(ends[1:, None], np.arange(1, n + 1)) - np.maximum(ends[:-1, None], np.arange(n)), 0, None)
-        for n, ends in ((n, np.arange(m + 1) * n / m) for n, m in zip(shape, size, strict=False))
-    ]
-    weights = [matrix / matrix.sum(axis=1, keepdims=True) for matrix in weights]
+    weights = [averaging(length, count) for length, count in zip(shape, size, strict=False)]
     means = np.einsum("ij,kl,jl...->ik...", weights[0], weights[1], picture.astype(float))
     assert np.abs(reduced - means).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("size", [(1500, 1429), (1429, 1500), (256, 244), (2, 2)])
+def test_reduction_takes_little_memory(size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (1500, 1500, 3), np.uint8)
+    tracemalloc.start()
+    reduced = reduce_image(picture, *size)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * picture.nbytes
+    rows, columns = (averaging(length, count) for length, count in zip((1500, 1500), size, strict=True))
+    means = np.stack([rows @ picture[..., channel] @ columns.T for channel in range(3)], axis=-1)
+    assert np.abs(reduced - means).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_rendering_takes_little_memory(palette: bool) -> None:
+    frame = np.random.default_rng(3).integers(0, 65536, (1500, 3000), np.uint16)
+    table = LookupTable(0, np.arange(65536, dtype="u2"), 16)
+    display = Display(bits=16, voi=Ramp(0, 65535), palette=(table, table, table) if palette else None)
+    tracemalloc.start()
+    found = render_frame(frame, display)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * frame.nbytes
+    if palette:
+        assert np.array_equal(found, np.repeat((frame >> 8)[..., None], 3, axis=-1))
+    else:
+        assert np.array_equal(found, eight_bits(frame, 0, 65535))
 
 
 def test_nothing_is_enlarged() -> None:
