@@ -51,6 +51,7 @@ from builder.model import BuildOptions, Outcome
 from builder.report import Report
 from builder.store import DirectoryStore
 from builder.syntaxes import syntax_name
+from tests.kinds import published_kinds
 from tests.made_files import (
     BIG_ENDIAN,
     DEFLATED,
@@ -603,7 +604,7 @@ def _short(names: Iterable[str]) -> str:
     return ", ".join(f"`{name.partition('/')[2].removeprefix('test_files/')}`" for name in sorted(names))
 
 
-def write_document(forms: dict[str, str], fates: dict[str, Fate]) -> str:
+def write_document(forms: dict[str, str], fates: dict[str, Fate], kinds: list[list[str]]) -> str:
     """docs/inputs.md. `forms` of every file published alone, `fates` of every DICOM file among all others."""
     alone_counts = Counter(forms.values())
     counts = Counter(fate.outcome for fate in fates.values())
@@ -624,6 +625,9 @@ def write_document(forms: dict[str, str], fates: dict[str, Fate]) -> str:
             _table(["transfer syntax", *FORMS], ([_syntax(uid), *row] for uid, row in RULES.items())),
             _RULES_TEXT,
             _table(["in the source", "what is published"], FAULTS) + "\n",
+            "## Objects by kind\n",
+            "Each built without any option; what belongs to its series and study aside.\n",
+            _table(["kind", "what is published of it"], kinds) + "\n",
             f"## The sample files of pydicom {SAMPLE_VERSIONS['pydicom']}"
             f" and pydicom-data {SAMPLE_VERSIONS['pydicom-data']}\n",
             _SAMPLES_TEXT,
@@ -740,9 +744,11 @@ same UID is a conflict, too.
     {package: version(package) for package in SAMPLE_VERSIONS} != SAMPLE_VERSIONS,
     reason="docs/inputs.md tells of other versions of the sample files",
 )
-def test_the_document_is_what_the_files_give(alone: Callable[[str], Alone], together: Alone) -> None:
+def test_the_document_is_what_the_files_give(
+    alone: Callable[[str], Alone], together: Alone, pydicom_files: list[Path], tmp_path: Path
+) -> None:
     forms = {name: published_form(name, alone(name)) for name in SAMPLES if name not in REJECTED}
-    text = write_document(forms, _found_fates(together.report))
+    text = write_document(forms, _found_fates(together.report), published_kinds(tmp_path, pydicom_files))
     if os.environ.get("STILLFRAME_WRITE_DOCS"):
         DOCUMENT.write_text(text, encoding="utf-8")
     assert DOCUMENT.read_text(encoding="utf-8") == text
