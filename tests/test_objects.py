@@ -13,6 +13,7 @@ from openjpeg.utils import decode
 from PIL import Image
 from pydicom import dcmread, uid
 from pydicom.dataset import FileDataset
+from pydicom.encaps import generate_frames
 
 from builder import serve
 from builder.model import BuildOptions, Part10
@@ -170,3 +171,18 @@ def test_a_study_of_many_kinds_over_http(tmp_path: Path, shared_data: Path) -> N
             images[0].Columns,
             images[0].Rows,
         )
+
+
+def test_the_tiles_of_a_slide_are_served_byte_for_byte(tmp_path: Path, shared_data: Path) -> None:
+    (source,) = (shared_data / "wsi-tiles").glob("*.dcm")
+    slide = dcmread(source)
+    assert build_tree(tmp_path / "tree", source).exit_code == 0
+    place = f"studies/{slide.StudyInstanceUID}/series/{slide.SeriesInstanceUID}/instances/{slide.SOPInstanceUID}"
+    tiles = list(generate_frames(slide.PixelData, number_of_frames=int(slide.NumberOfFrames)))
+    assert len(tiles) == 15
+    with serving(serve.create_app(tmp_path / "tree")) as get:
+        for number, tile in enumerate(tiles, 1):
+            reply = get(f"/dicomweb/{place}/frames/{number}")
+            assert reply.headers["content-type"].startswith('multipart/related; type="image/jpeg"; boundary=')
+            assert b"Content-Type: image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50\r\n" in reply.body[:200]
+            assert unwrap_part(reply.body) == (tile[:-1] if tile.endswith(b"\xff\xd9\0") else tile)
