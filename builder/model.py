@@ -10,7 +10,7 @@ from typing import Any, Final
 from builder.layout import InstanceUIDs
 
 # Largest decoded frame that is attempted, unless told otherwise; a header can claim 65535 x 65535 in a few bytes.
-MAX_FRAME_BYTES: Final = 1 << 30
+MAX_FRAME_BYTES: Final = 1 << 29
 
 # One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
 type JSONDataset = dict[str, dict[str, Any]]
