@@ -45,7 +45,7 @@ class ProcessExecutor(Executor):
         self._workers = workers
         self._lock = threading.Lock()
         self._alone = threading.Lock()
-        self._ended = False
+        self._ended = self._served = False
         self._pool = _new_pool(workers)
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -68,7 +68,9 @@ class ProcessExecutor(Executor):
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         with self._lock, _interrupts_deferred():
-            _start_fork_server()
+            if not self._served:
+                _start_fork_server()
+                self._served = True
             try:
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:

@@ -15,6 +15,7 @@ from builder import codec, codestream, dicomjson
 from builder.dataset import Instance, read_instance
 from builder.errors import CodecError, CodestreamError, InputError, StoreError
 from builder.frames import Sink, StageClock
+from builder.jsonmodel import SYNTAX
 from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, metadata_key
 from builder.model import Built, FrameRow, JSONDataset, Outcome, Rejected
 from builder.pictures import make_pictures
@@ -26,8 +27,6 @@ from builder.source import file_state, load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
-# Available Transfer Syntax UID: of the frames, or of a video.
-_SYNTAX: Final = "00083002"
 _CHANGED: Final = "changed while it was being read"
 
 
@@ -212,7 +211,7 @@ class _Worker:
 
 def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
     """Tags whose values differ, beside those that only say how the frames are stored or where they came from."""
-    ours = {_SYNTAX, "00280004", "00280006"}
+    ours = {SYNTAX, "00280004", "00280006"}
     tags = (set(one) | set(other)) - ours
     return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}
 
@@ -223,7 +222,7 @@ def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[
     Raises:
         CodecError, CodestreamError: if a frame that the metadata promise is missing or damaged.
     """
-    if dicomjson.first_value(metadata, _SYNTAX) != HTJ2K_RPCL:
+    if dicomjson.first_value(metadata, SYNTAX) != HTJ2K_RPCL:
         return ()
     frames = promised_frames(metadata)
     kind = "i" if dicomjson.first_value(metadata, "00280103") == 1 else "u"

@@ -9,6 +9,14 @@ from builder.model import JSONDataset
 
 PN_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
+SOP_CLASS_UID: Final = "00080016"
+SOP_INSTANCE_UID: Final = "00080018"
+STUDY_UID: Final = "0020000D"
+SERIES_UID: Final = "0020000E"
+NUMBER_OF_FRAMES: Final = "00280008"
+# Available Transfer Syntax UID: of the frames, or of a video.
+SYNTAX: Final = "00083002"
+
 
 def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
     """The data set with `prefix` before every BulkDataURI, in items too; the same object if there is none."""
@@ -63,3 +71,8 @@ def text_value(dataset: JSONDataset, tag: str) -> str:
     if isinstance(value, dict):
         return "=".join(value.get(name, "") for name in PN_GROUPS).rstrip("=")
     return "" if value is None else str(value)
+
+
+def named_uids(dataset: JSONDataset) -> tuple[str, str, str]:
+    """Study, Series and SOP Instance UID as a data set names them, "" where it does not."""
+    return text_value(dataset, STUDY_UID), text_value(dataset, SERIES_UID), text_value(dataset, SOP_INSTANCE_UID)

@@ -8,14 +8,13 @@ from pydicom.dataset import Dataset
 
 from builder.display import read_display
 from builder.errors import CodecError, CodestreamError, LayoutError
-from builder.jsonmodel import first_value
+from builder.jsonmodel import SOP_CLASS_UID, first_value
 from builder.layout import HEAD_BYTES, InstanceUIDs, Kind, media_type, rendered_key, thumbnail_key
 from builder.model import BuildOptions, Rendered
 from builder.preview import PublishedFrame, make_rendered, make_thumbnail
 from builder.production import Content
 from builder.sop_classes import ENCAPSULATED_PDF
 
-_SOP_CLASS: Final = "00080016"
 _DOCUMENT: Final = 0x00420011
 _DOCUMENT_LENGTH: Final = "00420015"
 
@@ -29,7 +28,7 @@ def make_pictures(uids: InstanceUIDs, options: BuildOptions, dataset: Dataset, c
     notes: tuple[str, ...] = ()
     if content.middle is not None and (options.thumbnails or options.rendered is Rendered.ALWAYS):
         pictures, notes = _picture_frame(uids, options, content, content.middle)
-    elif first_value(content.metadata, _SOP_CLASS) == ENCAPSULATED_PDF and options.rendered is not Rendered.NEVER:
+    elif first_value(content.metadata, SOP_CLASS_UID) == ENCAPSULATED_PDF and options.rendered is not Rendered.NEVER:
         pictures, notes = _take_document(uids, dataset, content)
     return pictures, (*content.notes, *notes)
 

@@ -10,7 +10,15 @@ from builder.dataset import Instance
 from builder.description import describe_pixels
 from builder.errors import InputError, LayoutError
 from builder.frames import Sink, StageClock, publish_frames
-from builder.jsonmodel import first_value
+from builder.jsonmodel import (
+    NUMBER_OF_FRAMES,
+    SERIES_UID,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_UID,
+    SYNTAX,
+    first_value,
+)
 from builder.layout import HEAD_BYTES, InstanceUIDs, Kind, bulk_data_key, media_type, part10_key, rendered_key
 from builder.lossy import with_history
 from builder.model import BuildOptions, BulkValue, FrameRow, JSONDataset, Part10, Rendered
@@ -21,9 +29,6 @@ from builder.sop_classes import FETCHED_WHOLE
 from builder.video import is_video, open_video
 
 _IMAGE_ROWS: Final = 0x00280010
-_SOP_CLASS: Final = "00080016"
-_SYNTAX: Final = "00083002"
-_NUMBER_OF_FRAMES: Final = "00280008"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ class Producer:
         published = publish_frames(reader, self.uids, self.options, self.sink, self.clock)
         frames = reader.description.frames
         changes = with_history(published.changes, content.metadata)
-        if first_value(content.metadata, _NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
-            changes = changes | {_NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
+        if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
+            changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
         notes = (*content.notes, *published.notes)
         metadata = _merged(content.metadata, changes)
         return Content(metadata, content.bulk, notes, published.rows, frames, published.middle)
@@ -97,13 +102,13 @@ class Producer:
                     self.sink.put(rendered_key(self.uids), open_video(instance))
         except LayoutError as error:
             notes = (*notes, f"no video under rendered: {error}")
-        metadata = _merged(content.metadata, {_SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})
+        metadata = _merged(content.metadata, {SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})
         return Content(metadata, content.bulk, notes, video=True)
 
     def _wants_part10(self, content: Content) -> bool:
         """Whether the whole object is published: with `auto` of what has no frames, or is fetched whole regardless."""
         choice = self.options.part10
-        fetched_whole = not content.frames or first_value(content.metadata, _SOP_CLASS) in FETCHED_WHOLE
+        fetched_whole = not content.frames or first_value(content.metadata, SOP_CLASS_UID) in FETCHED_WHOLE
         return choice is Part10.ALWAYS or (choice is Part10.AUTO and fetched_whole)
 
 
@@ -113,5 +118,5 @@ def _merged(metadata: JSONDataset, changes: JSONDataset) -> JSONDataset:
 
 def _identity(uids: InstanceUIDs) -> JSONDataset:
     """The UIDs as the keys have them, whatever VR a hostile file gives them."""
-    values = {"00080018": uids.instance, "0020000D": uids.study, "0020000E": uids.series}
+    values = {SOP_INSTANCE_UID: uids.instance, STUDY_UID: uids.study, SERIES_UID: uids.series}
     return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}

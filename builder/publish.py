@@ -14,7 +14,16 @@ from typing import Any, Final
 from builder import query
 from builder.errors import InvalidUID, PreconditionFailed, StoreError
 from builder.frameindex import merge_frame_index, parse_frame_index
-from builder.jsonmodel import dumps, first_value, parse_datasets, rebase_bulk, text_value
+from builder.jsonmodel import (
+    SOP_INSTANCE_UID,
+    SYNTAX,
+    dumps,
+    first_value,
+    named_uids,
+    parse_datasets,
+    rebase_bulk,
+    text_value,
+)
 from builder.layout import (
     HTJ2K_RPCL,
     STUDIES,
@@ -36,7 +45,6 @@ from builder.store import Store
 
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
-_SYNTAX: Final = "00083002"
 # A list that somebody else keeps changing: far more rounds than jobs that could share a store.
 _ROUNDS: Final = 1000
 
@@ -91,8 +99,7 @@ def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[J
 def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes | None:
     """The thumbnail of the first candidate that has one: another job may just be replacing one of them."""
     for instance in candidates:
-        uids = (text_value(instance, tag) for tag in (query.STUDY_UID, query.SERIES_UID, query.SOP_INSTANCE_UID))
-        stored = store.get(thumbnail_key(*uids))
+        stored = store.get(thumbnail_key(*named_uids(instance)))
         if stored is not None:
             return stored.data
     return None
@@ -201,7 +208,7 @@ def _parse(key: str, data: bytes) -> Any:
 
 def _belongs(item: JSONDataset, place: Key) -> bool:
     """Whether a record or the metadata of an instance belong into the document at a place."""
-    study, series, instance = _uids_of(item)
+    study, series, instance = named_uids(item)
     try:
         check_uid(study, "StudyInstanceUID")
     except InvalidUID:
@@ -224,8 +231,8 @@ def listed_instances(store: Store, study: str, series: str) -> dict[str, Provena
     """
     index = read_document(store, frame_index_key(study, series)) or {}
     indexed = {uid for group in index.get("groups", ()) for uid in group["instances"]}
-    named = ((text_value(item, query.SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
-    return {uid: provenance(item) for uid, item in named if uid in indexed or first_value(item, _SYNTAX) != HTJ2K_RPCL}
+    named = ((text_value(item, SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
+    return {uid: provenance(item) for uid, item in named if uid in indexed or first_value(item, SYNTAX) != HTJ2K_RPCL}
 
 
 def published_patient(
@@ -233,17 +240,9 @@ def published_patient(
 ) -> tuple[str, str] | None:
     """Patient ID and name of a study that is published already and will not be replaced as a whole."""
     metadata = _metadata(store, study)
-    if all(InstanceUIDs(*_uids_of(instance)) in replaced for instance in metadata):
+    if all(InstanceUIDs(*named_uids(instance)) in replaced for instance in metadata):
         return None
     return _all_text(metadata[0], _PATIENT_ID, "LO"), _all_text(metadata[0], _PATIENT_NAME, "PN")
-
-
-def _uids_of(item: JSONDataset) -> tuple[str, str, str]:
-    return (
-        text_value(item, query.STUDY_UID),
-        text_value(item, query.SERIES_UID),
-        text_value(item, query.SOP_INSTANCE_UID),
-    )
 
 
 def _all_text(dataset: JSONDataset, tag: str, vr: str) -> str:

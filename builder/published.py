@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 from builder import FORMAT_VERSION
 from builder.errors import InputError
-from builder.jsonmodel import first_value, parse_datasets, text_value
+from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value, named_uids, parse_datasets
 from builder.layout import InstanceUIDs, metadata_key
 from builder.model import BuildOptions, InputRef, JSONDataset
 from builder.provenance import Provenance, provenance
@@ -19,9 +19,6 @@ from builder.store import Store
 _RECORD = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
 _DIGEST_BYTES: Final = 1 << 16
 _THUMBNAILS: Final = "thumbnails="
-# Available Transfer Syntax UID: of the frames, or of a video.
-_SYNTAX: Final = "00083002"
-_NUMBER_OF_FRAMES: Final = "00280008"
 
 
 def read_published(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
@@ -30,21 +27,15 @@ def read_published(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
     if stored is None:
         return None
     found = parse_datasets(stored.data)
-    return found[0] if found and _is_of(found[0], uids) else None
-
-
-def _is_of(metadata: JSONDataset, uids: InstanceUIDs) -> bool:
-    """Whether the metadata are those of the instance that their key names."""
-    named = (text_value(metadata, tag) for tag in ("0020000D", "0020000E", "00080018"))
-    return tuple(named) == (uids.study, uids.series, uids.instance)
+    return found[0] if found and InstanceUIDs(*named_uids(found[0])) == uids else None
 
 
 def promised_frames(metadata: JSONDataset) -> int:
     """How many frames the metadata of an instance promise; none of a video."""
-    syntax = first_value(metadata, _SYNTAX)
+    syntax = first_value(metadata, SYNTAX)
     if syntax is None or syntax in VIDEO_SYNTAXES:
         return 0
-    return int(first_value(metadata, _NUMBER_OF_FRAMES) or 1)
+    return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
 
 
 def has_thumbnail(metadata: JSONDataset) -> bool:

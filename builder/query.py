@@ -9,14 +9,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from builder.jsonmodel import first_value, text_value
+from builder.jsonmodel import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, first_value, text_value
 from builder.layout import STUDIES, instances_key, study_series_key
 from builder.model import JSONDataset
 
-SOP_INSTANCE_UID: Final = "00080018"
 MODALITY: Final = "00080060"
-STUDY_UID: Final = "0020000D"
-SERIES_UID: Final = "0020000E"
 SERIES_NUMBER: Final = "00200011"
 INSTANCE_NUMBER: Final = "00200013"
 RETRIEVE_URL: Final = "00081190"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
-from builder.jsonmodel import text_value
+from builder.jsonmodel import SERIES_UID, SOP_CLASS_UID, text_value
 from builder.model import JSONDataset
 from builder.published import has_thumbnail, promised_frames
-from builder.query import SERIES_UID
 from builder.sop_classes import OVERLAYS
-
-_SOP_CLASS: Final = "00080016"
 
 
 def series_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
@@ -40,5 +36,5 @@ def study_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
 
 
 def _weight(instances: Sequence[JSONDataset]) -> tuple[bool, int]:
-    overlay = any(text_value(instance, _SOP_CLASS) in OVERLAYS for instance in instances)
+    overlay = any(text_value(instance, SOP_CLASS_UID) in OVERLAYS for instance in instances)
     return not overlay, sum(promised_frames(instance) for instance in instances)
