@@ -15,10 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing import forkserver, resource_tracker
-from typing import Any
+from typing import Any, Final
 
 from builder.errors import WorkerDied
+
+# What tasks import, where they run.
+_PRELOADED: Final = ("builder.instance", "builder.scan")
 
 
 class SerialExecutor(Executor):
@@ -27,6 +31,9 @@ class SerialExecutor(Executor):
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run the task and return its finished future."""
         future: Future[T] = Future()
+        with _interrupts_deferred():
+            for name in _PRELOADED:
+                import_module(name)  # an extension module cut off while it is imported may fail with another error
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
@@ -136,7 +143,7 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
     The fork server loads the libraries once; every worker is forked from it, already warm.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["builder.instance", "builder.scan"])
+    context.set_forkserver_preload(list(_PRELOADED))
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
 
 
