@@ -13,21 +13,25 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from builder.dicomdir import with_missing_told
-from builder.errors import UsageError, WorkerDied
+from builder.errors import StoreError, UsageError, WorkerDied
 from builder.layout import InstanceUIDs
+from builder.lists import ListWriter
 from builder.model import BuildOptions, Built, Header, InputRef, Outcome, Rejected, Skipped
 from builder.plan import Plan, SeriesPlan, make_plan
 from builder.provenance import Provenance
-from builder.publish import listed_instances, publish_series, publish_studies, publish_study, published_patient
-from builder.published import discard_instance, is_unchanged
-from builder.report import Report
+from builder.publish import listed_instances, published_patient
+from builder.published import Holding, discard_instance, held_in_series, is_unchanged
+from builder.report import Report, Unfinished
+from builder.roots import Roots
 from builder.scan import NotPlain, Scanned, scan_plain
 from builder.source import Found, check_sources, iter_inputs
 from builder.store import Store
-from builder.tasks import InstanceTask, ScanTask, build_instance, scan_inputs
+from builder.tasks import InstanceTask, Result, ScanTask, build_instances, scan_inputs
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.
 _SCAN_BATCH: Final = 32
+# Instances of one task where a store is far away: their requests wait side by side.
+_INSTANCE_BATCH: Final = 24
 # Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few.
 _AHEAD: Final = 3
 
@@ -46,7 +50,8 @@ class Progress(Protocol):
 class BuildRequest:
     """What to build and how. `workers` says how many tasks the executor runs at once.
 
-    Nothing is read in `destination`, the store's folder, wherever links among the sources lead.
+    Nothing is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every
+    study is published under a root of its own (`roots`).
     """
 
     sources: tuple[str, ...]
@@ -54,14 +59,18 @@ class BuildRequest:
     workers: int = 1
     replace: bool = False
     destination: str = ""
+    secret: bytes = b""
 
 
 def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
     """Publish everything below the sources into `store`.
 
+    A store that fails for good ends the job early, as the report then tells. What is published stays, and building
+    again completes it.
+
     Raises:
         UsageError: if a source does not exist.
-        StoreError: if the store fails. What is published stays, and building again completes it.
+        StoreError: if the store fails before anything is published.
     """
     report = Report()
     started = time.monotonic()
@@ -69,10 +78,11 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
     found = list(iter_inputs(request.sources, request.destination, request.options.max_unpacked))
     headers = list(_scan(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
-    plan = make_plan(headers, lambda study: published_patient(store, study, replaced))
+    roots = Roots(store, request.secret)
+    plan = make_plan(headers, lambda study: published_patient(roots.of(study), study, replaced))
     for rejected in plan.rejected:
         report.add(rejected)
-    _publish(request, plan, store, executor, progress, report)
+    _publish(request, plan, roots, executor, progress, report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -184,7 +194,7 @@ class _Series:
 
     plan: SeriesPlan
     listed: Mapping[str, Provenance | None]
-    waiting: int
+    settled: set[str] = field(default_factory=set)
     built: list[Built] = field(default_factory=list)
 
 
@@ -198,20 +208,21 @@ class _Candidate:
     first: bool = True
 
 
-class _Publisher:
-    """Keeps the tasks going and writes every list as soon as all that it names is there."""
+type _Batch = tuple[tuple[_Candidate, InstanceTask], ...]
 
-    def __init__(self, request: BuildRequest, plan: Plan, store: Store, progress: Progress, report: Report) -> None:
+
+class _Publisher:
+    """Keeps the tasks going and has every list written as soon as all that it names is there."""
+
+    def __init__(self, request: BuildRequest, plan: Plan, roots: Roots, progress: Progress, report: Report) -> None:
         self.request = request
-        self.store = store
+        self.roots = roots
         self.progress = progress
         self.report = report
         self.plan = plan
         self.next_inputs: deque[_Candidate] = deque()
-        self.open_series: dict[str, int] = {}
-        for series in plan.series:
-            self.open_series[series.study] = self.open_series.get(series.study, 0) + 1
-        self.touched: dict[str, list[str]] = {}
+        self.begun: dict[SeriesPlan, _Series] = {}
+        self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
 
     def tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
@@ -219,12 +230,14 @@ class _Publisher:
         What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
         """
         for plan in self.plan.series:
-            series = _Series(plan, listed_instances(self.store, plan.study, plan.series), len(plan.instances))
+            store = self.roots.of(plan.study)
+            series = _Series(plan, listed_instances(store, plan.study, plan.series))
+            self.begun[plan] = series
             candidates = [
                 _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
                 for instance, inputs in plan.instances.items()
             ]
-            unchanged = self._unchanged(series, candidates)
+            unchanged = self._unchanged(store, series, candidates)
             for candidate in candidates:
                 if candidate.uids.instance in unchanged:
                     source = candidate.inputs[0].source
@@ -233,20 +246,23 @@ class _Publisher:
                     yield self._task(candidate)
                 yield from self.later_tasks()
 
-    def _unchanged(self, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
+    def _unchanged(self, store: Store, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
         """The listed instances of a series whose first input is what they were published from."""
         listed = [
             (candidate, record) for candidate in candidates if (record := series.listed.get(candidate.uids.instance))
         ]
         if not listed:
             return frozenset()
+        held = held_in_series(store, series.plan.study, series.plan.series)
 
         def check(item: tuple[_Candidate, Provenance]) -> bool:
             candidate, record = item
-            source = candidate.inputs[0].source
-            return is_unchanged(self.store, candidate.uids, source, self.request.options, record)
+            source, uids = candidate.inputs[0].source, candidate.uids
+            holding = held.get(uids.instance, Holding())
+            return is_unchanged(store, uids, source, self.request.options, record, holding)
 
-        with _clocked(self.report, "check"), ThreadPoolExecutor(self.request.workers) as threads:
+        count = max(self.request.workers, store.parallel)
+        with _clocked(self.report, "check"), ThreadPoolExecutor(count) as threads:
             results = threads.map(check, listed)
             return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
 
@@ -259,22 +275,41 @@ class _Publisher:
         listed = candidate.series.listed.get(candidate.uids.instance)
         source = candidate.inputs[0].source
         request = self.request
-        task = InstanceTask(
-            self.store, source, candidate.uids, request.options, request.replace, candidate.first, listed
-        )
+        store = self.roots.of(candidate.uids.study)
+        task = InstanceTask(store, source, candidate.uids, request.options, request.replace, candidate.first, listed)
         return candidate, task
 
-    def finish(self, candidate: _Candidate, future: Future[Built | Rejected]) -> None:
-        """Take a worker's result in."""
-        uids = candidate.uids
+    def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
+        """Have the tasks done, several in a batch where the store is far away.
+
+        Raises:
+            StoreError: if the store fails; what others brought is taken in before.
+        """
+        size = 1 if self.roots.store.parallel == 1 else _INSTANCE_BATCH
+        batches = ((batch, [task for _, task in batch]) for batch in batched(tasks, size))
+        for batch, future in _run(executor, build_instances, batches, self.request.workers * _AHEAD):
+            self._finish(executor, batch, future)
+
+    def _finish(self, executor: Executor, batch: _Batch, future: Future[list[Result]]) -> None:
+        """Take a worker's results in; if its process died, each task is tried by itself."""
         try:
-            result = future.result()
+            results = future.result()
         except WorkerDied as error:
-            with self.store.lock(uids.prefix):
-                discard_instance(self.store, uids)
-            source = str(candidate.inputs[0].source)
-            result = Rejected(source, str(error), uids.study, uids.series, uids.instance)
-        self.settle(candidate, result)
+            if len(batch) > 1:
+                alone = [((one,), executor.submit(build_instances, [one[1]])) for one in batch]
+                for one, done in alone:
+                    self._finish(executor, one, done)
+                return
+            uids = batch[0][0].uids
+            discard_instance(self.roots.of(uids.study), uids)
+            source = str(batch[0][0].inputs[0].source)
+            results = [Rejected(source, str(error), uids.study, uids.series, uids.instance)]
+        for (candidate, _), result in zip(batch, results, strict=True):
+            if not isinstance(result, StoreError):
+                self.settle(candidate, result)
+        for result in results:
+            if isinstance(result, StoreError):
+                raise result
 
     def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
         """Report one result, send the next input for the instance on its way, write the lists that are complete."""
@@ -288,34 +323,34 @@ class _Publisher:
             first = candidate.first and not published
             self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
             return
-        series.waiting -= 1
-        if not series.waiting:
-            with _clocked(self.report, "lists"):
-                self._close_series(series)
+        series.settled.add(uids.instance)
+        if len(series.settled) == len(series.plan.instances):
+            self.lists.close_series(series.plan, series.built, bool(series.listed))
+            series.built = []
 
-    def _close_series(self, series: _Series) -> None:
-        study, uid = series.plan.study, series.plan.series
-        base_url = self.request.options.base_url
-        if series.built or series.listed:
-            publish_series(self.store, study, uid, series.built, base_url)
-            self.touched.setdefault(study, []).append(uid)
-        series.built.clear()
-        self.open_series[study] -= 1
-        if not self.open_series[study] and study in self.touched:
-            publish_study(self.store, study, self.touched[study], base_url)
+    def unfinished(self) -> Unfinished:
+        """What the job leaves undone where it ends now."""
+        written, missing = [], []
+        for plan in self.plan.series:
+            settled = self.begun[plan].settled if plan in self.begun else set()
+            missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in settled]
+            if plan not in self.lists.listed:
+                written += [InstanceUIDs(plan.study, plan.series, uid) for uid in settled]
+        return Unfinished(tuple(sorted(missing)), tuple(written))
 
 
 def _publish(
-    request: BuildRequest, plan: Plan, store: Store, executor: Executor, progress: Progress, report: Report
+    request: BuildRequest, plan: Plan, roots: Roots, executor: Executor, progress: Progress, report: Report
 ) -> None:
-    publisher = _Publisher(request, plan, store, progress, report)
+    publisher = _Publisher(request, plan, roots, progress, report)
     total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
     progress.stage("publishing", total)
-    window = request.workers * _AHEAD
-    for candidate, future in _run(executor, build_instance, publisher.tasks(), window):
-        publisher.finish(candidate, future)
-    while publisher.next_inputs:
-        for candidate, future in _run(executor, build_instance, publisher.later_tasks(), window):
-            publisher.finish(candidate, future)
-    with _clocked(report, "lists"):
-        publish_studies(store, publisher.touched, request.options.base_url)
+    try:
+        publisher.run(executor, publisher.tasks())
+        while publisher.next_inputs:
+            publisher.run(executor, publisher.later_tasks())
+        publisher.lists.finish()
+    except StoreError as error:
+        publisher.lists.stop()
+        report.fail(str(error), publisher.unfinished())
+    report.roots = {study: roots.name(study) for study in report.studies} if request.secret else {}

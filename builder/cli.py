@@ -136,8 +136,8 @@ def build(
     """
     from builder.build import BuildRequest, check_destination
     from builder.build import build as run_build
+    from builder.directory_store import DirectoryStore
     from builder.execute import end_processes, make_executor
-    from builder.store import DirectoryStore
 
     *sources, destination = places
     if not sources:

@@ -8,7 +8,8 @@ StillframeError
 ├── CodecError           an HTJ2K library failed, or did not return what was encoded
 ├── LayoutError          a key or path outside the published layout
 ├── StoreError           a store could not do what was asked
-│   └── PreconditionFailed   a conditional write met another version
+│   ├── PreconditionFailed   a conditional write met another version
+│   └── ClaimLost        another job writes the instance
 ├── WorkerDied           the process that held a task ended before the task did
 └── UsageError           a command line or configuration that cannot be carried out
 """
@@ -50,6 +51,10 @@ class StoreError(StillframeError):
 
 class PreconditionFailed(StoreError):
     """A conditional write found another version than the one it named."""
+
+
+class ClaimLost(StoreError):
+    """Another job took over the writing of an instance."""
 
 
 class WorkerDied(StillframeError):

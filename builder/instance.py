@@ -6,28 +6,35 @@ store that fails raises.
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 
 from builder import codec, codestream, dicomjson
+from builder.claims import Lease, Record, read_record
 from builder.dataset import Instance, read_instance
-from builder.errors import CodecError, CodestreamError, InputError, StoreError
+from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError
 from builder.frames import Sink, StageClock
 from builder.jsonmodel import SYNTAX
-from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, metadata_key
+from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, is_fixed
 from builder.model import Built, FrameRow, JSONDataset, Outcome, Rejected
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
-from builder.provenance import add_provenance, provenance, published_notes, without_provenance
-from builder.published import digest_of, discard_instance, full_record, is_intact, promised_frames, read_published
+from builder.provenance import Provenance, add_provenance, provenance, published_notes
+from builder.published import Holding, digest_of, full_record, held_objects, is_intact, promised_frames
 from builder.sinks import CompareSink, NullSink, StoreSink
 from builder.source import file_state, load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
 _CHANGED: Final = "changed while it was being read"
+# Times that other jobs may come in between, each with an instance of the same UID but other content.
+_ATTEMPTS: Final = 10
+# Threads of one process wait for the store side by side, but take turns in what needs a core and much memory.
+_COMPUTING: Final = threading.Lock()
 
 
 def build_instance(task: InstanceTask) -> Built | Rejected:
@@ -62,31 +69,35 @@ class _Source:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What an instance's objects, on their way into the store, are of."""
+
+    content: Content
+    metadata: JSONDataset
+    document: bytes
+    notes: tuple[str, ...]
+
+
 class _Worker:
     """One task under way."""
 
     def __init__(self, task: InstanceTask) -> None:
         self.task = task
         self.clock = StageClock()
-        self.key = metadata_key(task.uids.study, task.uids.series, task.uids.instance)
-        self.published: JSONDataset | None = None
-        self.writing = False
+        self.record = Record(None, None)
 
     def run(self) -> Built | Rejected:
-        """Decide what the input is to the store, and act on it, while no other job does so with the same instance.
+        """Decide what the input is to the store, and act on it; again if another job comes in between.
 
         Raises:
             InputError: if the input cannot be published; nothing of it is left then.
-            StoreError: if the store fails.
+            StoreError: if the store fails, or others keep coming in between.
         """
-        with self.task.store.lock(self.task.uids.prefix):
-            try:
+        for _ in range(_ATTEMPTS):
+            with suppress(ClaimLost):
                 return self._act()
-            except StoreError:
-                raise
-            except Exception:
-                self._withdraw()
-                raise
+        raise StoreError(f"{self.task.uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
 
     def _act(self) -> Built | Rejected:
         task = self.task
@@ -97,20 +108,20 @@ class _Worker:
                 state = file_state(file)
                 digest = digest_of(file)
                 size = file.tell()
-            self.published = read_published(task.store, task.uids)
-            record = provenance(self.published) if self.published is not None else None
-            same = record is not None and record[0] == digest
-            if record and same and (not task.first or is_intact(task.store, task.uids, record[1], task.options)):
+            self.record = read_record(task.store, task.uids)
+            published = provenance(self.published) if self.published is not None else None
+            same = published is not None and published[0] == digest
+            if published and same and (not task.first or self._is_intact(published)):
                 unchanged = self._unchanged()
                 if unchanged is not None:
                     return unchanged
-            with self.clock("read"):
+            with _COMPUTING, self.clock("read"):
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
             try:
                 if instance.uids != task.uids:
                     raise InputError(_CHANGED)
-                other = record is not None and not same
+                other = published is not None and not same
                 if other and not (task.replace and task.first):
                     return self._compare(instance, file)
                 return self._publish(instance, _Source(file, state, digest, size), replaces=other)
@@ -118,10 +129,14 @@ class _Worker:
                 if instance.file is not file:
                     instance.file.close()
 
-    def _withdraw(self) -> None:
-        """Take back the objects of an instance that was not published before and will not be now."""
-        if self.writing and self.published is None:
-            discard_instance(self.task.store, self.task.uids)
+    @property
+    def published(self) -> JSONDataset | None:
+        """The metadata that were published before."""
+        return self.record.metadata
+
+    def _is_intact(self, published: Provenance) -> bool:
+        held = held_objects(self.task.store, self.task.uids)
+        return is_intact(Holding(len(held), sum(held.values())), published[1], self.task.options)
 
     def _unchanged(self) -> Built | None:
         """The instance as it is published; None if its frames turn out to be damaged.
@@ -152,7 +167,10 @@ class _Worker:
     def _compare(self, instance: Instance, file: BinaryIO) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
         sink = CompareSink(self.task.store)
-        content = self._produce(instance, file, sink)
+        with _COMPUTING:
+            content = self._produce(instance, file, sink)
+        if read_record(self.task.store, self.task.uids).etag != self.record.etag:
+            raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
         tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
         fewer = content.frames and content.frames < promised_frames(self.published)
@@ -175,35 +193,57 @@ class _Worker:
         """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
         task = self.task
         if self.published is not None:
-            self._produce(instance, source.file, NullSink())
-        sink = StoreSink(task.store)
-        before = [key for key, _ in task.store.list(f"{task.uids.prefix}/") if key != self.key]
-        self.writing = True
-        if self.published is not None:
-            # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
-            task.store.put(self.key, dicomjson.dumps([without_provenance(self.published)]))
-        content = self._produce(instance, source.file, sink)
-        with self.clock("render"):
-            pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
-        with self.clock("write"):
-            for key, data in pictures.items():
-                sink.put(key, data)
-        if file_state(source.file) != source.state:
-            raise InputError(_CHANGED)
-        record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
-        with self.clock("JSON"):
-            metadata = add_provenance(content.metadata, source.digest, record, notes)
-            document = dicomjson.dumps([metadata])
-        with self.clock("write"):
-            for key in before:
-                if key not in sink.sizes:
-                    task.store.delete(key)
-            task.store.put(self.key, document)
+            with _COMPUTING:
+                self._produce(instance, source.file, NullSink())
+        # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
+        with Lease(task.store, task.uids, self.record) as lease:
+            sink = StoreSink(task.store, lease)
+            try:
+                before = []
+                if self.published is not None or self.record.abandoned:
+                    before = list(held_objects(task.store, task.uids))
+                built = self._write(instance, source, sink)
+                with self.clock("write"):
+                    sink.finish()
+                    task.store.delete_many([key for key in before if key not in sink.sizes])
+                    lease.commit(built.document)
+            except StoreError:
+                raise
+            except Exception:
+                self._withdraw(lease, sink)
+                raise
         outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
-        built = self._built(
-            outcome, metadata, content.rows, content.frames, sum(sink.sizes.values()) + len(document), notes
-        )
-        return replace(built, bytes_read=source.size)
+        written = sum(sink.sizes.values()) + len(built.document)
+        content = built.content
+        result = self._built(outcome, built.metadata, content.rows, content.frames, written, built.notes)
+        gone = tuple(key for key in before if is_fixed(key)) if self.published is not None else ()
+        return replace(result, bytes_read=source.size, changed=gone)
+
+    def _write(self, instance: Instance, source: _Source, sink: StoreSink) -> _Written:
+        """Put all but the metadata on its way."""
+        task = self.task
+        with _COMPUTING:
+            content = self._produce(instance, source.file, sink)
+            with self.clock("render"):
+                pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+            with self.clock("write"):
+                for key, data in pictures.items():
+                    sink.put(key, data)
+            if file_state(source.file) != source.state:
+                raise InputError(_CHANGED)
+            record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
+            with self.clock("JSON"):
+                metadata = add_provenance(content.metadata, source.digest, record, notes)
+                return _Written(content, metadata, dicomjson.dumps([metadata]), notes)
+
+    def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
+        """Take back the objects of an instance that was not published before and will not be now."""
+        sink.finish()
+        if self.published is None:
+            self.task.store.delete_many(list(held_objects(self.task.store, self.task.uids)))
+            lease.remove()
+        else:
+            lease.give_up()
 
     def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> Content:
         return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)

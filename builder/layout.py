@@ -214,6 +214,16 @@ def is_list(kind: Kind) -> bool:
     return kind in _LISTS
 
 
+def is_json(kind: Kind) -> bool:
+    """Whether objects of this kind are JSON, which object stores hold gzip-encoded."""
+    return kind in (Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX)
+
+
+def is_fixed(key: str) -> bool:
+    """Whether the object at a key never changes once it is published, so that caches keep it."""
+    return not is_list(parse_key(key).kind)
+
+
 def cache_control(kind: Kind, *, public: bool = True) -> str:
     """The Cache-Control header of objects of this kind."""
     if is_list(kind):

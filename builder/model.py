@@ -154,7 +154,8 @@ class Outcome(StrEnum):
 class Built:
     """One instance in its published form: what the lists need, and what the report says of it.
 
-    `times` are CPU seconds by stage; `notes` are what the owner of the images should know.
+    `times` are CPU seconds by stage; `notes` are what the owner of the images should know; `changed` are the keys of
+    objects that never change otherwise, and did: caches may hold what was there.
     """
 
     source: InputRef
@@ -167,3 +168,4 @@ class Built:
     bytes_written: int = 0
     notes: tuple[str, ...] = ()
     times: Mapping[str, float] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()

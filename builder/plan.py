@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from builder.model import Header, Rejected
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SeriesPlan:
     """One series: for each SOP Instance UID the inputs that hold it, in the order of the sources."""
 

@@ -2,7 +2,8 @@
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME: (0099,xx01) the digest, `sha256:` and 64 hex
 digits, (0099,xx02) a fingerprint of the options, and (0099,xx03) what the owner of the image was told when it was
-published, a line each, absent if nothing. The first two are UC, since LO ends at 64 characters.
+published, a line each, absent if nothing. (0099,xx04) names who writes the instance at the moment (`claims`). The first
+two are UC, since LO ends at 64 characters.
 """
 
 from __future__ import annotations
@@ -48,15 +49,26 @@ def add_provenance(dataset: JSONDataset, digest: str, options: str, notes: Seque
     return dict(sorted((kept | added).items()))
 
 
-def without_provenance(dataset: JSONDataset) -> JSONDataset:
-    """The metadata of an instance whose objects are being replaced: they come from no one input."""
-    return add_provenance(dataset, _UNKNOWN, "")
+def claimed(dataset: JSONDataset, holder: str) -> JSONDataset:
+    """The metadata of an instance whose objects are being written by `holder`: they come from no one input."""
+    marked = add_provenance(dataset, _UNKNOWN, "")
+    (block,) = _own_blocks(marked)
+    return dict(sorted((marked | {f"{_GROUP}{block}04": {"vr": "UT", "Value": [holder]}}).items()))
+
+
+def holder_of(dataset: JSONDataset) -> str:
+    """Who writes the instance at the moment; empty if nobody does."""
+    for block in _own_blocks(dataset):
+        holder = dataset.get(f"{_GROUP}{block}04", {}).get("Value")
+        if holder:
+            return str(holder[0])
+    return ""
 
 
 def provenance(dataset: JSONDataset) -> Provenance | None:
     """The digest (with `sha256:` before it) and the options fingerprint.
 
-    None if the data set has no such block, or is that of `without_provenance`.
+    None if the data set has no such block, or is that of `claimed`.
     """
     for block in _own_blocks(dataset):
         digest = dataset.get(f"{_GROUP}{block}01", {}).get("Value")

@@ -7,6 +7,9 @@ write a list has seen what the others published. Thumbnails of series and studie
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final
@@ -62,7 +65,7 @@ def update_document(
 
     `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same.
     """
-    for _ in range(_ROUNDS):
+    for attempt in range(_ROUNDS):
         stored = store.get(key)
         existing = _parse(key, stored.data) if stored else None
         merged = merge(recover() if stored and existing is None else existing)
@@ -72,15 +75,22 @@ def update_document(
         try:
             store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
+            _give_way(store, attempt)
             continue
         _remember(key, data, merged)
         return merged
     raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
 
 
+def _give_way(store: Store, attempt: int) -> None:
+    """Let the others go first, where a round takes as long as the requests to a store that is far away."""
+    if store.parallel > 1:
+        time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))
+
+
 def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[JSONDataset]]) -> None:
     """Make the thumbnail at `key` a copy of that of the first candidate, or remove it if no candidate has one."""
-    for _ in range(_ROUNDS):
+    for attempt in range(_ROUNDS):
         stored = store.get(key)
         wanted = _first_thumbnail(store, candidates())
         if wanted == (stored.data if stored else None):
@@ -91,6 +101,7 @@ def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[J
         try:
             store.put(key, wanted, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
+            _give_way(store, attempt)
             continue
         return
     raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
@@ -187,15 +198,23 @@ def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
     return found
 
 
-# The documents read or written last, with their bytes: a list is made from what was written just before, and parsing
-# a large one costs more than reading it and comparing.
-_RECENT: Final[OrderedDict[str, tuple[bytes, Any]]] = OrderedDict()
+class _Recent(threading.local):
+    """The documents that a thread read or wrote last, with their bytes.
+
+    A list is made from what was written just before, and parsing a large one costs more than reading it and comparing.
+    """
+
+    def __init__(self) -> None:
+        self.documents: OrderedDict[str, tuple[bytes, Any]] = OrderedDict()
+
+
+_RECENT: Final = _Recent()
 _MOST_RECENT: Final = 4
 
 
 def _parse(key: str, data: bytes) -> Any:
     """The value of a document's bytes, None if they are not what the key promises; not to be changed by who gets it."""
-    known = _RECENT.get(key)
+    known = _RECENT.documents.get(key)
     if known is not None and known[0] == data:
         return known[1]
     place = parse_key(key)
@@ -218,10 +237,11 @@ def _belongs(item: JSONDataset, place: Key) -> bool:
 
 
 def _remember(key: str, data: bytes, value: Any) -> None:
-    _RECENT[key] = (data, value)
-    _RECENT.move_to_end(key)
-    if len(_RECENT) > _MOST_RECENT:
-        _RECENT.popitem(last=False)
+    recent = _RECENT.documents
+    recent[key] = (data, value)
+    recent.move_to_end(key)
+    if len(recent) > _MOST_RECENT:
+        recent.popitem(last=False)
 
 
 def listed_instances(store: Store, study: str, series: str) -> dict[str, Provenance | None]:

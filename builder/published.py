@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from builder import FORMAT_VERSION
-from builder.errors import InputError
+from builder.claims import Lease, read_record
+from builder.errors import ClaimLost, InputError
 from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value, named_uids, parse_datasets
-from builder.layout import InstanceUIDs, metadata_key
+from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, parse_key
 from builder.model import BuildOptions, InputRef, JSONDataset
 from builder.provenance import Provenance, provenance
 from builder.sop_classes import VIDEO_SYNTAXES
@@ -58,25 +61,54 @@ def full_record(options: BuildOptions, objects: int, size: int) -> str:
     return f"{options_record(options)};objects={objects};bytes={size}"
 
 
-def is_intact(store: Store, uids: InstanceUIDs, record: str, options: BuildOptions) -> bool:
-    """Whether the store holds what was published under the same options, to the number of objects and bytes."""
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How many objects of an instance a store holds, its metadata aside, and their bytes."""
+
+    objects: int = 0
+    size: int = 0
+
+
+def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
+    """Keys and sizes of the objects of an instance that a store holds, its metadata aside."""
+    own = metadata_key(uids.study, uids.series, uids.instance)
+    return {key: size for key, size in store.list(f"{uids.prefix}/") if key != own}
+
+
+def held_in_series(store: Store, study: str, series: str) -> dict[str, Holding]:
+    """What a store holds of each instance of a series."""
+    held: dict[str, Holding] = {}
+    for key, size in store.list(f"{instances_key(study, series)}/"):
+        parsed = parse_key(key)
+        if parsed.instance and parsed.kind is not Kind.METADATA:
+            before = held.get(parsed.instance, Holding())
+            held[parsed.instance] = Holding(before.objects + 1, before.size + size)
+    return held
+
+
+def is_intact(held: Holding, record: str, options: BuildOptions) -> bool:
+    """Whether a store holds what was published under the same options, to the number of objects and bytes."""
     match = _RECORD.fullmatch(record)
     if match is None or match[1] != options_record(options):
         return False
-    own = metadata_key(uids.study, uids.series, uids.instance)
-    sizes = [size for key, size in store.list(f"{uids.prefix}/") if key != own]
-    return (len(sizes), sum(sizes)) == (int(match[2]), int(match[3]))
+    return (held.objects, held.size) == (int(match[2]), int(match[3]))
 
 
-def is_unchanged(store: Store, uids: InstanceUIDs, source: InputRef, options: BuildOptions, listed: Provenance) -> bool:
-    """Whether an input is published already, from the same bytes and under the same options, and listed as such."""
+def is_unchanged(
+    store: Store, uids: InstanceUIDs, source: InputRef, options: BuildOptions, listed: Provenance, held: Holding
+) -> bool:
+    """Whether an input is published already, from the same bytes and under the same options, and listed as such.
+
+    `held` is what the store holds of the instance.
+    """
+    if not is_intact(held, listed[1], options):
+        return False
     metadata = read_published(store, uids)
-    record = None if metadata is None else provenance(metadata)
-    if record is None or record != listed:
+    if metadata is None or provenance(metadata) != listed:
         return False
     try:
         with open_input(source) as file:
-            return record[0] == digest_of(file) and is_intact(store, uids, record[1], options)
+            return listed[0] == digest_of(file)
     except (InputError, OSError):
         return False  # whoever builds it will say what is wrong
 
@@ -93,6 +125,8 @@ def digest_of(file: BinaryIO) -> str:
 
 def discard_instance(store: Store, uids: InstanceUIDs) -> None:
     """Remove what a dead worker left of an instance, unless its metadata had been published before."""
-    if store.get(metadata_key(uids.study, uids.series, uids.instance)) is None:
-        for key, _ in list(store.list(f"{uids.prefix}/")):
-            store.delete(key)
+    record = read_record(store, uids)
+    if record.metadata is None and record.abandoned:
+        with suppress(ClaimLost), Lease(store, uids, record) as lease:
+            store.delete_many(list(held_objects(store, uids)))
+            lease.remove()

@@ -7,12 +7,25 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from builder import __version__
+from builder.layout import InstanceUIDs
 from builder.model import Built, Outcome, Rejected, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a job left undone: inputs that are not published, and instances that are, but in no list yet."""
+
+    missing: tuple[str, ...] = ()
+    unlisted: tuple[InstanceUIDs, ...] = ()
 
 
 @dataclass(slots=True)
 class Report:
-    """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time."""
+    """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time.
+
+    `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
+    caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
+    """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     rejected: list[Rejected] = field(default_factory=list)
@@ -21,6 +34,10 @@ class Report:
     studies: set[str] = field(default_factory=set)
     series: set[tuple[str, str]] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    roots: dict[str, str] = field(default_factory=dict)
+    failure: str = ""
+    unfinished: Unfinished = Unfinished()
     frames: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
@@ -38,6 +55,7 @@ class Report:
         self.frames += result.frames
         self.bytes_read += result.bytes_read
         self.bytes_written += result.bytes_written
+        self.changed += result.changed
         for stage, seconds in result.times.items():
             self.stages[stage] += seconds
         if result.outcome is Outcome.DUPLICATE:
@@ -47,8 +65,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if everything is published, 2 if some inputs were rejected."""
-        return 2 if self.rejected else 0
+        """0 if everything is published, 2 if some inputs were rejected, 1 if the job could not finish."""
+        return 1 if self.failure else 2 if self.rejected else 0
+
+    def fail(self, reason: str, unfinished: Unfinished) -> None:
+        """The job ends here."""
+        self.failure = reason
+        self.unfinished = unfinished
 
     def as_json(self) -> dict[str, Any]:
         """The report as it is written to a file; `docs/format.md` describes it."""
@@ -68,6 +91,9 @@ class Report:
                 "cpuSeconds": {stage: round(seconds, 3) for stage, seconds in sorted(self.stages.items())},
             },
             "studies": sorted(self.studies),
+            **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
+            **({"failure": self._failure()} if self.failure else {}),
+            "changed": sorted(self.changed),
             "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
             "passedOver": [
                 {"path": item.path, "reason": item.reason} for item in sorted(self.skipped, key=lambda item: item.path)
@@ -75,6 +101,12 @@ class Report:
             "duplicates": [_entry(item) for item in _by_path(self.duplicates)],
             "notes": [_entry(item) for item in _by_path(self.noted)],
         }
+
+    def _failure(self) -> dict[str, Any]:
+        unlisted = [
+            {"study": uids.study, "series": uids.series, "instance": uids.instance} for uids in self.unfinished.unlisted
+        ]
+        return {"reason": self.failure, "notPublished": list(self.unfinished.missing), "notListed": unlisted}
 
 
 def _slim(result: Built) -> Built:

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import BinaryIO, Final
 
+from builder.claims import Lease
 from builder.frames import same_frame
 from builder.layout import Kind, parse_key
-from builder.store import Store
+from builder.store import Store, Written
+from builder.uploads import uploads_of_process
 
 _CHUNK_BYTES: Final = 1 << 20
 
 
 class StoreSink:
-    """Puts objects into the store and keeps account of them."""
+    """Puts objects into the store while a claim is held, several at once where that is worth it.
 
-    def __init__(self, store: Store) -> None:
+    `sizes` are those of what was taken, in bytes; it is in the store when `finish` has returned.
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
         self._store = store
+        self._lease = lease
+        self._uploads = uploads_of_process(store.parallel) if store.parallel > 1 else None
+        self._pending: deque[Future[Written]] = deque()
         self.sizes: dict[str, int] = {}
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
-        """See `frames.Sink`."""
-        self.sizes[key] = self._store.put(key, data)
+        """See `frames.Sink`.
+
+        Raises:
+            ClaimLost: if another job took the claim.
+            StoreError: if this object, or one before it, cannot be put.
+        """
+        if self._uploads is None or not isinstance(data, bytes):
+            self.sizes[key] = self._put(key, data).size
+            return
+        self.sizes[key] = len(data)
+        self._pending.append(self._uploads.submit(len(data), partial(self._put, key, data)))
+        while self._pending and self._pending[0].done():
+            self._pending.popleft().result()
+
+    def _put(self, key: str, data: bytes | BinaryIO) -> Written:
+        self._lease.check()
+        return self._store.put(key, data)
+
+    def finish(self) -> None:
+        """Wait for all that is under way.
+
+        Raises:
+            StoreError: if an object cannot be put.
+        """
+        wait(self._pending)
+        while self._pending:
+            self._pending.popleft().result()
 
     def restart(self) -> None:
         """See `frames.Sink`."""
-        for key in self.sizes:
-            self._store.delete(key)
+        self.finish()
+        self._store.delete_many(list(self.sizes))
         self.sizes.clear()
 
 

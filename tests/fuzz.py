@@ -39,7 +39,7 @@ from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
 from tests.conftest import sample_files
 from tests.made_files import (
     DEFLATED_FRAMES,

@@ -27,7 +27,8 @@ from builder.build import BuildRequest, build
 from builder.codec import encode_frame
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions, Outcome
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
+from builder.store import Written
 from tests.dicom_samples import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
 from tests.trees import NoProgress, build_tree, contents
 
@@ -474,7 +475,7 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
     assert source.stat().st_size > 16 << 20
 
     class MeddlingStore(DirectoryStore):
-        def put(self, key: str, data: bytes | BinaryIO, **condition: Any) -> int:
+        def put(self, key: str, data: bytes | BinaryIO, **condition: Any) -> Written:
             os.utime(source)
             return super().put(key, data, **condition)
 

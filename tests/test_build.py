@@ -25,7 +25,8 @@ from builder.build import BuildRequest, build
 from builder.codec import encode_frame
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
+from builder.store import Written
 from tests.dicom_samples import (
     ROOT,
     SERIES,
@@ -342,7 +343,7 @@ class DyingStore(DirectoryStore):
         self.left = moment
         self.halfway = halfway
 
-    def put(self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False) -> int:
+    def put(self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False) -> Written:
         self.left -= 1
         if self.left < 0:
             if not self.halfway:

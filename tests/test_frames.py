@@ -26,7 +26,7 @@ from builder.instance import build_instance
 from builder.layout import InstanceUIDs, frame_key, metadata_key, reduced_key, rendered_key, thumbnail_key
 from builder.model import BuildOptions, Built, InputRef, Lossy, Outcome
 from builder.multipart import unwrap_part
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
 from builder.tasks import InstanceTask
 from tests.made_files import (
     BIG_ENDIAN,
@@ -455,7 +455,7 @@ import resource, sys
 from builder.instance import build_instance
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
 from builder.tasks import InstanceTask
 peaks = []
 for path, tree in zip(sys.argv[1::2], sys.argv[2::2]):

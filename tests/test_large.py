@@ -22,7 +22,7 @@ from pathlib import Path
 from builder.build import BuildRequest, build
 from builder.execute import SerialExecutor
 from builder.model import BuildOptions
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
 from tests.trees import NoProgress
 source, tree = sys.argv[1:]
 most = 0

@@ -49,7 +49,7 @@ from builder.layout import (
 )
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
 from builder.syntaxes import syntax_name
 from tests.kinds import published_kinds
 from tests.made_files import (

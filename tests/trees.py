@@ -11,7 +11,7 @@ from builder.build import BuildRequest, build
 from builder.execute import SerialExecutor
 from builder.model import BuildOptions
 from builder.report import Report
-from builder.store import DirectoryStore
+from builder.directory_store import DirectoryStore
 
 
 class NoProgress:

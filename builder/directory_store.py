@@ -1,0 +1,243 @@
+"""A store in a directory: the layout of `docs/format.md` as files, written by rename."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from builder.errors import LayoutError, PreconditionFailed, StoreError
+from builder.layout import key_of_path, path_of_key
+from builder.store import ObjectHead, StoredObject, Written
+
+_COPY_BYTES: Final = 1 << 20
+# How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
+_RACES: Final = 1000
+
+
+class DirectoryStore:
+    """A directory tree whose paths are the keys (`docs/format.md`), written by rename.
+
+    A temporary file stands beside its target under a name fixed by it and is locked while written, so that what a
+    killed job leaves behind is taken over by the next one and two jobs never share it.
+    """
+
+    parallel = 1  # a disk is at hand: nothing is gained by waiting for it in several threads
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def __reduce__(self) -> tuple[type[DirectoryStore], tuple[str]]:
+        return DirectoryStore, (self.root,)
+
+    def create(self) -> None:
+        """Make the root directory if it is missing, and see that it can be written.
+
+        Raises:
+            StoreError: if that fails.
+        """
+        try:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            if not os.access(self.root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
+
+    def _path(self, key: str) -> str:
+        return f"{self.root}/{path_of_key(key)}"
+
+    def get(self, key: str) -> StoredObject | None:
+        """See `Store.get`."""
+        try:
+            data = _read_regular(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror}") from error
+        return StoredObject(data, _etag(data))
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """See `Store.get_range`."""
+        try:
+            with _open_regular(self._path(key)) as file:
+                file.seek(offset)
+                return file.read(length)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror}") from error
+
+    def head(self, key: str) -> ObjectHead | None:
+        """See `Store.head`; the tag is a digest, so the object is read."""
+        found = self.get(key)
+        return None if found is None else ObjectHead(len(found.data), found.etag)
+
+    def put(
+        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
+        """See `Store.put`."""
+        path = self._path(key)
+        folder = path.rpartition("/")[0]
+        conditional = if_match is not None or if_none_match
+        try:
+            descriptor = _open_locked(_temporary_of(path), folder)
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                if conditional:
+                    self._check(key, if_match, if_none_match, _temporary_of(path))
+                size = _write(file, data, path)
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror or error}") from error
+        return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
+
+    def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:
+        current = self.get(key)
+        if (if_none_match and current is not None) or (
+            if_match is not None and (current is None or current.etag != if_match)
+        ):
+            os.unlink(temporary)  # noqa: PTH108
+            raise PreconditionFailed(f"{key} is another version by now")
+
+    def _prune(self, folder: Path) -> None:
+        """Remove a folder and those above it, up to the first that is not empty."""
+        while str(folder) != self.root:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+    def list(self, resource: str) -> Iterator[tuple[str, int]]:
+        """See `Store.list`."""
+        path = f"{self.root}/{resource}".rstrip("/")
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and resource == self._key(path):
+                yield resource, status.st_size
+        yield from self._walk(path)
+
+    def _key(self, path: str) -> str | None:
+        """The key of a file; None for a temporary file, or a stranger's."""
+        try:
+            return key_of_path(path[len(self.root) + 1 :])
+        except LayoutError:
+            return None
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            return sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"{folder}: {error.strerror}") from error
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        for entry in self._entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(entry.path)
+                continue
+            key = self._key(entry.path)
+            if key is None:
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # another job removed it meanwhile
+            if stat.S_ISREG(status.st_mode):
+                yield key, status.st_size
+
+    def children(self, resource: str) -> Iterator[str]:
+        """See `Store.children`."""
+        for entry in self._entries(f"{self.root}/{resource}".rstrip("/")):
+            if entry.name not in ("index.json", "index.dcm") and not entry.name.startswith("."):
+                yield entry.name
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See `Store.delete_many`."""
+        for key in keys:
+            self.delete(key)
+
+    def below(self, name: str) -> DirectoryStore:
+        """See `Store.below`."""
+        return DirectoryStore(f"{self.root}/{name}")
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`; folders that become empty go too."""
+        path = Path(self._path(key))
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror}") from error
+        self._prune(path.parent)
+
+
+def _open_regular(path: str) -> BinaryIO:
+    """A file, to be read. A pipe put in its place must not hold the job for ever."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
+def _read_regular(path: str) -> bytes:
+    with _open_regular(path) as file:
+        return file.read()
+
+
+def _write(file: FileIO, data: bytes | BinaryIO, path: str) -> int:
+    """Fill the temporary file and give it its name."""
+    file.truncate(0)
+    if isinstance(data, bytes):
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+    else:
+        shutil.copyfileobj(data, file, _COPY_BYTES)
+    size = file.tell()
+    os.rename(_temporary_of(path), path)  # noqa: PTH104
+    return size
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _temporary_of(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}.part"
+
+
+def _open_locked(path: str, folder: str) -> int:
+    """Descriptor of a file, made if it is missing, held alone: what is at `path` is what is locked.
+
+    The folder is made when it turns out to be missing, which it may also be because another job just emptied it.
+    """
+    for _ in range(_RACES):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:
+            # A folder above was removed meanwhile, or is a broken link.
+            with suppress(FileNotFoundError, FileExistsError):
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (a hot path)
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # noqa: PTH116
+                return descriptor
+        except FileNotFoundError:
+            pass  # renamed by the job that held it before
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise OSError(errno.ELOOP, "something else keeps it from being made")

@@ -1,0 +1,83 @@
+"""A store in memory, for tests and rehearsals: the smallest thing that fulfils the protocol."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from builder.errors import PreconditionFailed
+from builder.store import ObjectHead, StoredObject, Written
+
+
+class MemoryStore:
+    """Keys to bytes in a dictionary; shared by the threads of a process, not by processes."""
+
+    def __init__(self, parallel: int = 1) -> None:
+        self.parallel = parallel
+        self.objects: dict[str, StoredObject] = {}
+        self._prefix = ""
+        self._lock = threading.Lock()
+        self._versions = [0]
+
+    def below(self, name: str) -> MemoryStore:
+        """See `Store.below`: the same objects, seen from further down."""
+        part = MemoryStore(self.parallel)
+        part.objects, part._lock, part._versions = self.objects, self._lock, self._versions
+        part._prefix = f"{self._prefix}{name}/"
+        return part
+
+    def get(self, key: str) -> StoredObject | None:
+        """See `Store.get`."""
+        return self.objects.get(self._prefix + key)
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """See `Store.get_range`."""
+        found = self.get(key)
+        return None if found is None else found.data[offset : offset + length]
+
+    def head(self, key: str) -> ObjectHead | None:
+        """See `Store.head`."""
+        found = self.get(key)
+        return None if found is None else ObjectHead(len(found.data), found.etag)
+
+    def put(
+        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
+        """See `Store.put`."""
+        content = data if isinstance(data, bytes) else data.read()
+        with self._lock:
+            current = self.get(key)
+            if if_none_match and current is not None:
+                raise PreconditionFailed(f"{key} is there already")
+            if if_match is not None and (current is None or current.etag != if_match):
+                raise PreconditionFailed(f"{key} is another version by now")
+            self._versions[0] += 1
+            stored = StoredObject(content, f'"{self._versions[0]}"')
+            self.objects[self._prefix + key] = stored
+        return Written(len(content), stored.etag)
+
+    def list(self, resource: str) -> Iterator[tuple[str, int]]:
+        """See `Store.list`."""
+        own = self._prefix + resource.rstrip("/")
+        with self._lock:
+            found = sorted((key, len(stored.data)) for key, stored in self.objects.items())
+        start = len(self._prefix)
+        below = f"{own}/" if resource.rstrip("/") else self._prefix
+        yield from ((key[start:], size) for key, size in found if key.startswith(below) or key == own)
+
+    def children(self, resource: str) -> Iterator[str]:
+        """See `Store.children`."""
+        below = f"{resource.rstrip('/')}/" if resource.rstrip("/") else ""
+        inner = (key.removeprefix(below) for key, _ in self.list(resource) if key.startswith(below))
+        yield from sorted({key.partition("/")[0] for key in inner})
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        with self._lock:
+            self.objects.pop(self._prefix + key, None)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See `Store.delete_many`."""
+        for key in keys:
+            self.delete(key)

@@ -1,0 +1,223 @@
+"""Talking to S3 and to stores that speak its protocol: settings, clients, and which failures are waited out.
+
+botocore's own retries (its `standard` mode: exponential backoff with jitter) cover what passes in seconds. Around them
+`persist` goes on for as long as the settings allow, so that a store that is gone for a minute does not end a job.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from builder import __version__
+from builder.errors import PreconditionFailed, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+SCHEME: Final = "s3://"
+PARALLEL: Final = 16
+"""Requests of one process under way at once, beside those of the instances themselves."""
+
+_CONNECTIONS: Final = 3 * PARALLEL
+_CONNECT_SECONDS: Final = 10
+_READ_SECONDS: Final = 60
+_ATTEMPTS: Final = 3  # of botocore, before `persist` takes over
+_FIRST_PAUSE: Final = 0.5
+_LAST_PAUSE: Final = 15.0
+# Failures that may be of the store or of every request alike: a few tries tell.
+_FEW_TRIES: Final = 4
+
+_BUCKET: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}|arn:[a-zA-Z0-9:/._-]{1,250}")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
+
+# Codes of answers below 500 that mean: later.
+_LATER: Final = frozenset((
+    "SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "OperationAborted",
+    "RequestLimitExceeded", "ConditionalRequestConflict", "TooManyRequests", "PriorRequestNotComplete",
+    "BandwidthLimitExceeded",
+))  # fmt: skip
+# The bytes were damaged on their way, or something between changes all of them.
+_DAMAGED: Final = frozenset(("BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentSHA256Mismatch"))
+
+
+class Checksums(StrEnum):
+    """When requests carry the newer checksums of S3 (CRC-32)."""
+
+    ALWAYS = "always"
+    REQUIRED = "required"  # only where the protocol demands it; Content-MD5 goes along instead
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """How a store is reached. Credentials come from where botocore finds them: environment, profile, role.
+
+    `path_style` None means: with an endpoint URL. `patience` is how many seconds a store may fail in a row.
+    """
+
+    endpoint_url: str = ""
+    region: str = ""
+    profile: str = ""
+    path_style: bool | None = None
+    checksums: Checksums = Checksums.ALWAYS
+    patience: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket and how it is reached."""
+
+    name: str
+    settings: S3Settings = S3Settings()
+
+    @property
+    def client(self) -> Any:
+        """The process's client for it.
+
+        Raises:
+            StoreError: if the settings make none.
+        """
+        return client_of(self.settings)
+
+
+def parse_location(location: str) -> tuple[str, str]:
+    """Bucket and key prefix of `s3://bucket/prefix`, the prefix without slashes around it.
+
+    Raises:
+        UsageError: if it is no such location.
+    """
+    bucket, _, prefix = location.removeprefix(SCHEME).partition("/")
+    if not location.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"expected s3://bucket/prefix: {location}")
+    return bucket, prefix.strip("/")
+
+
+def check_prefix(prefix: str, location: str) -> None:
+    """See that the prefix of a destination can stand in URLs as it is.
+
+    Raises:
+        UsageError: if it cannot.
+    """
+    for segment in prefix.split("/") if prefix else ():
+        if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
+            raise UsageError(
+                f"the prefix of a destination consists of letters, digits, '.', '_', '~' and '-': {location}"
+            )
+
+
+_clients: dict[S3Settings, Any] = {}
+_clients_lock: Final = threading.Lock()
+
+
+def client_of(settings: S3Settings) -> Any:
+    """A client for these settings, one for each process; clients may be shared by threads, not by processes.
+
+    Raises:
+        StoreError: if the settings make none.
+    """
+    with _clients_lock:
+        if settings not in _clients:
+            _clients[settings] = _make_client(settings)
+        return _clients[settings]
+
+
+def _make_client(settings: S3Settings) -> Any:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    path_style = bool(settings.endpoint_url) if settings.path_style is None else settings.path_style
+    checksums = "when_supported" if settings.checksums is Checksums.ALWAYS else "when_required"
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        s3={"addressing_style": "path" if path_style else "auto"},
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+        user_agent_extra=f"stillframe/{__version__}",
+    )
+    try:
+        session = boto3.Session(profile_name=settings.profile or None, region_name=settings.region or None)
+        region = session.region_name or ("us-east-1" if settings.endpoint_url else None)
+        return session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(f"S3 cannot be reached: {error}") from error
+
+
+def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
+    """The result of a request, made again while the store fails, for `patience` seconds in a row.
+
+    Args:
+        call: the request; it is made several times.
+        what: names the object in messages.
+        patience: seconds.
+
+    Raises:
+        PreconditionFailed: if a condition of the request does not hold.
+        StoreError: if the store refuses the request, or fails for longer.
+        FileNotFoundError: if there is no such object.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    started: float | None = None
+    tries = 0
+    while True:
+        try:
+            return call()
+        except ClientError as error:
+            reason = _judge(error, what)
+            few = _code(error) in _DAMAGED
+        except (BotoCoreError, HTTPError, ConnectionError, TimeoutError) as error:
+            reason, few = _judge_connection(error, what)
+        tries += 1
+        now = time.monotonic()
+        started = now if started is None else started
+        pause = random.uniform(0.5, 1.0) * min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))
+        if (few and tries >= _FEW_TRIES) or now - started + pause > patience:
+            raise StoreError(f"{what}: {reason}")
+        time.sleep(pause)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _judge(error: ClientError, what: str) -> str:
+    """Why an answer is worth waiting for another one; raises what it means if it is not."""
+    code, status = _code(error), _status(error)
+    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
+    reason = f"the store answered {status} {code}{': ' + message if message and message != code else ''}"
+    if status == 412 or code == "PreconditionFailed":
+        raise PreconditionFailed(f"{what} is another version by now") from error
+    if code in ("NoSuchKey", "404", "NotFound"):
+        raise FileNotFoundError(what) from error
+    if status >= 500 or status == 429 or code in _LATER or code in _DAMAGED:
+        return reason
+    raise StoreError(f"{what}: {reason}") from error
+
+
+def _judge_connection(error: Exception, what: str) -> tuple[str, bool]:
+    """Why a request without an answer is made again, and whether only a few times; raises if never."""
+    from botocore import exceptions as known
+
+    lasting = (
+        known.NoCredentialsError, known.PartialCredentialsError, known.CredentialRetrievalError, known.SSOError,
+        known.ParamValidationError, known.NoRegionError, known.EndpointProviderError, known.UnknownEndpointError,
+    )  # fmt: skip
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, lasting):
+        raise StoreError(f"{what}: {text}") from error
+    return text, isinstance(error, known.SSLError | known.FlexibleChecksumError)

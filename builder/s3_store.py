@@ -1,0 +1,275 @@
+"""A store in a bucket of S3, or of a store that speaks its protocol: keys are the URL paths, headers complete."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import batched
+from typing import Any, BinaryIO, Final
+
+from builder.errors import LayoutError, PreconditionFailed, StoreError
+from builder.layout import HEAD_BYTES, cache_control, is_json, media_type, parse_key
+from builder.s3_client import PARALLEL, Bucket, Checksums, persist
+from builder.store import ObjectHead, StoredObject, Written
+
+PART_BYTES: Final = 16 << 20
+"""Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
+_LARGE_BYTES: Final = 2 * PART_BYTES
+_PARTS_AT_ONCE: Final = 4
+_DELETED_AT_ONCE: Final = 1000  # more are refused
+_GZIP_LEVEL: Final = 6
+_FIRST_CONTACT_SECONDS: Final = 10.0
+
+
+class S3Store:
+    """Objects below a prefix of a bucket. JSON is stored gzip-encoded; frames never are."""
+
+    parallel = PARALLEL
+
+    def __init__(self, bucket: Bucket, prefix: str = "", *, public: bool = True) -> None:
+        """A store; `public` says whether caches shared by several people may keep its objects."""
+        self.bucket = bucket
+        self.prefix = prefix
+        self.public = public
+
+    def below(self, name: str) -> S3Store:
+        """See `Store.below`."""
+        return S3Store(self.bucket, f"{self.prefix}/{name}".lstrip("/"), public=self.public)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket.name}/{self.prefix}".rstrip("/")
+
+    def check(self) -> None:
+        """See that the bucket is there and answers, before a long job rather than within it.
+
+        Raises:
+            StoreError: if it does not, within seconds.
+        """
+        request = partial(
+            self.bucket.client.list_objects_v2, Bucket=self.bucket.name, Prefix=self._name("studies"), MaxKeys=1
+        )
+        try:
+            persist(request, str(self), min(_FIRST_CONTACT_SECONDS, self.bucket.settings.patience))
+        except FileNotFoundError as error:
+            raise StoreError(f"{self}: there is no such bucket") from error
+
+    def _name(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def _call[T](self, method: str, key: str, read: Any = None, **arguments: Any) -> Any:
+        """One request about an object, and what `read` makes of its answer."""
+        name = self._name(key)
+        operation = getattr(self.bucket.client, method)
+
+        def request() -> Any:
+            answer = operation(Bucket=self.bucket.name, Key=name, **arguments)
+            return answer if read is None else read(answer)
+
+        return persist(request, f"s3://{self.bucket.name}/{name}", self.bucket.settings.patience)
+
+    def get(self, key: str) -> StoredObject | None:
+        """See `Store.get`; what is gzip-encoded is unpacked."""
+        try:
+            stored: StoredObject = self._call("get_object", key, _read, **self._checked())
+            return stored
+        except FileNotFoundError:
+            return None
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes | None:
+        """See `Store.get_range`."""
+        if is_json(parse_key(key).kind):
+            stored = self.get(key)
+            return None if stored is None else stored.data[offset : offset + length]
+        if length <= 0:
+            return b""
+        try:
+            found: bytes = self._call(
+                "get_object", key, lambda answer: answer["Body"].read(), Range=f"bytes={offset}-{offset + length - 1}"
+            )
+            return found
+        except FileNotFoundError:
+            return None
+        except StoreError as error:
+            if "416" in str(error) and self.head(key) is not None:
+                return b""  # it ends before
+            raise
+
+    def head(self, key: str) -> ObjectHead | None:
+        """See `Store.head`."""
+        try:
+            answer = self._call("head_object", key)
+        except FileNotFoundError:
+            return None
+        return ObjectHead(answer["ContentLength"], answer["ETag"])
+
+    def _checked(self) -> dict[str, str]:
+        return {"ChecksumMode": "ENABLED"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
+
+    def put(
+        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
+        """See `Store.put`."""
+        if not isinstance(data, bytes):
+            return self._put_file(key, data)
+        conditions = {"IfMatch": if_match} if if_match is not None else {}
+        if if_none_match:
+            conditions["IfNoneMatch"] = "*"
+        if len(data) > _LARGE_BYTES and not conditions:
+            return self._put_parts(key, data[:HEAD_BYTES], iter([data]))
+        headers = self._headers(key, data[:HEAD_BYTES])
+        body = data
+        if "ContentEncoding" in headers:
+            body = gzip.compress(data, _GZIP_LEVEL, mtime=0)
+        try:
+            answer = self._call("put_object", key, Body=body, **headers, **self._sums(body), **conditions)
+        except FileNotFoundError as error:  # what If-Match is answered where there is nothing
+            raise PreconditionFailed(f"{key} is not there any more") from error
+        return Written(len(data), answer["ETag"])
+
+    def _headers(self, key: str, head: bytes) -> dict[str, str]:
+        kind = parse_key(key).kind
+        try:
+            headers = {"ContentType": media_type(kind, head), "CacheControl": cache_control(kind, public=self.public)}
+        except LayoutError as error:
+            raise StoreError(f"{key}: {error}") from error
+        if is_json(kind):
+            headers["ContentEncoding"] = "gzip"
+        return headers
+
+    def _sums(self, body: bytes) -> dict[str, str]:
+        """What lets the store see that the bytes arrived as they were sent."""
+        if self.bucket.settings.checksums is Checksums.ALWAYS:
+            return {"ChecksumAlgorithm": "CRC32"}
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        return {"ContentMD5": base64.b64encode(digest).decode("ascii")}
+
+    def _put_file(self, key: str, file: BinaryIO) -> Written:
+        first = _read_part(file)
+        if len(first) < PART_BYTES:
+            return self.put(key, first)
+        return self._put_parts(key, first[:HEAD_BYTES], _parts(first, file))
+
+    def _put_parts(self, key: str, head: bytes, pieces: Iterable[bytes]) -> Written:
+        """A multipart upload; a few parts at once, so that no more of a large file is in memory."""
+        headers = self._headers(key, head)
+        sums = {"ChecksumAlgorithm": "CRC32"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
+        upload = self._call("create_multipart_upload", key, **headers, **sums)["UploadId"]
+        try:
+            parts: list[dict[str, Any]] = []
+            pending: list[Future[dict[str, Any]]] = []
+            size = 0
+            with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:
+                for number, part in enumerate(_cut(pieces), 1):
+                    size += len(part)
+                    pending.append(threads.submit(self._put_part, key, upload, number, part))
+                    if len(pending) >= _PARTS_AT_ONCE:
+                        parts.append(pending.pop(0).result())
+                parts += [future.result() for future in pending]
+            self._complete(key, upload, parts)
+        except BaseException:
+            with suppress(StoreError, FileNotFoundError):
+                self._call("abort_multipart_upload", key, UploadId=upload)
+            raise
+        return Written(size)
+
+    def _put_part(self, key: str, upload: str, number: int, part: bytes) -> dict[str, Any]:
+        answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=part, **self._sums(part))
+        sums = {name: value for name, value in answer.items() if name == "ChecksumCRC32"}
+        return {"ETag": answer["ETag"], "PartNumber": number} | sums
+
+    def _complete(self, key: str, upload: str, parts: list[dict[str, Any]]) -> None:
+        try:
+            self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
+        except (StoreError, FileNotFoundError):
+            # An answer that got lost is followed by one that there is no such upload.
+            found = self.head(key)
+            if found is None or found.etag != _multipart_etag(parts):
+                raise
+
+    def list(self, resource: str) -> Iterator[tuple[str, int]]:
+        """See `Store.list`."""
+        own = resource.rstrip("/")
+        if own:
+            found = self.head(own)
+            if found is not None:
+                yield own, found.size
+        start = len(self._name(""))
+        for page in self._pages(self._name(f"{own}/" if own else "")):
+            for item in page.get("Contents", ()):
+                yield item["Key"][start:], item["Size"]
+
+    def children(self, resource: str) -> Iterator[str]:
+        """See `Store.children`."""
+        below = self._name(f"{resource.rstrip('/')}/" if resource.rstrip("/") else "")
+        for page in self._pages(below, Delimiter="/"):
+            names = {item["Prefix"] for item in page.get("CommonPrefixes", ())}
+            names |= {item["Key"] for item in page.get("Contents", ())}
+            yield from sorted({name.removeprefix(below).rstrip("/") for name in names})
+
+    def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
+        place: dict[str, str] = {}
+        while True:
+            request = partial(
+                self.bucket.client.list_objects_v2, Bucket=self.bucket.name, Prefix=prefix, **arguments, **place
+            )
+            page = persist(request, f"s3://{self.bucket.name}/{prefix}", self.bucket.settings.patience)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            place = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        with suppress(FileNotFoundError):
+            self._call("delete_object", key)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See `Store.delete_many`."""
+        for batch in batched(keys, _DELETED_AT_ONCE):
+            names = {"Objects": [{"Key": self._name(key)} for key in batch], "Quiet": True}
+            request = partial(self.bucket.client.delete_objects, Bucket=self.bucket.name, Delete=names)
+            answer = persist(request, str(self), self.bucket.settings.patience)
+            for error in answer.get("Errors", ()):
+                if error.get("Code") != "NoSuchKey":
+                    raise StoreError(f"s3://{self.bucket.name}/{error['Key']}: {error['Code']} {error.get('Message')}")
+
+
+def _read(answer: dict[str, Any]) -> StoredObject:
+    data: bytes = answer["Body"].read()
+    if answer.get("ContentEncoding") == "gzip":
+        with suppress(OSError, EOFError, zlib.error):  # a document that is damaged is no document
+            data = gzip.decompress(data)
+    return StoredObject(data, answer["ETag"])
+
+
+def _read_part(file: BinaryIO) -> bytes:
+    """As many bytes as a part has, fewer only at the end of the file."""
+    part = bytearray()
+    while len(part) < PART_BYTES and (piece := file.read(PART_BYTES - len(part))):
+        part += piece
+    return bytes(part)
+
+
+def _parts(first: bytes, file: BinaryIO) -> Iterator[bytes]:
+    yield first
+    while part := _read_part(file):
+        yield part
+
+
+def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces no larger than a part."""
+    for piece in pieces:
+        for place in range(0, len(piece), PART_BYTES):
+            yield piece[place : place + PART_BYTES]
+
+
+def _multipart_etag(parts: list[dict[str, Any]]) -> str:
+    """The tag that S3 gives an object made of these parts, where tags are MD5 digests."""
+    digests = b"".join(bytes.fromhex(tag) for part in parts if len(tag := part["ETag"].strip('"')) == 32)
+    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
