@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import batched
+from itertools import batched, islice
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,10 +19,11 @@ from builder.lists import ListWriter
 from builder.model import BuildOptions, Built, Header, InputRef, Outcome, Rejected, Skipped
 from builder.plan import Plan, SeriesPlan, make_plan
 from builder.provenance import Provenance
-from builder.publish import listed_instances, published_patient
+from builder.publish import begin_lists, listed_instances, published_patient
 from builder.published import Holding, discard_instance, held_in_series, is_unchanged
 from builder.report import Report, Unfinished
 from builder.roots import Roots
+from builder.s3_client import SCHEME, S3Settings, parse_location
 from builder.scan import NotPlain, Scanned, scan_plain
 from builder.source import Found, check_sources, iter_inputs
 from builder.store import Store
@@ -51,7 +52,7 @@ class BuildRequest:
     """What to build and how. `workers` says how many tasks the executor runs at once.
 
     Nothing is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every
-    study is published under a root of its own (`roots`).
+    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached.
     """
 
     sources: tuple[str, ...]
@@ -60,6 +61,7 @@ class BuildRequest:
     replace: bool = False
     destination: str = ""
     secret: bytes = b""
+    s3: S3Settings = field(default_factory=S3Settings)
 
 
 def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
@@ -96,13 +98,26 @@ def check_destination(sources: Iterable[str], destination: str) -> None:
     if not destination:
         raise UsageError("the destination is empty")
     check_sources(sources)
+    if destination.startswith(SCHEME):
+        _check_remote(sources, destination)
+        return
     target = Path(destination).resolve()
     for source in sources:
         path = Path(source).resolve()
-        if target == path or path in target.parents or target in path.parents:
+        if not source.startswith(SCHEME) and (target == path or path in target.parents or target in path.parents):
             raise UsageError(f"source and destination overlap: {source} and {destination}")
     if target.exists() and not target.is_dir():
         raise UsageError(f"the destination is not a folder: {destination}")
+
+
+def _check_remote(sources: Iterable[str], destination: str) -> None:
+    bucket, prefix = parse_location(destination)
+    for source in sources:
+        if source.startswith(SCHEME):
+            other, path = parse_location(source)
+            one, two = sorted((f"{prefix}/".lstrip("/"), f"{path}/".lstrip("/")), key=len)
+            if bucket == other and two.startswith(one):
+                raise UsageError(f"source and destination overlap: {source} and {destination}")
 
 
 def _scan(
@@ -229,10 +244,8 @@ class _Publisher:
 
         What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
         """
-        for plan in self.plan.series:
-            store = self.roots.of(plan.study)
-            series = _Series(plan, listed_instances(store, plan.study, plan.series))
-            self.begun[plan] = series
+        for series in self._open_series():
+            plan, store = series.plan, self.roots.of(series.plan.study)
             candidates = [
                 _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
                 for instance, inputs in plan.instances.items()
@@ -245,6 +258,25 @@ class _Publisher:
                 else:
                     yield self._task(candidate)
                 yield from self.later_tasks()
+
+    def _open_series(self) -> Iterator[_Series]:
+        """The series of the plan with what is listed of them; read ahead where the store is far away."""
+
+        def open_one(plan: SeriesPlan) -> _Series:
+            store = self.roots.of(plan.study)
+            if store.lists_first:
+                begin_lists(store, plan.study, plan.series)
+            return _Series(plan, listed_instances(store, plan.study, plan.series))
+
+        waiting = iter(self.plan.series)
+        ahead = self.roots.store.parallel
+        with ThreadPoolExecutor(ahead) as threads:
+            opened = deque(threads.submit(open_one, plan) for plan in islice(waiting, ahead))
+            while opened:
+                series = opened.popleft().result()
+                opened.extend(threads.submit(open_one, plan) for plan in islice(waiting, 1))
+                self.begun[series.plan] = series
+                yield series
 
     def _unchanged(self, store: Store, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
         """The listed instances of a series whose first input is what they were published from."""

@@ -222,8 +222,16 @@ class _Renewals:
                 lease.renew_if_due()
 
 
-@cache
+_starting: Final = threading.Lock()
+
+
 def _renewals() -> _Renewals:
+    with _starting:  # a cache lets several threads make one each
+        return _make_renewals()
+
+
+@cache
+def _make_renewals() -> _Renewals:
     return _Renewals()
 
 

@@ -31,6 +31,7 @@ class DirectoryStore:
     """
 
     parallel = 1  # a disk is at hand: nothing is gained by waiting for it in several threads
+    lists_first = False
 
     def __init__(self, root: str) -> None:
         self.root = root

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
+from builder.layout import instances_key, study_series_key
 from builder.model import Built
 from builder.plan import Plan, SeriesPlan
-from builder.publish import publish_series, publish_studies, publish_study
+from builder.publish import drop_empty_list, publish_series, publish_studies, publish_study
 from builder.roots import Roots
 
 _THREADS: Final = 8
@@ -62,14 +63,18 @@ class ListWriter:
         store = self._roots.of(plan.study)
         if built or was_listed:
             publish_series(store, plan.study, plan.series, built, self._base_url)
+        elif store.lists_first:
+            drop_empty_list(store, instances_key(plan.study, plan.series))
         with self._lock:
             if built or was_listed:
                 self._touched.setdefault(plan.study, []).append(plan.series)
             self.listed.add(plan)
             self._open[plan.study] -= 1
-            touched = self._touched.get(plan.study, []) if not self._open[plan.study] else []
-        if touched:
+            last, touched = not self._open[plan.study], self._touched.get(plan.study)
+        if last and touched:
             publish_study(store, plan.study, touched, self._base_url)
+        elif last and store.lists_first:
+            drop_empty_list(store, study_series_key(plan.study))
         with self._lock:
             self._stages["lists"] += time.thread_time() - started
 

@@ -13,6 +13,8 @@ from builder.store import ObjectHead, StoredObject, Written
 class MemoryStore:
     """Keys to bytes in a dictionary; shared by the threads of a process, not by processes."""
 
+    lists_first = False
+
     def __init__(self, parallel: int = 1) -> None:
         self.parallel = parallel
         self.objects: dict[str, StoredObject] = {}

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from builder import query
@@ -50,6 +51,8 @@ _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
 # A list that somebody else keeps changing: far more rounds than jobs that could share a store.
 _ROUNDS: Final = 1000
+# Rounds after which an object that is both there and not there is no coincidence.
+_FALSE_ALARMS: Final = 8
 
 
 def read_document(store: Store, key: str) -> Any:
@@ -76,6 +79,8 @@ def update_document(
             store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
             _give_way(store, attempt)
+            if stored is None and attempt >= _FALSE_ALARMS and store.head(key) is None:
+                _force(store, key)
             continue
         _remember(key, data, merged)
         return merged
@@ -86,6 +91,17 @@ def _give_way(store: Store, attempt: int) -> None:
     """Let the others go first, where a round takes as long as the requests to a store that is far away."""
     if store.parallel > 1:
         time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))
+
+
+def _force(store: Store, key: str) -> None:
+    """Create a list that the store finds missing and there at once (`begin_lists`): it was removed by hand, say.
+
+    An empty one, without a condition, may take the place of one that another job just wrote. Whoever does that makes
+    the list anew from what it is derived from, so nothing is lost, but of the list of studies.
+    """
+    if key == STUDIES:
+        raise StoreError(f"{key} cannot be created: the store finds it missing, and there (stillframe index helps)")
+    store.put(key, dumps([]))
 
 
 def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[JSONDataset]]) -> None:
@@ -114,6 +130,24 @@ def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes |
         if stored is not None:
             return stored.data
     return None
+
+
+def begin_lists(store: Store, study: str, series: str) -> None:
+    """Create the lists whose keys are prefixes of others, empty, before anything is below them.
+
+    Some stores (SeaweedFS 4.48) take a key that has others below it for one that is there when it is to be created.
+    """
+    for key in (STUDIES, study_series_key(study), instances_key(study, series)):
+        if store.head(key) is None:
+            with suppress(PreconditionFailed):  # another job was first
+                store.put(key, dumps([]), if_none_match=True)
+
+
+def drop_empty_list(store: Store, key: str) -> None:
+    """Remove a list that was begun and came to nothing."""
+    stored = store.get(key)
+    if stored is not None and stored.data == dumps([]):
+        store.delete(key)
 
 
 def publish_series(store: Store, study: str, series: str, built: Sequence[Built], base_url: str = "") -> None:

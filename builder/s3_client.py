@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,7 +74,7 @@ class Bucket:
     """A bucket and how it is reached."""
 
     name: str
-    settings: S3Settings = S3Settings()
+    settings: S3Settings = field(default_factory=S3Settings)
 
     @property
     def client(self) -> Any:

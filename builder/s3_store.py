@@ -31,6 +31,7 @@ class S3Store:
     """Objects below a prefix of a bucket. JSON is stored gzip-encoded; frames never are."""
 
     parallel = PARALLEL
+    lists_first = True
 
     def __init__(self, bucket: Bucket, prefix: str = "", *, public: bool = True) -> None:
         """A store; `public` says whether caches shared by several people may keep its objects."""

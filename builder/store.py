@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Store(Protocol):
     @property
     def parallel(self) -> int:
         """How many requests of one process are worth having under way at once; 1 for a local store."""
+
+    @property
+    def lists_first(self) -> bool:
+        """Whether a key is created, under a condition, before those below it: afterwards not every store allows it."""
 
     def get(self, key: str) -> StoredObject | None:
         """The object, or None if there is none."""
@@ -83,5 +87,5 @@ class Store(Protocol):
     def delete_many(self, keys: Iterable[str]) -> None:
         """Remove those of the objects that are there."""
 
-    def below(self, name: str) -> Self:
+    def below(self, name: str) -> Store:
         """A store of its own within this one, its keys under `name`."""

@@ -37,7 +37,15 @@ class Uploads:
             self._room.notify_all()
 
 
-@lru_cache(maxsize=1)
+_starting: Final = threading.Lock()
+
+
 def uploads_of_process(threads: int) -> Uploads:
     """The uploads that all stores of this process share."""
+    with _starting:  # a cache lets several threads make one each
+        return _make_uploads(threads)
+
+
+@lru_cache(maxsize=1)
+def _make_uploads(threads: int) -> Uploads:
     return Uploads(threads)

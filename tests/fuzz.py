@@ -35,11 +35,11 @@ from pydicom.pixels.utils import pixel_array
 
 from builder.build import BuildRequest, build
 from builder.codec import encode_frame
+from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part
-from builder.directory_store import DirectoryStore
 from tests.conftest import sample_files
 from tests.made_files import (
     DEFLATED_FRAMES,

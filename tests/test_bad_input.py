@@ -25,9 +25,9 @@ from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
 from builder.build import BuildRequest, build
 from builder.codec import encode_frame
+from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions, Outcome
-from builder.directory_store import DirectoryStore
 from builder.store import Written
 from tests.dicom_samples import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
 from tests.trees import NoProgress, build_tree, contents

@@ -23,9 +23,9 @@ from pydicom.uid import RLELossless
 
 from builder.build import BuildRequest, build
 from builder.codec import encode_frame
+from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
-from builder.directory_store import DirectoryStore
 from builder.store import Written
 from tests.dicom_samples import (
     ROOT,
@@ -343,7 +343,9 @@ class DyingStore(DirectoryStore):
         self.left = moment
         self.halfway = halfway
 
-    def put(self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False) -> Written:
+    def put(
+        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
         self.left -= 1
         if self.left < 0:
             if not self.halfway:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
+from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor, make_executor
-from builder.tasks import InstanceTask
+from builder.store import Written
+from builder.tasks import InstanceTask, Result, build_instances
 from tests.dicom_samples import instance_uid, write_series
 from tests.trees import build_tree, contents
 
@@ -53,24 +57,31 @@ def test_a_task_that_kills_its_process_is_the_only_one_that_fails() -> None:
         assert executor.submit(double, 21).result(timeout=60) == 42
 
 
-def die_or_build(task: InstanceTask) -> Any:
-    """What a worker does with an input whose decoder crashes: some objects are written, then the process is gone."""
-    from builder.tasks import build_instance
+class DyingStore(DirectoryStore):
+    """Its process is gone when the finished metadata of an instance come."""
 
+    def put(
+        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
+        if key.endswith("/metadata") and if_match is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
+
+
+def die_or_build(tasks: Sequence[InstanceTask]) -> list[Result]:
+    """What a worker does with an input whose decoder crashes: some objects are written, then the process is gone."""
+    (task,) = tasks
     if Path(task.source.path).name == "003.dcm":
-        build_instance(task)
-        key = f"studies/{task.uids.study}/series/{task.uids.series}/instances/{task.uids.instance}/metadata"
-        task.store.delete(key)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return build_instance(task)
+        assert isinstance(task.store, DirectoryStore)
+        task = replace(task, store=DyingStore(task.store.root))
+    return build_instances([task])
 
 
 class CrashingDecoder(ProcessExecutor):
     """Worker processes in which one input crashes a native library."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        builds = bool(args) and isinstance(args[0], InstanceTask)
-        return super().submit(die_or_build if builds else fn, *args, **kwargs)
+        return super().submit(die_or_build if fn is build_instances else fn, *args, **kwargs)
 
 
 def test_a_crash_costs_one_input_and_leaves_nothing_of_it(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from openjpeg.utils import decode as openjpeg_decode
 from pydicom import Dataset, dcmread
 
+from builder.directory_store import DirectoryStore
 from builder.instance import build_instance
 from builder.layout import InstanceUIDs, bulk_data_key, frame_key, metadata_key
 from builder.model import BuildOptions, Built, InputRef
-from builder.directory_store import DirectoryStore
 from builder.tasks import InstanceTask
 from tests.made_files import (
     EXPLICIT,

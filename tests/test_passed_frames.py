@@ -14,10 +14,10 @@ import pytest
 from openjpeg.utils import decode as openjpeg_decode
 
 from builder.codestream import nonconformities, parse_header
+from builder.directory_store import DirectoryStore
 from builder.instance import build_instance
 from builder.layout import InstanceUIDs, Kind, frame_key, media_type, metadata_key
 from builder.model import BuildOptions, Built, InputRef, Lossy, Rejected
-from builder.directory_store import DirectoryStore
 from builder.tasks import InstanceTask
 from tests.made_files import (
     DEFLATED_FRAMES,

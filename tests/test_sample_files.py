@@ -36,6 +36,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from builder import codec, codestream
 from builder.build import BuildRequest, build
 from builder.codestream import level_size, parse_header
+from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor, prepare_process
 from builder.layout import (
     InstanceUIDs,
@@ -49,7 +50,6 @@ from builder.layout import (
 )
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
-from builder.directory_store import DirectoryStore
 from builder.syntaxes import syntax_name
 from tests.kinds import published_kinds
 from tests.made_files import (

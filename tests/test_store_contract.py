@@ -199,7 +199,7 @@ def test_conditional_writes_side_by_side_lose_nothing(store: Store) -> None:
 
 def test_of_many_who_create_an_object_one_does(store: Store) -> None:
     for number in range(1, 6):
-        won = []
+        won: list[bytes] = []
 
         def create(mark: bytes, key: str = f"{INSTANCE}/frames/{number}", won: list[bytes] = won) -> None:
             try:

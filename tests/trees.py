@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from builder.build import BuildRequest, build
+from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor
 from builder.model import BuildOptions
 from builder.report import Report
-from builder.directory_store import DirectoryStore
 
 
 class NoProgress:

@@ -1,0 +1,239 @@
+"""`stillframe build`: what it takes, and what it says at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from builder.cli_options import open_store, store_options, unlisted_options
+from builder.errors import UsageError
+from builder.layout import STUDIES
+from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
+from builder.s3_client import SCHEME, S3Settings
+from builder.terminal import TerminalProgress, megabytes, plural, print_some, visible
+
+if TYPE_CHECKING:
+    from builder.report import Report
+
+# Where the store is far away a process waits for it now and then, and another one works.
+_WORKERS_A_CORE: Final = 2
+
+
+def _levels(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """Comma-separated decode levels, ascending and each once; none for an empty text."""
+    try:
+        levels = tuple(sorted({int(part) for part in value.split(",") if part.strip()}))
+    except ValueError as error:
+        raise click.BadParameter("expected decode levels such as 1,2,3") from error
+    if levels and not 1 <= levels[0] <= levels[-1] <= 32:
+        raise click.BadParameter("a decode level is a number of halvings from 1 to 32")
+    return levels
+
+
+@click.command(short_help="Publish DICOM files, folders and .zip archives.")
+@click.argument("places", metavar="SOURCE... DEST", nargs=-1, required=True)
+@click.option(
+    "--base-url",
+    default="",
+    metavar="URL",
+    help="Public URL of the service root; RetrieveURLs are relative without it.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=None,
+    metavar="N",
+    help="Worker processes; 0 works in this process.  [default: one a core]",
+)
+@click.option(
+    "--reduced",
+    default="2",
+    callback=_levels,
+    metavar="LEVELS",
+    show_default=True,
+    help='Decode levels (halvings) written as separate small objects, such as 1,2; "" for none.',
+)
+@click.option(
+    "--lossy",
+    type=click.Choice([str(choice) for choice in Lossy]),
+    default=str(Lossy.KEEP),
+    show_default=True,
+    help="Frames compressed with loss: keep their bytes, or transcode what they decode to.",
+)
+@click.option(
+    "--part10",
+    type=click.Choice([str(choice) for choice in Part10]),
+    default=str(Part10.AUTO),
+    show_default=True,
+    help="Publish whole original objects: of instances without frames and others fetched whole, always, never.",
+)
+@click.option(
+    "--rendered",
+    type=click.Choice([str(choice) for choice in Rendered]),
+    default=str(Rendered.ALWAYS),
+    show_default=True,
+    help="Publish under rendered: documents, videos and images as JPEG; only documents and videos; nothing.",
+)
+@click.option(
+    "--thumbnails/--no-thumbnails",
+    default=True,
+    show_default=True,
+    help="Publish thumbnails of instances, series and studies.",
+)
+@click.option(
+    "--max-frame-size",
+    type=click.IntRange(1),
+    default=MAX_FRAME_BYTES >> 20,
+    metavar="MB",
+    show_default=True,
+    help="Reject images whose decoded frames are larger than so many MiB.",
+)
+@click.option(
+    "--max-unpacked",
+    type=click.FloatRange(0, min_open=True),
+    default=8.0,
+    show_default=True,
+    metavar="GB",
+    help="Most that one archive member or deflated data set may unpack to.",
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="Write the full report as JSON.",
+)
+@click.option(
+    "--cache",
+    type=click.Choice(["public", "private"]),
+    default="public",
+    show_default=True,
+    help="Whether caches shared by several people may keep what never changes (Cache-Control in object stores).",
+)
+@unlisted_options
+@store_options
+def build(
+    places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
+    rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, report_file: str | None,
+    cache: str, secret: bytes, s3: S3Settings,
+) -> int:  # fmt: skip
+    """Publish the DICOM below SOURCE (files, folders, .zip archives) into DEST, a folder or s3://bucket/prefix.
+
+    What DEST already holds stays; unchanged inputs are skipped. Exit code 0: all published or unchanged. 2: finished,
+    some inputs were rejected, each listed with its reason. 1: could not finish.
+    """
+    from builder.build import BuildRequest, check_destination
+    from builder.build import build as run_build
+    from builder.execute import end_processes, make_executor
+
+    *sources, destination = places
+    if not sources:
+        raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
+    if base_url and not base_url.startswith(("http://", "https://")):
+        raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
+    check_destination(sources, destination)
+    report_path = Path(report_file) if report_file is not None else None
+    if report_path is not None:
+        _check_report(report_path, destination)
+    elif secret:
+        raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
+    remote = destination.startswith(SCHEME)
+    count = _cores() * (_WORKERS_A_CORE if remote else 1) if workers is None else workers
+    options = BuildOptions(
+        reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url,
+        max_frame_bytes=max_frame_size << 20, max_unpacked=int(max_unpacked * 1e9),
+    )  # fmt: skip
+    store = open_store(destination, s3, public=cache == "public")
+    if secret and store.head(STUDIES) is not None:
+        raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
+    progress = TerminalProgress(sys.stderr)
+    executor = make_executor(count)
+    try:
+        request = BuildRequest(
+            tuple(sources), options, max(1, count), replace, "" if remote else destination, secret, s3
+        )
+        report = run_build(request, store, executor, progress)
+    except KeyboardInterrupt:
+        end_processes(executor)
+        raise
+    finally:
+        progress.close()
+        executor.shutdown(cancel_futures=True)
+    _print_summary(report, sources, destination, report_file)
+    if report.failure:
+        _print_failure(report, report_file)
+    if report_path is not None:
+        _write_report(report, report_path)
+    return report.exit_code
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_report(path: Path, destination: str) -> None:
+    """Refuse a report that could not be written, before a long job rather than after it."""
+    folder = path.resolve().parent
+    if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
+        raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
+
+
+def _write_report(report: Report, path: Path) -> None:
+    try:
+        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
+        # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
+
+
+def _print_summary(report: Report, sources: list[str], destination: str, report_file: str | None) -> None:
+    for item in sorted(report.rejected, key=lambda item: item.path):
+        uids = "  ".join(uid for uid in (item.study, item.series, item.instance) if uid)
+        click.echo(
+            f"rejected   {visible(item.path)}: {visible(item.reason)}{f'  [{visible(uids)}]' if uids else ''}",
+            err=True,
+        )
+    print_some("duplicate", [(str(item.source), "; ".join(item.notes)) for item in report.duplicates], report_file)
+    print_some("note", [(str(item.source), "; ".join(item.notes)) for item in report.noted], report_file)
+    print_some("not read", [(item.path, item.reason) for item in report.skipped if item.noteworthy], report_file)
+    counts = report.outcomes
+    if not counts and not report.rejected:
+        click.echo(f"no DICOM found in {visible(', '.join(sources))}", err=True)
+    parts = [f"{counts[Outcome.PUBLISHED]} published"]
+    parts += [f"{counts[kind]} {kind}" for kind in Outcome if counts[kind] and kind is not Outcome.PUBLISHED]
+    parts += [f"{len(report.rejected)} rejected"] if report.rejected else []
+    if report.skipped:
+        parts.append(f"{plural(len(report.skipped), 'other file')} passed over")
+    click.echo(f"{visible(destination)}: {', '.join(parts)}")
+    studies = f"{plural(len(report.studies), 'study', 'studies')}, {len(report.series)} series"
+    made = f"{plural(report.frames, 'frame')}, " if report.frames else ""
+    size = f"{megabytes(report.bytes_read)} in, {megabytes(report.bytes_written)} out, " if report.bytes_read else ""
+    rate = f", {report.frames / report.seconds:.0f} frames/s" if report.frames and report.seconds else ""
+    click.echo(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
+
+
+def _print_failure(report: Report, report_file: str | None) -> None:
+    """Why the job ended early, and where that leaves the archive."""
+    left = report.unfinished
+    print_some("not published", [(path, "") for path in left.missing], report_file)
+    done = report.outcomes.total() - len(left.unlisted)
+    click.echo(f"stillframe: {visible(report.failure)}", err=True)
+    click.echo(
+        f"stopped: {done} published and listed, {len(left.unlisted)} published but not listed yet, "
+        f"{len(left.missing)} not published; build again to go on from here",
+        err=True,
+    )

@@ -1,0 +1,140 @@
+"""Options that several commands share: where an archive is, how its store is reached, what its roots are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from builder.errors import UsageError
+from builder.roots import MIN_SECRET_BYTES
+from builder.s3_client import SCHEME, Bucket, Checksums, S3Settings, check_prefix, parse_location
+
+if TYPE_CHECKING:
+    from builder.directory_store import DirectoryStore
+    from builder.s3_store import S3Store
+
+SECRET_VARIABLE: Final = "STILLFRAME_SECRET"
+
+_STORE_OPTIONS: Final = (
+    click.option(
+        "--endpoint-url",
+        default="",
+        metavar="URL",
+        help="Address of a store that speaks the S3 protocol; AWS without it.",
+    ),
+    click.option("--region", default="", metavar="NAME", help="Region of the bucket, if botocore does not find it."),
+    click.option("--profile", default="", metavar="NAME", help="Profile of the AWS configuration to use."),
+    click.option(
+        "--path-style/--virtual-hosts",
+        default=None,
+        help="Bucket names in the path or in the host name.  [default: path with an endpoint URL]",
+    ),
+    click.option(
+        "--checksums",
+        type=click.Choice([str(choice) for choice in Checksums]),
+        default=str(Checksums.ALWAYS),
+        show_default=True,
+        help="CRC-32 checksums with every request, or where required and Content-MD5 elsewhere (older stores).",
+    ),
+    click.option(
+        "--patience",
+        type=click.FloatRange(0),
+        default=300.0,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long a store may fail in a row before the job ends.",
+    ),
+)
+_UNLISTED_OPTIONS: Final = (
+    click.option(
+        "--unlisted",
+        is_flag=True,
+        help="Every study under an unguessable root of its own, which only the report names.",
+    ),
+    click.option(
+        "--secret-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=None,
+        metavar="FILE",
+        help=f"Holds the secret that the roots follow from.  [default: the environment's {SECRET_VARIABLE}]",
+    ),
+)
+
+
+def store_options[R](command: Callable[..., R]) -> Callable[..., R]:
+    """Options of how an S3 store is reached; the command gets them as `s3`, an `S3Settings`."""
+
+    @wraps(command)
+    def with_settings(
+        *args: Any, endpoint_url: str, region: str, profile: str, path_style: bool | None, checksums: str,
+        patience: float, **kwargs: Any,
+    ) -> R:  # fmt: skip
+        if endpoint_url and not endpoint_url.startswith(("http://", "https://")):
+            raise UsageError(f"the endpoint URL must begin with http:// or https://: {endpoint_url}")
+        settings = S3Settings(endpoint_url, region, profile, path_style, Checksums(checksums), patience)
+        return command(*args, s3=settings, **kwargs)
+
+    return _with_options(with_settings, _STORE_OPTIONS)
+
+
+def unlisted_options[R](command: Callable[..., R]) -> Callable[..., R]:
+    """Options of unlisted archives; the command gets them as `secret`, empty for a listed one."""
+
+    @wraps(command)
+    def with_secret(*args: Any, unlisted: bool, secret_file: Path | None, **kwargs: Any) -> R:
+        if secret_file is not None and not unlisted:
+            raise UsageError("--secret-file goes with --unlisted")
+        return command(*args, secret=_read_secret(secret_file) if unlisted else b"", **kwargs)
+
+    return _with_options(with_secret, _UNLISTED_OPTIONS)
+
+
+def _with_options[R](command: Callable[..., R], options: tuple[Callable[..., Any], ...]) -> Callable[..., R]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _read_secret(path: Path | None) -> bytes:
+    if path is None:
+        secret = os.environ.get(SECRET_VARIABLE, "").encode()
+        where = f"the environment's {SECRET_VARIABLE}"
+    else:
+        try:
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise UsageError(f"the secret cannot be read from {path}: {error.strerror}") from error
+        where = str(path)
+    if len(secret) < MIN_SECRET_BYTES:
+        raise UsageError(
+            f"{where} must hold a secret of at least {MIN_SECRET_BYTES} bytes, such as openssl rand -hex 32 makes; "
+            "keep it: without it nobody finds the roots again"
+        )
+    return secret
+
+
+def open_store(location: str, s3: S3Settings, *, public: bool = True) -> DirectoryStore | S3Store:
+    """The store at a location that may not hold an archive yet, seen to be one that can be used.
+
+    Raises:
+        UsageError: if it cannot be a location of an archive.
+        StoreError: if it does not answer.
+    """
+    if location.startswith(SCHEME):
+        from builder.s3_store import S3Store
+
+        bucket, prefix = parse_location(location)
+        check_prefix(prefix, location)
+        remote = S3Store(Bucket(bucket, s3), prefix, public=public)
+        remote.check()
+        return remote
+    from builder.directory_store import DirectoryStore
+
+    local = DirectoryStore(str(Path(location).resolve()))
+    local.create()
+    return local

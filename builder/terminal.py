@@ -1,0 +1,96 @@
+"""What commands print: progress, counts, lists cut short. Only this and the `cli` modules know of terminals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final, TextIO
+
+import click
+
+_BAR_WIDTH: Final = 28
+_REDRAW_SECONDS: Final = 0.1
+_LOG_SECONDS: Final = 10.0
+# Notes, duplicates and the like shown on the terminal; the report holds all of them. Rejected inputs are all shown.
+_SHOWN: Final = 10
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count and its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def print_some(label: str, items: Iterable[tuple[str, str]], report_file: str | None) -> None:
+    """The first few of some paths with what there is to say of each, on stderr, and where to find the others."""
+    items = sorted(items)
+    for path, text in items[:_SHOWN]:
+        click.echo(f"{label:<10} {visible(path)}{': ' + text if text else ''}", err=True)
+    if len(items) > _SHOWN:
+        where = f"in {report_file}" if report_file else "with --report FILE"
+        click.echo(f"{label:<10} ... and {len(items) - _SHOWN} more, all {where}", err=True)
+
+
+def visible(text: str) -> str:
+    """Text from hostile files with nothing in it that moves a cursor."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes."""
+    return f"{count / 1e6:.1f} MB"
+
+
+class TerminalProgress:
+    """A bar that redraws itself on a terminal; in a log a line now and then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._live = stream.isatty()
+        self._name = ""
+        self._total = self._done = 0
+        self._started = self._shown = 0.0
+
+    def stage(self, name: str, total: int) -> None:
+        """See `build.Progress`."""
+        self.close()
+        self._name, self._total, self._done = name, total, 0
+        self._started = self._shown = time.monotonic()
+        if self._live:
+            self._draw()
+        elif total:
+            self._write(f"{name}: {total}\n")
+
+    def step(self, count: int = 1) -> None:
+        """See `build.Progress`."""
+        self._done += count
+        now = time.monotonic()
+        if self._live and now - self._shown >= _REDRAW_SECONDS:
+            self._shown = now
+            self._draw()
+        elif not self._live and now - self._shown >= _LOG_SECONDS:
+            self._shown = now
+            self._write(f"{self._name}: {self._done} of {self._total}\n")
+
+    def _write(self, text: str) -> None:
+        """Show it, unless nobody is there to see it any more: that must not end the job."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self._stream = None
+
+    def _draw(self) -> None:
+        share = self._done / self._total if self._total else 0.0
+        bar = "#" * int(share * _BAR_WIDTH)
+        elapsed = time.monotonic() - self._started
+        left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 and elapsed > 2 else ""
+        counts = f"{self._done}/{self._total}" if self._total else ""
+        self._write(f"\r\x1b[K{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
+
+    def close(self) -> None:
+        """End the stage's line."""
+        if self._live and self._name:
+            self._write("\r\x1b[K")
+        self._name = ""
