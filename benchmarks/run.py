@@ -36,10 +36,10 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from builder.build import BuildRequest, build
+from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor, prepare_process
 from builder.model import BuildOptions, Rendered
 from builder.report import Report
-from builder.directory_store import DirectoryStore
 
 CT_SERIES = Path(__file__).parents[2] / "shared" / "data" / "ct-volume"
 STAGES = ("scan", "read", "decode", "encode", "verify", "index", "reduce", "render", "JSON", "write", "lists")

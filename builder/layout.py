@@ -27,6 +27,7 @@ HEAD_BYTES: Final = 512
 
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _BULK_PATH = re.compile(r"[0-9A-Za-z]+(?:/[0-9A-Za-z]+)*")
+_PENDING = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _MULTIPART = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{1,200})\r\n")
 
@@ -47,9 +48,10 @@ class Kind(StrEnum):
     BULK_DATA = "bulk data"
     RENDERED = "rendered"
     THUMBNAIL = "thumbnail"
+    PENDING = "pending"  # not published: word from one job to others
 
 
-_LISTS = frozenset({Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL})
+_LISTS = frozenset({Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL, Kind.PENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,19 @@ def check_uid(value: str, attribute: str) -> str:
     return value
 
 
+def is_uid(value: str) -> bool:
+    """Whether a value may become part of a key as a UID: what `check_uid` says."""
+    return len(value) <= 64 and _UID.fullmatch(value) is not None
+
+
 STUDIES: Final = "studies"
+PENDING: Final = "pending"
+"""Below it jobs leave word for each other in an object store, for a moment; nothing there is part of the service."""
+
+
+def pending_key(name: str) -> str:
+    """Word of one job, which its `name` of 32 hex digits tells from others: the studies whose records it wants made."""
+    return f"{PENDING}/{name}"
 
 
 def study_series_key(study: str) -> str:
@@ -159,6 +173,8 @@ def parse_key(key: str) -> Key:
         LayoutError: if no object of the layout has this key.
     """
     parts = key.split("/")
+    if parts[0] == PENDING and len(parts) == 2 and _PENDING.fullmatch(parts[1]):
+        return Key(Kind.PENDING, path=parts[1])
     if parts[0] != "studies":
         raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
     if len(parts) == 1:
@@ -216,7 +232,7 @@ def is_list(kind: Kind) -> bool:
 
 def is_json(kind: Kind) -> bool:
     """Whether objects of this kind are JSON, which object stores hold gzip-encoded."""
-    return kind in (Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX)
+    return kind in (Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.PENDING)
 
 
 def is_fixed(key: str) -> bool:
@@ -240,7 +256,7 @@ def media_type(kind: Kind, head: bytes) -> str:
     match kind:
         case Kind.QUERY | Kind.METADATA:
             return DICOM_JSON
-        case Kind.FRAME_INDEX:
+        case Kind.FRAME_INDEX | Kind.PENDING:
             return "application/json"
         case Kind.PART10:
             return PART10

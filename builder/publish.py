@@ -7,12 +7,16 @@ write a list has seen what the others published. Thumbnails of series and studie
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from builder import query
@@ -30,6 +34,7 @@ from builder.jsonmodel import (
 )
 from builder.layout import (
     HTJ2K_RPCL,
+    PENDING,
     STUDIES,
     InstanceUIDs,
     Key,
@@ -37,8 +42,10 @@ from builder.layout import (
     check_uid,
     frame_index_key,
     instances_key,
+    is_uid,
     metadata_key,
     parse_key,
+    pending_key,
     study_series_key,
     thumbnail_key,
 )
@@ -46,6 +53,7 @@ from builder.model import Built, JSONDataset
 from builder.provenance import Provenance, provenance
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
+from builder.studylist import make_study_list, merge_study_list
 
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
@@ -53,12 +61,23 @@ _PATIENT_NAME: Final = "00100010"
 _ROUNDS: Final = 1000
 # Rounds after which an object that is both there and not there is no coincidence.
 _FALSE_ALARMS: Final = 8
+# Words of other jobs that one update of the list of studies takes in.
+_MOST_WORDS: Final = 200
 
 
 def read_document(store: Store, key: str) -> Any:
     """The JSON document at `key`; None if there is none, or it is damaged: not what the key promises."""
     stored = store.get(key)
     return None if stored is None else _parse(key, stored.data)
+
+
+def read_json(store: Store, key: str) -> Any:
+    """The JSON value at a key of any kind; None if there is none, or it is damaged."""
+    stored = store.get(key)
+    try:
+        return None if stored is None else json.loads(stored.data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def update_document(
@@ -186,11 +205,6 @@ def _stored_instances(store: Store, study: str, series: str) -> list[JSONDataset
     return found
 
 
-def _resources(store: Store, prefix: str, depth: int) -> list[str]:
-    """The UIDs that stand at one depth of the keys below a resource: those of its studies, or of its series."""
-    return sorted({key.split("/")[depth] for key, _ in store.list(prefix) if key.count("/") > depth})
-
-
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
     """Merge some of a study's series into the documents of the study, and give it the thumbnail of one of them."""
     touched = sorted(series)
@@ -198,7 +212,7 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
         store,
         metadata_key(study),
         lambda old: _merge_study(old, store, study, touched),
-        lambda: _merge_study(None, store, study, _resources(store, f"{study_series_key(study)}/", 3)),
+        lambda: _merge_study(None, store, study, filter(is_uid, store.children(study_series_key(study)))),
     )
     update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
     update_document(store, study_series_key(study), lambda _: query.series_list(_metadata(store, study), base_url))
@@ -213,18 +227,59 @@ def _merge_study(
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
-    """Merge the records of some studies into the list of all."""
-    touched = sorted(studies)
+    """Make the records of some studies in the list of all anew, from the studies' metadata; none of what has none.
 
-    def merge(existing: list[JSONDataset] | None) -> list[JSONDataset]:
-        new = [record for study in touched for record in query.study_list(_metadata(store, study), base_url)]
-        return query.merge_studies(existing or [], new)
+    Where the store is far away and others write the list too, jobs do each other's work: one that was too late leaves
+    word of its studies, and whoever writes the list next takes in all that is asked for. So a list that takes a second
+    to write keeps nobody waiting for as many seconds as there are jobs.
+    """
+    own = set(studies)
+    word = ""
+    for attempt in range(_ROUNDS):
+        stored = store.get(STUDIES)
+        asked = _asked_for(store) if store.parallel > 1 else {}
+        records = _study_records(store, own.union(*asked.values()), base_url)
+        merged = merge_study_list(stored.data if stored else None, records)
+        if merged is None:
+            merged = make_study_list(_every_study(store, base_url))
+        try:
+            if stored is None or stored.data != merged:
+                store.put(STUDIES, merged, if_match=stored.etag if stored else None, if_none_match=stored is None)
+        except PreconditionFailed:
+            if store.parallel > 1 and own and not word:
+                word = pending_key(uuid.uuid4().hex)
+                store.put(word, dumps(sorted(own)))
+            _give_way(store, attempt)
+            if stored is None and attempt >= _FALSE_ALARMS and store.head(STUDIES) is None:
+                _force(store, STUDIES)
+            continue
+        store.delete_many({*asked, word} - {""})
+        return
+    raise StoreError(f"{STUDIES} changed {_ROUNDS} times while it was being updated")
 
-    def recover() -> list[JSONDataset]:
-        everything = _resources(store, f"{STUDIES}/", 1)
-        return [record for study in everything for record in query.study_list(_metadata(store, study), base_url)]
 
-    update_document(store, STUDIES, merge, recover)
+def _asked_for(store: Store) -> dict[str, list[str]]:
+    """What other jobs ask for: the studies of each word that was left, by its key."""
+    asked: dict[str, list[str]] = {}
+    for key, _ in islice(store.list(PENDING), _MOST_WORDS):
+        studies = read_json(store, key)
+        named = studies if isinstance(studies, list) else []
+        asked[key] = [study for study in named if isinstance(study, str) and is_uid(study)]
+    return asked
+
+
+def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, JSONDataset | None]:
+    def record(study: str) -> JSONDataset | None:
+        return next(iter(query.study_list(_metadata(store, study), base_url)), None)
+
+    ordered = sorted(studies)
+    with ThreadPoolExecutor(store.parallel) as threads:
+        return dict(zip(ordered, threads.map(record, ordered), strict=True))
+
+
+def _every_study(store: Store, base_url: str) -> list[JSONDataset]:
+    studies = filter(is_uid, store.children(STUDIES))
+    return [record for record in _study_records(store, studies, base_url).values() if record is not None]
 
 
 def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:

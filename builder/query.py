@@ -85,7 +85,7 @@ def sort_instances(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
     def order(instance: JSONDataset) -> tuple[float, _UIDOrder, float, _UIDOrder]:
         series = text_value(instance, SERIES_UID)
         uid = text_value(instance, SOP_INSTANCE_UID)
-        return numbers[series], _uid_order(series), _number(instance, INSTANCE_NUMBER), _uid_order(uid)
+        return numbers[series], uid_order(series), _number(instance, INSTANCE_NUMBER), uid_order(uid)
 
     return sorted(instances, key=order)
 
@@ -100,7 +100,8 @@ def _number(instance: JSONDataset, tag: str) -> float:
     return number if math.isfinite(number) else math.inf
 
 
-def _uid_order(uid: str) -> _UIDOrder:
+def uid_order(uid: str) -> _UIDOrder:
+    """What sorts UIDs as lists have them: components compare as numbers."""
     return tuple((len(component), component) for component in uid.split("."))
 
 
@@ -120,7 +121,7 @@ def merge_studies(existing: Iterable[JSONDataset], new: Iterable[JSONDataset]) -
     """The union of study records by Study Instance UID, sorted by it; of two with the same UID the new one stays."""
     merged = {text_value(record, STUDY_UID): record for record in existing}
     merged |= {text_value(record, STUDY_UID): record for record in new}
-    return [merged[uid] for uid in sorted(merged, key=_uid_order)]
+    return [merged[uid] for uid in sorted(merged, key=uid_order)]
 
 
 def resource_url(document: str, resource: str, base_url: str = "") -> str:

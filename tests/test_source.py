@@ -120,14 +120,16 @@ def test_a_member_that_is_not_as_long_as_promised_is_refused(
 
 
 def test_names_in_archives_that_lead_elsewhere_are_only_names(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+    inner = tmp_path / "1" / "2"
+    inner.mkdir(parents=True)
+    with zipfile.ZipFile(inner / "a.zip", "w") as archive:
         archive.writestr("../../escape.dcm", to_bytes(image(1)))
         archive.writestr("/etc/absolute.dcm", to_bytes(image(2)))
-    before = set(tmp_path.parent.rglob("*"))
-    report = build_tree(tmp_path / "tree", tmp_path / "a.zip")
+    before = set(tmp_path.rglob("*"))
+    report = build_tree(inner / "tree", inner / "a.zip")
     assert report.outcomes == {Outcome.PUBLISHED: 2}
-    made = set(tmp_path.parent.rglob("*")) - before
-    assert all(path.is_relative_to(tmp_path / "tree") for path in made)
+    made = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(inner / "tree") for path in made)
 
 
 def test_an_archive_gives_the_tree_of_its_files(tmp_path: Path) -> None:
