@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from infra.embed import FOLDER, TEMPLATE, embed
 
@@ -115,3 +117,37 @@ def test_grants_go_with_named_origins(template: dict[str, Any]) -> None:
     assert behaviour["TrustedKeyGroups"]["Fn::If"][:2] == ["HasKeys", [{"Ref": "GrantKeys"}]]
     (assertion,) = template["Rules"]["GrantsNeedOrigins"]["Assertions"]
     assert assertion["Assert"] == {"Fn::Not": [{"Fn::Contains": [{"Ref": "AllowedOrigins"}, "*"]}]}
+
+
+def test_parameters_and_their_defaults_are_documented(template: dict[str, Any]) -> None:
+    page = (FOLDER.parent / "docs/hosting.md").read_text()
+    rows = re.findall(r"^\| ((?:`[A-Z]\w+`(?:, )?)+) \|(.*?)\|", page, re.MULTILINE)
+    documented = {name: default.strip(" `") for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(documented) == set(template["Parameters"])
+    for name, default in documented.items():
+        assert not default or default == str(template["Parameters"][name]["Default"]), name
+
+
+def test_a_public_key_is_a_parameter(template: dict[str, Any]) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    for name in ("GrantPublicKeyA", "GrantPublicKeyB"):
+        pattern = template["Parameters"][name]["AllowedPattern"]
+        for text in (pem, pem.rstrip(), ""):
+            assert re.fullmatch(pattern, text)
+        assert not re.fullmatch(pattern, pem.replace("PUBLIC", "PRIVATE"))
+
+
+def test_what_parameters_of_urls_and_keys_may_be(template: dict[str, Any]) -> None:
+    patterns = {name: entry.get("AllowedPattern", "") for name, entry in template["Parameters"].items()}
+    for name, good, bad in (
+        ("ServicePath", ("", "/dicomweb", "/a/b-c"), ("dicomweb", "/a/", "/", "/a'b", "/a b", "/${x}")),
+        ("KeyPrefix", ("", "dicomweb", "a/b.c"), ("/a", "a/", "..", "a/../b", "a'b", "a//b")),
+        (
+            "AllowedOrigins",
+            ("*", "https://viewer.example.org", "http://localhost:3000"),
+            ("https://a/", "https://*.a", "x'"),
+        ),
+    ):
+        assert all(re.fullmatch(patterns[name], text) for text in good), name
+        assert not any(re.fullmatch(patterns[name], text) for text in bad), name

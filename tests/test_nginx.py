@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -416,3 +417,46 @@ def test_a_part_for_an_http_block() -> None:
     assert "events" not in text
     assert 'alias "/srv/\\"a\\" tree/$key/index.json";' in text
     assert "listen [::1]:8080;" in text
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "builder", "nginx", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_prints_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    done = run(tmp_path / "link", "--module", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == render_nginx(NginxSettings(tmp_path.resolve(), script_file(), ""))
+    assert "load_module" not in done.stdout
+    assert f'load_module "{find_module()}";' in run(tmp_path).stdout
+    copy = Path(shutil.copy(script_file(), tmp_path / "copy.js"))
+    assert f'js_import stillframe from "{copy}";' in run(tmp_path, "--script", copy, "--http-part").stdout
+
+
+def test_the_command_refuses_what_cannot_be(tmp_path: Path) -> None:
+    for arguments, message in (
+        ((tmp_path / "missing",), "does not exist"),
+        ((tmp_path, "--root-path", "/a b"), "the root path must be"),
+        ((tmp_path, "--server-name", "a{"), "not a server name"),
+        ((tmp_path, "--port", "0"), "0 is not in the range"),
+    ):
+        done = run(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert message in done.stderr
+
+
+@needs_nginx
+def test_nginx_accepts_the_part_for_an_http_block(tmp_path: Path) -> None:
+    settings = NginxSettings(tmp_path.resolve(), script_file(), "", complete=False, server_name="*.example.org")
+    (tmp_path / "part.conf").write_text(render_nginx(settings))
+    (tmp_path / "nginx.conf").write_text(
+        f'load_module "{find_module()}";\npid nginx.pid;\nevents {{ }}\nhttp {{ include part.conf; }}\n'
+    )
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "nginx"
+    done = subprocess.run(
+        [program, "-t", "-p", tmp_path, "-c", "nginx.conf"], capture_output=True, text=True, check=False
+    )
+    assert "syntax is ok" in done.stderr, done.stderr
