@@ -12,6 +12,7 @@ import pytest
 
 from builder.errors import LayoutError
 from builder.layout import parse_key
+from builder.roots import root_token
 from infra.embed import FOLDER
 
 _EDGE_TESTS = Path(__file__).resolve().parent / "edge"
@@ -36,6 +37,7 @@ def test_requests_of_viewers_and_hostile_ones() -> None:
 
 def test_the_function_takes_the_keys_that_the_layout_has() -> None:
     keys = [*_made_keys(random.Random(1), 20_000), *_proper_keys()]
+    unlisted = [f"{root_token(bytes(16), '1.2')}/{key}" for key in _proper_keys()]
     script = f"""
         import {{ loadHandler, makeEvent }} from {json.dumps(str(_EDGE_TESTS / "load.mjs"))};
         import {{ readFileSync }} from 'node:fs';
@@ -43,10 +45,10 @@ def test_the_function_takes_the_keys_that_the_layout_has() -> None:
         const uris = JSON.parse(readFileSync(0)).map((key) => handler(makeEvent('/dicomweb/' + key)).uri ?? null);
         process.stdout.write(JSON.stringify(uris));
     """
-    done = run_node("--input-type=module", "-e", script, given=json.dumps(keys))
+    done = run_node("--input-type=module", "-e", script, given=json.dumps(keys + unlisted))
     assert done.returncode == 0, done.stderr
-    taken = [key for key, uri in zip(keys, json.loads(done.stdout), strict=True) if uri is not None]
-    expected = [key for key in keys if _is_key(key.removesuffix("/"))]
+    taken = [key for key, uri in zip(keys + unlisted, json.loads(done.stdout), strict=True) if uri is not None]
+    expected = [*(key for key in keys if _is_key(key.removesuffix("/"))), *unlisted]
     assert taken == expected
     assert len(set(taken)) > 30
 

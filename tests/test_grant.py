@@ -34,6 +34,7 @@ from builder.grant import (
     root_scope,
     study_scope,
 )
+from builder.roots import MIN_SECRET_BYTES, root_token
 
 BASE = "https://images.example.org/dicomweb"
 STUDY = "1.2.3"
@@ -124,6 +125,11 @@ def test_a_study_is_open_for_its_time(key: PrivateKey, algorithm: Hash) -> None:
 )  # fmt: skip
 def test_nothing_else_is(url: str) -> None:
     assert not CloudFront(RSA).allows(url, grant().cookies())
+
+
+def test_the_roots_of_unlisted_archives_can_be_opened() -> None:
+    root = f"{BASE}/{root_token(bytes(MIN_SECRET_BYTES), STUDY)}"
+    assert CloudFront(RSA).allows(f"{root}/studies", grant(root_scope(root)).cookies())
 
 
 def test_a_whole_root_has_its_list() -> None:

@@ -22,6 +22,7 @@ import pytest
 from builder.errors import LayoutError, UsageError
 from builder.layout import HEAD_BYTES, Kind, key_of_path, media_type, parse_key
 from builder.nginx import NginxSettings, find_module, render_nginx, script_file
+from builder.roots import root_token
 from builder.serve import create_app
 from tests.dicom_samples import image, instance_uid, write
 from tests.test_pictures import pdf
@@ -304,7 +305,7 @@ def test_a_tree_without_studies_has_an_empty_list(tmp_path: Path, free_port: int
 
 @needs_nginx
 def test_service_roots_of_one_study_and_at_the_root_of_the_host(tmp_path: Path, free_port: int) -> None:
-    token = "q83vEjRWeJCrze8SNFZ4kA"
+    token = root_token(bytes(16), "1.2")
     write_tree(tmp_path / "tree" / token, TREE)
     with nginx(tmp_path / "state", free_port, tmp_path / "tree", root_path="") as get:
         assert get(f"/{token}/studies").body == TREE["studies/index.json"]
