@@ -1,6 +1,6 @@
 """The commands for whoever hosts a tree: a configuration of nginx, and access to one study on CloudFront.
 
-Like `cli.py`, which they belong to, they may print; libraries are imported inside them.
+Libraries are imported inside them: `stillframe --help` must not wait for them.
 """
 
 from __future__ import annotations
