@@ -76,9 +76,10 @@ check: .venv/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy builder $(wildcard tests benchmarks/*.py)
 
-# The viewers come from npm, the browser from the machine: Debian's chromium, or CHROMIUM=/path/to/one.
+# SERVER=nginx serves the trees with nginx. The viewers come from npm, the browser from the machine: Debian's chromium,
+# or CHROMIUM=/path/to/one.
 e2e: .venv/.installed-test tests/e2e/node_modules/.installed
-	STILLFRAME_BIN=$(BIN) node tests/e2e/run.mjs
+	STILLFRAME_BIN=$(BIN) STILLFRAME_SERVER=$(SERVER) node tests/e2e/run.mjs
 
 tests/e2e/node_modules/.installed: tests/e2e/package.json
 	@command -v npm >/dev/null || { echo "make e2e needs node 20.11 or newer with npm (Debian: apt-get install nodejs npm)." >&2; exit 1; }

@@ -15,6 +15,7 @@ import click
 
 from builder import __version__
 from builder.cli_build import build
+from builder.cli_hosting import grant, nginx
 from builder.errors import StillframeError
 
 
@@ -25,6 +26,8 @@ def cli() -> None:
 
 
 cli.add_command(build)
+cli.add_command(nginx)
+cli.add_command(grant)
 
 
 @cli.command(short_help="Preview a tree in a browser or a viewer.")

@@ -6,7 +6,7 @@ enters JavaScript goes through `tojson`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,13 @@ def render_viewer_config(*, root: str, router_basename: str = "/") -> str:
     """OHIF's `app-config.js` for the service at `root`, a URL that may be relative to the page that loads it."""
     template = _environment().get_template("app-config.js.j2")
     return template.render(title=TITLE, root=root, router_basename=router_basename)
+
+
+def render(template: str, filters: Mapping[str, Callable[..., str]], **values: object) -> str:
+    """A template of another page or file, with filters of its own."""
+    environment = _environment().overlay()
+    environment.filters = {**environment.filters, **filters}
+    return environment.get_template(template).render(values)
 
 
 def templates_folder() -> Path:

@@ -19,7 +19,7 @@ from builder import __version__
 pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
 
 _ROOT = Path(__file__).resolve().parent.parent
-_TEMPLATES = {f"builder/templates/{path.name}" for path in (_ROOT / "templates").glob("*.j2")}
+_TEMPLATES = {f"builder/templates/{path.name}" for path in (_ROOT / "templates").iterdir()}
 
 
 def build(target: str, source: Path, output: Path) -> Path:
@@ -49,7 +49,14 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_sdist_is_the_source_without_what_was_built(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "LICENSE", "Makefile", "builder/layout.py", "templates/index.html.j2"} <= names
+    assert {
+        "pyproject.toml",
+        "LICENSE",
+        "Makefile",
+        "builder/layout.py",
+        "templates/index.html.j2",
+        "infra/archive.yaml",
+    } <= names
     assert "tests/conftest.py" in names
     assert not [
         name for name in names if name.split("/")[0] in {".venv", "site", "dist", ".git"} or "__pycache__" in name

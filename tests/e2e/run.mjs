@@ -1,9 +1,9 @@
 // Opens a tree, built and served by the stillframe command, in OHIF and in Cornerstone3D, and compares what the
 // viewers hold with what pydicom reads from the sources. `make e2e` runs it; STILLFRAME_BIN is the folder with the
-// python and stillframe to use, CHROMIUM the browser.
+// python and stillframe to use, CHROMIUM the browser. With STILLFRAME_SERVER=nginx the tree is served by nginx instead.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,6 +15,7 @@ const HERE = import.meta.dirname;
 const VIEWERS = path.join(HERE, 'node_modules', '.viewers');
 const SCREENSHOTS = path.join(HERE, 'results');
 const BIN = path.resolve(process.env.STILLFRAME_BIN ?? path.join(HERE, '..', '..', '.venv', 'bin'));
+const NGINX = process.env.STILLFRAME_SERVER === 'nginx';
 const FULL_RESOLUTION = 8; // Cornerstone's ImageQualityStatus
 const SLOW_MEGABITS = 30;
 const TIMEOUT_MS = 45_000;
@@ -141,9 +142,10 @@ async function waitForFullImage(page) {
 
 async function serve(tree, viewer) {
   const port = await freePort();
-  const server = spawn(path.join(BIN, 'stillframe'), ['serve', tree, '--viewer', viewer, '--port', String(port)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const [command, ...args] = NGINX
+    ? prepareNginx(tree, viewer, port)
+    : [path.join(BIN, 'stillframe'), 'serve', tree, '--viewer', viewer, '--port', String(port)];
+  const server = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const exited = new Promise((resolve) => server.once('exit', resolve));
   stops.push(async () => {
     server.kill('SIGTERM');
@@ -151,11 +153,25 @@ async function serve(tree, viewer) {
   });
   const origin = `http://127.0.0.1:${port}`;
   for (let waited = 0; waited < 30_000; waited += 100) {
-    assert.equal(server.exitCode, null, 'stillframe serve ended');
+    assert.equal(server.exitCode, null, `${command} ended`);
     if (await fetch(`${origin}/dicomweb/studies`).then((response) => response.ok, () => false)) return origin;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error('stillframe serve does not answer');
+  throw new Error(`${command} does not answer`);
+}
+
+/** nginx's command line for a tree and a viewer: a copy of its folder, with the configuration that `serve` would make. */
+function prepareNginx(tree, viewer, port) {
+  const state = mkdtempSync(path.join(tmpdir(), 'stillframe-nginx-'));
+  stops.push(() => rmSync(state, { recursive: true, force: true }));
+  const dist = path.join(state, 'dist');
+  cpSync(viewer, dist, { recursive: true });
+  const code = "import builder.site; print(builder.site.render_viewer_config(root='/dicomweb'))";
+  writeFileSync(path.join(dist, 'app-config.js'), run(path.join(BIN, 'python'), ['-c', code]));
+  const args = ['nginx', tree, '--viewer', dist, '--port', String(port)];
+  writeFileSync(path.join(state, 'nginx.conf'), run(path.join(BIN, 'stillframe'), args));
+  const user = process.getuid() === 0 ? ' user root;' : ''; // of workers, which are to read temporary folders
+  return ['/usr/sbin/nginx', '-p', state, '-c', 'nginx.conf', '-g', `daemon off;${user}`];
 }
 
 function freePort() {

@@ -1,0 +1,140 @@
+// CloudFront Function (JavaScript runtime 2.0) on viewer requests: from a URL of the service to a key of the bucket.
+//
+// It lets nothing through but keys of docs/format.md, so that a request can neither list the bucket nor name anything
+// else in it, and answers what a bucket cannot: preflights, and a 404 that any origin can read. It never joins what the
+// viewer wrote into another path: a signed policy (stillframe grant) that covers the URL as it was sent covers the
+// object that is served. Query strings are left to CloudFront, which takes its signatures out of them.
+//
+// infra/embed.py puts this file into archive.yaml, where CloudFormation fills in the four values that follow.
+const SERVICE_PATH = '${ServicePath}';
+const KEY_PREFIX = '${KeyPrefix}';
+const ORIGINS = '${Origins}'.split(',');
+const CREDENTIALS = '${Credentials}' === 'true';
+
+const MAX_URI = 4096; // a key has 1024 characters at most, percent-encoded three times as many
+const MAX_KEY = 1024; // of Amazon S3
+const UID = /^[0-9]+(?:\.[0-9]+)*$/;
+const NUMBER = /^[1-9][0-9]{0,9}$/;
+const BULK_PATH = /^[0-9A-Za-z]+(?:\/[0-9A-Za-z]+)*$/;
+const ROOT_NAME = /^[0-9A-Za-z_-]{16,128}$/;
+
+function handler(event) {
+  const request = event.request;
+  if (request.method === 'OPTIONS') return answer(request, 204, 'No Content');
+  if (request.method !== 'GET' && request.method !== 'HEAD') return answer(request, 405, 'Method Not Allowed');
+  const key = keyOf(request.uri);
+  if (key === null) return answer(request, 404, 'Not Found');
+  request.uri = '/' + (KEY_PREFIX ? KEY_PREFIX + '/' : '') + key;
+  return request;
+}
+
+// The key that a path names, without the prefix; null for whatever is not an object of the service.
+function keyOf(uri) {
+  if (uri.length > MAX_URI || /%2f|%5c/i.test(uri)) return null;
+  let path = uri;
+  if (uri.indexOf('%') !== -1) {
+    try {
+      path = decodeURIComponent(uri);
+    } catch (error) {
+      return null; // not percent-encoded UTF-8
+    }
+  }
+  if (path.indexOf(SERVICE_PATH + '/') !== 0) return null;
+  const key = path.slice(SERVICE_PATH.length + 1).replace(/\/$/, '');
+  if (key.length + KEY_PREFIX.length + 1 > MAX_KEY) return null;
+  const parts = key.split('/');
+  const named = ROOT_NAME.test(parts[0]) ? parts.slice(1) : parts; // a service root of one study below the service path
+  return isKey(named) ? key : null;
+}
+
+// Whether the parts are a key of docs/format.md.
+function isKey(parts) {
+  if (parts[0] !== 'studies') return false;
+  if (parts.length === 1) return true;
+  if (!isUid(parts[1])) return false;
+  let rest = parts.slice(2);
+  let series = false;
+  let instance = false;
+  if (rest.length > 1 && rest[0] === 'series') {
+    if (!isUid(rest[1])) return false;
+    series = true;
+    rest = rest.slice(2);
+    if (rest.length > 1 && rest[0] === 'instances') {
+      if (!isUid(rest[1])) return false;
+      instance = true;
+      rest = rest.slice(2);
+    }
+  }
+  return isLeaf(rest, series, instance);
+}
+
+function isLeaf(rest, series, instance) {
+  if (rest.length === 0) return instance;
+  if (rest.length === 1) {
+    switch (rest[0]) {
+      case 'metadata':
+      case 'thumbnail':
+        return true;
+      case 'rendered':
+        return instance;
+      case 'series':
+        return !series;
+      case 'instances':
+        return !instance;
+      case 'frame-index':
+        return series && !instance;
+      default:
+        return false;
+    }
+  }
+  if (!instance) return false;
+  if (rest[0] === 'frames') return rest.length === 2 && NUMBER.test(rest[1]);
+  if (rest[0] === 'reduced') {
+    return rest.length === 4 && NUMBER.test(rest[1]) && rest[2] === 'frames' && NUMBER.test(rest[3]);
+  }
+  return rest[0] === 'bulkdata' && BULK_PATH.test(rest.slice(1).join('/'));
+}
+
+function isUid(text) {
+  return text.length <= 64 && UID.test(text);
+}
+
+// A response of the function itself. The response headers policy is for those of the bucket; these say the same.
+function answer(request, status, description) {
+  const headers = {
+    'access-control-expose-headers': { value: 'Content-Range, Content-Length, ETag, Accept-Ranges' },
+    'cache-control': { value: 'no-store' },
+    'cross-origin-resource-policy': { value: 'cross-origin' },
+    'strict-transport-security': { value: 'max-age=31536000' },
+    'x-content-type-options': { value: 'nosniff' },
+  };
+  const origin = allowedOrigin(request);
+  if (origin) headers['access-control-allow-origin'] = { value: origin };
+  if (origin && CREDENTIALS) headers['access-control-allow-credentials'] = { value: 'true' };
+  if (origin !== '*') headers['vary'] = { value: 'Origin' };
+  if (status === 204) {
+    headers['access-control-allow-methods'] = { value: 'GET, HEAD, OPTIONS' };
+    headers['access-control-allow-headers'] = { value: allowedHeaders(request) };
+    headers['access-control-max-age'] = { value: '86400' };
+  }
+  if (status !== 404) headers['allow'] = { value: 'GET, HEAD, OPTIONS' };
+  const response = { statusCode: status, statusDescription: description, headers: headers };
+  if (status !== 204) {
+    headers['content-type'] = { value: 'text/plain; charset=utf-8' };
+    response.body = description + '\n';
+  }
+  return response;
+}
+
+function allowedOrigin(request) {
+  if (ORIGINS.indexOf('*') !== -1) return '*';
+  const origin = request.headers.origin ? request.headers.origin.value : '';
+  return ORIGINS.indexOf(origin) !== -1 ? origin : '';
+}
+
+// With credentials a browser takes * for a header of that name (Fetch standard), so those asked for are named.
+function allowedHeaders(request) {
+  if (!CREDENTIALS) return '*';
+  const asked = request.headers['access-control-request-headers'];
+  return asked && /^[0-9A-Za-z ,_-]{1,512}$/.test(asked.value) ? asked.value : 'Accept, Range, If-None-Match, If-Range';
+}

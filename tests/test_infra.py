@@ -1,0 +1,153 @@
+"""The CloudFormation template: linted, and what it promises. It is not deployed by any test."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from infra.embed import FOLDER, TEMPLATE, embed
+
+pytest.importorskip("cfnlint", reason="cfn-lint is not installed")
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    from cfnlint.decode import decode
+
+    read, errors = decode(str(TEMPLATE))
+    assert not errors
+    plain: dict[str, Any] = json.loads(json.dumps(read))
+    return plain
+
+
+def properties(template: dict[str, Any], name: str) -> Any:
+    return template["Resources"][name]["Properties"]
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "--format", "json", "--non-zero-exit-code", "informational",
+         "--include-checks", "I", "--", str(TEMPLATE)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [], done.stdout
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_function_in_the_template_is_edge_js(template: dict[str, Any]) -> None:
+    code, values = properties(template, "EdgeFunction")["FunctionCode"]["Fn::Sub"]
+    source = (FOLDER / "edge.js").read_text()
+    assert code == source, "python infra/embed.py puts edge.js into the template"
+    assert embed(TEMPLATE.read_text(), source) == TEMPLATE.read_text()
+    filled_in = set(re.findall(r"\$\{(\w+)\}", source))
+    assert filled_in == {*values, "ServicePath", "KeyPrefix"}
+    assert {"ServicePath", "KeyPrefix"} <= set(template["Parameters"])
+
+
+def test_a_template_without_a_place_for_the_code_is_refused() -> None:
+    with pytest.raises(ValueError, match="no place for the code"):
+        embed("Resources: {}\n", "code")
+
+
+def test_the_bucket_is_private_and_outlives_its_stack(template: dict[str, Any]) -> None:
+    bucket = template["Resources"]["Bucket"]
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    statements = properties(template, "BucketPolicy")["PolicyDocument"]["Statement"]
+    allowed = [statement for statement in statements if statement["Effect"] == "Allow"]
+    assert {statement["Action"] for statement in allowed} == {"s3:GetObject", "s3:ListBucket"}
+    for statement in allowed:
+        assert statement["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+        assert "AWS:SourceArn" in statement["Condition"]["StringEquals"]
+
+
+def test_frames_and_cache_are_left_alone(template: dict[str, Any]) -> None:
+    behaviour = properties(template, "Distribution")["DistributionConfig"]["DefaultCacheBehavior"]
+    assert behaviour["Compress"] is False
+    assert set(behaviour["AllowedMethods"]) == {"GET", "HEAD", "OPTIONS"}
+    assert "CacheBehaviors" not in properties(template, "Distribution")["DistributionConfig"]
+    policy = properties(template, "CachePolicy")["CachePolicyConfig"]
+    assert (policy["MinTTL"], policy["DefaultTTL"], policy["MaxTTL"]) == (0, 0, 31536000)
+    key = policy["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert not key["EnableAcceptEncodingGzip"]
+    assert not key["EnableAcceptEncodingBrotli"]
+    assert {key[part][behavior] for part, behavior in (
+        ("CookiesConfig", "CookieBehavior"), ("HeadersConfig", "HeaderBehavior"),
+        ("QueryStringsConfig", "QueryStringBehavior"),
+    )} == {"none"}  # fmt: skip
+
+
+def test_function_and_headers_policy_say_the_same(template: dict[str, Any]) -> None:
+    source = (FOLDER / "edge.js").read_text()
+    policy = properties(template, "HeadersPolicy")["ResponseHeadersPolicyConfig"]
+    cors = policy["CorsConfig"]
+    assert f"'{', '.join(cors['AccessControlExposeHeaders']['Items'])}'" in source
+    assert f"'{', '.join(cors['AccessControlAllowMethods']['Items'])}'" in source
+    assert f"'{cors['AccessControlMaxAgeSec']}'" in source
+    named, every = cors["AccessControlAllowHeaders"]["Items"]["Fn::If"][1:]
+    assert f"'{', '.join(named)}'" in source
+    assert every == ["*"]
+    assert f"max-age={policy['SecurityHeadersConfig']['StrictTransportSecurity']['AccessControlMaxAgeSec']}" in source
+
+
+def test_a_job_may_do_what_it_must_and_no_more(template: dict[str, Any]) -> None:
+    statements = properties(template, "BuildPolicy")["PolicyDocument"]["Statement"]
+    plain = [statement.get("Fn::If", [None, statement])[1] for statement in statements]
+    actions = {
+        action for statement in plain
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }  # fmt: skip
+    assert actions == {
+        "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
+        "cloudfront:CreateInvalidation", "kms:GenerateDataKey", "kms:Decrypt",
+    }  # fmt: skip
+    assert not [statement for statement in plain if statement["Resource"] == "*"]
+
+
+def test_grants_go_with_named_origins(template: dict[str, Any]) -> None:
+    behaviour = properties(template, "Distribution")["DistributionConfig"]["DefaultCacheBehavior"]
+    assert behaviour["TrustedKeyGroups"]["Fn::If"][:2] == ["HasKeys", [{"Ref": "GrantKeys"}]]
+    (assertion,) = template["Rules"]["GrantsNeedOrigins"]["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Contains": [{"Ref": "AllowedOrigins"}, "*"]}]}
+
+
+def test_parameters_and_their_defaults_are_documented(template: dict[str, Any]) -> None:
+    page = (FOLDER.parent / "docs/hosting.md").read_text()
+    rows = re.findall(r"^\| ((?:`[A-Z]\w+`(?:, )?)+) \|(.*?)\|", page, re.MULTILINE)
+    documented = {name: default.strip(" `") for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(documented) == set(template["Parameters"])
+    for name, default in documented.items():
+        assert not default or default == str(template["Parameters"][name]["Default"]), name
+
+
+def test_a_public_key_is_a_parameter(template: dict[str, Any]) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    for name in ("GrantPublicKeyA", "GrantPublicKeyB"):
+        pattern = template["Parameters"][name]["AllowedPattern"]
+        for text in (pem, pem.rstrip(), ""):
+            assert re.fullmatch(pattern, text)
+        assert not re.fullmatch(pattern, pem.replace("PUBLIC", "PRIVATE"))
+
+
+def test_what_parameters_of_urls_and_keys_may_be(template: dict[str, Any]) -> None:
+    patterns = {name: entry.get("AllowedPattern", "") for name, entry in template["Parameters"].items()}
+    for name, good, bad in (
+        ("ServicePath", ("", "/dicomweb", "/a/b-c"), ("dicomweb", "/a/", "/", "/a'b", "/a b", "/${x}")),
+        ("KeyPrefix", ("", "dicomweb", "a/b.c"), ("/a", "a/", "..", "a/../b", "a'b", "a//b")),
+        (
+            "AllowedOrigins",
+            ("*", "https://viewer.example.org", "http://localhost:3000"),
+            ("https://a/", "https://*.a", "x'"),
+        ),
+    ):
+        assert all(re.fullmatch(patterns[name], text) for text in good), name
+        assert not any(re.fullmatch(patterns[name], text) for text in bad), name
