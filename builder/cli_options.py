@@ -126,12 +126,15 @@ def open_store(location: str, s3: S3Settings, *, public: bool = True) -> Directo
         StoreError: if it does not answer.
     """
     if location.startswith(SCHEME):
+        from builder.s3_probe import is_aws, probe_store
         from builder.s3_store import S3Store
 
         bucket, prefix = parse_location(location)
         check_prefix(prefix, location)
         remote = S3Store(Bucket(bucket, s3), prefix, public=public)
         remote.check()
+        if not is_aws(remote):
+            probe_store(remote)
         return remote
     from builder.directory_store import DirectoryStore
 

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import moto
+import pytest
+
+from builder.errors import StoreError
+from builder.s3_client import Bucket, S3Settings, client_of
+from builder.s3_probe import is_aws, probe_store
+from builder.s3_store import S3Store
+
+
+def without(header: str) -> Callable[..., None]:
+    """Take a header out of every request, as if the store did not heed it."""
+
+    def remove(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].pop(header, None)
+
+    return remove
+
+
+@pytest.fixture
+def moto_store() -> Iterator[S3Store]:
+    with moto.mock_aws():
+        # Settings of its own, since clients are kept by their settings, and this one is tampered with.
+        settings = S3Settings(region="us-east-1", patience=float(id(object()) % 1000))
+        client_of(settings).create_bucket(Bucket="archive")
+        yield S3Store(Bucket("archive", settings), "some/prefix")
+
+
+def test_a_store_that_does_all_passes_and_keeps_nothing(bucket: Bucket) -> None:
+    store = S3Store(bucket, "some/prefix")
+    probe_store(store)
+    assert list(store.list("")) == []
+    assert not is_aws(store)
+
+
+def test_s3_itself_is_known(moto_store: S3Store) -> None:
+    assert is_aws(moto_store)
+    assert not is_aws(S3Store(replace(moto_store.bucket, settings=S3Settings("http://amazonaws.com.example.org:1"))))
+
+
+@pytest.mark.parametrize(
+    ("header", "lacking"),
+    [("If-None-Match", "only to be created"), ("If-Match", "than the one that was named")],
+)
+def test_a_store_that_does_not_heed_conditions_is_refused(moto_store: S3Store, header: str, lacking: str) -> None:
+    events = moto_store.bucket.client.meta.events
+    handler = without(header)
+    events.register("before-call.s3.PutObject", handler)
+    try:
+        with pytest.raises(StoreError, match=lacking):
+            probe_store(moto_store)
+    finally:
+        events.unregister("before-call.s3.PutObject", handler)
+    assert list(moto_store.list("")) == []
+
+
+def test_a_store_that_does_not_list_what_is_a_prefix_too_is_refused(moto_store: S3Store) -> None:
+    def hide(parsed: dict[str, Any], **_: Any) -> None:
+        keys = [item["Key"] for item in parsed.get("Contents", ())]
+        parsed["Contents"] = [
+            item for item in parsed.get("Contents", ()) if not any(key.startswith(f"{item['Key']}/") for key in keys)
+        ]
+
+    events = moto_store.bucket.client.meta.events
+    events.register("after-call.s3.ListObjectsV2", hide)
+    try:
+        with pytest.raises(StoreError, match="the beginning of another"):
+            probe_store(moto_store)
+    finally:
+        events.unregister("after-call.s3.ListObjectsV2", hide)
