@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import batched, islice
 from pathlib import Path
@@ -33,6 +33,8 @@ from builder.tasks import InstanceTask, Result, ScanTask, build_instances, scan_
 _SCAN_BATCH: Final = 32
 # Instances of one task where a store is far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
+# How long a job that a store ends waits for what its workers have under way.
+_GRACE_SECONDS: Final = 20.0
 # Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few.
 _AHEAD: Final = 3
 
@@ -81,12 +83,22 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
     headers = list(_scan(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
     roots = Roots(store, request.secret)
-    plan = make_plan(headers, lambda study: published_patient(roots.of(study), study, replaced))
+    plan = make_plan(headers, _published_patients(roots, {header.uids.study for header in headers}, replaced).get)
     for rejected in plan.rejected:
         report.add(rejected)
     _publish(request, plan, roots, executor, progress, report)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _published_patients(
+    roots: Roots, studies: Iterable[str], replaced: Container[InstanceUIDs]
+) -> dict[str, tuple[str, str] | None]:
+    """Patient ID and name of the studies that are published already, and will not be replaced as a whole."""
+    ordered = sorted(studies)
+    with ThreadPoolExecutor(roots.store.parallel) as threads:
+        found = threads.map(lambda study: published_patient(roots.of(study), study, replaced), ordered)
+        return dict(zip(ordered, found, strict=True))
 
 
 def check_destination(sources: Iterable[str], destination: str) -> None:
@@ -185,10 +197,17 @@ def _clocked(report: Report, stage: str) -> Iterator[None]:
 
 
 def _run[K, A, T](
-    executor: Executor, work: Callable[[A], T], tasks: Iterable[tuple[K, A]], window: int
+    executor: Executor,
+    work: Callable[[A], T],
+    tasks: Iterable[tuple[K, A]],
+    window: int,
+    pending: dict[Future[T], K] | None = None,
 ) -> Iterator[tuple[K, Future[T]]]:
-    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish."""
-    pending: dict[Future[T], K] = {}
+    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish.
+
+    Those under way stand in `pending`, which is left to whoever gives up.
+    """
+    pending = {} if pending is None else pending
     for tag, argument in tasks:
         pending[executor.submit(work, argument)] = tag
         while len(pending) >= window:
@@ -210,6 +229,7 @@ class _Series:
     plan: SeriesPlan
     listed: Mapping[str, Provenance | None]
     settled: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
     built: list[Built] = field(default_factory=list)
 
 
@@ -319,8 +339,16 @@ class _Publisher:
         """
         size = 1 if self.roots.store.parallel == 1 else _INSTANCE_BATCH
         batches = ((batch, [task for _, task in batch]) for batch in batched(tasks, size))
-        for batch, future in _run(executor, build_instances, batches, self.request.workers * _AHEAD):
-            self._finish(executor, batch, future)
+        under_way: dict[Future[list[Result]], _Batch] = {}
+        try:
+            for batch, future in _run(executor, build_instances, batches, self.request.workers * _AHEAD, under_way):
+                self._finish(executor, batch, future)
+        except StoreError:
+            for future in wait(under_way, _GRACE_SECONDS).done:
+                if not future.exception():
+                    with suppress(StoreError):  # as the one before
+                        self._take_in(under_way[future], future.result())
+            raise
 
     def _finish(self, executor: Executor, batch: _Batch, future: Future[list[Result]]) -> None:
         """Take a worker's results in; if its process died, each task is tried by itself."""
@@ -336,6 +364,9 @@ class _Publisher:
             discard_instance(self.roots.of(uids.study), uids)
             source = str(batch[0][0].inputs[0].source)
             results = [Rejected(source, str(error), uids.study, uids.series, uids.instance)]
+        self._take_in(batch, results)
+
+    def _take_in(self, batch: _Batch, results: list[Result]) -> None:
         for (candidate, _), result in zip(batch, results, strict=True):
             if not isinstance(result, StoreError):
                 self.settle(candidate, result)
@@ -348,8 +379,10 @@ class _Publisher:
         uids, series = candidate.uids, candidate.series
         self.report.add(result)
         self.progress.step()
-        if isinstance(result, Built) and result.metadata:
-            series.built.append(result)
+        if isinstance(result, Built):
+            series.published.add(uids.instance)
+            if result.metadata:
+                series.built.append(result)
         if len(candidate.inputs) > 1:
             published = isinstance(result, Built)
             first = candidate.first and not published
@@ -364,10 +397,10 @@ class _Publisher:
         """What the job leaves undone where it ends now."""
         written, missing = [], []
         for plan in self.plan.series:
-            settled = self.begun[plan].settled if plan in self.begun else set()
-            missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in settled]
+            series = self.begun.get(plan) or _Series(plan, {})
+            missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in series.settled]
             if plan not in self.lists.listed:
-                written += [InstanceUIDs(plan.study, plan.series, uid) for uid in settled]
+                written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]
         return Unfinished(tuple(sorted(missing)), tuple(written))
 
 

@@ -164,6 +164,8 @@ def build(
             tuple(sources), options, max(1, count), replace, "" if remote else destination, secret, s3
         )
         report = run_build(request, store, executor, progress)
+        if report.failure:
+            end_processes(executor)  # what they wait for does not come
     except KeyboardInterrupt:
         end_processes(executor)
         raise

@@ -41,10 +41,15 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
     """See `instance.build_instance`; one result for each task, that of one being the store's failure if it failed."""
     from builder import instance
 
+    failures: list[StoreError] = []
+
     def build(task: InstanceTask) -> Result:
+        if failures:
+            return failures[0]  # the job ends: nothing more is begun
         try:
             return instance.build_instance(task)
         except StoreError as error:
+            failures.append(error)
             return error
 
     if len(tasks) == 1:
