@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -116,3 +118,35 @@ def test_other_options_replace_the_objects(bucket: Bucket, tmp_path: Path) -> No
     assert objects(store) == same_in_a_directory(tmp_path, source, reduced=(1, 3), thumbnails=False)
     assert sorted(report.changed) == sorted({key for key in report.changed if not is_list(parse_key(key).kind)})
     assert any("/reduced/2/" in key for key in report.changed)
+
+
+def test_nobody_reads_but_whom_the_policy_of_the_bucket_lets(bucket: Bucket, tmp_path: Path) -> None:
+    store = S3Store(bucket, "open")
+    publish(store, write(tmp_path, "1.dcm", image(1)))
+    S3Store(bucket, "closed").put("studies", b"[]")
+    urls = {name: f"{bucket.client.meta.endpoint_url}/{bucket.name}/{name}/studies" for name in ("open", "closed")}
+    for url in urls.values():
+        assert status(url) == 403  # nothing that is published is public by that
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": ["s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{bucket.name}/open/*"],
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    bucket.client.put_bucket_policy(Bucket=bucket.name, Policy=policy)
+    assert status(urls["open"]) == 200
+    assert status(urls["closed"]) == 403
+    with urlopen(urls["open"]) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["Content-Type"] == "application/dicom+json"
+        assert gzip.decompress(answer.read()) == store.get("studies").data  # type: ignore[union-attr]  # just published
+
+
+def status(url: str) -> int:
+    try:
+        with urlopen(url) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        with error:
+            return error.code
