@@ -35,8 +35,8 @@ _SCAN_BATCH: Final = 32
 _INSTANCE_BATCH: Final = 24
 # How long a job that a store ends waits for what its workers have under way.
 _GRACE_SECONDS: Final = 20.0
-# Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few.
-_AHEAD: Final = 3
+AHEAD: Final = 3
+"""Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
 
 
 class Progress(Protocol):
@@ -78,17 +78,28 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
     """
     report = Report()
     started = time.monotonic()
+    roots = Roots(store, request.secret)
+    plan = plan_build(request, roots, executor, progress, report)
+    _publish(request, plan, roots, executor, progress, report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def plan_build(request: BuildRequest, roots: Roots, executor: Executor, progress: Progress, report: Report) -> Plan:
+    """Find the inputs, read their headers and plan; the report is told of those that have no part in it.
+
+    Raises:
+        UsageError: if a source does not exist.
+        StoreError: if the store fails.
+    """
     progress.stage("finding files", 0)
     found = list(iter_inputs(request.sources, request.destination, request.options.max_unpacked))
     headers = list(_scan(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
-    roots = Roots(store, request.secret)
     plan = make_plan(headers, _published_patients(roots, {header.uids.study for header in headers}, replaced).get)
     for rejected in plan.rejected:
         report.add(rejected)
-    _publish(request, plan, roots, executor, progress, report)
-    report.seconds = time.monotonic() - started
-    return report
+    return plan
 
 
 def _published_patients(
@@ -149,7 +160,7 @@ def _scan(
                 left.append(source)
         limit = request.options.max_unpacked
         batches = ((batch, ScanTask(batch, limit)) for batch in batched(left, _SCAN_BATCH))
-        for batch, future in _run(executor, scan_inputs, batches, request.workers * _AHEAD):
+        for batch, future in run_tasks(executor, scan_inputs, batches, request.workers * AHEAD):
             scanned.update(zip(batch, _scan_result(executor, ScanTask(batch, limit), future), strict=True))
             progress.step(len(batch))
     present = _paths_beside_dicomdirs(found, scanned)
@@ -196,7 +207,7 @@ def _clocked(report: Report, stage: str) -> Iterator[None]:
         report.stages[stage] += time.process_time() - start
 
 
-def _run[K, A, T](
+def run_tasks[K, A, T](
     executor: Executor,
     work: Callable[[A], T],
     tasks: Iterable[tuple[K, A]],
@@ -341,7 +352,7 @@ class _Publisher:
         batches = ((batch, [task for _, task in batch]) for batch in batched(tasks, size))
         under_way: dict[Future[list[Result]], _Batch] = {}
         try:
-            for batch, future in _run(executor, build_instances, batches, self.request.workers * _AHEAD, under_way):
+            for batch, future in run_tasks(executor, build_instances, batches, self.request.workers * AHEAD, under_way):
                 self._finish(executor, batch, future)
         except StoreError:
             for future in wait(under_way, _GRACE_SECONDS).done:

@@ -107,6 +107,11 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
 )
 @click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing: tell what would be published, how many objects and bytes, and what that costs.",
+)
+@click.option(
     "--report",
     "report_file",
     type=click.Path(dir_okay=False),
@@ -125,8 +130,8 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 @store_options
 def build(
     places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
-    rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, report_file: str | None,
-    cache: str, secret: bytes, s3: S3Settings,
+    rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, dry_run: bool,
+    report_file: str | None, cache: str, secret: bytes, s3: S3Settings,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE (files, folders, .zip archives) into DEST, a folder or s3://bucket/prefix.
 
@@ -135,6 +140,8 @@ def build(
     """
     from builder.build import BuildRequest, check_destination
     from builder.build import build as run_build
+    from builder.cli_forecast import forecast as run_dry
+    from builder.cli_forecast import print_forecast
     from builder.execute import end_processes, make_executor
 
     *sources, destination = places
@@ -154,7 +161,7 @@ def build(
         reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url,
         max_frame_bytes=max_frame_size << 20, max_unpacked=int(max_unpacked * 1e9),
     )  # fmt: skip
-    store = open_store(destination, s3, public=cache == "public")
+    store = open_store(destination, s3, public=cache == "public", create=not dry_run)
     if secret and store.head(STUDIES) is not None:
         raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
     progress = TerminalProgress(sys.stderr)
@@ -163,7 +170,8 @@ def build(
         request = BuildRequest(
             tuple(sources), options, max(1, count), replace, "" if remote else destination, secret, s3
         )
-        report = run_build(request, store, executor, progress)
+        run = run_dry if dry_run else run_build
+        report = run(request, store, executor, progress)
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     except KeyboardInterrupt:
@@ -172,7 +180,11 @@ def build(
     finally:
         progress.close()
         executor.shutdown(cancel_futures=True)
-    _print_summary(report, sources, destination, report_file)
+    _print_inputs(report, sources, report_file)
+    if report.forecast is not None:
+        print_forecast(report, report.forecast, destination)
+    else:
+        _print_summary(report, destination)
     if report.failure:
         _print_failure(report, report_file)
     if report_path is not None:
@@ -202,7 +214,8 @@ def _write_report(report: Report, path: Path) -> None:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
-def _print_summary(report: Report, sources: list[str], destination: str, report_file: str | None) -> None:
+def _print_inputs(report: Report, sources: list[str], report_file: str | None) -> None:
+    """Every input that a person should look at, on stderr."""
     for item in sorted(report.rejected, key=lambda item: item.path):
         uids = "  ".join(uid for uid in (item.study, item.series, item.instance) if uid)
         click.echo(
@@ -212,9 +225,13 @@ def _print_summary(report: Report, sources: list[str], destination: str, report_
     print_some("duplicate", [(str(item.source), "; ".join(item.notes)) for item in report.duplicates], report_file)
     print_some("note", [(str(item.source), "; ".join(item.notes)) for item in report.noted], report_file)
     print_some("not read", [(item.path, item.reason) for item in report.skipped if item.noteworthy], report_file)
-    counts = report.outcomes
-    if not counts and not report.rejected:
+    found = report.forecast.prospects if report.forecast is not None else report.outcomes
+    if not found and not report.rejected:
         click.echo(f"no DICOM found in {visible(', '.join(sources))}", err=True)
+
+
+def _print_summary(report: Report, destination: str) -> None:
+    counts = report.outcomes
     parts = [f"{counts[Outcome.PUBLISHED]} published"]
     parts += [f"{counts[kind]} {kind}" for kind in Outcome if counts[kind] and kind is not Outcome.PUBLISHED]
     parts += [f"{len(report.rejected)} rejected"] if report.rejected else []

@@ -118,8 +118,10 @@ def _read_secret(path: Path | None) -> bytes:
     return secret
 
 
-def open_store(location: str, s3: S3Settings, *, public: bool = True) -> DirectoryStore | S3Store:
+def open_store(location: str, s3: S3Settings, *, public: bool = True, create: bool = True) -> DirectoryStore | S3Store:
     """The store at a location that may not hold an archive yet, seen to be one that can be used.
+
+    A folder that is missing is made, unless `create` says otherwise.
 
     Raises:
         UsageError: if it cannot be a location of an archive.
@@ -139,5 +141,8 @@ def open_store(location: str, s3: S3Settings, *, public: bool = True) -> Directo
     from builder.directory_store import DirectoryStore
 
     local = DirectoryStore(str(Path(location).resolve()))
-    local.create()
+    if create:
+        local.create()
+    else:
+        local.check()
     return local

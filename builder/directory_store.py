@@ -52,6 +52,18 @@ class DirectoryStore:
         except OSError as error:
             raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
 
+    def check(self) -> None:
+        """See that the root directory can be written, or made if it is missing; nothing is made.
+
+        Raises:
+            StoreError: if it cannot.
+        """
+        place = Path(self.root)
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise StoreError(f"the destination {self.root} cannot be written: no folder or no permission at {place}")
+
     def _path(self, key: str) -> str:
         return f"{self.root}/{path_of_key(key)}"
 

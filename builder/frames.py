@@ -80,7 +80,7 @@ class _FoundLossy(Exception):
 def publish_frames(
     reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock
 ) -> PublishedFrames:
-    """Put every frame of an instance into `sink`.
+    """Put every wanted frame of an instance into `sink`.
 
     Where a frame shows that all of them are otherwise than the data set says, they are published anew as it says.
 
@@ -145,7 +145,7 @@ class _Publisher:
 
     def keep(self, notes: tuple[str, ...], *, decode: bool = True, show: bool = True) -> PublishedFrames:
         """Every frame's bytes as they are, after a look that they decode where something decodes them."""
-        for index in range(self.reader.description.frames):
+        for index in self.reader.indices:
             data = self._read(index)
             if decode:
                 with self.clock("decode"):
@@ -158,7 +158,7 @@ class _Publisher:
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
         description = self.reader.description
-        for index in range(description.frames):
+        for index in self.reader.indices:
             frame = self._decoded(index)
             self._show(index, frame)
             payload = native_bytes(frame, description.bits_allocated)
@@ -172,7 +172,7 @@ class _Publisher:
         Raises:
             CodecError: if a frame does not come back from its codestream as it went in.
         """
-        rows = tuple(self._encode(index) for index in range(self.reader.description.frames))
+        rows = tuple(self._encode(index) for index in self.reader.indices)
         changes = _colour("YBR_RCT") if self.reader.description.samples > 1 else {}
         return self._published(HTJ2K_RPCL, changes | self._overlays(), rows, ())
 
@@ -183,7 +183,7 @@ class _Publisher:
         reader, description = self.reader, self.reader.description
         changes = changes | reader.changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
         if self.lossy:
-            decoded_bytes = description.frames * description.frame_bytes
+            decoded_bytes = len(reader.indices) * description.frame_bytes
             changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
         return PublishedFrames(syntax, changes, rows, (*notes, *reader.notes, *self._notes()), self.middle)
 

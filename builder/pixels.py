@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import BinaryIO, Final
@@ -74,8 +75,9 @@ def check_still_frames(syntax: str) -> None:
 class FrameReader:
     """The frames of one instance, read from its file one by one.
 
-    `description` is what the frames are: as the data set says, or as `adopt` was told. `notes` are what the owner of
-    the image should know of the difference, `overlays` the planes in unused bits of the pixels.
+    `stated` is what the data set says, `description` what the frames are: the same, or what `adopt` was told. `notes`
+    are what the owner of the image should know of the difference, `overlays` the planes in unused bits of the pixels.
+    `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer.
 
     Raises:
         PixelDataError: on creation if the pixel data cannot hold the frames the data set promises.
@@ -84,7 +86,7 @@ class FrameReader:
     def __init__(self, instance: Instance, description: PixelDescription) -> None:
         assert instance.pixels is not None
         check_still_frames(instance.transfer_syntax)
-        self.description = self._stated = description
+        self.description = self.stated = description
         self.syntax = instance.transfer_syntax
         self.notes: list[str] = []
         self._adopted: list[str] = []
@@ -99,6 +101,7 @@ class FrameReader:
             self._open_encapsulated(instance)
         else:
             self._open_native(self._pixels.length)
+        self.indices: Sequence[int] = range(self.description.frames)
         self.overlays: tuple[EmbeddedOverlay, ...] = embedded_overlays(instance.dataset, self.description)
         if description.packed:
             self.notes.append("Bits Allocated was 12; the samples are published in 16 bits")
@@ -157,7 +160,7 @@ class FrameReader:
     @property
     def changes(self) -> JSONDataset:
         """What the metadata have to say otherwise than the data set, in JSON."""
-        now, stated = self.description, self._stated
+        now, stated = self.description, self.stated
         changes: JSONDataset = {}
         if now.frames != stated.frames and now.frames > 1:
             changes["00280008"] = {"vr": "IS", "Value": [now.frames]}
@@ -172,7 +175,7 @@ class FrameReader:
     def adopt(self, contradiction: Contradiction) -> None:
         """Read all frames as the codestream that caused the contradiction says."""
         self.description = contradiction.description
-        stated = self._stated
+        stated = self.stated
         self.notes = [note for note in self.notes if note not in self._adopted]
         self._adopted = [
             f"{contradiction}, not {stated.bits_stored} bits with Pixel Representation {stated.pixel_representation};"
@@ -206,6 +209,12 @@ class FrameReader:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
         length = self._lengths[frame_index] if self._lengths else None
         return read_frame(self._file, self._groups[frame_index], length, end_marker=self.syntax in _WITH_END_MARKER)
+
+    def stored_bytes(self, frame_index: int) -> int:
+        """The bytes that a frame has in the file, from its place there; it is not read."""
+        if self.native:
+            return frame_bits(self.description) // 8 or 1
+        return self._lengths[frame_index] if self._lengths else sum(part.length for part in self._groups[frame_index])
 
     def probe(self, data: bytes) -> FrameFacts:
         """Facts of a compressed frame, checked against the data set."""

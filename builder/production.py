@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -45,13 +46,22 @@ class Content:
 
 
 class Producer:
-    """One pass over an input, its objects put into `sink`."""
+    """One pass over an input, its objects put into `sink`.
 
-    def __init__(self, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock) -> None:
+    `choose` names the indices of the frames that are wanted of so many, ascending; all are without it. `reader` is that
+    of the frames, once there are any.
+    """
+
+    def __init__(
+        self, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock,
+        choose: Callable[[int], Sequence[int]] = range,
+    ) -> None:  # fmt: skip
         self.uids = uids
         self.options = options
         self.sink = sink
         self.clock = clock
+        self.choose = choose
+        self.reader: FrameReader | None = None
 
     def produce(self, instance: Instance, file: BinaryIO) -> Content:
         """Put everything but the metadata and the pictures into the sink; `file` is what the instance was read from.
@@ -81,6 +91,8 @@ class Producer:
         with self.clock("read"):
             limit = self.options.max_frame_bytes
             reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
+            reader.indices = self.choose(reader.description.frames)
+            self.reader = reader
         published = publish_frames(reader, self.uids, self.options, self.sink, self.clock)
         frames = reader.description.frames
         changes = with_history(published.changes, content.metadata)

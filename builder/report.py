@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from builder import __version__
+from builder.forecast import Forecast
 from builder.layout import InstanceUIDs
 from builder.model import Built, Outcome, Rejected, Skipped
 
@@ -25,6 +26,7 @@ class Report:
 
     `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
     caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
+    `forecast` is what a dry run found; such a report counts nothing as published.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -36,6 +38,7 @@ class Report:
     skipped: list[Skipped] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
+    forecast: Forecast | None = None
     failure: str = ""
     unfinished: Unfinished = Unfinished()
     frames: int = 0
@@ -92,6 +95,7 @@ class Report:
             },
             "studies": sorted(self.studies),
             **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
+            **({"dryRun": self.forecast.as_json()} if self.forecast else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": sorted(self.changed),
             "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],

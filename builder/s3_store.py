@@ -20,7 +20,8 @@ from builder.store import ObjectHead, StoredObject, Written
 
 PART_BYTES: Final = 16 << 20
 """Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
-_LARGE_BYTES: Final = 2 * PART_BYTES
+LARGE_BYTES: Final = 2 * PART_BYTES
+"""An object with more bytes in memory is put in parts."""
 _PARTS_AT_ONCE: Final = 4
 _DELETED_AT_ONCE: Final = 1000  # more are refused
 _GZIP_LEVEL: Final = 6
@@ -121,12 +122,12 @@ class S3Store:
         conditions = {"IfMatch": if_match} if if_match is not None else {}
         if if_none_match:
             conditions["IfNoneMatch"] = "*"
-        if len(data) > _LARGE_BYTES and not conditions:
+        if len(data) > LARGE_BYTES and not conditions:
             return self._put_parts(key, data[:HEAD_BYTES], iter([data]))
         headers = self._headers(key, data[:HEAD_BYTES])
         body = data
         if "ContentEncoding" in headers:
-            body = gzip.compress(data, _GZIP_LEVEL, mtime=0)
+            body = compress_json(data)
         try:
             answer = self._call("put_object", key, Body=body, **headers, **self._sums(body), **conditions)
         except FileNotFoundError as error:  # what If-Match is answered where there is nothing
@@ -239,6 +240,11 @@ class S3Store:
             for error in answer.get("Errors", ()):
                 if error.get("Code") != "NoSuchKey":
                     raise StoreError(f"s3://{self.bucket.name}/{error['Key']}: {error['Code']} {error.get('Message')}")
+
+
+def compress_json(data: bytes) -> bytes:
+    """A JSON document as it is stored: gzip-encoded, the same bytes every time."""
+    return gzip.compress(data, _GZIP_LEVEL, mtime=0)
 
 
 def _read(answer: dict[str, Any]) -> StoredObject:

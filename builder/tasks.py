@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from builder.errors import StoreError
 from builder.layout import InstanceUIDs
@@ -13,6 +13,9 @@ from builder.model import BuildOptions, Built, InputRef, Rejected
 from builder.provenance import Provenance
 from builder.scan import Scanned
 from builder.store import Store
+
+if TYPE_CHECKING:
+    from builder.estimate import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +77,20 @@ def scan_inputs(task: ScanTask) -> list[Scanned]:
     from builder import scan
 
     return [scan.scan_input(source, task.max_unpacked) for source in task.sources]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """One input whose objects are counted; of its frames some are made, or none."""
+
+    source: InputRef
+    uids: InstanceUIDs
+    options: BuildOptions
+    frames: bool = False
+
+
+def measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
+    """See `measure.measure_instance`; one result for each task."""
+    from builder import measure
+
+    return [measure.measure_instance(task) for task in tasks]

@@ -1,0 +1,79 @@
+"""`stillframe build --dry-run`: which prices count where, and what it says at the end."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.build import BuildRequest, Progress
+from builder.directory_store import DirectoryStore
+from builder.layout import Kind
+from builder.prospect import Prospect
+from builder.store import Store
+from builder.terminal import megabytes, plural, visible
+
+if TYPE_CHECKING:
+    from builder.forecast import Forecast
+    from builder.report import Report
+
+_WOULD = {
+    Prospect.PUBLISH: "would be published",
+    Prospect.REBUILD: "would be rebuilt: other options, or objects are missing",
+    Prospect.REPLACE: "would replace what is published",
+    Prospect.RESUME: "would be listed: written by a job that was cut off",
+    Prospect.UNCHANGED: "unchanged",
+    Prospect.DUPLICATE: "duplicates: the same bytes as another input",
+    Prospect.COMPARE: "to be compared: same UID, other content (duplicates, or conflicts that would be rejected)",
+}
+
+
+def forecast(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
+    """See `dryrun.forecast_build`; a folder holds JSON as it is, and costs nothing."""
+    from builder.dryrun import forecast_build
+    from builder.prices import S3_STANDARD
+    from builder.s3_store import compress_json
+
+    if isinstance(store, DirectoryStore):
+        return forecast_build(request, store, executor, progress, bytes, None)
+    return forecast_build(request, store, executor, progress, compress_json, S3_STANDARD)
+
+
+def print_forecast(report: Report, forecast: Forecast, destination: str) -> None:
+    """What a build would do, on stdout."""
+    click.echo(f"{visible(destination)}: dry run, nothing is written")
+    lines = [(forecast.prospects[prospect], text) for prospect, text in _WOULD.items()]
+    lines.append((len(report.rejected), "would be rejected"))
+    lines.append((len(report.skipped), "other files passed over"))
+    for count, text in lines:
+        if count:
+            click.echo(f"{count:>10,} {text}")
+    if not forecast.objects:
+        return
+    _print_objects(forecast)
+    sample = forecast.sample
+    made = f"{plural(sample.instances, 'instance')} and {plural(sample.frames, 'frame')}"
+    bad = f"; {sample.rejected} of these would be rejected, perhaps others like them" if sample.rejected else ""
+    click.echo(f"sizes estimated from a sample of {made} of {forecast.frames:,}{bad}; {report.seconds:.1f} s")
+    _print_cost(forecast)
+
+
+def _print_objects(forecast: Forecast) -> None:
+    studies = f"{plural(forecast.studies, 'study', 'studies')}, {forecast.series} series"
+    click.echo(f"{studies}, {plural(forecast.frames, 'frame')}, {megabytes(forecast.bytes_read)} in; would be written:")
+    for kind in Kind:
+        if forecast.count(kind):
+            click.echo(f"{forecast.count(kind):>10,} {kind:<16}{megabytes(forecast.size(kind)):>14}")
+    total = forecast.total
+    click.echo(f"{round(total.objects):>10,} {'in all':<16}{megabytes(round(total.size)):>14}")
+
+
+def _print_cost(forecast: Forecast) -> None:
+    prices, requests = forecast.prices, forecast.requests
+    if prices is None:
+        return
+    counts = f"{requests.put + requests.list:,} PUT and LIST, {requests.get:,} GET"
+    click.echo(f"requests of the build: {counts}: {forecast.build_price:.4f} {prices.currency}")
+    click.echo(f"storage: {forecast.month_price:.4f} {prices.currency} a month")
+    click.echo(f"at list prices of {prices.store}, {prices.date}; check them: {prices.source}")

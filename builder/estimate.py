@@ -1,0 +1,196 @@
+"""From a sample to the whole: which instances and frames are made, and what follows for those that are not.
+
+Sizes of frames follow those in the source: kept frames have nearly the same, native ones are all alike, and those
+encoded anew mostly grow with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from builder.layout import InstanceUIDs, Kind
+from builder.model import FrameRow, InputRef, JSONDataset, Resolution
+
+_MOST_INSTANCES: Final = 16
+"""Instances of one series that are made as a sample."""
+_MOST_FRAMES: Final = 33
+"""Frames of one instance that are made as a sample."""
+
+# What instances with frames of one kind share.
+type Profile = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Objects, their bytes as stored, and the requests that put them into an object store; means are no integers."""
+
+    objects: float = 0
+    size: float = 0
+    puts: float = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.objects + other.objects, self.size + other.size, self.puts + other.puts)
+
+    def times(self, count: float, size: float | None = None) -> Tally:
+        """So many times as many objects, with `size` times the bytes."""
+        return Tally(self.objects * count, self.size * (count if size is None else size), self.puts * count)
+
+
+type Tallies = Mapping[Kind, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of one instance: with `made` of its `frames` made, perhaps none.
+
+    `kind` is what instances have in common whose frames compress alike, `shape` rows and columns.
+
+    `weight` are the bytes of all its frames in the source, `made_weight` of those that were made. `own` are the objects
+    that need no frame, `of_frames` those of the frames made, `of_image` the pictures and overlays that come with them.
+    """
+
+    source: InputRef
+    uids: InstanceUIDs
+    metadata: JSONDataset
+    own: Tallies
+    kind: Profile = ()
+    shape: tuple[int, int] = (0, 0)
+    frames: int = 0
+    made: int = 0
+    weight: int = 0
+    made_weight: int = 0
+    of_frames: Tallies = field(default_factory=dict)
+    of_image: Tallies = field(default_factory=dict)
+    thumbnail: bytes = b""
+    rows: tuple[FrameRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def profile(self) -> Profile:
+        """What instances have in common whose frames compress alike and are of one size."""
+        return (*self.kind, *self.shape)
+
+
+def sample_size(count: int, most: int) -> int:
+    """How many of so many are made: few of many, most of a few."""
+    return min(count, most, max(1, math.isqrt(max(0, count - 1)) + 1)) if count else 0
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """So many indices of `count`, evenly spread, ascending; the middle one if their number is odd."""
+    return sorted({(2 * index + 1) * count // (2 * wanted) for index in range(wanted)})
+
+
+def choose_frames(count: int) -> Sequence[int]:
+    """Indices of the frames of one instance that are made, that which stands for all among them."""
+    size = sample_size(count, _MOST_FRAMES)
+    return range(count) if size | 1 >= count else spread(count, size | 1)
+
+
+def no_frames(_count: int) -> Sequence[int]:
+    """Choose none."""
+    return ()
+
+
+def choose_instances(surveyed: Sequence[Measured]) -> list[Measured]:
+    """The instances of a series that are made: of every profile one at least, up to the number there may be."""
+    groups: dict[Profile, list[Measured]] = {}
+    for item in surveyed:
+        if item.frames:
+            groups.setdefault(item.profile, []).append(item)
+    largest = sorted(groups.values(), key=len, reverse=True)[:_MOST_INSTANCES]
+    room = _MOST_INSTANCES - len(largest)
+    chosen = []
+    for group in largest:
+        size = sample_size(len(group), 1 + room)
+        room -= size - 1
+        chosen += [group[index] for index in spread(len(group), size)]
+    return chosen
+
+
+class Pool:
+    """Samples to judge instances by: of the same profile if there are such, else of the same kind."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Profile, Group] = {}
+
+    def add(self, sample: Measured) -> None:
+        """Take in an instance of which frames were made."""
+        for key in (sample.profile, sample.kind):
+            self._groups.setdefault(key, Group()).add(sample)
+
+    def find(self, instance: Measured) -> Group | None:
+        """The samples to judge an instance by, None if there are none."""
+        return self._groups.get(instance.profile) or self._groups.get(instance.kind)
+
+
+class Group:
+    """Samples that are alike, summed up."""
+
+    def __init__(self) -> None:
+        self._count = self._frames = self._weight = 0
+        self._of_frames: dict[Kind, Tally] = {}
+        self._of_image: dict[Kind, Tally] = {}
+        self._rows: list[FrameRow] = []
+        self._thumbnail = b""
+
+    def add(self, sample: Measured) -> None:
+        """Sum a sample up."""
+        self._count += 1
+        self._frames += sample.made
+        self._weight += sample.made_weight
+        add_tallies(self._of_frames, sample.of_frames)
+        add_tallies(self._of_image, sample.of_image)
+        if len(self._rows) < 2 * _MOST_FRAMES:
+            self._rows += sample.rows
+        self._thumbnail = self._thumbnail or sample.thumbnail
+
+    def complete(self, instance: Measured) -> Measured:
+        """An instance as it would come out with all its frames made."""
+        if instance.made == instance.frames:
+            return instance
+        own = instance if instance.made else None
+        frames = instance.frames / (own.made if own else self._frames)
+        weight = instance.weight / ((own.made_weight if own else self._weight) or 1)
+        of_frames = own.of_frames if own else self._of_frames
+        of_image = own.of_image if own else {kind: t.times(1 / self._count) for kind, t in self._of_image.items()}
+        return replace(
+            instance, made=instance.frames, made_weight=instance.weight, of_image=of_image,
+            of_frames={kind: tally.times(frames, weight) for kind, tally in of_frames.items()},
+            thumbnail=instance.thumbnail if own else self._thumbnail,
+            rows=_likely_rows(instance, instance.rows if own else self._rows),
+        )  # fmt: skip
+
+
+def _likely_rows(instance: Measured, known: Sequence[FrameRow]) -> tuple[FrameRow, ...]:
+    """Rows for every frame of an instance after those of a few, varied a little: equal ones would compress too well."""
+    if not known:
+        return ()
+    rows = []
+    for number in range(instance.frames):
+        row = known[number % len(known)]
+        noise = hashlib.sha256(f"{instance.uids.instance} {number}".encode()).digest()
+        part = 0.97 + noise[0] / 4250
+        resolutions = tuple(
+            Resolution(r.decode_level, r.width, r.height, int(r.prefix_length * part)) for r in row.resolutions
+        )
+        rows.append(FrameRow(resolutions, int.from_bytes(noise[1:5])))
+    return tuple(rows)
+
+
+def add_tallies(total: dict[Kind, Tally], tallies: Tallies) -> None:
+    """Add tallies to a sum, kind by kind."""
+    for kind, tally in tallies.items():
+        total[kind] = total.get(kind, Tally()) + tally
+
+
+def sum_tallies(tallies: Iterable[Tallies]) -> dict[Kind, Tally]:
+    """The sum of tallies, kind by kind."""
+    total: dict[Kind, Tally] = {}
+    for item in tallies:
+        add_tallies(total, item)
+    return total

@@ -1,0 +1,119 @@
+"""One input goes through the real pipeline with some of its frames, or none, and its objects are counted: nowhere kept.
+
+What a worker does in a dry run; everything that comes in and goes out can be pickled.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import BinaryIO, Final
+
+from builder.dataset import read_instance
+from builder.errors import CodestreamError, InputError
+from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
+from builder.frames import StageClock
+from builder.jsonmodel import SOP_CLASS_UID, first_value
+from builder.layout import InstanceUIDs, Kind, bulk_data_key, parse_key, thumbnail_key
+from builder.model import Rejected
+from builder.pictures import make_pictures
+from builder.pixels import FrameReader
+from builder.prices import requests_of_put
+from builder.production import Content, Producer
+from builder.source import load_input, open_input
+from builder.tasks import MeasureTask
+
+_OF_FRAMES: Final = frozenset({Kind.FRAME, Kind.REDUCED_FRAME})
+
+
+class CountSink:
+    """Counts objects by kind."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[Kind, Tally] = {}
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """See `frames.Sink`; of a file only the length is asked."""
+        from_file = not isinstance(data, bytes)
+        size = len(data) if isinstance(data, bytes) else data.seek(0, io.SEEK_END)
+        kind = parse_key(key).kind
+        tally = Tally(1, size, requests_of_put(size, from_file=from_file))
+        self.tallies[kind] = self.tallies.get(kind, Tally()) + tally
+
+    def restart(self) -> None:
+        """See `frames.Sink`."""
+        self.tallies.clear()
+
+
+def measure_instance(task: MeasureTask) -> Measured | Rejected:
+    """Count the objects of one input, or say why it would be rejected."""
+    try:
+        return _measure(task)
+    except (InputError, CodestreamError) as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+    except (MemoryError, RecursionError) as error:
+        reason = f"asks for too much: {type(error).__name__}"
+    except Exception as error:
+        reason = f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    uids = task.uids
+    return Rejected(str(task.source), reason, uids.study, uids.series, uids.instance)
+
+
+def _measure(task: MeasureTask) -> Measured:
+    choose = choose_frames if task.frames else no_frames
+    with load_input(task.source) if task.frames else open_input(task.source) as file:
+        instance = read_instance(file, task.options.max_unpacked)
+        try:
+            if instance.uids != task.uids:
+                raise InputError("changed while it was being read")
+            sink = CountSink()
+            producer = Producer(task.uids, task.options, sink, StageClock(), choose)
+            content = producer.produce(instance, file)
+            pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+        finally:
+            if instance.file is not file:
+                instance.file.close()
+    own, of_frames, of_image = _divided(sink.tallies, _bulk(task.uids, content), _count(pictures), producer.reader)
+    known = Measured(task.source, task.uids, content.metadata, own, notes=notes)
+    reader = producer.reader
+    if reader is None:
+        return known
+    weights = [reader.stored_bytes(index) for index in range(content.frames)]
+    d, sop_class = reader.stated, first_value(content.metadata, SOP_CLASS_UID)
+    kind = (reader.syntax, sop_class, d.samples, d.photometric, d.bits_allocated, d.bits_stored, d.pixel_representation)
+    return replace(
+        known, kind=kind, shape=(d.rows, d.columns), frames=content.frames, made=len(reader.indices),
+        weight=sum(weights), made_weight=sum(weights[index] for index in reader.indices),
+        of_frames=of_frames, of_image=of_image,
+        thumbnail=pictures.get(thumbnail_key(task.uids.study, task.uids.series, task.uids.instance), b""),
+        rows=content.rows,
+    )  # fmt: skip
+
+
+def _count(objects: Mapping[str, bytes]) -> Tallies:
+    sink = CountSink()
+    for key, data in objects.items():
+        sink.put(key, data)
+    return sink.tallies
+
+
+def _bulk(uids: InstanceUIDs, content: Content) -> Tally:
+    """The bulk data of the data set itself, without what comes of its pixels."""
+    return _count({bulk_data_key(uids, value.path): value.data for value in content.bulk}).get(Kind.BULK_DATA, Tally())
+
+
+def _divided(
+    put: Tallies, bulk: Tally, pictures: Tallies, reader: FrameReader | None
+) -> tuple[Tallies, Tallies, Tallies]:
+    """What was put as an instance's own objects, those of its frames, and those that come with its image."""
+    own = {kind: tally for kind, tally in put.items() if kind not in (*_OF_FRAMES, Kind.BULK_DATA)}
+    if bulk.objects:
+        own[Kind.BULK_DATA] = bulk
+    if reader is None:
+        return own | dict(pictures), {}, {}
+    of_frames = {kind: tally for kind, tally in put.items() if kind in _OF_FRAMES}
+    planes = put.get(Kind.BULK_DATA, Tally()) + bulk.times(-1)
+    return own, of_frames, dict(pictures) | ({Kind.BULK_DATA: planes} if planes.objects else {})
