@@ -161,7 +161,7 @@ def build(
         reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url,
         max_frame_bytes=max_frame_size << 20, max_unpacked=int(max_unpacked * 1e9),
     )  # fmt: skip
-    store = open_store(destination, s3, public=cache == "public", create=not dry_run)
+    store = open_store(destination, s3, public=cache == "public", read_only=dry_run)
     if secret and store.head(STUDIES) is not None:
         raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
     progress = TerminalProgress(sys.stderr)

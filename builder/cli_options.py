@@ -118,10 +118,12 @@ def _read_secret(path: Path | None) -> bytes:
     return secret
 
 
-def open_store(location: str, s3: S3Settings, *, public: bool = True, create: bool = True) -> DirectoryStore | S3Store:
+def open_store(
+    location: str, s3: S3Settings, *, public: bool = True, read_only: bool = False
+) -> DirectoryStore | S3Store:
     """The store at a location that may not hold an archive yet, seen to be one that can be used.
 
-    A folder that is missing is made, unless `create` says otherwise.
+    Unless it is `read_only`, a folder that is missing is made, and a store other than AWS tried with small objects.
 
     Raises:
         UsageError: if it cannot be a location of an archive.
@@ -135,14 +137,14 @@ def open_store(location: str, s3: S3Settings, *, public: bool = True, create: bo
         check_prefix(prefix, location)
         remote = S3Store(Bucket(bucket, s3), prefix, public=public)
         remote.check()
-        if not is_aws(remote):
+        if not read_only and not is_aws(remote):
             probe_store(remote)
         return remote
     from builder.directory_store import DirectoryStore
 
     local = DirectoryStore(str(Path(location).resolve()))
-    if create:
-        local.create()
-    else:
+    if read_only:
         local.check()
+    else:
+        local.create()
     return local

@@ -24,7 +24,7 @@ from builder.layout import InstanceUIDs, Kind, thumbnail_key
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
-from builder.prices import Prices
+from builder.prices import Prices, Requests
 from builder.prospect import LISTED, WRITTEN, Judgement, Prospect, requests_of_instance
 from builder.provenance import add_provenance
 from builder.published import full_record
@@ -314,6 +314,9 @@ class _DryRun:
     def finish(self, prices: Prices | None) -> Forecast:
         """Rehearse the list of studies and sum up."""
         self.lists.finish()
+        if self.opener.parallel > 1:  # whoever writes a list of studies looks for word of other jobs
+            looks = len(list(self.roots.grouped({study for study, _ in self.published})))
+            self.journal.count(Requests(get=looks, list=looks))
         forecast = self.forecast
         add_tallies(forecast.objects, self.journal.tallies())
         forecast.requests, forecast.prices = self.journal.requests, prices

@@ -247,8 +247,9 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
     build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
     counted.stop()
     made = counted.requests
-    assert forecast.requests.put == pytest.approx(made.put, rel=0.02)
-    assert forecast.requests.get == pytest.approx(made.get, rel=0.02)
+    # Threads that begin lists at once ask in vain now and then.
+    assert forecast.requests.put == pytest.approx(made.put, rel=0.05)
+    assert forecast.requests.get == pytest.approx(made.get, rel=0.05)
     assert forecast.requests.list == made.list
     objects = list(store.list(""))
     assert Counter(parse_key(key).kind for key, _ in objects) == {
@@ -281,6 +282,35 @@ def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_pa
     # The frame index stays as it is; a dry run cannot know.
     assert forecast.requests.put == made.put + 1
     assert forecast.requests.get == made.get
+
+
+def test_the_command_tells_prices_and_leaves_a_bucket_as_it_is(bucket: Bucket, tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 3)
+    place = [f"s3://{bucket.name}/a", "--endpoint-url", bucket.settings.endpoint_url, "--region", "us-east-1"]
+    result = CliRunner().invoke(cli, ["build", str(source), *place, "--dry-run", "--workers", "0"])
+    assert result.exit_code == 0
+    assert "3 would be published" in result.output
+    assert "USD a month" in result.output
+    assert "at list prices of Amazon S3 Standard, us-east-1, 2025" in result.output
+    assert not list(S3Store(bucket).list(""))
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 1)
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(cli, ["build", str(source), str(tmp_path / "file" / "tree"), "--dry-run"])
+    assert result.exit_code != 0
+
+
+def test_unlisted_roots_are_foretold(tmp_path: Path) -> None:
+    tree, source = tmp_path / "tree", write_series(tmp_path / "in", 4)
+    request = BuildRequest((str(source),), BuildOptions(), destination=str(tree), secret=b"sixteen bytes at least")
+    store = DirectoryStore(str(tree))
+    forecast = forecast_of(forecast_build(request, store, SerialExecutor(), NoProgress(), bytes, None))
+    assert not tree.exists()
+    store.create()
+    build(request, store, SerialExecutor(), NoProgress())
+    assert_foretold(forecast, next(tree.iterdir()), 0.05)
 
 
 def test_prices() -> None:
