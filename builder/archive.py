@@ -12,7 +12,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
 from builder.errors import InputError
@@ -66,15 +66,21 @@ class _Bounded:
 class Archive:
     """An open archive. Its members may be read by several threads; its file is closed with the last reference."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, reopen: Callable[[], BinaryIO] | None = None) -> None:
         """Read the directory.
+
+        `reopen` opens the file anew. Where it is given, every member is read through a file of its own, which may
+        return less than it is asked for: threads do not wait for each other then.
 
         Raises:
             InputError: if it cannot be read, or is that of an archive made to do harm.
         """
         self._file = file
+        self._reopen = reopen
         self._lock = threading.Lock()
         self.members = _read_directory(file)
+        if reopen is not None:
+            file.close()
 
     def __del__(self) -> None:
         self._file.close()
@@ -104,7 +110,19 @@ class Archive:
             raise InputError("zip member has another CRC-32 than its directory entry says")
 
     def _packed(self, member: Member) -> Iterator[bytes]:
-        head = self._read(member.offset, _LOCAL_HEADER.size)
+        if self._reopen is None:
+            yield from self._packed_by(member, self._read)
+            return
+        with self._reopen() as file:
+
+            def read(place: int, size: int) -> bytes:
+                file.seek(place)
+                return file.read(size)
+
+            yield from self._packed_by(member, read)
+
+    def _packed_by(self, member: Member, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
+        head = read(member.offset, _LOCAL_HEADER.size)
         if len(head) < _LOCAL_HEADER.size:
             raise InputError("the archive ends before the member")
         magic, name, extra = _LOCAL_HEADER.unpack(head)
@@ -113,7 +131,7 @@ class Archive:
         place = member.offset + _LOCAL_HEADER.size + name + extra
         end = place + member.packed
         while place < end:
-            piece = self._read(place, min(_PACKED_BYTES, end - place))
+            piece = read(place, min(_PACKED_BYTES, end - place))
             if not piece:
                 return
             place += len(piece)

@@ -23,20 +23,21 @@ from builder.publish import begin_lists, listed_instances, published_patient
 from builder.published import Holding, discard_instance, held_in_series, is_unchanged
 from builder.report import Report, Unfinished
 from builder.roots import Roots
-from builder.s3_client import SCHEME, S3Settings, parse_location
-from builder.scan import NotPlain, Scanned, scan_plain
+from builder.s3_client import PARALLEL, SCHEME, S3Settings, parse_location
+from builder.scan import Scanned, scan_heads
 from builder.source import Found, check_sources, iter_inputs
 from builder.store import Store
 from builder.tasks import InstanceTask, Result, ScanTask, build_instances, scan_inputs
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.
 _SCAN_BATCH: Final = 32
-# Instances of one task where a store is far away: their requests wait side by side.
+# Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
 # How long a job that a store ends waits for what its workers have under way.
 _GRACE_SECONDS: Final = 20.0
 AHEAD: Final = 3
 """Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
+_NO_SETTINGS: Final = S3Settings()
 
 
 class Progress(Protocol):
@@ -65,6 +66,11 @@ class BuildRequest:
     secret: bytes = b""
     s3: S3Settings = field(default_factory=S3Settings)
 
+    @property
+    def far_sources(self) -> bool:
+        """Whether reading inputs is waiting for a network."""
+        return any(source.startswith(SCHEME) for source in self.sources)
+
 
 def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
     """Publish everything below the sources into `store`.
@@ -74,7 +80,7 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
 
     Raises:
         UsageError: if a source does not exist.
-        StoreError: if the store fails before anything is published.
+        StoreError: if the store, or one of sources, fails before anything is published.
     """
     report = Report()
     started = time.monotonic()
@@ -93,7 +99,7 @@ def plan_build(request: BuildRequest, roots: Roots, executor: Executor, progress
         StoreError: if the store fails.
     """
     progress.stage("finding files", 0)
-    found = list(iter_inputs(request.sources, request.destination, request.options.max_unpacked))
+    found = list(iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3))
     headers = list(_scan(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
     plan = make_plan(headers, _published_patients(roots, {header.uids.study for header in headers}, replaced).get)
@@ -112,18 +118,25 @@ def _published_patients(
         return dict(zip(ordered, found, strict=True))
 
 
-def check_destination(sources: Iterable[str], destination: str) -> None:
+def check_destination(
+    sources: Iterable[str], destination: str, s3: S3Settings = _NO_SETTINGS, *, apart: bool = False
+) -> None:
     """Refuse a destination inside a source, or the reverse: a build would read what it wrote.
+
+    `s3` says how `s3://` sources are reached; `apart` that this is another store than the destination's, where the same
+    names stand for other buckets.
 
     Raises:
         UsageError: naming the two, or a source that does not exist.
+        StoreError: if a store of sources does not tell.
     """
     if not destination:
         raise UsageError("the destination is empty")
-    check_sources(sources)
     if destination.startswith(SCHEME):
-        _check_remote(sources, destination)
+        _check_remote([] if apart else sources, destination)
+        check_sources(sources, s3)
         return
+    check_sources(sources, s3)
     target = Path(destination).resolve()
     for source in sources:
         path = Path(source).resolve()
@@ -152,12 +165,12 @@ def _scan(
     with _clocked(report, "scan"):
         scanned: dict[InputRef, Scanned] = {}
         left = []
-        for source in inputs:
-            try:
-                scanned[source] = scan_plain(source)
-                progress.step()
-            except NotPlain:
+        for source, header in zip(inputs, scan_heads(inputs), strict=True):
+            if header is None:
                 left.append(source)
+            else:
+                scanned[source] = header
+                progress.step()
         limit = request.options.max_unpacked
         batches = ((batch, ScanTask(batch, limit)) for batch in batched(left, _SCAN_BATCH))
         for batch, future in run_tasks(executor, scan_inputs, batches, request.workers * AHEAD):
@@ -324,7 +337,7 @@ class _Publisher:
             holding = held.get(uids.instance, Holding())
             return is_unchanged(store, uids, source, self.request.options, record, holding)
 
-        count = max(self.request.workers, store.parallel)
+        count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
         with _clocked(self.report, "check"), ThreadPoolExecutor(count) as threads:
             results = threads.map(check, listed)
             return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
@@ -343,12 +356,13 @@ class _Publisher:
         return candidate, task
 
     def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
-        """Have the tasks done, several in a batch where the store is far away.
+        """Have the tasks done, several in a batch where the store or the sources are far away.
 
         Raises:
             StoreError: if the store fails; what others brought is taken in before.
         """
-        size = 1 if self.roots.store.parallel == 1 else _INSTANCE_BATCH
+        far = self.roots.store.parallel > 1 or self.request.far_sources
+        size = _INSTANCE_BATCH if far else 1
         batches = ((batch, [task for _, task in batch]) for batch in batched(tasks, size))
         under_way: dict[Future[list[Result]], _Batch] = {}
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder.cli_options import open_store, store_options, unlisted_options
+from builder.cli_options import open_store, source_options, store_options, unlisted_options
 from builder.errors import UsageError
 from builder.layout import STUDIES
 from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
@@ -20,7 +20,7 @@ from builder.terminal import TerminalProgress, megabytes, plural, print_some, vi
 if TYPE_CHECKING:
     from builder.report import Report
 
-# Where the store is far away a process waits for it now and then, and another one works.
+# Where the store or the sources are far away a process waits for it now and then, and another one works.
 _WORKERS_A_CORE: Final = 2
 
 
@@ -35,7 +35,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return levels
 
 
-@click.command(short_help="Publish DICOM files, folders and .zip archives.")
+@click.command(short_help="Publish DICOM files, folders and .zip archives, from disk or S3.")
 @click.argument("places", metavar="SOURCE... DEST", nargs=-1, required=True)
 @click.option(
     "--base-url",
@@ -128,12 +128,15 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 @unlisted_options
 @store_options
+@source_options
 def build(
     places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
     rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, dry_run: bool,
-    report_file: str | None, cache: str, secret: bytes, s3: S3Settings,
+    report_file: str | None, cache: str, secret: bytes, s3: S3Settings, source_s3: S3Settings,
 ) -> int:  # fmt: skip
-    """Publish the DICOM below SOURCE (files, folders, .zip archives) into DEST, a folder or s3://bucket/prefix.
+    """Publish the DICOM below SOURCE into DEST, a folder or s3://bucket/prefix.
+
+    A SOURCE is a file, a folder, a .zip archive, or s3://bucket/prefix: an object, or all below a prefix.
 
     What DEST already holds stays; unchanged inputs are skipped. Exit code 0: all published or unchanged. 2: finished,
     some inputs were rejected, each listed with its reason. 1: could not finish.
@@ -149,14 +152,15 @@ def build(
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
     if base_url and not base_url.startswith(("http://", "https://")):
         raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
-    check_destination(sources, destination)
+    check_destination(sources, destination, source_s3, apart=source_s3.endpoint_url != s3.endpoint_url)
     report_path = Path(report_file) if report_file is not None else None
     if report_path is not None:
         _check_report(report_path, destination)
     elif secret:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
     remote = destination.startswith(SCHEME)
-    count = _cores() * (_WORKERS_A_CORE if remote else 1) if workers is None else workers
+    far = any(place.startswith(SCHEME) for place in places)
+    count = _cores() * (_WORKERS_A_CORE if far else 1) if workers is None else workers
     options = BuildOptions(
         reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url,
         max_frame_bytes=max_frame_size << 20, max_unpacked=int(max_unpacked * 1e9),
@@ -168,7 +172,7 @@ def build(
     executor = make_executor(count)
     try:
         request = BuildRequest(
-            tuple(sources), options, max(1, count), replace, "" if remote else destination, secret, s3
+            tuple(sources), options, max(1, count), replace, "" if remote else destination, secret, source_s3
         )
         run = run_dry if dry_run else run_build
         report = run(request, store, executor, progress)

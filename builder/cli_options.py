@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +51,20 @@ _STORE_OPTIONS: Final = (
         help="How long a store may fail in a row before the job ends.",
     ),
 )
+_SOURCE_OPTIONS: Final = (
+    click.option(
+        "--source-profile",
+        default="",
+        metavar="NAME",
+        help="Profile of the AWS configuration for s3:// sources.  [default: as --profile]",
+    ),
+    click.option(
+        "--source-endpoint-url",
+        default="",
+        metavar="URL",
+        help="Address of the store of s3:// sources.  [default: as --endpoint-url]",
+    ),
+)
 _UNLISTED_OPTIONS: Final = (
     click.option(
         "--unlisted",
@@ -74,12 +89,30 @@ def store_options[R](command: Callable[..., R]) -> Callable[..., R]:
         *args: Any, endpoint_url: str, region: str, profile: str, path_style: bool | None, checksums: str,
         patience: float, **kwargs: Any,
     ) -> R:  # fmt: skip
-        if endpoint_url and not endpoint_url.startswith(("http://", "https://")):
-            raise UsageError(f"the endpoint URL must begin with http:// or https://: {endpoint_url}")
+        _check_endpoint(endpoint_url)
         settings = S3Settings(endpoint_url, region, profile, path_style, Checksums(checksums), patience)
         return command(*args, s3=settings, **kwargs)
 
     return _with_options(with_settings, _STORE_OPTIONS)
+
+
+def _check_endpoint(url: str) -> None:
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(f"the endpoint URL must begin with http:// or https://: {url}")
+
+
+def source_options[R](command: Callable[..., R]) -> Callable[..., R]:
+    """Options of how `s3://` sources are reached where that is not as `s3` says; the command gets `source_s3`."""
+
+    @wraps(command)
+    def with_sources(*args: Any, s3: S3Settings, source_profile: str, source_endpoint_url: str, **kwargs: Any) -> R:
+        _check_endpoint(source_endpoint_url)
+        source_s3 = replace(
+            s3, profile=source_profile or s3.profile, endpoint_url=source_endpoint_url or s3.endpoint_url
+        )
+        return command(*args, s3=s3, source_s3=source_s3, **kwargs)
+
+    return _with_options(with_sources, _SOURCE_OPTIONS)
 
 
 def unlisted_options[R](command: Callable[..., R]) -> Callable[..., R]:

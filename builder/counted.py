@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import BinaryIO, Final
 
-from builder.errors import InputError
+from builder.errors import InputError, StoreError
 
 # pydicom reads an element in one to three pieces, and takes some 20 microseconds and 700 bytes for each.
 MOST_READS: Final = 500_000
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether a parser's error came of reading too often; pydicom wraps what reading raises."""
+    """Whether a parser's error came of reading too often."""
+    return isinstance(failure_of_reading(error), TooManyReads)
+
+
+def failure_of_reading(error: BaseException) -> InputError | StoreError | None:
+    """What reading raised, where a parser's error came of that; pydicom wraps it."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, TooManyReads):
+    while cause is not None and not isinstance(cause, InputError | StoreError):
         cause = cause.__cause__ or cause.__context__
-    return cause is not None
+    return cause
 
 
 class TooManyReads(InputError):

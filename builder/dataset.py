@@ -25,9 +25,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from builder.counted import CountedReads, TooManyReads, is_exhausted
+from builder.counted import CountedReads, failure_of_reading
 from builder.encapsulated import Fragments, read_fragments
-from builder.errors import InputError
+from builder.errors import InputError, StoreError
 from builder.layout import InstanceUIDs, check_uid
 from builder.model import MAX_UNPACKED
 from builder.plain import (
@@ -195,13 +195,13 @@ def _open(file: BinaryIO, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, 
             with _closed_on_error(body, file):
                 dataset = _read_elements(body, encoding_of(syntax), stop)
                 _check_warnings(caught)
-    except InputError:
+    except (InputError, StoreError):
         raise
     except RecursionError as error:
         raise InputError("sequences nested too deeply") from error
     except Exception as error:  # pydicom raises a dozen types on malformed input; each means the same here
-        if is_exhausted(error):
-            raise TooManyReads from error
+        if failure := failure_of_reading(error):
+            raise failure from None
         raise InputError(f"cannot be parsed as DICOM: {_one_line(error)}") from error
     return dataset, syntax, body
 
@@ -323,9 +323,11 @@ def _read_rest(file: BinaryIO, dataset: Dataset, place: int, size: int) -> None:
             for tag in list(rest.keys()):
                 if tag > 0x7FE00010:
                     dataset[tag] = rest.get_item(tag)
-    except InputError:
+    except (InputError, StoreError):
         raise
     except Exception as error:
+        if failure := failure_of_reading(error):
+            raise failure from None
         raise InputError(f"damaged behind its pixel data: {_one_line(error)}") from error
 
 

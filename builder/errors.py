@@ -8,7 +8,8 @@ StillframeError
 ├── CodecError           an HTJ2K library failed, or did not return what was encoded
 ├── LayoutError          a key or path outside the published layout
 ├── StoreError           a store could not do what was asked
-│   ├── PreconditionFailed   a conditional write met another version
+│   ├── PreconditionFailed   a conditional request met another version
+│   ├── Refused              a store answered, and will not do it
 │   └── ClaimLost        another job writes the instance
 ├── WorkerDied           the process that held a task ended before the task did
 └── UsageError           a command line or configuration that cannot be carried out
@@ -50,7 +51,15 @@ class StoreError(StillframeError):
 
 
 class PreconditionFailed(StoreError):
-    """A conditional write found another version than the one it named."""
+    """A conditional request found another version than the one it named."""
+
+
+class Refused(StoreError):
+    """A store answered that it will not carry out a request; `code` is its reason in a word, `AccessDenied` say."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ClaimLost(StoreError):

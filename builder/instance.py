@@ -20,7 +20,7 @@ from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, S
 from builder.frames import Sink, StageClock
 from builder.jsonmodel import SYNTAX
 from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, is_fixed
-from builder.model import Built, FrameRow, JSONDataset, Outcome, Rejected
+from builder.model import CHANGED, Built, FrameRow, JSONDataset, Outcome, Rejected
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
 from builder.provenance import Provenance, add_provenance, provenance, published_notes
@@ -30,7 +30,6 @@ from builder.source import file_state, load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
-_CHANGED: Final = "changed while it was being read"
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
 _ATTEMPTS: Final = 10
 # Threads of one process wait for the store side by side, but take turns in what needs a core and much memory.
@@ -120,7 +119,7 @@ class _Worker:
                 instance = read_instance(file, task.options.max_unpacked)
             try:
                 if instance.uids != task.uids:
-                    raise InputError(_CHANGED)
+                    raise InputError(CHANGED)
                 other = published is not None and not same
                 if other and not (task.replace and task.first):
                     return self._compare(instance, file)
@@ -230,7 +229,7 @@ class _Worker:
                 for key, data in pictures.items():
                     sink.put(key, data)
             if file_state(source.file) != source.state:
-                raise InputError(_CHANGED)
+                raise InputError(CHANGED)
             record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
             with self.clock("JSON"):
                 metadata = add_provenance(content.metadata, source.digest, record, notes)

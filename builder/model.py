@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from builder.layout import InstanceUIDs
+from builder.s3_client import SCHEME, Bucket
 
 # Largest decoded frame that is attempted, unless told otherwise; a header can claim 65535 x 65535 in a few bytes.
 MAX_FRAME_BYTES: Final = 1 << 29
@@ -88,9 +89,28 @@ class BulkValue:
     data: bytes
 
 
+CHANGED: Final = "changed while it was being read"
+"""Why an input is rejected that is not what it was when it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object of a bucket as it was listed: its `size` in bytes, and the `etag` that names this version of it."""
+
+    bucket: Bucket
+    key: str
+    size: int
+    etag: str
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket.name}/{self.key}"
+
+
 @dataclass(frozen=True, slots=True)
 class InputRef:
-    """One input file: `path` on disk and, within a .zip archive, the `member`; `size` in bytes.
+    """One input: the `path` of a file or the location of an object, within a .zip archive the `member`.
+
+    `size` is the input's in bytes. `remote` is the object, if it is one, or that of the archive.
 
     `places` are the member's in the archive's directory, where names may occur twice: more than one if it is in an
     archive within the archive, whose name then stands before its own, with a `!` between.
@@ -100,6 +120,7 @@ class InputRef:
     member: str = ""
     size: int = 0
     places: tuple[int, ...] = ()
+    remote: S3Object | None = None
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path

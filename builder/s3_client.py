@@ -10,13 +10,14 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from builder import __version__
-from builder.errors import PreconditionFailed, StoreError, UsageError
+from builder.errors import PreconditionFailed, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -162,7 +163,8 @@ def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
 
     Raises:
         PreconditionFailed: if a condition of the request does not hold.
-        StoreError: if the store refuses the request, or fails for longer.
+        Refused: if the store answers that it will not carry out the request.
+        StoreError: if the store fails for longer, or no request can be made.
         FileNotFoundError: if there is no such object.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -187,6 +189,22 @@ def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
         time.sleep(pause)
 
 
+def iter_pages(bucket: Bucket, prefix: str, patience: float, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """The pages of a listing (ListObjectsV2) of what a prefix begins with, as they come.
+
+    Raises:
+        StoreError: as `persist` does.
+    """
+    place: dict[str, str] = {}
+    while True:
+        request = partial(bucket.client.list_objects_v2, Bucket=bucket.name, Prefix=prefix, **arguments, **place)
+        page = persist(request, f"{SCHEME}{bucket.name}/{prefix}", patience)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        place = {"ContinuationToken": page["NextContinuationToken"]}
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
@@ -206,7 +224,7 @@ def _judge(error: ClientError, what: str) -> str:
         raise FileNotFoundError(what) from error
     if status >= 500 or status == 429 or code in _LATER or code in _DAMAGED:
         return reason
-    raise StoreError(f"{what}: {reason}") from error
+    raise Refused(f"{what}: {reason}", code) from error
 
 
 def _judge_connection(error: Exception, what: str) -> tuple[str, bool]:

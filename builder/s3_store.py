@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 from builder.errors import LayoutError, PreconditionFailed, StoreError
 from builder.layout import HEAD_BYTES, cache_control, is_json, media_type, parse_key
-from builder.s3_client import PARALLEL, Bucket, Checksums, persist
+from builder.s3_client import PARALLEL, Bucket, Checksums, iter_pages, persist
 from builder.store import ObjectHead, StoredObject, Written
 
 PART_BYTES: Final = 16 << 20
@@ -215,16 +215,7 @@ class S3Store:
             yield from sorted({name.removeprefix(below).rstrip("/") for name in names})
 
     def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
-        place: dict[str, str] = {}
-        while True:
-            request = partial(
-                self.bucket.client.list_objects_v2, Bucket=self.bucket.name, Prefix=prefix, **arguments, **place
-            )
-            page = persist(request, f"s3://{self.bucket.name}/{prefix}", self.bucket.settings.patience)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            place = {"ContinuationToken": page["NextContinuationToken"]}
+        return iter_pages(self.bucket, prefix, self.bucket.settings.patience, **arguments)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""

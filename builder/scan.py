@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from builder.ahead import map_ahead
 from builder.dicomdir import A_DICOMDIR, referenced_files
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
 from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
 from builder.plain import STOP_SCAN, is_dicom, read_plain
+from builder.s3_client import PARALLEL
 from builder.source import open_input, read_head
 from builder.text import PN_DELIMITERS, decode_text, parse_charset
 from builder.walk import Short
@@ -64,6 +66,24 @@ def scan_plain(source: InputRef) -> Scanned:
     if plain is None:
         raise NotPlain
     return _header(source, plain.text)
+
+
+def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
+    """As `scan_plain` for each input, in their order; None where only `scan_input` can tell.
+
+    Heads of objects are read side by side, so that a scan does not wait for one answer after another.
+
+    Raises:
+        StoreError: if a store of inputs fails.
+    """
+
+    def scan(source: InputRef) -> Scanned | None:
+        try:
+            return scan_plain(source)
+        except NotPlain:
+            return None
+
+    return map_ahead(scan, sources, PARALLEL, lambda source: source.remote is not None)
 
 
 def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:

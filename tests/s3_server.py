@@ -19,13 +19,21 @@ from builder.s3_client import Bucket, S3Settings, client_of
 
 ACCESS_KEY: Final = "stillframe-tests"
 SECRET_KEY: Final = "not-a-secret-of-anybody"
+READER_KEY: Final = "stillframe-reader"
+READER_BUCKET: Final = "partly-readable"
+"""A bucket that another identity may list; of its objects it may read those below `open/`."""
 _IDENTITIES: Final = {
     "identities": [
         {
             "name": "tests",
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }
+        },
+        {
+            "name": "reader",
+            "credentials": [{"accessKey": READER_KEY, "secretKey": SECRET_KEY}],
+            "actions": [f"List:{READER_BUCKET}", f"Read:{READER_BUCKET}/open/*"],
+        },
     ]
 }
 _PORTS: Final = (
