@@ -5,20 +5,25 @@ from __future__ import annotations
 import errno
 import io
 import os
+import threading
 from collections import deque
 from collections.abc import Buffer
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import BinaryIO, Final, cast
 
 from builder.model import S3Object
 from builder.s3_source import read_range
 
 MAX_RANGE_BYTES: Final = 4 << 20
-"""The largest range that is asked for. Four of them are kept, which is what an open object takes of memory."""
+"""The largest range that is asked for. An open object takes the memory of six: three that were read, three to come."""
 
 _FIRST_RANGE_BYTES: Final = 1 << 16
-_KEPT_RANGES: Final = 4
+_KEPT_RANGES: Final = 3
+_RANGES_AHEAD: Final = 3
 # Reading that skips no more than this goes on, as from one fragment's head to the next: fewer requests for more bytes.
 _LARGEST_SKIP: Final = 1 << 20
+_READERS: Final = 12
 
 
 def open_object(source: S3Object) -> BinaryIO:
@@ -32,8 +37,8 @@ def open_object(source: S3Object) -> BinaryIO:
 class RangeFile(io.RawIOBase):
     """An unbuffered file over ranges of an object; `first` is the size of the first range in bytes.
 
-    Ranges double while it is read on. A range near the end reaches back from there: archives have their directory at
-    the end, and are looked at from behind.
+    Ranges double while it is read on; at their largest, the next ones are on their way while one is used. A range near
+    the end reaches back from there: archives have their directory at the end, and are looked at from behind.
     """
 
     def __init__(self, source: S3Object, first: int = _FIRST_RANGE_BYTES) -> None:
@@ -41,6 +46,7 @@ class RangeFile(io.RawIOBase):
         self._first = self._length = first
         self._place = 0
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_RANGES)  # offset and bytes, the last one asked last
+        self._coming: deque[tuple[int, int, Future[bytes]]] = deque()  # offset, length and bytes on their way
 
     def readable(self) -> bool:
         """It is."""
@@ -78,12 +84,36 @@ class RangeFile(io.RawIOBase):
         for offset, data in self._kept:
             if offset <= place < offset + len(data):
                 return offset, data
-        offset = self._next_range(place)
-        length = min(self._length, self._source.size - offset)
-        self._kept.append((offset, read_range(self._source, offset, length)))
-        return self._kept[-1]
+        offset, data = self._come(place) or self._read_at(place)
+        self._kept.append((offset, data))
+        if len(data) == MAX_RANGE_BYTES:
+            self._ask_ahead(offset + len(data))
+        return offset, data
 
-    def _next_range(self, place: int) -> int:
+    def _come(self, place: int) -> tuple[int, bytes] | None:
+        """The range that is wanted, if it is on its way; those before it are given up."""
+        while self._coming:
+            offset, length, coming = self._coming.popleft()
+            if offset <= place < offset + length:
+                return offset, coming.result()
+            coming.cancel()
+        return None
+
+    def _ask_ahead(self, place: int) -> None:
+        """See that the ranges from a place on are on their way."""
+        if self._coming:
+            offset, length, _ = self._coming[-1]
+            place = offset + length
+        while len(self._coming) < _RANGES_AHEAD and place < self._source.size:
+            length = min(MAX_RANGE_BYTES, self._source.size - place)
+            self._coming.append((place, length, _readers().submit(read_range, self._source, place, length)))
+            place += length
+
+    def _read_at(self, place: int) -> tuple[int, bytes]:
+        offset = self._begin_range(place)
+        return offset, read_range(self._source, offset, min(self._length, self._source.size - offset))
+
+    def _begin_range(self, place: int) -> int:
         """Where the next range begins; how long it is to be is settled, too."""
         if self._kept:
             offset, data = self._kept[-1]
@@ -96,4 +126,20 @@ class RangeFile(io.RawIOBase):
     def close(self) -> None:
         """Give the memory back."""
         self._kept.clear()
+        while self._coming:
+            self._coming.pop()[2].cancel()
         super().close()
+
+
+_starting: Final = threading.Lock()
+
+
+def _readers() -> ThreadPoolExecutor:
+    """The threads that all open objects of this process share for what is to come."""
+    with _starting:  # a cache lets several threads make one each
+        return _make_readers()
+
+
+@lru_cache(maxsize=1)
+def _make_readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead")

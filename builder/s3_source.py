@@ -12,7 +12,7 @@ from builder.s3_client import SCHEME, Bucket, S3Settings, iter_pages, parse_loca
 
 _FIRST_CONTACT_SECONDS: Final = 10.0
 # Refusals that are of one object. Every other is of the bucket, of the credentials or of all requests: the job's end.
-_OF_ONE_OBJECT: Final = ("AccessDenied", "InvalidObjectState", "InvalidRequest", "KMS.")
+_OF_ONE_OBJECT: Final = ("AccessDenied", "403", "InvalidObjectState", "InvalidRequest", "KMS.")
 _ARCHIVED: Final = "InvalidObjectState"
 
 

