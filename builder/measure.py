@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import BinaryIO, Final
 
 from builder.dataset import read_instance
-from builder.errors import CodestreamError, InputError
+from builder.errors import CodestreamError, InputError, StoreError
 from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
 from builder.frames import StageClock
 from builder.jsonmodel import SOP_CLASS_UID, first_value
 from builder.layout import InstanceUIDs, Kind, bulk_data_key, parse_key, thumbnail_key
-from builder.model import Rejected
+from builder.model import CHANGED, Rejected
 from builder.pictures import make_pictures
 from builder.pixels import FrameReader
 from builder.prices import requests_of_put
@@ -47,7 +47,11 @@ class CountSink:
 
 
 def measure_instance(task: MeasureTask) -> Measured | Rejected:
-    """Count the objects of one input, or say why it would be rejected."""
+    """Count the objects of one input, or say why it would be rejected.
+
+    Raises:
+        StoreError: if the store of the input fails.
+    """
     try:
         return _measure(task)
     except (InputError, CodestreamError) as error:
@@ -56,6 +60,8 @@ def measure_instance(task: MeasureTask) -> Measured | Rejected:
         reason = f"cannot be read: {error.strerror or error}"
     except (MemoryError, RecursionError) as error:
         reason = f"asks for too much: {type(error).__name__}"
+    except StoreError:
+        raise
     except Exception as error:
         reason = f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     uids = task.uids
@@ -68,7 +74,7 @@ def _measure(task: MeasureTask) -> Measured:
         instance = read_instance(file, task.options.max_unpacked)
         try:
             if instance.uids != task.uids:
-                raise InputError("changed while it was being read")
+                raise InputError(CHANGED)
             sink = CountSink()
             producer = Producer(task.uids, task.options, sink, StageClock(), choose)
             content = producer.produce(instance, file)

@@ -12,7 +12,7 @@ from builder.model import BuildOptions, InputRef
 from builder.prices import Requests
 from builder.provenance import Provenance, provenance
 from builder.published import Holding, digest_of, is_intact, promised_frames, read_published
-from builder.source import open_input
+from builder.source import open_to_end
 from builder.store import Store
 
 _PAGE: Final = 1000  # keys that one request lists
@@ -81,7 +81,7 @@ def judge_input(
 def source_digest(source: InputRef) -> str:
     """Digest of an input's bytes; empty if it cannot be read: whoever makes its objects says why."""
     try:
-        with open_input(source) as file:
+        with open_to_end(source) as file:
             return digest_of(file)
     except (InputError, OSError):
         return ""

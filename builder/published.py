@@ -16,7 +16,7 @@ from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, pars
 from builder.model import BuildOptions, InputRef, JSONDataset
 from builder.provenance import Provenance, provenance
 from builder.sop_classes import VIDEO_SYNTAXES
-from builder.source import load_input, open_input
+from builder.source import open_to_end
 from builder.store import Store
 
 _RECORD = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
@@ -106,9 +106,8 @@ def is_unchanged(
     metadata = read_published(store, uids)
     if metadata is None or provenance(metadata) != listed:
         return False
-    opened = open_input if source.remote is None else load_input  # an object is read with one request, not several
     try:
-        with opened(source) as file:
+        with open_to_end(source) as file:
             return listed[0] == digest_of(file)
     except (InputError, OSError):
         return False  # whoever builds it will say what is wrong

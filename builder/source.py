@@ -170,6 +170,16 @@ def open_input(source: InputRef) -> BinaryIO:
         raise InputError(f"cannot be opened: {reason or error}") from error
 
 
+def open_to_end(source: InputRef) -> BinaryIO:
+    """As `open_input`, to be read once to its end: an object that is not large comes with one request.
+
+    Raises:
+        InputError: if it cannot be opened or unpacked.
+        StoreError: if its store fails.
+    """
+    return open_input(source) if source.remote is None else load_input(source)
+
+
 def file_state(file: BinaryIO) -> tuple[int, ...]:
     """What changes when the file of an open input is written to.
 

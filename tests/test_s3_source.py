@@ -599,3 +599,12 @@ def test_rejections_name_members_of_objects(bucket: Bucket) -> None:
 
 def test_an_object_is_told_by_its_location() -> None:
     assert str(S3Object(Bucket("b"), "a/ü 1", 5, '"x"')) == "s3://b/a/ü 1"
+
+
+def test_a_dry_run_looks_into_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    put_folder(bucket, write_series(tmp_path / "in", 3))
+    url = bucket.settings.endpoint_url
+    done = run("build", location(bucket), tmp_path / "tree", "--endpoint-url", url, "--dry-run", "--workers", "0")
+    assert done.returncode == 0, done.stderr
+    assert "3 would be published" in done.stdout
+    assert not (tmp_path / "tree").exists()
