@@ -175,7 +175,15 @@ def test_a_store_below_another(store: Store) -> None:
     assert [key for key, _ in store.list("studies")] == [LIST]
 
 
+def skip_where_conditions_are_not_atomic(store: Store) -> None:
+    """Moto looks at a condition and writes in two steps."""
+    if isinstance(store, S3Store) and not store.bucket.settings.endpoint_url:
+        pytest.skip("moto's conditions are not atomic")
+
+
 def test_conditional_writes_side_by_side_lose_nothing(store: Store) -> None:
+    skip_where_conditions_are_not_atomic(store)
+
     def append(mark: bytes) -> None:
         for _ in range(15):
             while True:
@@ -198,6 +206,7 @@ def test_conditional_writes_side_by_side_lose_nothing(store: Store) -> None:
 
 
 def test_of_many_who_create_an_object_one_does(store: Store) -> None:
+    skip_where_conditions_are_not_atomic(store)
     for number in range(1, 6):
         won: list[bytes] = []
 
