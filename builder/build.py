@@ -12,6 +12,7 @@ from itertools import batched, islice
 from pathlib import Path
 from typing import Final, Protocol
 
+from builder.claims import LEASE_SECONDS
 from builder.dicomdir import with_missing_told
 from builder.errors import StoreError, UsageError, WorkerDied
 from builder.layout import InstanceUIDs
@@ -54,7 +55,8 @@ class BuildRequest:
     """What to build and how. `workers` says how many tasks the executor runs at once.
 
     Nothing is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every
-    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached.
+    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many
+    seconds another job's claim to an instance stands that is not renewed: the same for all jobs of a store.
     """
 
     sources: tuple[str, ...]
@@ -64,6 +66,7 @@ class BuildRequest:
     destination: str = ""
     secret: bytes = b""
     s3: S3Settings = field(default_factory=S3Settings)
+    lease: float = LEASE_SECONDS
 
 
 def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
@@ -339,7 +342,9 @@ class _Publisher:
         source = candidate.inputs[0].source
         request = self.request
         store = self.roots.of(candidate.uids.study)
-        task = InstanceTask(store, source, candidate.uids, request.options, request.replace, candidate.first, listed)
+        task = InstanceTask(
+            store, source, candidate.uids, request.options, request.replace, candidate.first, listed, request.lease
+        )
         return candidate, task
 
     def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
