@@ -12,6 +12,7 @@ from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor
 from builder.model import BuildOptions
 from builder.report import Report
+from builder.store import Store
 
 
 class NoProgress:
@@ -41,6 +42,16 @@ def build_tree(
 def contents(tree: Path) -> dict[str, bytes]:
     """Every file of a tree by its path, those being written included."""
     return {str(path.relative_to(tree)): path.read_bytes() for path in sorted(tree.rglob("*")) if path.is_file()}
+
+
+def objects(store: Store) -> dict[str, bytes]:
+    """Every object of a store by its key, JSON as it was before it was compressed."""
+    found = {}
+    for key, _ in store.list(""):
+        stored = store.get(key)
+        if stored is not None:
+            found[key] = stored.data
+    return found
 
 
 def document(tree: Path, path: str) -> Any:
