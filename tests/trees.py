@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from concurrent.futures import Executor
 from pathlib import Path
@@ -57,3 +58,14 @@ def objects(store: Store) -> dict[str, bytes]:
 def document(tree: Path, path: str) -> Any:
     """A JSON document of a tree."""
     return json.loads((tree / path).read_bytes())
+
+
+def processes_of_session(session: int) -> list[int]:
+    """Living processes of a session, from /proc (proc(5): the state and the session follow the name)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.parent.name))
+    return found
