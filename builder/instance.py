@@ -94,12 +94,14 @@ class _Worker:
             InputError: if the input cannot be published; nothing of it is left then.
             StoreError: if the store fails, or others keep coming in between.
         """
-        for _ in range(_ATTEMPTS):
+        # Where requests cost something, what no list knows is taken for new: the claim tells if it is not.
+        new = self.task.store.parallel > 1 and self.task.first and self.task.listed is None
+        for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
-                return self._act()
+                return self._act(new=new and not attempt)
         raise StoreError(f"{self.task.uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
 
-    def _act(self) -> Built | Rejected:
+    def _act(self, *, new: bool) -> Built | Rejected:
         task = self.task
         with self.clock("read"):
             opened = load_input(task.source)
@@ -108,7 +110,7 @@ class _Worker:
                 state = file_state(file)
                 digest = digest_of(file)
                 size = file.tell()
-            self.record = read_record(task.store, task.uids, task.lease)
+            self.record = Record(None, None) if new else read_record(task.store, task.uids, task.lease)
             published = provenance(self.published) if self.published is not None else None
             same = published is not None and published[0] == digest
             if published and same and (not task.first or self._is_intact(published)):

@@ -38,7 +38,7 @@ class InstanceTask:
 
 
 # Instances of one task that wait for a store side by side. They take turns in what needs a core.
-_AT_ONCE: Final = 12
+INSTANCES_AT_ONCE: Final = 12
 
 type Result = Built | Rejected | StoreError
 
@@ -60,7 +60,7 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
 
     if len(tasks) == 1:
         return [build(tasks[0])]
-    threads = ThreadPoolExecutor(_AT_ONCE)
+    threads = ThreadPoolExecutor(INSTANCES_AT_ONCE)
     try:
         return list(threads.map(build, tasks))
     finally:
