@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import batched, islice
 from pathlib import Path
@@ -273,7 +273,7 @@ class _Publisher:
         self.begun: dict[SeriesPlan, _Series] = {}
         self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
 
-    def tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+    def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
 
         What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
@@ -427,7 +427,9 @@ def _publish(
     total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
     progress.stage("publishing", total)
     try:
-        publisher.run(executor, publisher.tasks())
+        # Closed here: left to the garbage collector, it would wait for its threads at any moment and in any thread.
+        with closing(publisher.tasks()) as tasks:
+            publisher.run(executor, tasks)
         while publisher.next_inputs:
             publisher.run(executor, publisher.later_tasks())
         publisher.lists.finish()
