@@ -75,15 +75,25 @@ def upload(store: Store, instances: Mapping[InstanceUIDs, Instance]) -> None:
         list(threads.map(put, instances.items()))
 
 
-def upload_plainly(bucket: Bucket, prefix: str, objects: Mapping[str, bytes]) -> None:
+def upload_plainly(client: Any, bucket: str, prefix: str, objects: Mapping[str, bytes]) -> None:
     """Put every object by boto3, as a script would."""
-    client = bucket.client
 
     def put(item: tuple[str, bytes]) -> None:
-        client.put_object(Bucket=bucket.name, Key=f"{prefix}/{item[0]}", Body=item[1])
+        client.put_object(Bucket=bucket, Key=f"{prefix}/{item[0]}", Body=item[1])
 
     with ThreadPoolExecutor(PARALLEL) as threads:
         list(threads.map(put, objects.items()))
+
+
+def plain_client(bucket: Bucket) -> Any:
+    """A client as boto3 makes it."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(max_pool_connections=PARALLEL, s3={"addressing_style": "path"})
+    return boto3.client(
+        "s3", endpoint_url=bucket.settings.endpoint_url, region_name=bucket.settings.region, config=config
+    )
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -105,12 +115,14 @@ def measure_uploads(bucket: Bucket, instances: Mapping[InstanceUIDs, Instance], 
     plain = stored_bytes(bucket, "warm")
     count, megabytes = len(plain), sum(map(len, plain.values())) / 1e6
     print(f"\nuploads to a local S3 server: {count} objects, {megabytes:.1f} MB, {PARALLEL} threads")
+    client = plain_client(bucket)
+    upload_plainly(client, bucket.name, "warm-too", plain)
     ours, theirs = [], []
     for number in range(repeat):
         store = S3Store(bucket, f"ours{number}")
         prefix = f"plain{number}"
         ours.append(timed(partial(upload, store, instances)))
-        theirs.append(timed(partial(upload_plainly, bucket, prefix, plain)))
+        theirs.append(timed(partial(upload_plainly, client, bucket.name, prefix, plain)))
     ratio = statistics.median(plain_time / own_time for own_time, plain_time in zip(ours, theirs, strict=True))
     for name, seconds in (("as a build does", statistics.median(ours)), ("plain loop", statistics.median(theirs))):
         print(f"  {name:<16} {count / seconds:7.0f} objects/s {megabytes / seconds:7.1f} MB/s")
