@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from s3_upload import measure_s3
 
 from builder.build import BuildRequest, build
 from builder.directory_store import DirectoryStore
@@ -260,6 +261,7 @@ def main() -> None:
         figures["command"] = measure_command(series, tree, len(list(series.iterdir())))
         figures["workerPeakMegabytes"] = max(workers_memory(source, tree) for source in (series, radiograph))
         print(f"  peak memory of a worker: {figures['workerPeakMegabytes']:.0f} MB")
+        figures["s3"] = measure_s3(series, arguments.repeat)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * resource_unit() / 1e6
     print(f"  peak memory of this process, all benchmarks: {own:.0f} MB")
     if arguments.json:

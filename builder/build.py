@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import batched, islice
 from pathlib import Path
 from typing import Final, Protocol
 
+from builder.claims import LEASE_SECONDS
 from builder.dicomdir import with_missing_told
 from builder.errors import StoreError, UsageError, WorkerDied
 from builder.layout import InstanceUIDs
@@ -55,7 +56,8 @@ class BuildRequest:
     """What to build and how. `workers` says how many tasks the executor runs at once.
 
     Nothing is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every
-    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached.
+    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many
+    seconds another job's claim to an instance stands that is not renewed: the same for all jobs of a store.
     """
 
     sources: tuple[str, ...]
@@ -65,6 +67,7 @@ class BuildRequest:
     destination: str = ""
     secret: bytes = b""
     s3: S3Settings = field(default_factory=S3Settings)
+    lease: float = LEASE_SECONDS
 
     @property
     def far_sources(self) -> bool:
@@ -283,7 +286,7 @@ class _Publisher:
         self.begun: dict[SeriesPlan, _Series] = {}
         self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
 
-    def tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+    def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
 
         What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
@@ -352,7 +355,9 @@ class _Publisher:
         source = candidate.inputs[0].source
         request = self.request
         store = self.roots.of(candidate.uids.study)
-        task = InstanceTask(store, source, candidate.uids, request.options, request.replace, candidate.first, listed)
+        task = InstanceTask(
+            store, source, candidate.uids, request.options, request.replace, candidate.first, listed, request.lease
+        )
         return candidate, task
 
     def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
@@ -436,7 +441,9 @@ def _publish(
     total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
     progress.stage("publishing", total)
     try:
-        publisher.run(executor, publisher.tasks())
+        # Closed here: left to the garbage collector, it would wait for its threads at any moment and in any thread.
+        with closing(publisher.tasks()) as tasks:
+            publisher.run(executor, tasks)
         while publisher.next_inputs:
             publisher.run(executor, publisher.later_tasks())
         publisher.lists.finish()

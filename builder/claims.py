@@ -31,7 +31,10 @@ from builder.store import Store
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""
-_RENEW_SECONDS: Final = 6.0
+# Renewed when it is this part of a lease old; from twice that age on the work waits for the renewal.
+_RENEWED_AT: Final = 0.2
+# Writes of one claim that may find that an earlier one of it took place after all.
+_TRIES: Final = 5
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 1.0
 
@@ -94,7 +97,7 @@ def read_record(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS) 
 class Lease:
     """A claim that is held. As a context it is given up at the end, unless the instance was committed."""
 
-    def __init__(self, store: Store, uids: InstanceUIDs, record: Record, renew: float = _RENEW_SECONDS) -> None:
+    def __init__(self, store: Store, uids: InstanceUIDs, record: Record, seconds: float = LEASE_SECONDS) -> None:
         """Take the claim.
 
         Raises:
@@ -103,7 +106,7 @@ class Lease:
         self._store = store
         self._key = metadata_key(uids.study, uids.series, uids.instance)
         self._before = record.metadata
-        self._renew = renew
+        self._renew = _RENEWED_AT * seconds
         self._lock = threading.Lock()
         self._claim = Claim(uuid.uuid4().hex, _this_process())
         self._etag = record.etag
@@ -113,19 +116,34 @@ class Lease:
         _renewals().add(self)
 
     def _put(self) -> None:
-        document = dumps([claimed(self._before or {}, str(self._claim))])
         asked = time.monotonic()
-        try:
-            written = self._store.put(self._key, document, if_match=self._etag, if_none_match=self._etag is None)
-            self._etag = written.etag
-        except PreconditionFailed as error:
-            # The write may have taken place although its answer got lost.
-            stored = self._store.get(self._key)
-            if stored is None or stored.data != document:
-                self._held = False
-                raise ClaimLost(f"{self._key} is written by another job") from error
-            self._etag = stored.etag
+        self._write(dumps([claimed(self._before or {}, str(self._claim))]))
         self._confirmed = asked
+
+    def _write(self, document: bytes) -> None:
+        """Put a version of the record in the place of the one before.
+
+        Where that is refused, a write may have taken place although its answer got lost: this one, or a renewal.
+        """
+        for _ in range(_TRIES):
+            try:
+                written = self._store.put(self._key, document, if_match=self._etag, if_none_match=self._etag is None)
+            except PreconditionFailed:
+                stored = self._store.get(self._key)
+                if stored is None or not (stored.data == document or self._is_own(stored.data)):
+                    break
+                self._etag = stored.etag
+                if stored.data == document:
+                    return
+            else:
+                self._etag = written.etag
+                return
+        self._held = False
+        raise ClaimLost(f"{self._key} is written by another job")
+
+    def _is_own(self, document: bytes) -> bool:
+        datasets = parse_datasets(document) or []
+        return any(parse_claim(holder_of(dataset)).name == self._claim.name for dataset in datasets)
 
     def renew(self, older_than: float = 0.0) -> None:
         """Show that the holder lives, if the last sign of it is so many seconds old.
@@ -165,20 +183,20 @@ class Lease:
             if not self._held:
                 raise ClaimLost(f"{self._key} is written by another job")
             try:
-                self._store.put(self._key, document, if_match=self._etag)
-            except PreconditionFailed as error:
-                stored = self._store.get(self._key)
-                if stored is None or stored.data != document:
-                    raise ClaimLost(f"{self._key} is written by another job") from error
+                self._write(document)
             finally:
                 self._held = False
 
     def give_up(self) -> None:
-        """Tell whoever comes next that nobody writes the instance, although it is not whole."""
+        """Tell whoever comes next that nobody writes the instance, although it is not whole.
+
+        Raises:
+            ClaimLost: if another job took the claim.
+        """
         self.check()
         with self._lock:
             self._held = False
-            self._store.put(self._key, dumps([claimed(self._before or {}, "")]), if_match=self._etag)
+            self._write(dumps([claimed(self._before or {}, "")]))
 
     def remove(self) -> None:
         """Remove the record: nothing of the instance is there any more."""

@@ -93,12 +93,14 @@ class _Worker:
             InputError: if the input cannot be published; nothing of it is left then.
             StoreError: if the store fails, or others keep coming in between.
         """
-        for _ in range(_ATTEMPTS):
+        # Where requests cost something, what no list knows is taken for new: the claim tells if it is not.
+        new = self.task.store.parallel > 1 and self.task.first and self.task.listed is None
+        for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
-                return self._act()
+                return self._act(new=new and not attempt)
         raise StoreError(f"{self.task.uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
 
-    def _act(self) -> Built | Rejected:
+    def _act(self, *, new: bool) -> Built | Rejected:
         task = self.task
         with self.clock("read"):
             opened = load_input(task.source)
@@ -107,7 +109,7 @@ class _Worker:
                 state = file_state(file)
                 digest = digest_of(file)
                 size = file.tell()
-            self.record = read_record(task.store, task.uids)
+            self.record = Record(None, None) if new else read_record(task.store, task.uids, task.lease)
             published = provenance(self.published) if self.published is not None else None
             same = published is not None and published[0] == digest
             if published and same and (not task.first or self._is_intact(published)):
@@ -168,7 +170,7 @@ class _Worker:
         sink = CompareSink(self.task.store)
         with _COMPUTING:
             content = self._produce(instance, file, sink)
-        if read_record(self.task.store, self.task.uids).etag != self.record.etag:
+        if read_record(self.task.store, self.task.uids, self.task.lease).etag != self.record.etag:
             raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
         tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
@@ -195,18 +197,20 @@ class _Worker:
             with _COMPUTING:
                 self._produce(instance, source.file, NullSink())
         # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
-        with Lease(task.store, task.uids, self.record) as lease:
-            sink = StoreSink(task.store, lease)
+        with Lease(task.store, task.uids, self.record, task.lease) as lease:
+            before = []
+            if self.published is not None or self.record.abandoned:
+                before = list(held_objects(task.store, task.uids))
+            sink = StoreSink(task.store, lease, frozenset(before))
             try:
-                before = []
-                if self.published is not None or self.record.abandoned:
-                    before = list(held_objects(task.store, task.uids))
                 built = self._write(instance, source, sink)
                 with self.clock("write"):
                     sink.finish()
+                    lease.check()
                     task.store.delete_many([key for key in before if key not in sink.sizes])
                     lease.commit(built.document)
             except StoreError:
+                sink.abandon()
                 raise
             except Exception:
                 self._withdraw(lease, sink)
@@ -238,6 +242,7 @@ class _Worker:
     def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""
         sink.finish()
+        lease.check()
         if self.published is None:
             self.task.store.delete_many(list(held_objects(self.task.store, self.task.uids)))
             lease.remove()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from builder import __version__
@@ -30,6 +31,7 @@ _CONNECTIONS: Final = 3 * PARALLEL
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
 _ATTEMPTS: Final = 3  # of botocore, before `persist` takes over
+_SENT_AT_ONCE_BYTES: Final = 1 << 20
 _FIRST_PAUSE: Final = 0.5
 _LAST_PAUSE: Final = 15.0
 # Failures that may be of the store or of every request alike: a few tries tell.
@@ -148,9 +150,18 @@ def _make_client(settings: S3Settings) -> Any:
     try:
         session = boto3.Session(profile_name=settings.profile or None, region_name=settings.region or None)
         region = session.region_name or ("us-east-1" if settings.endpoint_url else None)
-        return session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
+        client = session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"S3 cannot be reached: {error}") from error
+    client.meta.events.register_last("before-call.s3", _send_at_once)
+    return client
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Do not ask whether a small body may be sent (Expect: 100-continue): that takes a round trip for every object."""
+    body = params.get("body")
+    if isinstance(body, BytesIO) and body.getbuffer().nbytes <= _SENT_AT_ONCE_BYTES:
+        params["headers"].pop("Expect", None)
 
 
 def persist[T](call: Callable[[], T], what: str, patience: float) -> T:

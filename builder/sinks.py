@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import BinaryIO, Final
 
 from builder.claims import Lease
+from builder.errors import PreconditionFailed, StoreError
 from builder.frames import same_frame
 from builder.layout import Kind, parse_key
-from builder.store import Store, Written
+from builder.store import ObjectHead, Store, Written
 from builder.uploads import uploads_of_process
 
 _CHUNK_BYTES: Final = 1 << 20
+# Versions of one object that others may put there while a claim is held: left over from jobs that lost theirs.
+_ATTEMPTS: Final = 20
 
 
 class StoreSink:
     """Puts objects into the store while a claim is held, several at once where that is worth it.
 
-    `sizes` are those of what was taken, in bytes; it is in the store when `finish` has returned.
+    `held` are keys that may be there already. `sizes` are those of what was taken, in bytes; it is in the store when
+    `finish` has returned.
     """
 
-    def __init__(self, store: Store, lease: Lease) -> None:
+    def __init__(self, store: Store, lease: Lease, held: Container[str] = ()) -> None:
         self._store = store
+        self._held = held
         self._lease = lease
         self._uploads = uploads_of_process(store.parallel) if store.parallel > 1 else None
         self._pending: deque[Future[Written]] = deque()
@@ -45,8 +51,38 @@ class StoreSink:
             self._pending.popleft().result()
 
     def _put(self, key: str, data: bytes | BinaryIO) -> Written:
-        self._lease.check()
-        return self._store.put(key, data)
+        if self._uploads is None or not isinstance(data, bytes):
+            self._lease.check()
+            return self._store.put(key, data)
+        return self._put_fenced(key, data)
+
+    def _put_fenced(self, key: str, data: bytes) -> Written:
+        """Put an object on the condition that nobody else did.
+
+        A process may stand still for longer than its claim lasts, many requests just begun, and go on once another job
+        has put and committed other objects. Their condition then fails; that of the claim alone would come too late.
+        """
+        found = self._store.head(key) if key in self._held else None
+        for _ in range(_ATTEMPTS):
+            self._lease.check()
+            try:
+                return self._store.put(key, data, if_match=found.etag if found else None, if_none_match=found is None)
+            except PreconditionFailed:
+                stored = self._store.get(key)
+                if stored is not None and stored.data == data:
+                    return Written(len(data), stored.etag)  # the answer got lost
+                self._lease.renew()
+                if stored is None:  # some stores take a key that has others below it for one that is there
+                    return self._store.put(key, data)
+                found = ObjectHead(len(stored.data), stored.etag)
+        raise StoreError(f"{key} changed {_ATTEMPTS} times while it was being written")
+
+    def abandon(self) -> None:
+        """Begin nothing more, and wait for what is under way: it must not come after what another job writes."""
+        for future in self._pending:
+            future.cancel()
+        wait(self._pending)
+        self._pending.clear()
 
     def finish(self) -> None:
         """Wait for all that is under way.

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from builder.claims import LEASE_SECONDS
 from builder.errors import StoreError
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef, Rejected
@@ -23,6 +24,7 @@ class InstanceTask:
     """One input to publish. `first` is False where another input of the job holds the same SOP Instance UID;
 
     `listed` is the provenance that the lists of the series give; where it is the instance's, they need nothing of it.
+    `lease` is how many seconds a claim (`claims`) stands that nobody renews.
     """
 
     store: Store
@@ -32,10 +34,11 @@ class InstanceTask:
     replace: bool = False
     first: bool = True
     listed: Provenance | None = None
+    lease: float = LEASE_SECONDS
 
 
 # Instances of one task that wait for a store side by side. They take turns in what needs a core.
-_AT_ONCE: Final = 12
+INSTANCES_AT_ONCE: Final = 12
 
 type Result = Built | Rejected | StoreError
 
@@ -57,7 +60,7 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
 
     if len(tasks) == 1:
         return [build(tasks[0])]
-    threads = ThreadPoolExecutor(_AT_ONCE)
+    threads = ThreadPoolExecutor(INSTANCES_AT_ONCE)
     try:
         return list(threads.map(build, tasks))
     finally:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -39,7 +38,7 @@ from tests.dicom_samples import (
     write,
     write_series,
 )
-from tests.trees import NoProgress, build_tree, contents, document
+from tests.trees import NoProgress, build_tree, contents, document, processes_of_session
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
 COMMAND = (sys.executable, "-m", "builder", "build")
@@ -494,17 +493,6 @@ def start_publishing(tmp_path: Path) -> subprocess.Popen[bytes]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return job
-
-
-def processes_of_session(session: int) -> list[int]:
-    """Living processes of a session, from /proc (proc(5): the state and the session follow the name)."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            fields = entry.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.parent.name))
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")

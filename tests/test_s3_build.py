@@ -21,23 +21,13 @@ from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store
 from tests.dicom_samples import image, write, write_series
-from tests.trees import NoProgress
+from tests.trees import NoProgress, objects
 
 
 def publish(store: Store, *sources: Path, workers: int = 0, **options: Any) -> Report:
     request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), max(1, workers))
     with ProcessExecutor(workers) if workers else SerialExecutor() as executor:
         return build(request, store, executor, NoProgress())
-
-
-def objects(store: Store) -> dict[str, bytes]:
-    """Every object by its key, JSON as it was before it was compressed."""
-    found = {}
-    for key, _ in store.list(""):
-        stored = store.get(key)
-        assert stored is not None
-        found[key] = stored.data
-    return found
 
 
 def same_in_a_directory(tmp_path: Path, *sources: Path, **options: Any) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from concurrent.futures import Executor
 from pathlib import Path
@@ -12,6 +13,7 @@ from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor
 from builder.model import BuildOptions
 from builder.report import Report
+from builder.store import Store
 
 
 class NoProgress:
@@ -43,6 +45,27 @@ def contents(tree: Path) -> dict[str, bytes]:
     return {str(path.relative_to(tree)): path.read_bytes() for path in sorted(tree.rglob("*")) if path.is_file()}
 
 
+def objects(store: Store) -> dict[str, bytes]:
+    """Every object of a store by its key, JSON as it was before it was compressed."""
+    found = {}
+    for key, _ in store.list(""):
+        stored = store.get(key)
+        if stored is not None:
+            found[key] = stored.data
+    return found
+
+
 def document(tree: Path, path: str) -> Any:
     """A JSON document of a tree."""
     return json.loads((tree / path).read_bytes())
+
+
+def processes_of_session(session: int) -> list[int]:
+    """Living processes of a session, from /proc (proc(5): the state and the session follow the name)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.parent.name))
+    return found
