@@ -88,19 +88,24 @@ def source_digest(source: InputRef) -> str:
 
 
 def requests_of_instance(judgement: Judgement, puts: int) -> Requests:
-    """What the store is asked to do with one input: its record, the claim, `puts` for its objects, the commit.
+    """What a store far away is asked to do with one input: its record, the claim, `puts` for its objects, the commit.
 
-    Claims that are renewed, and requests made again, are not counted.
+    What no list knows is claimed without a look at its record, in vain if it has one. Before an object is written over
+    its version is asked for. Claims that are renewed, and requests made again, are not counted.
     """
     listing = Requests(get=1, list=-(-max(1, judgement.held) // _PAGE))
+    versions = Requests(get=min(puts, judgement.held))
+    in_vain = Requests(put=1, get=1)
     match judgement.prospect:
         case Prospect.PUBLISH if not judgement.held:
-            return Requests(get=1, put=2 + puts)
-        case Prospect.PUBLISH | Prospect.REBUILD | Prospect.REPLACE:
+            return Requests(put=2 + puts)
+        case Prospect.PUBLISH:
+            return in_vain + listing + versions + Requests(get=1, put=2 + puts, delete=1)
+        case Prospect.REBUILD | Prospect.REPLACE:
             again = listing if judgement.prospect is Prospect.REBUILD and judgement.digest else Requests()
-            return listing + again + Requests(get=1, put=2 + puts, delete=1)
+            return listing + again + versions + Requests(get=1, put=2 + puts, delete=1)
         case Prospect.RESUME:
-            return listing + Requests(get=1 + judgement.frames)
+            return in_vain + listing + Requests(get=1 + judgement.frames)
         case Prospect.COMPARE:
             return Requests(get=2 + judgement.frames)
         case Prospect.DUPLICATE:
