@@ -94,6 +94,25 @@ def read_record(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS) 
         pause = min(2 * pause, _LAST_LOOK)
 
 
+def retract(store: Store, uids: InstanceUIDs, record: Record) -> None:
+    """Take back the commit of an instance at one stroke: it is not published any more, its objects are still there.
+
+    Whoever builds it next builds it anew.
+
+    Raises:
+        ClaimLost: if the record is another by now.
+    """
+    key = metadata_key(uids.study, uids.series, uids.instance)
+    document = dumps([claimed(record.metadata or {}, "")])
+    try:
+        store.put(key, document, if_match=record.etag)
+    except PreconditionFailed as error:
+        # The write may have taken place although its answer got lost.
+        stored = store.get(key)
+        if stored is None or stored.data != document:
+            raise ClaimLost(f"{key} is written by another job") from error
+
+
 class Lease:
     """A claim that is held. As a context it is given up at the end, unless the instance was committed."""
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from builder import __version__
+from builder.cli_archive import delete, index
 from builder.cli_build import build
 from builder.cli_hosting import grant, nginx
 from builder.errors import StillframeError
@@ -26,6 +27,8 @@ def cli() -> None:
 
 
 cli.add_command(build)
+cli.add_command(delete)
+cli.add_command(index)
 cli.add_command(nginx)
 cli.add_command(grant)
 
@@ -76,7 +79,8 @@ def main() -> NoReturn:
         error.show()
         code = 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stillframe: stopped; build again to go on from here", err=True)
+        again = "run it again" if sys.argv[1:2] in (["delete"], ["index"]) else "build again"
+        click.echo(f"stillframe: stopped; {again} to go on from here", err=True)
         sys.stdout.flush()
         # Where the signal met an extension module being imported, sys.exit would end as if by the signal.
         os._exit(1)

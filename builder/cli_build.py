@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -10,12 +9,29 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder.cli_options import open_store, source_options, store_options, unlisted_options
+from builder.cli_options import (
+    check_base_url,
+    check_report,
+    invalidate_option,
+    open_store,
+    source_options,
+    store_options,
+    tell_cdn,
+    unlisted_options,
+    write_report,
+)
 from builder.errors import UsageError
-from builder.layout import STUDIES
+from builder.layout import STUDIES, parse_key
 from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
 from builder.s3_client import SCHEME, S3Settings
-from builder.terminal import TerminalProgress, megabytes, plural, print_some, visible
+from builder.terminal import (
+    TerminalProgress,
+    megabytes,
+    plural,
+    print_invalidation,
+    print_some,
+    visible,
+)
 
 if TYPE_CHECKING:
     from builder.report import Report
@@ -126,13 +142,15 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     show_default=True,
     help="Whether caches shared by several people may keep what never changes (Cache-Control in object stores).",
 )
+@invalidate_option
 @unlisted_options
 @store_options
 @source_options
 def build(
     places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
     rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, dry_run: bool,
-    report_file: str | None, cache: str, secret: bytes, s3: S3Settings, source_s3: S3Settings,
+    report_file: str | None, cache: str, distribution: str, secret: bytes, s3: S3Settings,
+    source_s3: S3Settings,
 ) -> int:  # fmt: skip
     """Publish the DICOM below SOURCE into DEST, a folder or s3://bucket/prefix.
 
@@ -150,12 +168,11 @@ def build(
     *sources, destination = places
     if not sources:
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
-    if base_url and not base_url.startswith(("http://", "https://")):
-        raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
+    check_base_url(base_url)
     check_destination(sources, destination, source_s3, apart=source_s3.endpoint_url != s3.endpoint_url)
     report_path = Path(report_file) if report_file is not None else None
     if report_path is not None:
-        _check_report(report_path, destination)
+        check_report(report_path, destination)
     elif secret:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
     remote = destination.startswith(SCHEME)
@@ -184,6 +201,9 @@ def build(
     finally:
         progress.close()
         executor.shutdown(cancel_futures=True)
+    if distribution and not dry_run:
+        changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
+        report.invalidation = tell_cdn(distribution, changed, destination, base_url, s3)
     _print_inputs(report, sources, report_file)
     if report.forecast is not None:
         print_forecast(report, report.forecast, destination)
@@ -191,31 +211,14 @@ def build(
         _print_summary(report, destination)
     if report.failure:
         _print_failure(report, report_file)
+    print_invalidation(report.invalidation, report_file, complete=not report.failure)
     if report_path is not None:
-        _write_report(report, report_path)
+        write_report(report.as_json(), report_path)
     return report.exit_code
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _check_report(path: Path, destination: str) -> None:
-    """Refuse a report that could not be written, before a long job rather than after it."""
-    folder = path.resolve().parent
-    if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
-        raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
-    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
-
-
-def _write_report(report: Report, path: Path) -> None:
-    try:
-        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"
-        # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
 def _print_inputs(report: Report, sources: list[str], report_file: str | None) -> None:

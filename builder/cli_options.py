@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from builder.errors import UsageError
+from builder.errors import InvalidationError, UsageError
+from builder.invalidation import Invalidation, invalidation_paths, url_prefixes
 from builder.roots import MIN_SECRET_BYTES
 from builder.s3_client import SCHEME, Bucket, Checksums, S3Settings, check_prefix, parse_location
 
@@ -79,6 +81,29 @@ _UNLISTED_OPTIONS: Final = (
         help=f"Holds the secret that the roots follow from.  [default: the environment's {SECRET_VARIABLE}]",
     ),
 )
+
+
+_INVALIDATE: Final = click.option(
+    "--invalidate",
+    "distribution",
+    default="",
+    metavar="DISTRIBUTION",
+    help="CloudFront distribution that is told which objects it holds are old.",
+)
+
+
+def invalidate_option[R](command: Callable[..., R]) -> Callable[..., R]:
+    """The CDN to be told what changed; the command gets it as `distribution`, empty for none."""
+
+    @wraps(command)
+    def with_distribution(*args: Any, distribution: str, **kwargs: Any) -> R:
+        if distribution:
+            from builder.cloudfront import check_distribution
+
+            check_distribution(distribution)
+        return command(*args, distribution=distribution, **kwargs)
+
+    return _INVALIDATE(with_distribution)
 
 
 def store_options[R](command: Callable[..., R]) -> Callable[..., R]:
@@ -149,6 +174,71 @@ def _read_secret(path: Path | None) -> bytes:
             "keep it: without it nobody finds the roots again"
         )
     return secret
+
+
+def check_base_url(base_url: str) -> None:
+    """Refuse what is no URL of a service root.
+
+    Raises:
+        UsageError: saying so.
+    """
+    if base_url and not base_url.startswith(("http://", "https://")):
+        raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
+
+
+def check_report(path: Path, destination: str) -> None:
+    """Refuse a report that could not be written, before a long job rather than after it.
+
+    Raises:
+        UsageError: saying why.
+    """
+    folder = path.resolve().parent
+    if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
+        raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
+
+
+def write_report(report: dict[str, Any], path: Path) -> None:
+    """Write a report as JSON.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
+    try:
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
+
+
+def tell_cdn(
+    distribution: str, changed: Iterable[tuple[str, str]], destination: str, base_url: str, s3: S3Settings
+) -> Invalidation | None:
+    """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell."""
+    from builder.cloudfront import invalidate, make_client
+
+    prefix = parse_location(destination)[1] if destination.startswith(SCHEME) else ""
+    paths = invalidation_paths(changed, url_prefixes(base_url, prefix))
+    if not distribution or not paths:
+        return None
+    try:
+        return invalidate(make_client(s3.profile), distribution, paths)
+    except InvalidationError as error:
+        return Invalidation(distribution, paths, failure=str(error))
+
+
+def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:
+    """The store of an archive that is there already; nothing is created.
+
+    Raises:
+        UsageError: if there is no such folder, or it cannot be a location of an archive.
+        StoreError: if the store does not answer.
+    """
+    if not location.startswith(SCHEME) and not Path(location).is_dir():
+        raise UsageError(f"there is no archive at {location}: no such folder")
+    return open_store(location, s3)
 
 
 def open_store(

@@ -33,11 +33,13 @@ class DirectoryStore:
     parallel = 1  # a disk is at hand: nothing is gained by waiting for it in several threads
     lists_first = False
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, top: str = "") -> None:
+        """A store in the folder `root`. Folders that become empty are removed up to `top`, itself if not given."""
         self.root = root
+        self._top = top or root
 
-    def __reduce__(self) -> tuple[type[DirectoryStore], tuple[str]]:
-        return DirectoryStore, (self.root,)
+    def __reduce__(self) -> tuple[type[DirectoryStore], tuple[str, str]]:
+        return DirectoryStore, (self.root, self._top)
 
     def create(self) -> None:
         """Make the root directory if it is missing, and see that it can be written.
@@ -119,12 +121,19 @@ class DirectoryStore:
             raise PreconditionFailed(f"{key} is another version by now")
 
     def _prune(self, folder: Path) -> None:
-        """Remove a folder and those above it, up to the first that is not empty."""
-        while str(folder) != self.root:
+        """Remove a folder and those above it, up to the first that is not empty.
+
+        What killed jobs were about to write does not count, and goes.
+        """
+        while str(folder) != self._top:
             try:
                 folder.rmdir()
             except OSError:
-                return
+                if not _is_forsaken(folder):
+                    return
+                _remove_forsaken(folder)
+                if folder.exists():
+                    return
             folder = folder.parent
 
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
@@ -179,7 +188,7 @@ class DirectoryStore:
 
     def below(self, name: str) -> DirectoryStore:
         """See `Store.below`."""
-        return DirectoryStore(f"{self.root}/{name}")
+        return DirectoryStore(f"{self.root}/{name}", self._top)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`; folders that become empty go too."""
@@ -228,6 +237,40 @@ def _etag(data: bytes) -> str:
 def _temporary_of(path: str) -> str:
     folder, _, name = path.rpartition("/")
     return f"{folder}/.{name}.part"
+
+
+def _is_forsaken(folder: Path) -> bool:
+    """Whether nothing is below a folder but folders and temporary files."""
+    try:
+        with os.scandir(folder) as entries:
+            return all(
+                _is_forsaken(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False)
+                else entry.name.startswith(".") and entry.name.endswith(".part")
+                for entry in entries
+            )
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _remove_forsaken(folder: Path) -> None:
+    """Remove a folder of temporary files that nobody holds; one that somebody does stays, and so does the folder."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                _remove_forsaken(path)
+                continue
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Who opened it meanwhile sees that it is not at its path any more, and makes another.
+                if path.name.endswith(".part") and os.fstat(descriptor).st_ino == path.stat().st_ino:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+        folder.rmdir()
 
 
 def _open_locked(path: str, folder: str) -> int:

@@ -11,6 +11,7 @@ StillframeError
 │   ├── PreconditionFailed   a conditional request met another version
 │   ├── Refused              a store answered, and will not do it
 │   └── ClaimLost        another job writes the instance
+├── InvalidationError    a CDN was not told what changed
 ├── WorkerDied           the process that held a task ended before the task did
 └── UsageError           a command line or configuration that cannot be carried out
 """
@@ -64,6 +65,10 @@ class Refused(StoreError):
 
 class ClaimLost(StoreError):
     """Another job took over the writing of an instance."""
+
+
+class InvalidationError(StillframeError):
+    """A CDN could not be told which of its copies are old."""
 
 
 class WorkerDied(StillframeError):

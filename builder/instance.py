@@ -219,8 +219,7 @@ class _Worker:
         written = sum(sink.sizes.values()) + len(built.document)
         content = built.content
         result = self._built(outcome, built.metadata, content.rows, content.frames, written, built.notes)
-        gone = tuple(key for key in before if is_fixed(key)) if self.published is not None else ()
-        return replace(result, bytes_read=source.size, changed=gone)
+        return replace(result, bytes_read=source.size, changed=tuple(key for key in before if is_fixed(key)))
 
     def _write(self, instance: Instance, source: _Source, sink: StoreSink) -> _Written:
         """Put all but the metadata on its way."""

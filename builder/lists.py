@@ -60,9 +60,9 @@ class ListWriter:
 
     def _write(self, plan: SeriesPlan, built: Sequence[Built], was_listed: bool) -> None:
         started = time.thread_time()
-        store = self._roots.of(plan.study)
+        store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
         if built or was_listed:
-            publish_series(store, plan.study, plan.series, built, self._base_url)
+            publish_series(store, plan.study, plan.series, built, base_url)
         elif store.lists_first:
             drop_empty_list(store, instances_key(plan.study, plan.series))
         with self._lock:
@@ -72,7 +72,7 @@ class ListWriter:
             self._open[plan.study] -= 1
             last, touched = not self._open[plan.study], self._touched.get(plan.study)
         if last and touched:
-            publish_study(store, plan.study, touched, self._base_url)
+            publish_study(store, plan.study, touched, base_url)
         elif last and store.lists_first:
             drop_empty_list(store, study_series_key(plan.study))
         with self._lock:
@@ -89,7 +89,7 @@ class ListWriter:
         self.stop()
         started = time.thread_time()
         for store, studies in self._roots.grouped(self._touched):
-            publish_studies(store, studies, self._base_url)
+            publish_studies(store, studies, self._roots.base_url(studies[0], self._base_url) if studies else "")
         self._stages["lists"] += time.thread_time() - started
 
     def stop(self) -> None:

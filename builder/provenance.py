@@ -16,7 +16,8 @@ from builder.model import JSONDataset
 
 CREATOR: Final = "STILLFRAME"
 _GROUP: Final = "0099"
-_UNKNOWN: Final = "sha256:unknown"
+UNKNOWN: Final = "sha256:unknown"
+"""The digest in metadata of what is not, or no longer, published: see `claimed`."""
 
 # The digest of the source file, with `sha256:` before it, and the fingerprint of the options.
 type Provenance = tuple[str, str]
@@ -51,7 +52,7 @@ def add_provenance(dataset: JSONDataset, digest: str, options: str, notes: Seque
 
 def claimed(dataset: JSONDataset, holder: str) -> JSONDataset:
     """The metadata of an instance whose objects are being written by `holder`: they come from no one input."""
-    marked = add_provenance(dataset, _UNKNOWN, "")
+    marked = add_provenance(dataset, UNKNOWN, "")
     (block,) = _own_blocks(marked)
     return dict(sorted((marked | {f"{_GROUP}{block}04": {"vr": "UT", "Value": [holder]}}).items()))
 
@@ -73,7 +74,7 @@ def provenance(dataset: JSONDataset) -> Provenance | None:
     for block in _own_blocks(dataset):
         digest = dataset.get(f"{_GROUP}{block}01", {}).get("Value")
         options = dataset.get(f"{_GROUP}{block}02", {}).get("Value")
-        if digest and digest[0] != _UNKNOWN:
+        if digest and digest[0] != UNKNOWN:
             return str(digest[0]), str(options[0]) if options else ""
     return None
 

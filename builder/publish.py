@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -23,6 +23,7 @@ from builder import query
 from builder.errors import InvalidUID, PreconditionFailed, StoreError
 from builder.frameindex import merge_frame_index, parse_frame_index
 from builder.jsonmodel import (
+    SERIES_UID,
     SOP_INSTANCE_UID,
     SYNTAX,
     dumps,
@@ -51,8 +52,9 @@ from builder.layout import (
 )
 from builder.model import Built, JSONDataset
 from builder.provenance import Provenance, provenance
+from builder.published import unpublished
 from builder.representative import series_candidates, study_candidates
-from builder.store import Store
+from builder.store import Store, StoredObject
 from builder.studylist import make_study_list, merge_study_list
 
 _PATIENT_ID: Final = "00100020"
@@ -81,11 +83,14 @@ def read_json(store: Store, key: str) -> Any:
 
 
 def update_document(
-    store: Store, key: str, merge: Callable[[Any], Any], recover: Callable[[], Any] = lambda: None
-) -> Any:
+    store: Store, key: str, merge: Callable[[Any], Any], recover: Callable[[], Any] = lambda: None,
+    *, derived: bool = False,
+) -> Any:  # fmt: skip
     """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
 
-    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same.
+    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same. What is `derived`
+    from other documents is merged until they say the same after it was written: whoever changes them, and then finds
+    nothing to change here, relies on that.
     """
     for attempt in range(_ROUNDS):
         stored = store.get(key)
@@ -102,8 +107,23 @@ def update_document(
                 _force(store, key)
             continue
         _remember(key, data, merged)
+        if derived and merge(merged) != merged:
+            continue
         return merged
     raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
+
+
+def replace_document(store: Store, key: str, value: Any, before: StoredObject | None) -> None:
+    """Write a JSON document if the one that was there `before`, None for none, is there still; unless it is the same.
+
+    Raises:
+        PreconditionFailed: if another one is there.
+    """
+    data = dumps(value)
+    if before is not None and before.data == data:
+        return
+    store.put(key, data, if_match=before.etag if before else None, if_none_match=before is None)
+    _remember(key, data, value)
 
 
 def _give_way(store: Store, attempt: int) -> None:
@@ -137,8 +157,7 @@ def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[J
             store.put(key, wanted, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
             _give_way(store, attempt)
-            continue
-        return
+        # Once more: the image that it is a copy of may have been deleted meanwhile.
     raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
 
 
@@ -171,7 +190,9 @@ def drop_empty_list(store: Store, key: str) -> None:
 
 def publish_series(store: Store, study: str, series: str, built: Sequence[Built], base_url: str = "") -> None:
     """Merge instances into the documents of their series, and give it the thumbnail of its middle image."""
-    fresh = [item for item in built if item.metadata]
+    # Some may have been deleted while they waited for their lists: before, and below, until they were written.
+    present = frozenset(store.children(instances_key(study, series))) if built else frozenset()
+    fresh = [item for item in built if item.metadata and item.uids.instance in present]
     rows = {item.uids.instance: item.rows for item in fresh}
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
     update_document(store, frame_index_key(study, series), lambda old: merge_frame_index(old, rows))
@@ -181,11 +202,41 @@ def publish_series(store: Store, study: str, series: str, built: Sequence[Built]
         lambda old: _merge_series(old, fresh),
         lambda: _stored_instances(store, study, series),
     )
+    withdraw_instances(store, study, series, list(rows))
+    write_series_lists(store, study, series, base_url)
+
+
+def write_series_lists(store: Store, study: str, series: str, base_url: str = "", *, create: bool = True) -> None:
+    """The thumbnail of a series and the list of its instances, as its metadata have it.
+
+    Without `create` a list that is missing stays so.
+    """
     update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
+    key = instances_key(study, series)
+    if create or store.head(key) is not None:
+        update_document(
+            store,
+            key,
+            lambda _: query.instance_list(_metadata(store, study, series), base_url, of_series=True),
+            derived=True,
+        )
+
+
+def withdraw_instances(store: Store, study: str, series: str, instances: Collection[str]) -> None:
+    """Take those of some instances that are not published any more out of the metadata and frame index of a series."""
+    gone = unpublished(store, study, series, instances)
+    if not gone:
+        return
+
+    def rest(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
+        absent = unpublished(store, study, series, gone)  # read after the list, as everything it is made from
+        return [item for item in metadata or () if text_value(item, SOP_INSTANCE_UID) not in absent]
+
+    update_document(store, metadata_key(study, series), rest, lambda: _stored_instances(store, study, series))
     update_document(
         store,
-        instances_key(study, series),
-        lambda _: query.instance_list(_metadata(store, study, series), base_url, of_series=True),
+        frame_index_key(study, series),
+        lambda old: merge_frame_index(old, {}, unpublished(store, study, series, gone)),
     )
 
 
@@ -200,9 +251,8 @@ def _stored_instances(store: Store, study: str, series: str) -> list[JSONDataset
     for key, _ in store.list(f"{instances_key(study, series)}/"):
         parsed = parse_key(key)
         if parsed.kind is Kind.METADATA:
-            for metadata in read_document(store, key) or ():
-                found.append(rebase_bulk(metadata, f"instances/{parsed.instance}/"))  # noqa: PERF401  (clearer so)
-    return found
+            found += [item for item in read_document(store, key) or () if provenance(item) is not None]
+    return [rebase_bulk(item, f"instances/{text_value(item, SOP_INSTANCE_UID)}/") for item in found]
 
 
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
@@ -212,18 +262,25 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
         store,
         metadata_key(study),
         lambda old: _merge_study(old, store, study, touched),
-        lambda: _merge_study(None, store, study, filter(is_uid, store.children(study_series_key(study)))),
+        lambda: _merge_study(None, store, study, [*filter(is_uid, store.children(study_series_key(study)))]),
+        derived=True,
     )
     update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
-    update_document(store, study_series_key(study), lambda _: query.series_list(_metadata(store, study), base_url))
-    update_document(store, instances_key(study), lambda _: query.instance_list(_metadata(store, study), base_url))
+
+    def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
+        update_document(store, key, lambda _: make(_metadata(store, study), base_url), derived=True)
+
+    write_list(study_series_key(study), query.series_list)
+    write_list(instances_key(study), query.instance_list)
 
 
 def _merge_study(
-    existing: list[JSONDataset] | None, store: Store, study: str, series: Iterable[str]
+    existing: list[JSONDataset] | None, store: Store, study: str, series: Collection[str]
 ) -> list[JSONDataset]:
+    """What the documents of some series say in place of what was said of them."""
+    others = [item for item in existing or () if text_value(item, SERIES_UID) not in series]
     new = [rebase_bulk(instance, f"series/{uid}/") for uid in series for instance in _metadata(store, study, uid)]
-    return query.merge_instances(existing or [], new)
+    return query.merge_instances(others, new)
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
@@ -242,8 +299,9 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
         merged = merge_study_list(stored.data if stored else None, records)
         if merged is None:
             merged = make_study_list(_every_study(store, base_url))
+        changed = stored is None or stored.data != merged
         try:
-            if stored is None or stored.data != merged:
+            if changed:
                 store.put(STUDIES, merged, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
             if store.parallel > 1 and own and not word:
@@ -254,7 +312,8 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
                 _force(store, STUDIES)
             continue
         store.delete_many({*asked, word} - {""})
-        return
+        if not changed or _study_records(store, own, base_url) == {study: records[study] for study in own}:
+            return  # else the documents that they follow from were changed by who then found nothing to change here
     raise StoreError(f"{STUDIES} changed {_ROUNDS} times while it was being updated")
 
 

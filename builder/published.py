@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -14,7 +15,8 @@ from builder.errors import ClaimLost, InputError
 from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value, named_uids, parse_datasets
 from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, parse_key
 from builder.model import BuildOptions, InputRef, JSONDataset
-from builder.provenance import Provenance, provenance
+from builder.provenance import UNKNOWN, Provenance, provenance
+from builder.requests import side_by_side
 from builder.sop_classes import VIDEO_SYNTAXES
 from builder.source import open_to_end
 from builder.store import Store
@@ -86,12 +88,32 @@ def held_in_series(store: Store, study: str, series: str) -> dict[str, Holding]:
     return held
 
 
+def promised_holding(record: str) -> Holding | None:
+    """The objects that an instance was published with; None if its metadata record none."""
+    match = _RECORD.fullmatch(record)
+    return None if match is None else Holding(int(match[2]), int(match[3]))
+
+
 def is_intact(held: Holding, record: str, options: BuildOptions) -> bool:
     """Whether a store holds what was published under the same options, to the number of objects and bytes."""
     match = _RECORD.fullmatch(record)
-    if match is None or match[1] != options_record(options):
-        return False
-    return (held.objects, held.size) == (int(match[2]), int(match[3]))
+    return match is not None and match[1] == options_record(options) and held == promised_holding(record)
+
+
+def unpublished(store: Store, study: str, series: str, instances: Collection[str]) -> frozenset[str]:
+    """Those of some instances of a series that are not there, or whose metadata are not committed (any more)."""
+
+    def check(instance: str) -> bool:
+        stored = store.get(metadata_key(study, series, instance))
+        if stored is None:
+            return True
+        if UNKNOWN.encode() not in stored.data:
+            return False  # the common case, without parsing
+        found = parse_datasets(stored.data)
+        return not found or provenance(found[0]) is None
+
+    results = side_by_side(store.parallel, check, instances)
+    return frozenset(instance for instance, gone in zip(instances, results, strict=True) if gone)
 
 
 def is_unchanged(

@@ -139,6 +139,14 @@ def resource_url(document: str, resource: str, base_url: str = "") -> str:
     return resource.removeprefix(f"{folder}/") if folder else resource
 
 
+def base_url_of(records: Iterable[JSONDataset]) -> str:
+    """The URL of the service root that some records were made with; empty if their URLs are relative."""
+    for record in records:
+        base, found, _ = text_value(record, RETRIEVE_URL).rpartition(f"/{STUDIES}/")
+        return base if found and "://" in base else ""
+    return ""
+
+
 def study_record(metadata: Iterable[JSONDataset], retrieve_url: str) -> JSONDataset:
     """The record of a study (PS3.18 table 10.6.3-3) from the metadata of all its instances."""
     instances = sort_instances(metadata)

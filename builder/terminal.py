@@ -8,6 +8,8 @@ from typing import Final, TextIO
 
 import click
 
+from builder.invalidation import Invalidation
+
 _BAR_WIDTH: Final = 28
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
@@ -28,6 +30,19 @@ def print_some(label: str, items: Iterable[tuple[str, str]], report_file: str | 
     if len(items) > _SHOWN:
         where = f"in {report_file}" if report_file else "with --report FILE"
         click.echo(f"{label:<10} ... and {len(items) - _SHOWN} more, all {where}", err=True)
+
+
+def print_invalidation(told: Invalidation | None, report_file: str | None, *, complete: bool = True) -> None:
+    """What CloudFront was told of objects that changed; `complete` says whether the job itself did all it was to do."""
+    if told is None:
+        return
+    if not told.failure:
+        click.echo(f"CloudFront {told.distribution}: {plural(len(told.paths), 'path')} invalidated")
+        return
+    print_some("still cached", [(path, "") for path in told.paths], report_file)
+    click.echo(f"stillframe: {visible(told.failure)}", err=True)
+    state = "the archive itself is complete; " if complete else ""
+    click.echo(f"{state}CloudFront may show what was there before until it is told", err=True)
 
 
 def visible(text: str) -> str:

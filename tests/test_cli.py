@@ -242,7 +242,7 @@ def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
 
 def test_an_option_for_each_line_of_the_readme_and_back() -> None:
     readme = (ROOT / "README.md").read_text()
-    for command in ("build", "serve", "inspect", "nginx", "grant"):
+    for command in ("build", "delete", "index", "serve", "inspect", "nginx", "grant"):
         documented = set(re.findall(r"^\| `(--[a-z0-9-]+)", readme, re.MULTILINE))
         offered = set(re.findall(r"^\s+(?:-\w, )?(--[a-z0-9-]+)", run(command, "--help").stdout, re.MULTILINE)) - {
             "--help"

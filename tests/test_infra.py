@@ -107,7 +107,7 @@ def test_a_job_may_do_what_it_must_and_no_more(template: dict[str, Any]) -> None
     }  # fmt: skip
     assert actions == {
         "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
-        "cloudfront:CreateInvalidation", "kms:GenerateDataKey", "kms:Decrypt",
+        "cloudfront:CreateInvalidation", "cloudfront:GetInvalidation", "kms:GenerateDataKey", "kms:Decrypt",
     }  # fmt: skip
     assert not [statement for statement in plain if statement["Resource"] == "*"]
 
