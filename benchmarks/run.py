@@ -36,9 +36,10 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from s3_upload import measure_s3
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor, prepare_process
+from builder.job import BuildRequest
 from builder.model import BuildOptions, Rendered
 from builder.report import Report
 

@@ -24,10 +24,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.claims import Lease, Record
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.job import BuildRequest
 from builder.layout import InstanceUIDs, Kind, parse_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions

@@ -159,11 +159,12 @@ def build(
     What DEST already holds stays; unchanged inputs are skipped. Exit code 0: all published or unchanged. 2: finished,
     some inputs were rejected, each listed with its reason. 1: could not finish.
     """
-    from builder.build import BuildRequest, check_destination
     from builder.build import build as run_build
+    from builder.build import check_destination
     from builder.cli_forecast import forecast as run_dry
     from builder.cli_forecast import print_forecast
     from builder.execute import end_processes, make_executor
+    from builder.job import BuildRequest
 
     *sources, destination = places
     if not sources:

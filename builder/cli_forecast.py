@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.build import BuildRequest, Progress
 from builder.directory_store import DirectoryStore
+from builder.job import BuildRequest, Progress
 from builder.layout import Kind
 from builder.prospect import Prospect
 from builder.store import Store

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from builder import __version__
-from builder.build import Progress
 from builder.claims import Lease, Record, read_record, retract
+from builder.documents import read_document
 from builder.errors import ClaimLost, LayoutError, StoreError
 from builder.invalidation import Invalidation
+from builder.job import Progress
 from builder.jsonmodel import STUDY_UID, named_uids, text_value
 from builder.layout import (
     PENDING,
@@ -33,7 +34,7 @@ from builder.layout import (
     study_series_key,
 )
 from builder.provenance import provenance
-from builder.publish import publish_series, publish_studies, publish_study, read_document, withdraw_instances
+from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
 from builder.published import held_objects
 from builder.query import base_url_of
 from builder.reindex import ensure_list, index_series, settle_study

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from itertools import batched, islice
 from typing import Final
 
-from builder.build import AHEAD, BuildRequest, Progress, plan_build, run_tasks
+from builder.build import plan_build
 from builder.errors import WorkerDied
 from builder.estimate import Group, Measured, Pool, Tally, add_tallies, choose_instances, spread, sum_tallies
 from builder.forecast import Forecast
+from builder.job import AHEAD, BuildRequest, Progress, run_tasks
 from builder.jsonmodel import dumps
 from builder.layout import InstanceUIDs, Kind, thumbnail_key
 from builder.lists import ListWriter

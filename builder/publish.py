@@ -7,21 +7,17 @@ write a list has seen what the others published. Thumbnails of series and studie
 
 from __future__ import annotations
 
-import json
-import random
-import threading
-import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from builder import query
-from builder.errors import InvalidUID, PreconditionFailed, StoreError
-from builder.frameindex import merge_frame_index, parse_frame_index
+from builder.documents import FALSE_ALARMS, ROUNDS, force, give_way, read_document, read_json, update_document
+from builder.errors import PreconditionFailed, StoreError
+from builder.frameindex import merge_frame_index
 from builder.jsonmodel import (
     SERIES_UID,
     SOP_INSTANCE_UID,
@@ -29,7 +25,6 @@ from builder.jsonmodel import (
     dumps,
     first_value,
     named_uids,
-    parse_datasets,
     rebase_bulk,
     text_value,
 )
@@ -38,9 +33,7 @@ from builder.layout import (
     PENDING,
     STUDIES,
     InstanceUIDs,
-    Key,
     Kind,
-    check_uid,
     frame_index_key,
     instances_key,
     is_uid,
@@ -54,98 +47,18 @@ from builder.model import Built, JSONDataset
 from builder.provenance import Provenance, provenance
 from builder.published import unpublished
 from builder.representative import series_candidates, study_candidates
-from builder.store import Store, StoredObject
+from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
 
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
-# A list that somebody else keeps changing: far more rounds than jobs that could share a store.
-_ROUNDS: Final = 1000
-# Rounds after which an object that is both there and not there is no coincidence.
-_FALSE_ALARMS: Final = 8
 # Words of other jobs that one update of the list of studies takes in.
 _MOST_WORDS: Final = 200
 
 
-def read_document(store: Store, key: str) -> Any:
-    """The JSON document at `key`; None if there is none, or it is damaged: not what the key promises."""
-    stored = store.get(key)
-    return None if stored is None else _parse(key, stored.data)
-
-
-def read_json(store: Store, key: str) -> Any:
-    """The JSON value at a key of any kind; None if there is none, or it is damaged."""
-    stored = store.get(key)
-    try:
-        return None if stored is None else json.loads(stored.data)
-    except (ValueError, RecursionError):
-        return None
-
-
-def update_document(
-    store: Store, key: str, merge: Callable[[Any], Any], recover: Callable[[], Any] = lambda: None,
-    *, derived: bool = False,
-) -> Any:  # fmt: skip
-    """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
-
-    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same. What is `derived`
-    from other documents is merged until they say the same after it was written: whoever changes them, and then finds
-    nothing to change here, relies on that.
-    """
-    for attempt in range(_ROUNDS):
-        stored = store.get(key)
-        existing = _parse(key, stored.data) if stored else None
-        merged = merge(recover() if stored and existing is None else existing)
-        data = dumps(merged)
-        if stored and stored.data == data:
-            return merged
-        try:
-            store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
-        except PreconditionFailed:
-            _give_way(store, attempt)
-            if stored is None and attempt >= _FALSE_ALARMS and store.head(key) is None:
-                _force(store, key)
-            continue
-        _remember(key, data, merged)
-        if derived and merge(merged) != merged:
-            continue
-        return merged
-    raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
-
-
-def replace_document(store: Store, key: str, value: Any, before: StoredObject | None) -> None:
-    """Write a JSON document if the one that was there `before`, None for none, is there still; unless it is the same.
-
-    Raises:
-        PreconditionFailed: if another one is there.
-    """
-    data = dumps(value)
-    if before is not None and before.data == data:
-        return
-    store.put(key, data, if_match=before.etag if before else None, if_none_match=before is None)
-    _remember(key, data, value)
-
-
-def _give_way(store: Store, attempt: int) -> None:
-    """Let the others go first, where a round takes as long as the requests to a store that is far away."""
-    if store.parallel > 1:
-        time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))
-
-
-def _force(store: Store, key: str) -> None:
-    """Create a list that the store finds missing and there at once (`begin_lists`): it was removed by hand, say.
-
-    An empty one, without a condition, may take the place of one that another job just wrote. Whoever does that makes
-    the list anew from what it is derived from, so nothing is lost, but of the list of studies.
-    """
-    if key == STUDIES:
-        raise StoreError(f"{key} cannot be created: the store finds it missing, and there (stillframe index helps)")
-    store.put(key, dumps([]))
-
-
 def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[JSONDataset]]) -> None:
     """Make the thumbnail at `key` a copy of that of the first candidate, or remove it if no candidate has one."""
-    for attempt in range(_ROUNDS):
+    for attempt in range(ROUNDS):
         stored = store.get(key)
         wanted = _first_thumbnail(store, candidates())
         if wanted == (stored.data if stored else None):
@@ -156,9 +69,9 @@ def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[J
         try:
             store.put(key, wanted, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
-            _give_way(store, attempt)
+            give_way(store, attempt)
         # Once more: the image that it is a copy of may have been deleted meanwhile.
-    raise StoreError(f"{key} changed {_ROUNDS} times while it was being updated")
+    raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
 
 
 def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes | None:
@@ -292,7 +205,7 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
     """
     own = set(studies)
     word = ""
-    for attempt in range(_ROUNDS):
+    for attempt in range(ROUNDS):
         stored = store.get(STUDIES)
         asked = _asked_for(store) if store.parallel > 1 else {}
         records = _study_records(store, own.union(*asked.values()), base_url)
@@ -307,14 +220,14 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
             if store.parallel > 1 and own and not word:
                 word = pending_key(uuid.uuid4().hex)
                 store.put(word, dumps(sorted(own)))
-            _give_way(store, attempt)
-            if stored is None and attempt >= _FALSE_ALARMS and store.head(STUDIES) is None:
-                _force(store, STUDIES)
+            give_way(store, attempt)
+            if stored is None and attempt >= FALSE_ALARMS and store.head(STUDIES) is None:
+                force(store, STUDIES)
             continue
         store.delete_many({*asked, word} - {""})
         if not changed or _study_records(store, own, base_url) == {study: records[study] for study in own}:
             return  # else the documents that they follow from were changed by who then found nothing to change here
-    raise StoreError(f"{STUDIES} changed {_ROUNDS} times while it was being updated")
+    raise StoreError(f"{STUDIES} changed {ROUNDS} times while it was being updated")
 
 
 def _asked_for(store: Store) -> dict[str, list[str]]:
@@ -344,52 +257,6 @@ def _every_study(store: Store, base_url: str) -> list[JSONDataset]:
 def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
     found: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
     return found
-
-
-class _Recent(threading.local):
-    """The documents that a thread read or wrote last, with their bytes.
-
-    A list is made from what was written just before, and parsing a large one costs more than reading it and comparing.
-    """
-
-    def __init__(self) -> None:
-        self.documents: OrderedDict[str, tuple[bytes, Any]] = OrderedDict()
-
-
-_RECENT: Final = _Recent()
-_MOST_RECENT: Final = 4
-
-
-def _parse(key: str, data: bytes) -> Any:
-    """The value of a document's bytes, None if they are not what the key promises; not to be changed by who gets it."""
-    known = _RECENT.documents.get(key)
-    if known is not None and known[0] == data:
-        return known[1]
-    place = parse_key(key)
-    value: Any = parse_frame_index(data) if place.kind is Kind.FRAME_INDEX else parse_datasets(data)
-    if value is None or (place.kind is not Kind.FRAME_INDEX and not all(_belongs(item, place) for item in value)):
-        return None
-    _remember(key, data, value)
-    return value
-
-
-def _belongs(item: JSONDataset, place: Key) -> bool:
-    """Whether a record or the metadata of an instance belong into the document at a place."""
-    study, series, instance = named_uids(item)
-    try:
-        check_uid(study, "StudyInstanceUID")
-    except InvalidUID:
-        return False
-    wanted = ((place.study, study), (place.series, series), (place.instance, instance))
-    return all(uid == named for uid, named in wanted if uid)
-
-
-def _remember(key: str, data: bytes, value: Any) -> None:
-    recent = _RECENT.documents
-    recent[key] = (data, value)
-    recent.move_to_end(key)
-    if len(recent) > _MOST_RECENT:
-        recent.popitem(last=False)
 
 
 def listed_instances(store: Store, study: str, series: str) -> dict[str, Provenance | None]:

@@ -13,9 +13,10 @@ from itertools import batched
 from typing import Any, Final
 
 from builder import __version__
-from builder.build import Progress
+from builder.documents import read_document, replace_document
 from builder.errors import PreconditionFailed, StoreError, UsageError
 from builder.frameindex import merge_frame_index
+from builder.job import Progress
 from builder.jsonmodel import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from builder.layout import (
     STUDIES,
@@ -27,7 +28,7 @@ from builder.layout import (
     study_series_key,
     thumbnail_key,
 )
-from builder.publish import publish_studies, publish_study, read_document, replace_document, write_series_lists
+from builder.publish import publish_studies, publish_study, write_series_lists
 from builder.query import merge_instances
 from builder.roots import find_roots
 from builder.store import Store

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from builder.build import BuildRequest
 from builder.estimate import Measured, Pool
+from builder.job import BuildRequest
 from builder.layout import InstanceUIDs, instances_key
 from builder.model import Header
 from builder.plan import SeriesPlan

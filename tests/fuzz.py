@@ -33,11 +33,12 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.job import BuildRequest
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part
 from tests.conftest import sample_files

@@ -23,10 +23,11 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.job import BuildRequest
 from builder.model import BuildOptions, Outcome
 from builder.store import Written
 from tests.dicom_samples import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write

@@ -16,14 +16,15 @@ from typing import BinaryIO
 
 import pytest
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.deletion import DeletionReport, Scope, delete
 from builder.directory_store import DirectoryStore
+from builder.documents import read_document
 from builder.execute import SerialExecutor
+from builder.job import BuildRequest
 from builder.layout import STUDIES, InstanceUIDs, is_fixed, metadata_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions, Outcome
-from builder.publish import read_document
 from builder.report import Report
 from builder.roots import Roots
 from builder.s3_client import Bucket

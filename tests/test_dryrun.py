@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.cli import cli
 from builder.directory_store import DirectoryStore
 from builder.dryrun import forecast_build
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.forecast import Forecast
+from builder.job import BuildRequest
 from builder.layout import Kind, key_of_path, parse_key
 from builder.model import BuildOptions, Part10
 from builder.prices import S3_STANDARD, Requests, requests_of_put

@@ -19,11 +19,12 @@ from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
 from builder import codec
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.codestream import nonconformities, parse_header, reduce_codestream
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor
 from builder.instance import build_instance
+from builder.job import BuildRequest
 from builder.layout import InstanceUIDs, frame_key, metadata_key, reduced_key, rendered_key, thumbnail_key
 from builder.model import BuildOptions, Built, InputRef, Lossy, Outcome
 from builder.multipart import unwrap_part

@@ -19,7 +19,8 @@ from tests.dicom_samples import ROOT, image, noise, to_bytes
 SCRIPT = """
 import os, resource, sys
 from pathlib import Path
-from builder.build import BuildRequest, build
+from builder.build import build
+from builder.job import BuildRequest
 from builder.execute import SerialExecutor
 from builder.model import BuildOptions
 from builder.directory_store import DirectoryStore

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.execute import SerialExecutor
+from builder.job import BuildRequest
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions, Outcome
 from builder.report import Report

@@ -11,9 +11,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.job import BuildRequest
 from builder.layout import Kind, cache_control, is_json, is_list, media_type, parse_key
 from builder.model import BuildOptions, Outcome
 from builder.report import Report

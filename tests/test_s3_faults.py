@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.errors import StoreError
 from builder.execute import SerialExecutor
+from builder.job import BuildRequest
 from builder.layout import metadata_key, parse_key
 from builder.model import BuildOptions
 from builder.provenance import provenance

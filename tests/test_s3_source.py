@@ -19,10 +19,11 @@ import moto
 import numpy as np
 import pytest
 
-from builder.build import BuildRequest, build, check_destination
+from builder.build import build, check_destination
 from builder.directory_store import DirectoryStore
 from builder.errors import InputError, StoreError, UsageError
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.job import BuildRequest
 from builder.members import SPOOL_BYTES
 from builder.model import BuildOptions, InputRef, Outcome, Rejected, S3Object
 from builder.report import Report

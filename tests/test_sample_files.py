@@ -34,10 +34,11 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from builder import codec, codestream
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.codestream import level_size, parse_header
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor, prepare_process
+from builder.job import BuildRequest
 from builder.layout import (
     InstanceUIDs,
     frame_index_key,

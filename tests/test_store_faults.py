@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.errors import StoreError
 from builder.execute import SerialExecutor
+from builder.job import BuildRequest
 from builder.jsonmodel import named_uids
 from builder.layout import InstanceUIDs, Kind, parse_key
 from builder.memory_store import MemoryStore

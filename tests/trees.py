@@ -8,9 +8,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from builder.build import BuildRequest, build
+from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor
+from builder.job import BuildRequest
 from builder.model import BuildOptions
 from builder.report import Report
 from builder.store import Store

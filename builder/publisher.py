@@ -1,0 +1,236 @@
+"""Publishing a plan: tasks for the workers, what comes of them, lists as soon as all that they name is there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import batched, islice
+from typing import Final
+
+from builder.errors import StoreError, WorkerDied
+from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
+from builder.layout import InstanceUIDs
+from builder.lists import ListWriter
+from builder.model import Built, Header, Outcome, Rejected
+from builder.plan import Plan, SeriesPlan
+from builder.provenance import Provenance
+from builder.publish import begin_lists, listed_instances
+from builder.published import Holding, discard_instance, held_in_series, is_unchanged
+from builder.report import Report, Unfinished
+from builder.roots import Roots
+from builder.s3_client import PARALLEL
+from builder.store import Store
+from builder.tasks import InstanceTask, Result, build_instances
+
+# Instances of one task where a store or the sources are far away: their requests wait side by side.
+_INSTANCE_BATCH: Final = 24
+# How long a job that a store ends waits for what its workers have under way.
+_GRACE_SECONDS: Final = 20.0
+
+
+@dataclass(slots=True)
+class _Series:
+    """A series under way: the inputs still to be tried for each instance, and what has come of the others."""
+
+    plan: SeriesPlan
+    listed: Mapping[str, Provenance | None]
+    settled: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
+    built: list[Built] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One input of one instance, and the inputs with the same SOP Instance UID that come after it."""
+
+    series: _Series
+    uids: InstanceUIDs
+    inputs: tuple[Header, ...]
+    first: bool = True
+
+
+type _Batch = tuple[tuple[_Candidate, InstanceTask], ...]
+
+
+class _Publisher:
+    """Keeps the tasks going and has every list written as soon as all that it names is there."""
+
+    def __init__(self, request: BuildRequest, plan: Plan, roots: Roots, progress: Progress, report: Report) -> None:
+        self.request = request
+        self.roots = roots
+        self.progress = progress
+        self.report = report
+        self.plan = plan
+        self.next_inputs: deque[_Candidate] = deque()
+        self.begun: dict[SeriesPlan, _Series] = {}
+        self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
+
+    def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
+        """First inputs in the order of the plan; a later input for an instance once the one before it is done.
+
+        What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
+        """
+        for series in self._open_series():
+            plan, store = series.plan, self.roots.of(series.plan.study)
+            candidates = [
+                _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
+                for instance, inputs in plan.instances.items()
+            ]
+            unchanged = self._unchanged(store, series, candidates)
+            for candidate in candidates:
+                if candidate.uids.instance in unchanged:
+                    source = candidate.inputs[0].source
+                    self.settle(candidate, Built(source, candidate.uids, Outcome.UNCHANGED, {}))
+                else:
+                    yield self._task(candidate)
+                yield from self.later_tasks()
+
+    def _open_series(self) -> Iterator[_Series]:
+        """The series of the plan with what is listed of them; read ahead where the store is far away."""
+
+        def open_one(plan: SeriesPlan) -> _Series:
+            store = self.roots.of(plan.study)
+            if store.lists_first:
+                begin_lists(store, plan.study, plan.series)
+            return _Series(plan, listed_instances(store, plan.study, plan.series))
+
+        waiting = iter(self.plan.series)
+        ahead = self.roots.store.parallel
+        with ThreadPoolExecutor(ahead) as threads:
+            opened = deque(threads.submit(open_one, plan) for plan in islice(waiting, ahead))
+            while opened:
+                series = opened.popleft().result()
+                opened.extend(threads.submit(open_one, plan) for plan in islice(waiting, 1))
+                self.begun[series.plan] = series
+                yield series
+
+    def _unchanged(self, store: Store, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
+        """The listed instances of a series whose first input is what they were published from."""
+        listed = [
+            (candidate, record) for candidate in candidates if (record := series.listed.get(candidate.uids.instance))
+        ]
+        if not listed:
+            return frozenset()
+        held = held_in_series(store, series.plan.study, series.plan.series)
+
+        def check(item: tuple[_Candidate, Provenance]) -> bool:
+            candidate, record = item
+            source, uids = candidate.inputs[0].source, candidate.uids
+            holding = held.get(uids.instance, Holding())
+            return is_unchanged(store, uids, source, self.request.options, record, holding)
+
+        count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
+        with clocked(self.report, "check"), ThreadPoolExecutor(count) as threads:
+            results = threads.map(check, listed)
+            return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
+
+    def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+        """Inputs whose turn came because another one for the same instance is done."""
+        while self.next_inputs:
+            yield self._task(self.next_inputs.popleft())
+
+    def _task(self, candidate: _Candidate) -> tuple[_Candidate, InstanceTask]:
+        listed = candidate.series.listed.get(candidate.uids.instance)
+        source = candidate.inputs[0].source
+        request = self.request
+        store = self.roots.of(candidate.uids.study)
+        task = InstanceTask(
+            store, source, candidate.uids, request.options, request.replace, candidate.first, listed, request.lease
+        )
+        return candidate, task
+
+    def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
+        """Have the tasks done, several in a batch where the store or the sources are far away.
+
+        Raises:
+            StoreError: if the store fails; what others brought is taken in before.
+        """
+        far = self.roots.store.parallel > 1 or self.request.far_sources
+        size = _INSTANCE_BATCH if far else 1
+        batches = ((batch, [task for _, task in batch]) for batch in batched(tasks, size))
+        under_way: dict[Future[list[Result]], _Batch] = {}
+        try:
+            for batch, future in run_tasks(executor, build_instances, batches, self.request.workers * AHEAD, under_way):
+                self._finish(executor, batch, future)
+        except StoreError:
+            for future in wait(under_way, _GRACE_SECONDS).done:
+                if not future.exception():
+                    with suppress(StoreError):  # as the one before
+                        self._take_in(under_way[future], future.result())
+            raise
+
+    def _finish(self, executor: Executor, batch: _Batch, future: Future[list[Result]]) -> None:
+        """Take a worker's results in; if its process died, each task is tried by itself."""
+        try:
+            results = future.result()
+        except WorkerDied as error:
+            if len(batch) > 1:
+                alone = [((one,), executor.submit(build_instances, [one[1]])) for one in batch]
+                for one, done in alone:
+                    self._finish(executor, one, done)
+                return
+            uids = batch[0][0].uids
+            discard_instance(self.roots.of(uids.study), uids)
+            source = str(batch[0][0].inputs[0].source)
+            results = [Rejected(source, str(error), uids.study, uids.series, uids.instance)]
+        self._take_in(batch, results)
+
+    def _take_in(self, batch: _Batch, results: list[Result]) -> None:
+        for (candidate, _), result in zip(batch, results, strict=True):
+            if not isinstance(result, StoreError):
+                self.settle(candidate, result)
+        for result in results:
+            if isinstance(result, StoreError):
+                raise result
+
+    def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
+        """Report one result, send the next input for the instance on its way, write the lists that are complete."""
+        uids, series = candidate.uids, candidate.series
+        self.report.add(result)
+        self.progress.step()
+        if isinstance(result, Built):
+            series.published.add(uids.instance)
+            if result.metadata:
+                series.built.append(result)
+        if len(candidate.inputs) > 1:
+            published = isinstance(result, Built)
+            first = candidate.first and not published
+            self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
+            return
+        series.settled.add(uids.instance)
+        if len(series.settled) == len(series.plan.instances):
+            self.lists.close_series(series.plan, series.built, bool(series.listed))
+            series.built = []
+
+    def unfinished(self) -> Unfinished:
+        """What the job leaves undone where it ends now."""
+        written, missing = [], []
+        for plan in self.plan.series:
+            series = self.begun.get(plan) or _Series(plan, {})
+            missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in series.settled]
+            if plan not in self.lists.listed:
+                written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]
+        return Unfinished(tuple(sorted(missing)), tuple(written))
+
+
+def publish_plan(
+    request: BuildRequest, plan: Plan, roots: Roots, executor: Executor, progress: Progress, report: Report
+) -> None:
+    """Publish what is planned. The report is told of every result, and of a store that ended the job."""
+    publisher = _Publisher(request, plan, roots, progress, report)
+    total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
+    progress.stage("publishing", total)
+    try:
+        # Closed here: left to the garbage collector, it would wait for its threads at any moment and in any thread.
+        with closing(publisher.tasks()) as tasks:
+            publisher.run(executor, tasks)
+        while publisher.next_inputs:
+            publisher.run(executor, publisher.later_tasks())
+        publisher.lists.finish()
+    except StoreError as error:
+        publisher.lists.stop()
+        report.fail(str(error), publisher.unfinished())
+    report.roots = {study: roots.name(study) for study in report.studies} if request.secret else {}
