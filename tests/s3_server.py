@@ -84,7 +84,8 @@ class S3Server:
                 [
                     weed, "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options,
                     "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={identities}",
-                    "-master.telemetry=false", "-admin.ui=false", "-webdav=false",
+                    "-master.telemetry=false", "-volume.max=1000", "-master.volumeSizeLimitMB=64",
+                    "-admin.ui=false", "-webdav=false",
                     f"-s3.localSocket={self._folder}/s3.sock", f"-filer.localSocket={self._folder}/filer.sock",
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
