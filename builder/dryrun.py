@@ -21,7 +21,7 @@ from builder.estimate import Group, Measured, Pool, Tally, add_tallies, choose_i
 from builder.forecast import Forecast
 from builder.job import AHEAD, BuildRequest, Progress, run_tasks
 from builder.jsonmodel import dumps
-from builder.layout import InstanceUIDs, Kind, thumbnail_key
+from builder.layout import InstanceUIDs, Kind, metadata_key, thumbnail_key
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
@@ -287,6 +287,8 @@ class _DryRun:
             left = next(place for place, header in enumerate(inputs) if header.source == item.source)
             self._settle(_Candidate(series, item.uids, inputs[left:]))
             result = self._built(item, series.judged[uid])
+            # Whoever lists an instance sees that it is there still.
+            _as_rehearsal(store).provide(metadata_key(plan.study, plan.series, uid), dumps([]))
             if item.thumbnail and item.of_image.get(Kind.THUMBNAIL, Tally()).objects >= 0.5:
                 _as_rehearsal(store).provide(thumbnail_key(plan.study, plan.series, uid), item.thumbnail)
             built.append(result)

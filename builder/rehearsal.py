@@ -129,9 +129,12 @@ class RehearsalStore:
         yield from sorted(found.items())
 
     def children(self, resource: str) -> Iterator[str]:
-        """See `Store.children`; of the store alone."""
+        """See `Store.children`."""
         self.journal.count(Requests(list=1))
-        yield from self.base.children(resource)
+        below = f"{self._prefix}{resource}".rstrip("/") + "/"
+        names = [*self.journal.packed, *(name for name, stored in list(self.journal.objects.items()) if stored)]
+        own = {name[len(below) :].partition("/")[0] for name in names if name.startswith(below)}
+        yield from sorted(own.union(self.base.children(resource)))
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
