@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
-from builder.layout import instances_key, study_series_key
 from builder.model import Built
 from builder.plan import Plan, SeriesPlan
-from builder.publish import drop_empty_list, publish_series, publish_studies, publish_study
+from builder.publish import drop_series_list, drop_study_list, publish_series, publish_studies, publish_study
 from builder.roots import Roots
 
 _THREADS: Final = 8
@@ -64,7 +63,7 @@ class ListWriter:
         if built or was_listed:
             publish_series(store, plan.study, plan.series, built, base_url)
         elif store.lists_first:
-            drop_empty_list(store, instances_key(plan.study, plan.series))
+            drop_series_list(store, plan.study, plan.series, base_url)
         with self._lock:
             if built or was_listed:
                 self._touched.setdefault(plan.study, []).append(plan.series)
@@ -74,7 +73,7 @@ class ListWriter:
         if last and touched:
             publish_study(store, plan.study, touched, base_url)
         elif last and store.lists_first:
-            drop_empty_list(store, study_series_key(plan.study))
+            drop_study_list(store, plan.study, base_url)
         with self._lock:
             self._stages["lists"] += time.thread_time() - started
 

@@ -94,11 +94,24 @@ def begin_lists(store: Store, study: str, series: str) -> None:
                 store.put(key, dumps([]), if_none_match=True)
 
 
-def drop_empty_list(store: Store, key: str) -> None:
-    """Remove a list that was begun and came to nothing."""
+def drop_series_list(store: Store, study: str, series: str, base_url: str = "") -> None:
+    """Remove the list of a series that was begun and came to nothing."""
+    if _drop_empty(store, instances_key(study, series)) and store.head(metadata_key(study, series)) is not None:
+        write_series_lists(store, study, series, base_url)  # another job published the series meanwhile
+
+
+def drop_study_list(store: Store, study: str, base_url: str = "") -> None:
+    """Remove the list of a study that was begun and came to nothing."""
+    if _drop_empty(store, study_series_key(study)) and store.head(metadata_key(study)) is not None:
+        publish_study(store, study, (), base_url)  # as above
+
+
+def _drop_empty(store: Store, key: str) -> bool:
     stored = store.get(key)
-    if stored is not None and stored.data == dumps([]):
-        store.delete(key)
+    if stored is None or stored.data != dumps([]):
+        return False
+    store.delete(key)
+    return True
 
 
 def publish_series(store: Store, study: str, series: str, built: Sequence[Built], base_url: str = "") -> None:
