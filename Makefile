@@ -6,7 +6,7 @@
 #   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
 #   make clean    remove what the targets above made
-# PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens.
+# PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -57,7 +57,7 @@ $(BIN)/python:
 demo: .venv/.installed
 	@samples=$$($(BIN)/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data/test_files")') && \
 	echo "Building pydicom's test files. Some are broken, or share a UID, on purpose: they are told and left out." && \
-	{ code=0; $(BIN)/stillframe build "$$samples" "./$(SITE)" || code=$$?; } && \
+	{ code=0; $(BIN)/stillframe build "$$samples" "$(abspath $(SITE))" || code=$$?; } && \
 	case $$code in \
 	  0 | 2) ;; \
 	  *) exit $$code ;; \
@@ -65,8 +65,8 @@ demo: .venv/.installed
 	echo "Next: make serve, then open http://127.0.0.1:$(PORT)/"
 
 serve: .venv/.installed
-	@[ -d "$(SITE)" ] || { echo "There is no ./$(SITE) yet: make demo builds one." >&2; exit 1; }
-	$(BIN)/stillframe serve "./$(SITE)" --port $(PORT)
+	@[ -d "$(SITE)" ] || { echo "There is no $(SITE) yet: make demo builds one." >&2; exit 1; }
+	$(BIN)/stillframe serve "$(abspath $(SITE))" --port $(PORT)
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,10 @@ from builder.publish import published_patient
 from builder.publisher import publish_plan
 from builder.report import Report
 from builder.roots import Roots
-from builder.s3_client import SCHEME, S3Settings, parse_location
+from builder.s3_client import SCHEME, S3Settings, check_place, parse_location
 from builder.source import check_sources, iter_inputs
 from builder.store import Store
+from builder.threads import Threads
 
 _NO_SETTINGS: Final = S3Settings()
 
@@ -65,7 +66,7 @@ def _published_patients(
 ) -> dict[str, tuple[str, str] | None]:
     """Patient ID and name of the studies that are published already, and will not be replaced as a whole."""
     ordered = sorted(studies)
-    with ThreadPoolExecutor(roots.store.parallel) as threads:
+    with Threads(roots.store.parallel) as threads:
         found = threads.map(lambda study: published_patient(roots.of(study), study, replaced), ordered)
         return dict(zip(ordered, found, strict=True))
 
@@ -84,6 +85,8 @@ def check_destination(
     """
     if not destination:
         raise UsageError("the destination is empty")
+    for place in (*sources, destination):
+        check_place(place)
     if destination.startswith(SCHEME):
         _check_remote([] if apart else sources, destination)
         check_sources(sources, s3)

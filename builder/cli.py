@@ -7,6 +7,7 @@ Libraries are imported inside the commands: `stillframe --help` must not wait fo
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -72,6 +73,8 @@ def inspect(frame: str) -> int:
 def main() -> NoReturn:
     """Run the command line; every failure is one line on stderr and exit code 1."""
     try:
+        # What ends jobs in clusters and services: as Ctrl-C does.
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code

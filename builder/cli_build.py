@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from builder.cli_options import (
+    FiniteRange,
     check_base_url,
     check_report,
     invalidate_option,
@@ -23,7 +24,8 @@ from builder.cli_options import (
 from builder.errors import UsageError
 from builder.layout import STUDIES, parse_key
 from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
-from builder.s3_client import SCHEME, S3Settings
+from builder.roots import find_roots
+from builder.s3_client import SCHEME, S3Settings, same_endpoint
 from builder.terminal import (
     TerminalProgress,
     megabytes,
@@ -64,7 +66,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     type=click.IntRange(0),
     default=None,
     metavar="N",
-    help="Worker processes; 0 works in this process.  [default: one a core]",
+    help="Worker processes; 0 works in this process.  [default: one a core, two with s3://]",
 )
 @click.option(
     "--reduced",
@@ -111,7 +113,7 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 )
 @click.option(
     "--max-unpacked",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=8.0,
     show_default=True,
     metavar="GB",
@@ -170,11 +172,11 @@ def build(
     if not sources:
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
     check_base_url(base_url)
-    check_destination(sources, destination, source_s3, apart=source_s3.endpoint_url != s3.endpoint_url)
+    check_destination(sources, destination, source_s3, apart=not same_endpoint(source_s3, s3))
     report_path = Path(report_file) if report_file is not None else None
     if report_path is not None:
         check_report(report_path, destination)
-    elif secret:
+    elif secret and not dry_run:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
     remote = destination.startswith(SCHEME)
     far = any(place.startswith(SCHEME) for place in places)
@@ -186,6 +188,8 @@ def build(
     store = open_store(destination, s3, public=cache == "public", read_only=dry_run)
     if secret and store.head(STUDIES) is not None:
         raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
+    if not secret and store.head(STUDIES) is None and any(find_roots(store)):
+        raise UsageError(f"{destination} holds unlisted studies: build with --unlisted, as before")
     progress = TerminalProgress(sys.stderr)
     executor = make_executor(count)
     try:
@@ -261,6 +265,6 @@ def _print_failure(report: Report, report_file: str | None) -> None:
     click.echo(f"stillframe: {visible(report.failure)}", err=True)
     click.echo(
         f"stopped: {done} published and listed, {len(left.unlisted)} published but not listed yet, "
-        f"{len(left.missing)} not published; build again to go on from here",
+        f"{len(left.missing)} not published; the list of all studies may lack new ones; build again to go on from here",
         err=True,
     )

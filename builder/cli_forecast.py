@@ -45,7 +45,7 @@ def print_forecast(report: Report, forecast: Forecast, destination: str) -> None
     click.echo(f"{visible(destination)}: dry run, nothing is written")
     lines = [(forecast.prospects[prospect], text) for prospect, text in _WOULD.items()]
     lines.append((len(report.rejected), "would be rejected"))
-    lines.append((len(report.skipped), "other files passed over"))
+    lines.append((len(report.skipped), f"other {'file' if len(report.skipped) == 1 else 'files'} passed over"))
     for count, text in lines:
         if count:
             click.echo(f"{count:>10,} {text}")

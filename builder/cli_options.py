@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from builder.s3_store import S3Store
 
 SECRET_VARIABLE: Final = "STILLFRAME_SECRET"
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, none of which is NaN or infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As a range of numbers does; what is no number is a mistake, too."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
+
 
 _STORE_OPTIONS: Final = (
     click.option(
@@ -46,7 +57,7 @@ _STORE_OPTIONS: Final = (
     ),
     click.option(
         "--patience",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         default=300.0,
         metavar="SECONDS",
         show_default=True,

@@ -18,7 +18,6 @@ from builder.jsonmodel import (
     parse_datasets,
 )
 from builder.layout import (
-    STUDIES,
     Key,
     Kind,
     check_uid,
@@ -102,10 +101,8 @@ def force(store: Store, key: str) -> None:
     """Create a list that the store finds missing and there at once (`begin_lists`): it was removed by hand, say.
 
     An empty one, without a condition, may take the place of one that another job just wrote. Whoever does that makes
-    the list anew from what it is derived from, so nothing is lost, but of the list of studies.
+    the list anew from what it is derived from, so nothing is lost.
     """
-    if key == STUDIES:
-        raise StoreError(f"{key} cannot be created: the store finds it missing, and there (stillframe index helps)")
     store.put(key, dumps([]))
 
 

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from itertools import batched, islice
 from typing import Final
@@ -35,6 +35,7 @@ from builder.roots import Roots
 from builder.series_state import SeriesOpener, SeriesState
 from builder.store import Store
 from builder.tasks import MeasureTask, measure_instances
+from builder.threads import Threads
 
 # Series of which instances are made; more are judged by these.
 _MOST_SERIES: Final = 256
@@ -163,7 +164,7 @@ class _DryRun:
         """The series with what the store has of them, read ahead."""
         waiting = iter(plans)
         ahead = self.opener.parallel
-        with ThreadPoolExecutor(ahead) as threads:
+        with Threads(ahead) as threads:
             opened = deque(threads.submit(self.opener.open, plan, sampled) for plan in islice(waiting, ahead))
             while opened:
                 series = opened.popleft().result()

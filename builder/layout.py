@@ -225,6 +225,15 @@ def _leaf(study: str, series: str, instance: str, rest: list[str]) -> Key | None
             return None
 
 
+def is_key(key: str) -> bool:
+    """Whether an object of the layout may have this key."""
+    try:
+        parse_key(key)
+    except LayoutError:
+        return False
+    return True
+
+
 def is_list(kind: Kind) -> bool:
     """Whether objects of this kind change when instances are added; the others never change."""
     return kind in _LISTS

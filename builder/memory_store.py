@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from builder.errors import PreconditionFailed
+from builder.layout import is_key
 from builder.store import ObjectHead, StoredObject, Written
 
 
@@ -66,7 +67,9 @@ class MemoryStore:
             found = sorted((key, len(stored.data)) for key, stored in self.objects.items())
         start = len(self._prefix)
         below = f"{own}/" if resource.rstrip("/") else self._prefix
-        yield from ((key[start:], size) for key, size in found if key.startswith(below) or key == own)
+        yield from (
+            (key[start:], size) for key, size in found if (key.startswith(below) or key == own) and is_key(key[start:])
+        )
 
     def children(self, resource: str) -> Iterator[str]:
         """See `Store.children`."""

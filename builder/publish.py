@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import islice
 from typing import Final
 
 from builder import query
-from builder.documents import FALSE_ALARMS, ROUNDS, force, give_way, read_document, read_json, update_document
+from builder.documents import FALSE_ALARMS, ROUNDS, give_way, read_document, read_json, update_document
 from builder.errors import PreconditionFailed, StoreError
 from builder.frameindex import merge_frame_index
 from builder.jsonmodel import (
@@ -49,6 +47,7 @@ from builder.published import unpublished
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
+from builder.threads import Threads
 
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
@@ -90,8 +89,11 @@ def begin_lists(store: Store, study: str, series: str) -> None:
     """
     for key in (STUDIES, study_series_key(study), instances_key(study, series)):
         if store.head(key) is None:
-            with suppress(PreconditionFailed):  # another job was first
+            try:
                 store.put(key, dumps([]), if_none_match=True)
+            except PreconditionFailed:  # another job was first, or what was below it is gone and yet in the way
+                if store.head(key) is None and not any(True for _ in store.list(key)):
+                    store.put(key, dumps([]))
 
 
 def drop_series_list(store: Store, study: str, series: str, base_url: str = "") -> None:
@@ -235,7 +237,8 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
                 store.put(word, dumps(sorted(own)))
             give_way(store, attempt)
             if stored is None and attempt >= FALSE_ALARMS and store.head(STUDIES) is None:
-                force(store, STUDIES)
+                # Removed by hand, or with a study that had a root of its own: made anew from what is stored.
+                store.put(STUDIES, make_study_list(_every_study(store, base_url)))
             continue
         store.delete_many({*asked, word} - {""})
         if not changed or _study_records(store, own, base_url) == {study: records[study] for study in own}:
@@ -247,6 +250,8 @@ def _asked_for(store: Store) -> dict[str, list[str]]:
     """What other jobs ask for: the studies of each word that was left, by its key."""
     asked: dict[str, list[str]] = {}
     for key, _ in islice(store.list(PENDING), _MOST_WORDS):
+        if parse_key(key).kind is not Kind.PENDING:
+            continue
         studies = read_json(store, key)
         named = studies if isinstance(studies, list) else []
         asked[key] = [study for study in named if isinstance(study, str) and is_uid(study)]
@@ -258,7 +263,7 @@ def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[
         return next(iter(query.study_list(_metadata(store, study), base_url)), None)
 
     ordered = sorted(studies)
-    with ThreadPoolExecutor(store.parallel) as threads:
+    with Threads(store.parallel) as threads:
         return dict(zip(ordered, threads.map(record, ordered), strict=True))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import batched, islice
@@ -24,6 +24,7 @@ from builder.roots import Roots
 from builder.s3_client import PARALLEL
 from builder.store import Store
 from builder.tasks import InstanceTask, Result, build_instances
+from builder.threads import Threads
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
@@ -99,7 +100,7 @@ class _Publisher:
 
         waiting = iter(self.plan.series)
         ahead = self.roots.store.parallel
-        with ThreadPoolExecutor(ahead) as threads:
+        with Threads(ahead) as threads:
             opened = deque(threads.submit(open_one, plan) for plan in islice(waiting, ahead))
             while opened:
                 series = opened.popleft().result()
@@ -123,7 +124,7 @@ class _Publisher:
             return is_unchanged(store, uids, source, self.request.options, record, holding)
 
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
-        with clocked(self.report, "check"), ThreadPoolExecutor(count) as threads:
+        with clocked(self.report, "check"), Threads(count) as threads:
             results = threads.map(check, listed)
             return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from builder import __version__
 from builder.errors import PreconditionFailed, Refused, StoreError, UsageError
@@ -37,6 +38,8 @@ _LAST_PAUSE: Final = 15.0
 # Failures that may be of the store or of every request alike: a few tries tell.
 _FEW_TRIES: Final = 4
 
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_PORTS: Final = {"http": 80, "https": 443}
 _BUCKET: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}|arn:[a-zA-Z0-9:/._-]{1,250}")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
 
@@ -89,6 +92,29 @@ class Bucket:
         return client_of(self.settings)
 
 
+def same_endpoint(one: S3Settings, other: S3Settings) -> bool:
+    """Whether two settings reach the same store, by the addresses that their clients use.
+
+    Raises:
+        StoreError: if one of them makes no client.
+    """
+    if one.endpoint_url == other.endpoint_url:
+        return True
+    urls = (urlsplit(client_of(settings).meta.endpoint_url) for settings in (one, other))
+    first, second = ((url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)) for url in urls)
+    return first == second
+
+
+def check_place(place: str) -> None:
+    """Refuse what looks like a URL and is no location of S3: it would be taken for a folder of that name.
+
+    Raises:
+        UsageError: if it does.
+    """
+    if _URL.match(place) and not place.startswith(SCHEME):
+        raise UsageError(f"only files, folders and {SCHEME}bucket/prefix: {place} (a folder of that name is ./{place})")
+
+
 def parse_location(location: str) -> tuple[str, str]:
     """Bucket and key prefix of `s3://bucket/prefix`, the prefix without slashes around it.
 
@@ -138,10 +164,10 @@ def _make_client(settings: S3Settings) -> Any:
     path_style = bool(settings.endpoint_url) if settings.path_style is None else settings.path_style
     checksums = "when_supported" if settings.checksums is Checksums.ALWAYS else "when_required"
     config = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
+        connect_timeout=max(1.0, min(_CONNECT_SECONDS, settings.patience)),
+        read_timeout=max(1.0, min(_READ_SECONDS, settings.patience)),
         max_pool_connections=_CONNECTIONS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if settings.patience > _READ_SECONDS else 1},
         s3={"addressing_style": "path" if path_style else "auto"},
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
@@ -228,7 +254,8 @@ def _judge(error: ClientError, what: str) -> str:
     """Why an answer is worth waiting for another one; raises what it means if it is not."""
     code, status = _code(error), _status(error)
     message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
-    reason = f"the store answered {status} {code}{': ' + message if message and message != code else ''}"
+    why = f": {message}" if message and message != code else ""
+    reason = f"{error.operation_name}: the store answered {status} {code}{why}"
     if status == 412 or code == "PreconditionFailed":
         raise PreconditionFailed(f"{what} is another version by now") from error
     if code in ("NoSuchKey", "404", "NotFound"):

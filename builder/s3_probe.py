@@ -12,7 +12,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from builder.errors import PreconditionFailed, StoreError
-from builder.layout import PENDING
 from builder.s3_client import persist
 from builder.s3_store import S3Store
 
@@ -26,12 +25,12 @@ def is_aws(store: S3Store) -> bool:
 
 
 def probe_store(store: S3Store) -> None:
-    """Try conditions, and keys that are prefixes of others, with objects below `pending`, which are removed again.
+    """Try conditions, and keys that are prefixes of others, with objects below `probe`, which are removed again.
 
     Raises:
         StoreError: naming what the store does not do, or if it refuses a request.
     """
-    name = f"{store.prefix}/{PENDING}/{uuid.uuid4().hex}".lstrip("/")
+    name = f"{store.prefix}/probe/{uuid.uuid4().hex}".lstrip("/")
     try:
         lacking = _lacking(store, name)
     finally:
@@ -53,12 +52,12 @@ def _lacking(store: S3Store, name: str) -> str:
         return "overwrites another version than the one that was named (If-Match)"
     if put(Key=f"{name}-none", Body=b"3", IfMatch='"0123456789abcdef0123456789abcdef"'):
         return "creates an object where a version was to be overwritten (If-Match)"
-    if not put(Key=name, Body=b"4", IfMatch=answer["ETag"]):
+    if answer is None or not put(Key=name, Body=b"4", IfMatch=answer["ETag"]):
         return "does not overwrite the version that was named (If-Match)"
     put(Key=f"{name}/below", Body=b"5")
     listed = _request(store, "list_objects_v2", Prefix=name).get("Contents", ())
     kept = _request(store, "get_object", Key=name)
-    if {item["Key"] for item in listed} != {name, f"{name}/below"} or kept["Body"].read() != b"4":
+    if {item["Key"] for item in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
         return "does not hold, or not list, an object whose key is the beginning of another's"
     return ""
 

@@ -72,6 +72,8 @@ def _head(bucket: Bucket, key: str, patience: float) -> S3Object | None:
         answer = persist(request, f"{SCHEME}{bucket.name}/{key}", patience)
     except FileNotFoundError:
         return None
+    if "ETag" not in answer or "ContentLength" not in answer:
+        raise StoreError(f"{SCHEME}{bucket.name}/{key}: what answers is no store of the S3 protocol")
     return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
 
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import batched
 from typing import Any, BinaryIO, Final
 
-from builder.errors import LayoutError, PreconditionFailed, StoreError
-from builder.layout import HEAD_BYTES, cache_control, is_json, media_type, parse_key
-from builder.s3_client import PARALLEL, Bucket, Checksums, iter_pages, persist
+from builder.errors import LayoutError, PreconditionFailed, Refused, StoreError
+from builder.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
+from builder.requests import side_by_side
+from builder.s3_client import PARALLEL, Bucket, Checksums, client_of, iter_pages, persist
 from builder.store import ObjectHead, StoredObject, Written
+from builder.threads import Threads
 
 PART_BYTES: Final = 16 << 20
 """Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
 LARGE_BYTES: Final = 2 * PART_BYTES
 """An object with more bytes in memory is put in parts."""
 _PARTS_AT_ONCE: Final = 4
+_MOST_AT_ONCE: Final = 5 << 30  # of one PUT
 _DELETED_AT_ONCE: Final = 1000  # more are refused
 _GZIP_LEVEL: Final = 6
 _FIRST_CONTACT_SECONDS: Final = 10.0
@@ -53,11 +58,11 @@ class S3Store:
         Raises:
             StoreError: if it does not, within seconds.
         """
-        request = partial(
-            self.bucket.client.list_objects_v2, Bucket=self.bucket.name, Prefix=self._name("studies"), MaxKeys=1
-        )
+        patience = min(_FIRST_CONTACT_SECONDS, self.bucket.settings.patience)
+        client = client_of(replace(self.bucket.settings, patience=patience))  # one that does not wait for long
+        request = partial(client.list_objects_v2, Bucket=self.bucket.name, Prefix=self._name("studies"), MaxKeys=1)
         try:
-            persist(request, str(self), min(_FIRST_CONTACT_SECONDS, self.bucket.settings.patience))
+            persist(request, str(self), patience)
         except FileNotFoundError as error:
             raise StoreError(f"{self}: there is no such bucket") from error
 
@@ -97,10 +102,10 @@ class S3Store:
             return found
         except FileNotFoundError:
             return None
-        except StoreError as error:
-            if "416" in str(error) and self.head(key) is not None:
-                return b""  # it ends before
-            raise
+        except Refused as error:
+            if error.code != "InvalidRange":
+                raise
+            return b""  # it ends before
 
     def head(self, key: str) -> ObjectHead | None:
         """See `Store.head`."""
@@ -155,7 +160,30 @@ class S3Store:
         first = _read_part(file)
         if len(first) < PART_BYTES:
             return self.put(key, first)
+        if parse_key(key).kind is Kind.PART10:
+            size = file.seek(0, io.SEEK_END)
+            if size <= _MOST_AT_ONCE:
+                return self._put_whole(key, first[:HEAD_BYTES], file, size)
+            file.seek(len(first))
         return self._put_parts(key, first[:HEAD_BYTES], _parts(first, file))
+
+    def _put_whole(self, key: str, head: bytes, file: BinaryIO, size: int) -> Written:
+        """A file in one request: a whole object's key is the prefix of its frames'.
+
+        SeaweedFS 4.48 does not complete a multipart upload to such a key.
+        """
+        headers = self._headers(key, head)
+        sums = {"ChecksumAlgorithm": "CRC32"}
+        if self.bucket.settings.checksums is Checksums.REQUIRED:
+            sums = {"ContentMD5": _md5_of_file(file)}
+        operation, name = self.bucket.client.put_object, self._name(key)
+
+        def request() -> Any:
+            file.seek(0)
+            return operation(Bucket=self.bucket.name, Key=name, Body=file, ContentLength=size, **headers, **sums)
+
+        persist(request, f"s3://{self.bucket.name}/{name}", self.bucket.settings.patience)
+        return Written(size)
 
     def _put_parts(self, key: str, head: bytes, pieces: Iterable[bytes]) -> Written:
         """A multipart upload; a few parts at once, so that no more of a large file is in memory."""
@@ -166,7 +194,7 @@ class S3Store:
             parts: list[dict[str, Any]] = []
             pending: list[Future[dict[str, Any]]] = []
             size = 0
-            with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:
+            with Threads(_PARTS_AT_ONCE) as threads:
                 for number, part in enumerate(_cut(pieces), 1):
                     size += len(part)
                     pending.append(threads.submit(self._put_part, key, upload, number, part))
@@ -204,7 +232,8 @@ class S3Store:
         start = len(self._name(""))
         for page in self._pages(self._name(f"{own}/" if own else "")):
             for item in page.get("Contents", ()):
-                yield item["Key"][start:], item["Size"]
+                if is_key(item["Key"][start:]):  # not one of a stranger, or a marker of a folder
+                    yield item["Key"][start:], item["Size"]
 
     def children(self, resource: str) -> Iterator[str]:
         """See `Store.children`."""
@@ -224,6 +253,9 @@ class S3Store:
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """See `Store.delete_many`."""
+        if self.bucket.settings.checksums is Checksums.REQUIRED:
+            side_by_side(self.parallel, self.delete, keys)  # the request for many needs one of the newer checksums
+            return
         for batch in batched(keys, _DELETED_AT_ONCE):
             names = {"Objects": [{"Key": self._name(key)} for key in batch], "Quiet": True}
             request = partial(self.bucket.client.delete_objects, Bucket=self.bucket.name, Delete=names)
@@ -244,6 +276,14 @@ def _read(answer: dict[str, Any]) -> StoredObject:
         with suppress(OSError, EOFError, zlib.error):  # a document that is damaged is no document
             data = gzip.decompress(data)
     return StoredObject(data, answer["ETag"])
+
+
+def _md5_of_file(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.md5(usedforsecurity=False)
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return base64.b64encode(digest.digest()).decode("ascii")
 
 
 def _read_part(file: BinaryIO) -> bytes:

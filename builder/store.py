@@ -76,6 +76,7 @@ class Store(Protocol):
         """Key and stored size in bytes of a resource's own object, if it has one, and of every object below it.
 
         The slash at the resource's end may be left out; "" is everything. Objects below one resource come together.
+        What has no key of the layout is left out.
         """
 
     def children(self, resource: str) -> Iterator[str]:

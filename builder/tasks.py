@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from builder.model import BuildOptions, Built, InputRef, Rejected
 from builder.provenance import Provenance
 from builder.scan import Scanned
 from builder.store import Store
+from builder.threads import Threads
 
 if TYPE_CHECKING:
     from builder.estimate import Measured
@@ -60,11 +60,8 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
 
     if len(tasks) == 1:
         return [build(tasks[0])]
-    threads = ThreadPoolExecutor(INSTANCES_AT_ONCE)
-    try:
+    with Threads(INSTANCES_AT_ONCE) as threads:
         return list(threads.map(build, tasks))
-    finally:
-        threads.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,3 +103,7 @@ def test_the_command_line_names_roots_in_the_report_alone(tmp_path: Path) -> Non
     )  # fmt: skip
     assert again.returncode == 1
     assert "listed or unlisted as a whole" in again.stderr
+    forgotten = run()
+    assert forgotten.returncode == 1
+    assert "holds unlisted studies" in forgotten.stderr
+    assert not (tmp_path / "out" / "studies").exists()

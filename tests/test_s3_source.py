@@ -388,9 +388,9 @@ def test_denied_objects_are_rejected_and_the_rest_is_built(
         "--source-profile", "reader",
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    for name in ("shut/2", "shut/a.zip"):
+    for name, operation in (("shut/2", "GetObject"), ("shut/a.zip", "GetObject")):
         assert (
-            f"rejected   s3://{READER_BUCKET}/{name}: cannot be read: the store answered 403 AccessDenied"
+            f"rejected   s3://{READER_BUCKET}/{name}: cannot be read: {operation}: the store answered 403"
             in done.stderr
         )
     assert "1 published, 2 rejected" in done.stdout
@@ -399,7 +399,7 @@ def test_denied_objects_are_rejected_and_the_rest_is_built(
         "--source-endpoint-url", s3_server.endpoint_url, "--source-profile", "reader",
     )  # fmt: skip
     assert one.returncode == 1
-    assert f"s3://{READER_BUCKET}/shut/2: the store answered 403" in one.stderr
+    assert f"s3://{READER_BUCKET}/shut/2: HeadObject: the store answered 403" in one.stderr
 
 
 def test_archived_objects_are_rejected_by_name(moto_bucket: Bucket, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_a_store_that_is_gone_ends_the_job_in_the_scan(tmp_path: Path, s3_server
         if stage == "reading headers":
             refuse(bucket)
 
-    with answering(bucket), pytest.raises(StoreError, match=r"in/0\d\d.dcm: the store answered 503"):
+    with answering(bucket), pytest.raises(StoreError, match=r"in/0\d\d.dcm: GetObject: the store answered 503"):
         build_from(bucket, tree_store(tmp_path / "tree"), during=during)
 
 

@@ -16,7 +16,7 @@ from builder.errors import PreconditionFailed
 from builder.memory_store import MemoryStore
 from builder.s3_client import Bucket, Checksums, S3Settings, client_of
 from builder.s3_store import PART_BYTES, S3Store
-from builder.store import Store
+from builder.store import Store, StoredObject
 
 LIST = "studies"
 SERIES = "studies/1.2/series"
@@ -88,6 +88,37 @@ def test_files_of_any_size_are_put_whole(store: Store) -> None:
         assert store.head(key).size == len(content)  # type: ignore[union-attr]  # as above
     assert store.put(FRAME, large + b"bytes").size == len(large) + 5
     assert data(store, FRAME) == large + b"bytes"
+
+
+def test_a_large_whole_object_joins_its_frames(store: Store) -> None:
+    """Its key is the prefix of theirs."""
+    whole = b"DICM" + bytes(range(256)) * (PART_BYTES // 256 + 5)
+    store.put(FRAME, CODESTREAM)
+    for content in (whole, whole[:-9], b"small"):
+        assert store.put(INSTANCE, io.BytesIO(content)).size == len(content)
+        assert data(store, INSTANCE) == content
+    assert data(store, FRAME) == CODESTREAM
+
+
+def test_what_has_no_key_of_the_layout_is_not_listed(store: Store) -> None:
+    store.put(FRAME, CODESTREAM)
+    put_foreign(store, f"{INSTANCE}/notes.txt")
+    put_foreign(store, "studies/1.2/series/1.3/instances/notes.txt")
+    assert [key for key, _ in store.list("")] == [FRAME]
+    assert [key for key, _ in store.list(INSTANCE)] == [FRAME]
+
+
+def put_foreign(store: Store, key: str) -> None:
+    """An object that somebody else put there."""
+    if isinstance(store, DirectoryStore):
+        path = Path(store.root) / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"foreign")
+    elif isinstance(store, MemoryStore):
+        store.objects[key] = StoredObject(b"foreign", "x")
+    else:
+        assert isinstance(store, S3Store)
+        store.bucket.client.put_object(Bucket=store.bucket.name, Key=f"{store.prefix}/{key}", Body=b"foreign")
 
 
 def test_ranges(store: Store) -> None:
