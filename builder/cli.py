@@ -51,11 +51,20 @@ def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
 
     def announce(address: str) -> None:
         if not (directory / "studies" / "index.json").is_file():
-            click.echo(f"there is no tree in {directory} yet: stillframe build SOURCE {directory} makes one", err=True)
+            click.echo(_missing_tree(directory), err=True)
         click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
 
     run(directory, host, port, viewer, announce)
     return 0
+
+
+def _missing_tree(directory: Path) -> str:
+    from builder.directory_store import DirectoryStore
+    from builder.roots import find_roots
+
+    if any(find_roots(DirectoryStore(str(directory)))):
+        return f"{directory} holds unlisted studies, each in a folder of its own: stillframe serve {directory}/NAME"
+    return f"there is no tree in {directory} yet: stillframe build SOURCE {directory} makes one"
 
 
 @cli.command(short_help="Show a frame's markers and resolutions.")

@@ -125,7 +125,7 @@ def _index_root(store: Store, name: str, base_url: str, progress: Progress, repo
     """The lists of the studies below a root first, then the list of studies."""
     ensure_list(store, STUDIES)
     stored = set(_uids(store, STUDIES))
-    progress.stage(f"root {name}" if name else "studies", len(stored))
+    progress.stage("unlisted study" if name else "studies", len(stored))  # its name is a secret
     for study in sorted(stored):
         listed = _index_study(store, name, study, base_url, report)
         report.studies += listed
