@@ -183,6 +183,21 @@ def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Pa
     assert job.returncode == 1
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, workers: int) -> None:
+    """Clusters and services send it to the command alone."""
+    arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    with subprocess.Popen(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as job:
+        assert job.stderr is not None
+        job.stderr.readline()
+        job.send_signal(signal.SIGTERM)
+        told = job.stderr.readlines()
+    assert told[-1] == "stillframe: stopped; build again to go on from here\n"
+    assert job.returncode == 1
+
+
 def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
