@@ -62,19 +62,21 @@ class MemoryStore:
 
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
         """See `Store.list`."""
-        own = self._prefix + resource.rstrip("/")
+        own = resource.rstrip("/")
+        below = f"{own}/" if own else ""
+        yield from ((key, size) for key, size in self._held() if (key.startswith(below) or key == own) and is_key(key))
+
+    def _held(self) -> Iterator[tuple[str, int]]:
+        """Everything in this part of the store, strangers' objects too, in order of keys."""
         with self._lock:
             found = sorted((key, len(stored.data)) for key, stored in self.objects.items())
         start = len(self._prefix)
-        below = f"{own}/" if resource.rstrip("/") else self._prefix
-        yield from (
-            (key[start:], size) for key, size in found if (key.startswith(below) or key == own) and is_key(key[start:])
-        )
+        return ((key[start:], size) for key, size in found if key.startswith(self._prefix))
 
     def children(self, resource: str) -> Iterator[str]:
         """See `Store.children`."""
         below = f"{resource.rstrip('/')}/" if resource.rstrip("/") else ""
-        inner = (key.removeprefix(below) for key, _ in self.list(resource) if key.startswith(below))
+        inner = (key.removeprefix(below) for key, _ in self._held() if key.startswith(below))
         yield from sorted({key.partition("/")[0] for key in inner})
 
     def delete(self, key: str) -> None:
