@@ -28,6 +28,7 @@ from builder.layout import InstanceUIDs, metadata_key
 from builder.model import JSONDataset
 from builder.provenance import claimed, holder_of
 from builder.store import Store
+from builder.threads import made_once
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""
@@ -259,16 +260,8 @@ class _Renewals:
                 lease.renew_if_due()
 
 
-_starting: Final = threading.Lock()
-
-
+@made_once
 def _renewals() -> _Renewals:
-    with _starting:  # a cache lets several threads make one each
-        return _make_renewals()
-
-
-@cache
-def _make_renewals() -> _Renewals:
     return _Renewals()
 
 

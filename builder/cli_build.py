@@ -188,7 +188,7 @@ def build(
     store = open_store(destination, s3, public=cache == "public", read_only=dry_run)
     if secret and store.head(STUDIES) is not None:
         raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
-    if not secret and store.head(STUDIES) is None and any(find_roots(store)):
+    if not secret and any(find_roots(store)) and store.head(STUDIES) is None:
         raise UsageError(f"{destination} holds unlisted studies: build with --unlisted, as before")
     progress = TerminalProgress(sys.stderr)
     executor = make_executor(count)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from builder import __version__
 from builder.claims import Lease, Record, read_record, retract
 from builder.documents import read_document
-from builder.errors import ClaimLost, LayoutError, StoreError
+from builder.errors import ClaimLost, StoreError
 from builder.invalidation import Invalidation
 from builder.job import Progress
 from builder.jsonmodel import STUDY_UID, named_uids, text_value
@@ -191,11 +191,10 @@ class _Deletion:
         instances: set[InstanceUIDs] = set()
         series: set[str] = set()
         for key, _ in store.list(scope.prefix):
-            with suppress(LayoutError):  # a stranger's
-                parsed = parse_key(key)
-                series |= {parsed.series} - {""}
-                if parsed.instance:
-                    instances.add(InstanceUIDs(parsed.study, parsed.series, parsed.instance))
+            parsed = parse_key(key)
+            series |= {parsed.series} - {""}
+            if parsed.instance:
+                instances.add(InstanceUIDs(parsed.study, parsed.series, parsed.instance))
         named = set(self._named(metadata_key(scope.study)))
         series |= {uids.series for uids in named}
         for uid in series | {scope.series} - {""}:

@@ -77,3 +77,16 @@ class WorkerDied(StillframeError):
 
 class UsageError(StillframeError):
     """A command that cannot be carried out as it was given."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why an input is not published that failed with this error."""
+    match error:
+        case InputError() | CodestreamError():
+            return str(error)
+        case OSError():
+            return f"cannot be read: {error.strerror or error}"
+        case MemoryError() | RecursionError():
+            return f"asks for too much: {type(error).__name__}"
+        case _:
+            return f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"

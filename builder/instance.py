@@ -16,7 +16,7 @@ import numpy as np
 from builder import codec, codestream, dicomjson
 from builder.claims import Lease, Record, read_record
 from builder.dataset import Instance, read_instance
-from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError
+from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
 from builder.frames import Sink, StageClock
 from builder.jsonmodel import SYNTAX
 from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, is_fixed
@@ -44,18 +44,11 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
     """
     try:
         return _Worker(task).run()
-    except (InputError, CodestreamError) as error:
-        reason = str(error)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-    except (MemoryError, RecursionError) as error:
-        reason = f"asks for too much: {type(error).__name__}"
     except StoreError:
         raise
     except Exception as error:
-        reason = f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    uids = task.uids
-    return Rejected(str(task.source), reason, uids.study, uids.series, uids.instance)
+        uids = task.uids
+        return Rejected(str(task.source), reason_of(error), uids.study, uids.series, uids.instance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import BinaryIO, Final
 
 from builder.dataset import read_instance
-from builder.errors import CodestreamError, InputError, StoreError
+from builder.errors import InputError, StoreError, reason_of
 from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
 from builder.frames import StageClock
 from builder.jsonmodel import SOP_CLASS_UID, first_value
@@ -54,18 +54,11 @@ def measure_instance(task: MeasureTask) -> Measured | Rejected:
     """
     try:
         return _measure(task)
-    except (InputError, CodestreamError) as error:
-        reason = str(error)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-    except (MemoryError, RecursionError) as error:
-        reason = f"asks for too much: {type(error).__name__}"
     except StoreError:
         raise
     except Exception as error:
-        reason = f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    uids = task.uids
-    return Rejected(str(task.source), reason, uids.study, uids.series, uids.instance)
+        uids = task.uids
+        return Rejected(str(task.source), reason_of(error), uids.study, uids.series, uids.instance)
 
 
 def _measure(task: MeasureTask) -> Measured:

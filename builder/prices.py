@@ -56,6 +56,7 @@ class Prices:
         return {"store": self.store, "date": self.date, "source": self.source, "currency": self.currency}
 
 
+_PAGE: Final = 1000  # keys that one request lists
 S3_STANDARD: Final = Prices(
     store="Amazon S3 Standard, us-east-1",
     date="2025",
@@ -65,6 +66,11 @@ S3_STANDARD: Final = Prices(
     thousand_puts=0.005,  # PUT, COPY, POST, LIST
     thousand_gets=0.0004,  # GET, SELECT and all others
 )
+
+
+def requests_of_list(count: int) -> int:
+    """How many requests listing so many keys takes: each tells of a page of them."""
+    return -(-max(1, count) // _PAGE)
 
 
 def requests_of_put(size: int, *, from_file: bool = False) -> int:

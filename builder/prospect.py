@@ -9,13 +9,11 @@ from typing import Final
 from builder.errors import InputError
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, InputRef
-from builder.prices import Requests
+from builder.prices import Requests, requests_of_list
 from builder.provenance import Provenance, provenance
 from builder.published import Holding, digest_of, is_intact, promised_frames, read_published
 from builder.source import open_to_end
 from builder.store import Store
-
-_PAGE: Final = 1000  # keys that one request lists
 
 
 class Prospect(StrEnum):
@@ -93,7 +91,7 @@ def requests_of_instance(judgement: Judgement, puts: int) -> Requests:
     What no list knows is claimed without a look at its record, in vain if it has one. Before an object is written over
     its version is asked for. Claims that are renewed, and requests made again, are not counted.
     """
-    listing = Requests(get=1, list=-(-max(1, judgement.held) // _PAGE))
+    listing = Requests(get=1, list=requests_of_list(judgement.held))
     versions = Requests(get=min(puts, judgement.held))
     in_vain = Requests(put=1, get=1)
     match judgement.prospect:

@@ -250,8 +250,6 @@ def _asked_for(store: Store) -> dict[str, list[str]]:
     """What other jobs ask for: the studies of each word that was left, by its key."""
     asked: dict[str, list[str]] = {}
     for key, _ in islice(store.list(PENDING), _MOST_WORDS):
-        if parse_key(key).kind is not Kind.PENDING:
-            continue
         studies = read_json(store, key)
         named = studies if isinstance(studies, list) else []
         asked[key] = [study for study in named if isinstance(study, str) and is_uid(study)]

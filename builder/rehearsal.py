@@ -9,15 +9,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from builder.errors import PreconditionFailed
 from builder.estimate import Tally
 from builder.layout import Kind, is_json, parse_key
-from builder.prices import Requests, requests_of_put
+from builder.prices import Requests, requests_of_list, requests_of_put
 from builder.store import ObjectHead, Store, StoredObject, Written
-
-_PAGE: Final = 1000  # keys that one request lists
 
 # The bytes of a JSON document as a store holds it.
 type Encode = Callable[[bytes], bytes]
@@ -119,7 +117,7 @@ class RehearsalStore:
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
         """See `Store.list`."""
         found = dict(self.base.list(resource))
-        self.journal.count(Requests(get=1, list=-(-max(1, len(found)) // _PAGE)))
+        self.journal.count(Requests(get=1, list=requests_of_list(len(found))))
         own, below = self._prefix + resource.rstrip("/"), f"{self._prefix}{resource}".rstrip("/") + "/"
         for name, stored in list(self.journal.objects.items()):
             if name == own or name.startswith(below):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
-import threading
 from collections import deque
 from collections.abc import Buffer
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from typing import BinaryIO, Final, cast
 
 from builder.model import S3Object
 from builder.s3_source import read_range
+from builder.threads import made_once
 
 MAX_RANGE_BYTES: Final = 4 << 20
 """The largest range that is asked for. An open object takes the memory of six: three that were read, three to come."""
@@ -131,15 +130,7 @@ class RangeFile(io.RawIOBase):
         super().close()
 
 
-_starting: Final = threading.Lock()
-
-
+@made_once
 def _readers() -> ThreadPoolExecutor:
     """The threads that all open objects of this process share for what is to come."""
-    with _starting:  # a cache lets several threads make one each
-        return _make_readers()
-
-
-@lru_cache(maxsize=1)
-def _make_readers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead")

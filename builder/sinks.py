@@ -43,18 +43,13 @@ class StoreSink:
             StoreError: if this object, or one before it, cannot be put.
         """
         if self._uploads is None or not isinstance(data, bytes):
-            self.sizes[key] = self._put(key, data).size
+            self._lease.check()
+            self.sizes[key] = self._store.put(key, data).size
             return
         self.sizes[key] = len(data)
-        self._pending.append(self._uploads.submit(len(data), partial(self._put, key, data)))
+        self._pending.append(self._uploads.submit(len(data), partial(self._put_fenced, key, data)))
         while self._pending and self._pending[0].done():
             self._pending.popleft().result()
-
-    def _put(self, key: str, data: bytes | BinaryIO) -> Written:
-        if self._uploads is None or not isinstance(data, bytes):
-            self._lease.check()
-            return self._store.put(key, data)
-        return self._put_fenced(key, data)
 
     def _put_fenced(self, key: str, data: bytes) -> Written:
         """Put an object on the condition that nobody else did.

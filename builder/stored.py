@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from builder.errors import CodecError, CodestreamError, LayoutError
+from builder.errors import CodecError, CodestreamError
 from builder.jsonmodel import SYNTAX, first_value, named_uids, parse_datasets
 from builder.layout import HTJ2K_RPCL, InstanceUIDs, Kind, instances_key, metadata_key, parse_key
 from builder.model import FrameRow, JSONDataset
@@ -40,10 +40,7 @@ def read_series(store: Store, study: str, series: str) -> StoredSeries:
     held: dict[str, Holding] = defaultdict(Holding)
     frames: dict[str, dict[int, int]] = defaultdict(dict)
     for key, size in store.list(f"{instances_key(study, series)}/"):
-        try:
-            parsed = parse_key(key)
-        except LayoutError:
-            continue  # a stranger's
+        parsed = parse_key(key)
         if not parsed.instance:
             continue
         before = held[parsed.instance]

@@ -1,9 +1,24 @@
-"""Threads that an interrupted command does not wait for."""
+"""What threads share: pools that an interrupted command does not wait for, values that a process makes once."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, wraps
 from types import TracebackType
+
+
+def made_once[*A, T](make: Callable[[*A], T]) -> Callable[[*A], T]:
+    """What `make` returns, made once for the same arguments; `functools.cache` lets several threads make one each."""
+    made, making = cache(make), threading.Lock()
+
+    @wraps(make)
+    def get(*args: *A) -> T:
+        with making:
+            return made(*args)
+
+    return get
 
 
 class Threads(ThreadPoolExecutor):

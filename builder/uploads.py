@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, Final
+
+from builder.threads import made_once
 
 MAX_WAITING_BYTES: Final = 64 << 20
 """Of objects on their way to a store, in one process; a larger object goes alone."""
@@ -37,15 +38,7 @@ class Uploads:
             self._room.notify_all()
 
 
-_starting: Final = threading.Lock()
-
-
+@made_once
 def uploads_of_process(threads: int) -> Uploads:
     """The uploads that all stores of this process share."""
-    with _starting:  # a cache lets several threads make one each
-        return _make_uploads(threads)
-
-
-@lru_cache(maxsize=1)
-def _make_uploads(threads: int) -> Uploads:
     return Uploads(threads)
