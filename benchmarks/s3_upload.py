@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from builder.build import build
-from builder.claims import Lease, Record
+from builder.claims import CommitState, Lease
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
@@ -65,7 +65,7 @@ def upload(store: Store, instances: Mapping[InstanceUIDs, Instance]) -> None:
 
     def put(item: tuple[InstanceUIDs, Instance]) -> None:
         uids, (objects, metadata) = item
-        with Lease(store, uids, Record(None, None)) as lease:
+        with Lease(store, uids, CommitState(None, None)) as lease:
             sink = StoreSink(store, lease)
             for key, data in objects.items():
                 sink.put(key, data)

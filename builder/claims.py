@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
@@ -23,10 +24,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from builder.errors import ClaimLost, PreconditionFailed, StoreError
+from builder.holdings import held_objects
 from builder.jsonmodel import dumps, named_uids, parse_datasets
 from builder.layout import InstanceUIDs, metadata_key
 from builder.model import JSONDataset
-from builder.provenance import claimed, holder_of
+from builder.record import claimed, holder_of
 from builder.store import Store
 from builder.threads import made_once
 
@@ -60,7 +62,7 @@ def parse_claim(text: str) -> Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CommitState:
     """An instance's metadata as the store has them, None if it is not published; `etag` is None if nothing is there.
 
     `abandoned` says that a job began to write the instance and did not end: objects of it may be there.
@@ -71,42 +73,42 @@ class Record:
     abandoned: bool = False
 
 
-def read_record(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS) -> Record:
-    """The record of an instance when nobody writes it, or whoever does has died."""
+def settled_state(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS) -> CommitState:
+    """The state of an instance's commit when nobody writes it, or whoever does has died."""
     watched: str | None = None
     seen, pause = 0.0, _FIRST_LOOK
     while True:
         stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
         if stored is None:
-            return Record(None, None)
+            return CommitState(None, None)
         datasets = parse_datasets(stored.data) or []
         known = bool(datasets) and InstanceUIDs(*named_uids(datasets[0])) == uids
         metadata = datasets[0] if known else None
         holder = holder_of(datasets[0]) if datasets else ""
         if not holder:
             # Metadata that are damaged say nothing of the objects beside them.
-            return Record(metadata, stored.etag, abandoned=metadata is None)
+            return CommitState(metadata, stored.etag, abandoned=metadata is None)
         if stored.etag != watched:
             watched, seen = stored.etag, 0.0
         if seen >= lease or _has_ended(parse_claim(holder)):
-            return Record(metadata, stored.etag, abandoned=True)
+            return CommitState(metadata, stored.etag, abandoned=True)
         time.sleep(pause)
         seen += pause
         pause = min(2 * pause, _LAST_LOOK)
 
 
-def retract(store: Store, uids: InstanceUIDs, record: Record) -> None:
+def retract(store: Store, uids: InstanceUIDs, state: CommitState) -> None:
     """Take back the commit of an instance at one stroke: it is not published any more, its objects are still there.
 
     Whoever builds it next builds it anew.
 
     Raises:
-        ClaimLost: if the record is another by now.
+        ClaimLost: if the metadata are others by now.
     """
     key = metadata_key(uids.study, uids.series, uids.instance)
-    document = dumps([claimed(record.metadata or {}, "")])
+    document = dumps([claimed(state.metadata or {}, "")])
     try:
-        store.put(key, document, if_match=record.etag)
+        store.put(key, document, if_match=state.etag)
     except PreconditionFailed as error:
         # The write may have taken place although its answer got lost.
         stored = store.get(key)
@@ -117,19 +119,19 @@ def retract(store: Store, uids: InstanceUIDs, record: Record) -> None:
 class Lease:
     """A claim that is held. As a context it is given up at the end, unless the instance was committed."""
 
-    def __init__(self, store: Store, uids: InstanceUIDs, record: Record, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: Store, uids: InstanceUIDs, state: CommitState, seconds: float = LEASE_SECONDS) -> None:
         """Take the claim.
 
         Raises:
-            ClaimLost: if the record is another by now.
+            ClaimLost: if the metadata are others by now.
         """
         self._store = store
         self._key = metadata_key(uids.study, uids.series, uids.instance)
-        self._before = record.metadata
+        self._before = state.metadata
         self._renew = _RENEWED_AT * seconds
         self._lock = threading.Lock()
         self._claim = Claim(uuid.uuid4().hex, _this_process())
-        self._etag = record.etag
+        self._etag = state.etag
         self._confirmed = 0.0
         self._held = True
         self._put()
@@ -299,3 +301,12 @@ def _has_ended(claim: Claim) -> bool:
     if machine != _machine() or not pid.isdecimal() or not started:
         return False
     return _started(int(pid)) not in (started, "")
+
+
+def discard_instance(store: Store, uids: InstanceUIDs) -> None:
+    """Remove what a dead worker left of an instance, unless its metadata had been published before."""
+    state = settled_state(store, uids)
+    if state.metadata is None and state.abandoned:
+        with suppress(ClaimLost), Lease(store, uids, state) as lease:
+            store.delete_many(list(held_objects(store, uids)))
+            lease.remove()

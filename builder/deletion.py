@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from builder import __version__
-from builder.claims import Lease, Record, read_record, retract
+from builder.claims import CommitState, Lease, retract, settled_state
 from builder.documents import read_document
 from builder.errors import ClaimLost, StoreError
+from builder.holdings import held_objects
 from builder.invalidation import Invalidation
 from builder.job import Progress
 from builder.jsonmodel import STUDY_UID, named_uids, text_value
@@ -33,10 +34,9 @@ from builder.layout import (
     parse_key,
     study_series_key,
 )
-from builder.provenance import provenance
 from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
-from builder.published import held_objects
 from builder.query import base_url_of
+from builder.record import record_of
 from builder.reindex import ensure_list, index_series, settle_study
 from builder.requests import side_by_side
 from builder.roots import Roots
@@ -218,11 +218,11 @@ class _Deletion:
     def _retract(self, uids: InstanceUIDs) -> None:
         """See that an instance is not published; whoever is just building it may end first."""
         for _ in range(_ATTEMPTS):
-            record = read_record(self.store, uids)
-            if record.etag is None or (record.metadata is not None and provenance(record.metadata) is None):
+            state = settled_state(self.store, uids)
+            if state.etag is None or (state.metadata is not None and record_of(state.metadata) is None):
                 break
             with suppress(ClaimLost):
-                retract(self.store, uids, record)
+                retract(self.store, uids, state)
                 break
         else:
             raise StoreError(f"{uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
@@ -249,21 +249,21 @@ class _Deletion:
     def _remove(self, uids: InstanceUIDs) -> dict[str, int] | None:
         """Remove all objects of an instance, its commit record last; None if it was published anew meanwhile."""
         for _ in range(_ATTEMPTS):
-            record = read_record(self.store, uids)
-            if record.metadata is not None and provenance(record.metadata) is not None:
+            state = settled_state(self.store, uids)
+            if state.metadata is not None and record_of(state.metadata) is not None:
                 self.report.kept.append(uids)
                 self.progress.step()
                 return None
             with suppress(ClaimLost):
-                held = self._remove_claimed(uids, record)
+                held = self._remove_claimed(uids, state)
                 self.progress.step()
                 return held
         raise StoreError(f"{uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
 
-    def _remove_claimed(self, uids: InstanceUIDs, record: Record) -> dict[str, int]:
-        if record.etag is None and not held_objects(self.store, uids):
+    def _remove_claimed(self, uids: InstanceUIDs, state: CommitState) -> dict[str, int]:
+        if state.etag is None and not held_objects(self.store, uids):
             return {}
-        with Lease(self.store, uids, record) as lease:
+        with Lease(self.store, uids, state) as lease:
             held = held_objects(self.store, uids)
             self.store.delete_many(list(held))
             lease.remove()

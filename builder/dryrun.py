@@ -27,8 +27,7 @@ from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
 from builder.prices import Prices, Requests
 from builder.prospect import LISTED, WRITTEN, Judgement, Prospect, requests_of_instance
-from builder.provenance import add_provenance
-from builder.published import full_record
+from builder.record import Holding, Record, describe_options, with_record
 from builder.rehearsal import Encode, Journal, RehearsalStore
 from builder.report import Report
 from builder.roots import Roots
@@ -304,9 +303,10 @@ class _DryRun:
         """What the lists need of an instance; its objects are counted if they would be written."""
         objects = sum_tallies((item.own, item.of_frames, item.of_image))
         total = sum(objects.values(), Tally())
-        record = full_record(self.request.options, round(total.objects), round(total.size))
         digest = hashlib.sha256(item.uids.instance.encode()).hexdigest()  # stands for that of the file: as long
-        metadata = add_provenance(item.metadata, digest, record, item.notes)
+        holding = Holding(round(total.objects), round(total.size))
+        record = Record(f"sha256:{digest}", describe_options(self.request.options), holding)
+        metadata = with_record(item.metadata, record, item.notes)
         if judgement.prospect in WRITTEN:
             size = len(self.journal.encode(dumps([metadata])))
             add_tallies(self.forecast.objects, {**objects, Kind.METADATA: Tally(1, size)})

@@ -9,25 +9,24 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-import numpy as np
-
-from builder import codec, codestream, dicomjson
-from builder.claims import Lease, Record, read_record
+from builder import dicomjson
+from builder.claims import CommitState, Lease, settled_state
 from builder.dataset import Instance, read_instance
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
+from builder.frame_rows import read_rows
 from builder.frames import Sink, StageClock
+from builder.holdings import held_objects
 from builder.jsonmodel import SYNTAX
-from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, is_fixed
+from builder.layout import is_fixed
 from builder.model import CHANGED, Built, FrameRow, JSONDataset, Outcome, Rejected
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
-from builder.provenance import Provenance, add_provenance, provenance, published_notes
-from builder.published import Holding, digest_of, full_record, held_objects, is_intact, promised_frames
+from builder.published import is_intact
+from builder.record import Holding, Record, describe_options, notes_of, promised_frames, record_of, with_record
 from builder.sinks import CompareSink, NullSink, StoreSink
-from builder.source import file_state, load_input
-from builder.store import Store
+from builder.source import digest_of, file_state, load_input
 from builder.tasks import InstanceTask
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
@@ -77,7 +76,7 @@ class _Worker:
     def __init__(self, task: InstanceTask) -> None:
         self.task = task
         self.clock = StageClock()
-        self.record = Record(None, None)
+        self.state = CommitState(None, None)
 
     def run(self) -> Built | Rejected:
         """Decide what the input is to the store, and act on it; again if another job comes in between.
@@ -102,9 +101,9 @@ class _Worker:
                 state = file_state(file)
                 digest = digest_of(file)
                 size = file.tell()
-            self.record = Record(None, None) if new else read_record(task.store, task.uids, task.lease)
-            published = provenance(self.published) if self.published is not None else None
-            same = published is not None and published[0] == digest
+            self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
+            published = record_of(self.published) if self.published is not None else None
+            same = published is not None and published.digest == digest
             if published and same and (not task.first or self._is_intact(published)):
                 unchanged = self._unchanged()
                 if unchanged is not None:
@@ -126,11 +125,11 @@ class _Worker:
     @property
     def published(self) -> JSONDataset | None:
         """The metadata that were published before."""
-        return self.record.metadata
+        return self.state.metadata
 
-    def _is_intact(self, published: Provenance) -> bool:
+    def _is_intact(self, published: Record) -> bool:
         held = held_objects(self.task.store, self.task.uids)
-        return is_intact(Holding(len(held), sum(held.values())), published[1], self.task.options)
+        return is_intact(Holding(len(held), sum(held.values())), published, self.task.options)
 
     def _unchanged(self) -> Built | None:
         """The instance as it is published; None if its frames turn out to be damaged.
@@ -141,14 +140,14 @@ class _Worker:
         if not task.first:
             return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
         assert self.published is not None
-        if task.listed and task.listed == provenance(self.published):
+        if task.listed and task.listed == record_of(self.published):
             return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
         try:
             rows = read_rows(task.store, task.uids, self.published)
         except (CodecError, CodestreamError):
             return None
         frames = promised_frames(self.published)
-        return self._built(Outcome.RESUMED, self.published, rows, frames, 0, published_notes(self.published))
+        return self._built(Outcome.RESUMED, self.published, rows, frames, 0, notes_of(self.published))
 
     def _built(
         self, outcome: Outcome, metadata: JSONDataset, rows: tuple[FrameRow, ...], frames: int, written: int,
@@ -163,7 +162,7 @@ class _Worker:
         sink = CompareSink(self.task.store)
         with _COMPUTING:
             content = self._produce(instance, file, sink)
-        if read_record(self.task.store, self.task.uids, self.task.lease).etag != self.record.etag:
+        if settled_state(self.task.store, self.task.uids, self.task.lease).etag != self.state.etag:
             raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
         tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
@@ -190,9 +189,9 @@ class _Worker:
             with _COMPUTING:
                 self._produce(instance, source.file, NullSink())
         # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
-        with Lease(task.store, task.uids, self.record, task.lease) as lease:
+        with Lease(task.store, task.uids, self.state, task.lease) as lease:
             before = []
-            if self.published is not None or self.record.abandoned:
+            if self.published is not None or self.state.abandoned:
                 before = list(held_objects(task.store, task.uids))
             sink = StoreSink(task.store, lease, frozenset(before))
             try:
@@ -226,9 +225,10 @@ class _Worker:
                     sink.put(key, data)
             if file_state(source.file) != source.state:
                 raise InputError(CHANGED)
-            record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
+            written = Holding(len(sink.sizes), sum(sink.sizes.values()))
+            record = Record(source.digest, describe_options(task.options), written)
             with self.clock("JSON"):
-                metadata = add_provenance(content.metadata, source.digest, record, notes)
+                metadata = with_record(content.metadata, record, notes)
                 return _Written(content, metadata, dicomjson.dumps([metadata]), notes)
 
     def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
@@ -250,26 +250,3 @@ def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
     ours = {SYNTAX, "00280004", "00280006"}
     tags = (set(one) | set(other)) - ours
     return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}
-
-
-def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[FrameRow, ...]:
-    """The `frame-index` rows of a published instance, from its frames themselves; none if they are not HTJ2K.
-
-    Raises:
-        CodecError, CodestreamError: if a frame that the metadata promise is missing or damaged.
-    """
-    if dicomjson.first_value(metadata, SYNTAX) != HTJ2K_RPCL:
-        return ()
-    frames = promised_frames(metadata)
-    kind = "i" if dicomjson.first_value(metadata, "00280103") == 1 else "u"
-    dtype = np.dtype(f"{kind}{int(str(dicomjson.first_value(metadata, '00280100'))) // 8}")
-    return tuple(_read_row(store, frame_key(uids, number), dtype) for number in range(1, frames + 1))
-
-
-def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
-    stored = store.get(key)
-    if stored is None:
-        raise CodestreamError(f"{key} is missing")
-    header = codestream.parse_header(stored.data)
-    pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
-    return FrameRow(codestream.resolutions(header, len(stored.data)), codec.frame_crc32(pixels))

@@ -7,12 +7,13 @@ from enum import StrEnum
 from typing import Final
 
 from builder.errors import InputError
+from builder.holdings import read_metadata
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, InputRef
 from builder.prices import Requests, requests_of_list
-from builder.provenance import Provenance, provenance
-from builder.published import Holding, digest_of, is_intact, promised_frames, read_published
-from builder.source import open_to_end
+from builder.published import is_intact
+from builder.record import Holding, Record, promised_frames, record_of
+from builder.source import digest_of, open_to_end
 from builder.store import Store
 
 
@@ -49,7 +50,7 @@ class Judgement:
 
 def judge_input(
     store: Store, uids: InstanceUIDs, source: InputRef, options: BuildOptions, holding: Holding,
-    listed: Provenance | None, *, replace: bool,
+    listed: Record | None, *, replace: bool,
 ) -> Judgement:  # fmt: skip
     """What would become of an input of an instance of which the store holds something, as `instance` decides it.
 
@@ -58,22 +59,22 @@ def judge_input(
     Raises:
         StoreError: if the store fails.
     """
-    metadata = read_published(store, uids)
+    metadata = read_metadata(store, uids)
     if metadata is None:
         return Judgement(Prospect.PUBLISH, held=holding.objects)
-    known, frames = provenance(metadata), promised_frames(metadata)
+    known, frames = record_of(metadata), promised_frames(metadata)
     digest = "" if known is None else source_digest(source)
     if known is None or not digest:
         return Judgement(Prospect.REBUILD, "", frames, holding.objects)
-    if digest == known[0]:
-        if not is_intact(holding, known[1], options):
+    if digest == known.digest:
+        if not is_intact(holding, known, options):
             prospect = Prospect.REBUILD
         else:
             prospect = Prospect.UNCHANGED if listed == known else Prospect.RESUME
         return Judgement(prospect, digest, frames, holding.objects)
     if replace:
         return Judgement(Prospect.REPLACE, digest, frames, holding.objects)
-    return Judgement(Prospect.COMPARE, known[0], frames, holding.objects)
+    return Judgement(Prospect.COMPARE, known.digest, frames, holding.objects)
 
 
 def source_digest(source: InputRef) -> str:

@@ -16,6 +16,7 @@ from builder import query
 from builder.documents import FALSE_ALARMS, ROUNDS, give_way, read_document, read_json, update_document
 from builder.errors import PreconditionFailed, StoreError
 from builder.frameindex import merge_frame_index
+from builder.holdings import committed_instances, unpublished
 from builder.jsonmodel import (
     SERIES_UID,
     SOP_INSTANCE_UID,
@@ -31,19 +32,16 @@ from builder.layout import (
     PENDING,
     STUDIES,
     InstanceUIDs,
-    Kind,
     frame_index_key,
     instances_key,
     is_uid,
     metadata_key,
-    parse_key,
     pending_key,
     study_series_key,
     thumbnail_key,
 )
 from builder.model import Built, JSONDataset
-from builder.provenance import Provenance, provenance
-from builder.published import unpublished
+from builder.record import Record, record_of
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
@@ -128,7 +126,7 @@ def publish_series(store: Store, study: str, series: str, built: Sequence[Built]
         store,
         metadata_key(study, series),
         lambda old: _merge_series(old, fresh),
-        lambda: _stored_instances(store, study, series),
+        lambda: committed_instances(store, study, series),
     )
     withdraw_instances(store, study, series, list(rows))
     write_series_lists(store, study, series, base_url)
@@ -160,7 +158,7 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
         absent = unpublished(store, study, series, gone)  # read after the list, as everything it is made from
         return [item for item in metadata or () if text_value(item, SOP_INSTANCE_UID) not in absent]
 
-    update_document(store, metadata_key(study, series), rest, lambda: _stored_instances(store, study, series))
+    update_document(store, metadata_key(study, series), rest, lambda: committed_instances(store, study, series))
     update_document(
         store,
         frame_index_key(study, series),
@@ -171,16 +169,6 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
 def _merge_series(existing: list[JSONDataset] | None, fresh: Iterable[Built]) -> list[JSONDataset]:
     new = [rebase_bulk(item.metadata, f"instances/{item.uids.instance}/") for item in fresh]
     return query.merge_instances(existing or [], new)
-
-
-def _stored_instances(store: Store, study: str, series: str) -> list[JSONDataset]:
-    """The metadata of every instance of a series that the store holds, as the series' document has them."""
-    found = []
-    for key, _ in store.list(f"{instances_key(study, series)}/"):
-        parsed = parse_key(key)
-        if parsed.kind is Kind.METADATA:
-            found += [item for item in read_document(store, key) or () if provenance(item) is not None]
-    return [rebase_bulk(item, f"instances/{text_value(item, SOP_INSTANCE_UID)}/") for item in found]
 
 
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
@@ -275,15 +263,15 @@ def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
     return found
 
 
-def listed_instances(store: Store, study: str, series: str) -> dict[str, Provenance | None]:
+def listed_instances(store: Store, study: str, series: str) -> dict[str, Record | None]:
     """The instances that the documents of a series name, of those with HTJ2K frames where rows do too.
 
-    Each SOP Instance UID with the provenance given there: another than the instance's own if a job was killed between.
+    Each SOP Instance UID with the record given there: another than the instance's own if a job was killed between.
     """
     index = read_document(store, frame_index_key(study, series)) or {}
     indexed = {uid for group in index.get("groups", ()) for uid in group["instances"]}
     named = ((text_value(item, SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
-    return {uid: provenance(item) for uid, item in named if uid in indexed or first_value(item, SYNTAX) != HTJ2K_RPCL}
+    return {uid: record_of(item) for uid, item in named if uid in indexed or first_value(item, SYNTAX) != HTJ2K_RPCL}
 
 
 def published_patient(

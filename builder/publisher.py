@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from itertools import batched, islice
 from typing import Final
 
+from builder.claims import discard_instance
 from builder.errors import StoreError, WorkerDied
+from builder.holdings import HeldInstance, held_in_series
 from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
 from builder.layout import InstanceUIDs
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
-from builder.provenance import Provenance
 from builder.publish import begin_lists, listed_instances
-from builder.published import Holding, discard_instance, held_in_series, is_unchanged
+from builder.published import is_unchanged
+from builder.record import Record
 from builder.report import Report, Unfinished
 from builder.roots import Roots
 from builder.s3_client import PARALLEL
@@ -37,7 +39,7 @@ class _Series:
     """A series under way: the inputs still to be tried for each instance, and what has come of the others."""
 
     plan: SeriesPlan
-    listed: Mapping[str, Provenance | None]
+    listed: Mapping[str, Record | None]
     settled: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
     built: list[Built] = field(default_factory=list)
@@ -117,10 +119,10 @@ class _Publisher:
             return frozenset()
         held = held_in_series(store, series.plan.study, series.plan.series)
 
-        def check(item: tuple[_Candidate, Provenance]) -> bool:
+        def check(item: tuple[_Candidate, Record]) -> bool:
             candidate, record = item
             source, uids = candidate.inputs[0].source, candidate.uids
-            holding = held.get(uids.instance, Holding())
+            holding = held.get(uids.instance, HeldInstance()).holding
             return is_unchanged(store, uids, source, self.request.options, record, holding)
 
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)

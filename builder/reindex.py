@@ -16,6 +16,7 @@ from builder import __version__
 from builder.documents import read_document, replace_document
 from builder.errors import PreconditionFailed, StoreError, UsageError
 from builder.frameindex import merge_frame_index
+from builder.holdings import StoredSeries, read_series
 from builder.job import Progress
 from builder.jsonmodel import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from builder.layout import (
@@ -32,7 +33,6 @@ from builder.publish import publish_studies, publish_study, write_series_lists
 from builder.query import merge_instances
 from builder.roots import find_roots
 from builder.store import Store
-from builder.stored import StoredSeries, frame_rows, read_series
 
 _ROUNDS: Final = 1000
 # Studies whose records are put into the list of studies at one stroke.
@@ -179,11 +179,13 @@ def _index_series(store: Store, study: str, series: str) -> StoredSeries:
     Raises:
         PreconditionFailed: if another job changed one of them meanwhile.
     """
+    from builder.frame_rows import complete_rows  # it imports the codecs
+
     keys = (frame_index_key(study, series), metadata_key(study, series))
     before = {key: store.get(key) for key in keys}
     existing = read_document(store, keys[0]) or {}
     found = read_series(store, study, series)
-    kept, rows = frame_rows(store, found, existing)
+    kept, rows = complete_rows(store, found, existing)
     index = merge_frame_index(existing, rows, frozenset(_indexed(existing)) - kept - rows.keys())
     metadata = [rebase_bulk(item, f"instances/{uid}/") for uid, item in found.published.items()]
     for key, document in zip(keys, (index, merge_instances([], metadata)), strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from builder.jsonmodel import SERIES_UID, SOP_CLASS_UID, text_value
 from builder.model import JSONDataset
-from builder.published import has_thumbnail, promised_frames
+from builder.record import has_thumbnail, promised_frames
 from builder.sop_classes import OVERLAYS
 
 

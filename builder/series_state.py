@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from builder.estimate import Measured, Pool
+from builder.holdings import HeldInstance, held_in_series
 from builder.job import BuildRequest
 from builder.layout import InstanceUIDs, instances_key
 from builder.model import Header
 from builder.plan import SeriesPlan
 from builder.prices import Requests
 from builder.prospect import Judgement, Prospect, judge_input, source_digest
-from builder.provenance import Provenance
 from builder.publish import begin_lists, listed_instances
-from builder.published import Holding, held_in_series, is_intact
+from builder.published import is_intact
+from builder.record import Record
 from builder.rehearsal import Journal
 from builder.roots import Roots
 
@@ -25,8 +26,8 @@ class SeriesState:
     """A series under way: what the store has of it, and what is known of its instances."""
 
     plan: SeriesPlan
-    listed: Mapping[str, Provenance | None]
-    held: Mapping[str, Holding]
+    listed: Mapping[str, Record | None]
+    held: Mapping[str, HeldInstance]
     judged: dict[str, Judgement]
     digests: Mapping[str, tuple[str, ...]]
     sampled: bool
@@ -69,13 +70,13 @@ class SeriesOpener:
                 begin_lists(store, plan.study, plan.series)
         listed = listed_instances(store, plan.study, plan.series)
         present = frozenset(reads.children(instances_key(plan.study, plan.series)))
-        held: Mapping[str, Holding] = {}
+        held: Mapping[str, HeldInstance] = {}
         if listed:
             held = held_in_series(store, plan.study, plan.series)
         elif present:
             held = held_in_series(reads, plan.study, plan.series)
-        records = ((held.get(uid, Holding()), listed.get(uid)) for uid in plan.instances)
-        asked = sum(1 for holding, record in records if record and is_intact(holding, record[1], self.request.options))
+        records = ((held.get(uid, HeldInstance()).holding, listed.get(uid)) for uid in plan.instances)
+        asked = sum(1 for holding, record in records if record and is_intact(holding, record, self.request.options))
         self.journal.count(Requests(get=asked))  # the metadata of those that may be unchanged
         digests = {
             uid: tuple(source_digest(header.source) for header in inputs)
@@ -91,7 +92,7 @@ class SeriesOpener:
 
     def judge(self, series: SeriesState, uids: InstanceUIDs, header: Header) -> Judgement:
         """What would become of an input of an instance that is there; see `prospect.judge_input`."""
-        holding = series.held.get(uids.instance, Holding())
+        holding = series.held.get(uids.instance, HeldInstance()).holding
         return judge_input(
             self.reads.of(uids.study), uids, header.source, self.request.options, holding,
             series.listed.get(uids.instance), replace=self.request.replace,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from builder.ahead import map_ahead
 from builder.errors import InputError, UsageError
@@ -21,6 +22,7 @@ from builder.s3_source import check_location, list_objects, read_object, read_ra
 type Found = InputRef | Rejected | Skipped
 
 _NO_SETTINGS = S3Settings()
+_DIGEST_BYTES: Final = 1 << 16
 
 
 def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None:
@@ -189,6 +191,16 @@ def file_state(file: BinaryIO) -> tuple[int, ...]:
         return ()
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def digest_of(file: BinaryIO) -> str:
+    """Digest of an input's bytes, `sha256:` before it; the file is left at its end."""
+    file.seek(0)
+    buffer = memoryview(bytearray(_DIGEST_BYTES))
+    digest = hashlib.sha256()
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # every file opened here has it
+        digest.update(buffer[:count])
+    return f"sha256:{digest.hexdigest()}"
 
 
 class LoadedInput(BytesIO):

@@ -10,7 +10,7 @@ from builder.claims import LEASE_SECONDS
 from builder.errors import StoreError
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef, Rejected
-from builder.provenance import Provenance
+from builder.record import Record
 from builder.scan import Scanned
 from builder.store import Store
 from builder.threads import Threads
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class InstanceTask:
     """One input to publish. `first` is False where another input of the job holds the same SOP Instance UID;
 
-    `listed` is the provenance that the lists of the series give; where it is the instance's, they need nothing of it.
+    `listed` is the record that the lists of the series give; where it is the instance's, they need nothing of it.
     `lease` is how many seconds a claim (`claims`) stands that nobody renews.
     """
 
@@ -33,7 +33,7 @@ class InstanceTask:
     options: BuildOptions
     replace: bool = False
     first: bool = True
-    listed: Provenance | None = None
+    listed: Record | None = None
     lease: float = LEASE_SECONDS
 
 

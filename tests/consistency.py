@@ -17,7 +17,7 @@ from builder.layout import (
     parse_key,
     study_series_key,
 )
-from builder.published import promised_frames
+from builder.record import promised_frames
 from builder.store import Store
 from tests.trees import objects
 

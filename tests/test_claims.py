@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from builder.claims import Claim, Lease, Record, _this_process, parse_claim, read_record
+from builder.claims import Claim, CommitState, Lease, _this_process, parse_claim, settled_state
 from builder.errors import ClaimLost, StoreError
 from builder.jsonmodel import dumps
 from builder.layout import InstanceUIDs, metadata_key
 from builder.memory_store import MemoryStore
 from builder.model import JSONDataset
-from builder.provenance import add_provenance, claimed, holder_of
+from builder.record import Record, claimed, holder_of, with_record
 from tests.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
@@ -26,8 +26,8 @@ METADATA: JSONDataset = {
     "0020000D": {"vr": "UI", "Value": [UIDS.study]},
     "0020000E": {"vr": "UI", "Value": [UIDS.series]},
 }
-PUBLISHED = dumps([add_provenance(METADATA, "0" * 64, "options")])
-NOTHING = Record(None, None)
+PUBLISHED = dumps([with_record(METADATA, Record(f"sha256:{'0' * 64}", "options"))])
+NOTHING = CommitState(None, None)
 
 
 def put_claim(store: MemoryStore, process: str, metadata: JSONDataset | None = None) -> None:
@@ -42,12 +42,12 @@ def test_a_claim_is_read_as_it_was_written() -> None:
 
 def test_nobody_is_waited_for_where_nobody_writes() -> None:
     store = MemoryStore()
-    assert read_record(store, UIDS) == NOTHING
+    assert settled_state(store, UIDS) == NOTHING
     store.put(KEY, PUBLISHED)
-    record = read_record(store, UIDS)
+    record = settled_state(store, UIDS)
     assert (record.metadata is not None, record.abandoned) == (True, False)
     store.put(KEY, b'[{"0008')  # damaged: what is beside it may be anything
-    record = read_record(store, UIDS)
+    record = settled_state(store, UIDS)
     assert (record.metadata, record.abandoned) == (None, True)
 
 
@@ -62,9 +62,9 @@ def test_of_two_who_begin_one_holds_the_claim() -> None:
 
 def test_a_waiter_waits_while_the_claim_is_renewed_and_sees_the_commit() -> None:
     store = MemoryStore()
-    seen: list[Record] = []
+    seen: list[CommitState] = []
     with Lease(store, UIDS, NOTHING) as lease:
-        waiter = threading.Thread(target=lambda: seen.append(read_record(store, UIDS, lease=0.2)))
+        waiter = threading.Thread(target=lambda: seen.append(settled_state(store, UIDS, lease=0.2)))
         waiter.start()
         for _ in range(40):
             lease.renew()
@@ -88,7 +88,7 @@ def test_claims_are_renewed_beside_the_work() -> None:
 def test_a_claim_that_nobody_renews_is_taken_over_and_its_holder_cannot_commit() -> None:
     store = MemoryStore()
     with Lease(store, UIDS, NOTHING) as late:
-        record = read_record(store, UIDS, lease=0.05)
+        record = settled_state(store, UIDS, lease=0.05)
         assert record.abandoned
         with Lease(store, UIDS, record) as lease:
             for act in (late.renew, late.check, late.give_up, late.remove):
@@ -103,7 +103,7 @@ def test_a_claim_that_nobody_renews_is_taken_over_and_its_holder_cannot_commit()
 def test_a_holder_that_lost_its_claim_finds_out_when_it_commits() -> None:
     store = MemoryStore()
     with Lease(store, UIDS, NOTHING) as late:
-        with Lease(store, UIDS, read_record(store, UIDS, lease=0.01)) as lease:
+        with Lease(store, UIDS, settled_state(store, UIDS, lease=0.01)) as lease:
             lease.commit(PUBLISHED)
         with pytest.raises(ClaimLost):
             late.commit(dumps([METADATA]))
@@ -117,18 +117,18 @@ def test_a_process_that_has_ended_is_not_waited_for() -> None:
     ).stdout.strip()  # fmt: skip
     store = MemoryStore()
     put_claim(store, ended)
-    record = read_record(store, UIDS, lease=3600)
+    record = settled_state(store, UIDS, lease=3600)
     assert (record.metadata, record.abandoned) == (None, True)
     put_claim(store, ended, METADATA)
-    assert read_record(store, UIDS, lease=3600).metadata is not None  # what had been published before
+    assert settled_state(store, UIDS, lease=3600).metadata is not None  # what had been published before
 
 
 @pytest.mark.parametrize("process", ["unknown", "another-machine.1.2", "", _this_process()])
 def test_a_process_that_may_live_is_waited_for(process: str) -> None:
     store = MemoryStore()
     put_claim(store, process)
-    seen: list[Record] = []
-    waiter = threading.Thread(target=lambda: seen.append(read_record(store, UIDS, lease=3600)))
+    seen: list[CommitState] = []
+    waiter = threading.Thread(target=lambda: seen.append(settled_state(store, UIDS, lease=3600)))
     waiter.start()
     waiter.join(0.3)
     assert seen == []
@@ -140,9 +140,9 @@ def test_a_process_that_may_live_is_waited_for(process: str) -> None:
 def test_what_is_given_up_is_told_to_the_next_and_keeps_what_was_published() -> None:
     store = MemoryStore()
     store.put(KEY, PUBLISHED)
-    with Lease(store, UIDS, read_record(store, UIDS)) as lease:
+    with Lease(store, UIDS, settled_state(store, UIDS)) as lease:
         lease.give_up()
-    record = read_record(store, UIDS, lease=3600)
+    record = settled_state(store, UIDS, lease=3600)
     assert record.metadata is not None
     assert record.metadata["00080018"] == METADATA["00080018"]
     with Lease(store, UIDS, record) as lease:
@@ -188,7 +188,7 @@ def test_many_who_want_one_instance_hold_it_one_after_the_other() -> None:
     def work(number: int) -> None:
         while True:
             try:
-                with Lease(store, UIDS, read_record(store, UIDS)) as lease:
+                with Lease(store, UIDS, settled_state(store, UIDS)) as lease:
                     inside.append(number)
                     most.append(len(inside))
                     time.sleep(0.001)
@@ -209,6 +209,6 @@ def test_many_who_want_one_instance_hold_it_one_after_the_other() -> None:
 def test_a_claim_names_its_holder_in_the_document() -> None:
     store = MemoryStore()
     with Lease(store, UIDS, NOTHING):
-        record = read_record(store, UIDS, lease=0.01)
+        record = settled_state(store, UIDS, lease=0.01)
         assert record.etag == store.objects[KEY].etag
     assert holder_of(claimed(METADATA, str(replace(Claim("n", "p"), renewed=2)))) == "n p 2"

@@ -385,13 +385,13 @@ def test_the_deletion_waits_for_who_is_building(source: Path) -> None:
 
 
 def test_what_was_taken_back_is_rebuilt_by_the_next_build(tmp_path: Path, source: Path) -> None:
-    from builder.claims import read_record, retract
+    from builder.claims import retract, settled_state
 
     store = DirectoryStore(str(tmp_path / "tree"))
     publish(store, source)
     before = objects(store)
     uids = InstanceUIDs(STUDY, SERIES, instance_uid(1))
-    retract(store, uids, read_record(store, uids))
+    retract(store, uids, settled_state(store, uids))
     assert publish(store, source).outcomes == {Outcome.UNCHANGED: 5, Outcome.REBUILT: 1}
     assert objects(store) == before
 
@@ -475,10 +475,10 @@ def test_a_deletion_that_is_stopped_says_how_to_go_on(tmp_path: Path, source: Pa
     tree = tmp_path / "tree"
     store = DirectoryStore(str(tree))
     publish(store, source / "c")
-    from builder.claims import Lease, read_record
+    from builder.claims import Lease, settled_state
 
     uids = InstanceUIDs(STUDY, SERIES, instance_uid(1))
-    with Lease(store, uids, read_record(store, uids)):
+    with Lease(store, uids, settled_state(store, uids)):
         command = [sys.executable, "-m", "builder", "delete", str(tree), "--study", STUDY]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
             assert job.stderr is not None

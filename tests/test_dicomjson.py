@@ -21,11 +21,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 
 from builder.dicomjson import (
-    add_provenance,
     convert,
     dumps,
     first_value,
-    provenance,
     rebase_bulk,
     text_value,
 )
@@ -738,37 +736,3 @@ def test_text_value() -> None:
         "00100020": {"vr": "LO"},
     }
     assert [text_value(found, tag) for tag in ("00100010", "00200013", "00100020", "00100030")] == ["A==C", "7", "", ""]
-
-
-DIGEST = "0123456789abcdef" * 4
-
-
-def test_provenance_takes_the_first_free_block() -> None:
-    before: JSONDataset = {
-        "00080005": {"vr": "CS"},
-        "00990010": {"vr": "LO", "Value": ["ACME"]},
-        "00991201": {"vr": "LO", "Value": ["an orphan"]},
-        "7FE10010": {"vr": "OB"},
-    }
-    after = add_provenance(before, DIGEST, "lossy=keep")
-    assert list(after) == ["00080005", "00990010", "00990011", "00991101", "00991102", "00991201", "7FE10010"]
-    assert provenance(after) == (f"sha256:{DIGEST}", "lossy=keep")
-    assert provenance(before) is None
-    again = add_provenance(after, f"sha256:{DIGEST[::-1]}", "")
-    assert list(again) == list(after)
-    assert provenance(again) == (f"sha256:{DIGEST[::-1]}", "")
-
-
-def test_provenance_of_a_source_is_not_taken_for_ours() -> None:
-    published = dict(add_provenance({}, DIGEST, "x"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        source = Dataset.from_json(dumps(published).decode())
-    source.PatientID = "1"
-    assert list(convert(source).dataset) == ["00080005", "00100020"]
-
-
-def test_provenance_without_a_free_block() -> None:
-    full: JSONDataset = {f"009900{block:02X}": {"vr": "LO", "Value": ["ACME"]} for block in range(0x10, 0x100)}
-    with pytest.raises(InputError, match="0099"):
-        add_provenance(full, DIGEST, "x")

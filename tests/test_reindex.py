@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.claims import Lease, read_record, retract
+from builder.claims import Lease, retract, settled_state
 from builder.directory_store import DirectoryStore
 from builder.errors import UsageError
 from builder.layout import STUDIES, InstanceUIDs, frame_index_key, instances_key, metadata_key, parse_key
@@ -110,11 +110,11 @@ def test_only_what_is_whole_is_listed(make_store: Making, source: Path) -> None:
     before = objects(store)
     numbers = {number: InstanceUIDs(STUDY, SERIES, instance_uid(number)) for number in (1, 2, 3)}
     store.delete(f"{numbers[1].prefix}/rendered")
-    retract(store, numbers[2], read_record(store, numbers[2]))
+    retract(store, numbers[2], settled_state(store, numbers[2]))
     lost = next(key for key in before if key.startswith(f"studies/{OTHER_STUDY}/") and key.endswith("/metadata")
                 and parse_key(key).instance)  # fmt: skip
     store.delete(lost)
-    with Lease(store, numbers[3], read_record(store, numbers[3])) as lease:
+    with Lease(store, numbers[3], settled_state(store, numbers[3])) as lease:
         report = index(store)
         reasons = {item.uids.instance: item.reason for item in report.left}
         assert reasons[instance_uid(1)].startswith("3 objects of")

@@ -27,8 +27,8 @@ from builder.execute import SerialExecutor
 from builder.job import BuildRequest
 from builder.layout import metadata_key, parse_key
 from builder.model import BuildOptions
-from builder.provenance import provenance
 from builder.publish import listed_instances
+from builder.record import record_of
 from builder.report import Report
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
@@ -280,7 +280,7 @@ def check_unmixed(store: Store, clean: Sequence[dict[str, bytes]]) -> list[int]:
         listed = listed_instances(store, study, series)
         for instance, record in listed.items():
             (metadata,) = json.loads(made[instance][metadata_key(study, series, instance)])
-            assert record == provenance(metadata)
+            assert record == record_of(metadata)
     return winners
 
 

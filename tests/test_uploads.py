@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from builder.claims import Lease, Record
+from builder.claims import CommitState, Lease
 from builder.errors import ClaimLost, PreconditionFailed, StoreError
 from builder.layout import InstanceUIDs, frame_key
 from builder.memory_store import MemoryStore
@@ -19,7 +19,7 @@ from builder.uploads import MAX_WAITING_BYTES, Uploads
 from tests.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
-NOTHING = Record(None, None)
+NOTHING = CommitState(None, None)
 
 
 class SlowStore(MemoryStore):
@@ -105,7 +105,7 @@ def test_objects_are_not_put_over_those_of_another_job() -> None:
     key = frame_key(UIDS, 1)
     with Lease(store, UIDS, NOTHING) as late:
         sink = StoreSink(store, late)
-        record = Record(None, store.objects[late._key].etag, abandoned=True)
+        record = CommitState(None, store.objects[late._key].etag, abandoned=True)
         with Lease(store, UIDS, record) as lease:
             other = StoreSink(store, lease)
             other.put(key, b"\xff\x4fother")
@@ -123,7 +123,7 @@ def test_what_a_dead_job_left_is_written_over_while_the_claim_is_held() -> None:
     for key in keys[:2]:
         store.put(key, b"\xff\x4fleft")
     for known in ((), keys[:1], keys):
-        with Lease(store, UIDS, Record(None, _etag(store))) as lease:
+        with Lease(store, UIDS, CommitState(None, _etag(store))) as lease:
             sink = StoreSink(store, lease, known)
             for key in keys:
                 sink.put(key, f"\xff\x4fown{len(known)}".encode("latin-1"))

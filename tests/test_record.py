@@ -1,0 +1,60 @@
+"""The record of a published instance: what stands where, and what is taken for one."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from pydicom import Dataset
+
+from builder.dicomjson import convert, dumps
+from builder.errors import InputError
+from builder.model import JSONDataset
+from builder.record import Holding, Record, notes_of, record_of, with_record, without_record
+
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+OTHER = f"sha256:{'fedcba9876543210' * 4}"
+
+
+def test_a_record_takes_the_first_free_block() -> None:
+    before: JSONDataset = {
+        "00080005": {"vr": "CS"},
+        "00990010": {"vr": "LO", "Value": ["ACME"]},
+        "00991201": {"vr": "LO", "Value": ["an orphan"]},
+        "7FE10010": {"vr": "OB"},
+    }
+    after = with_record(before, Record(DIGEST, "lossy=keep"))
+    assert list(after) == ["00080005", "00990010", "00990011", "00991101", "00991102", "00991201", "7FE10010"]
+    assert record_of(after) == Record(DIGEST, "lossy=keep")
+    assert record_of(before) is None
+    again = with_record(after, Record(OTHER))
+    assert list(again) == list(after)
+    assert record_of(again) == Record(OTHER)
+    assert without_record(again) == before
+
+
+def test_the_promised_objects_stand_behind_the_options() -> None:
+    metadata = with_record({}, Record(DIGEST, "a=1;b=2", Holding(3, 4567)), ["one note", "another"])
+    assert metadata["00991002"] == {"vr": "UC", "Value": ["a=1;b=2;objects=3;bytes=4567"]}
+    assert record_of(metadata) == Record(DIGEST, "a=1;b=2", Holding(3, 4567))
+    assert notes_of(metadata) == ("one note", "another")
+
+
+def test_options_without_promised_objects_are_kept_as_they_are() -> None:
+    assert Record.parse(DIGEST, "a=1;objects=3") == Record(DIGEST, "a=1;objects=3")
+    assert Record.parse(DIGEST, "a=1;objects=3;bytes=x").promised is None
+
+
+def test_a_record_in_a_source_is_not_taken_for_ours() -> None:
+    published = dict(with_record({}, Record(DIGEST, "x")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = Dataset.from_json(dumps(published).decode())
+    source.PatientID = "1"
+    assert list(without_record(convert(source).dataset)) == ["00080005", "00100020"]
+
+
+def test_a_record_without_a_free_block() -> None:
+    full: JSONDataset = {f"009900{block:02X}": {"vr": "LO", "Value": ["ACME"]} for block in range(0x10, 0x100)}
+    with pytest.raises(InputError, match="0099"):
+        with_record(full, Record(DIGEST, "x"))
