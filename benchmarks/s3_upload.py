@@ -36,7 +36,7 @@ from builder.s3_client import PARALLEL, Bucket
 from builder.s3_store import S3Store
 from builder.sinks import StoreSink
 from builder.store import Store
-from builder.tasks import INSTANCES_AT_ONCE
+from builder.workers import INSTANCES_AT_ONCE
 from tests.s3_server import S3Server, weed_path
 from tests.trees import NoProgress
 

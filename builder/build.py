@@ -10,9 +10,10 @@ from typing import Final
 
 from builder.errors import UsageError
 from builder.headers import read_headers
-from builder.job import BuildRequest, Progress
+from builder.job import BuildRequest
 from builder.layout import InstanceUIDs
 from builder.plan import Plan, make_plan
+from builder.progress import Progress
 from builder.publish import published_patient
 from builder.publisher import publish_plan
 from builder.report import Report

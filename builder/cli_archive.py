@@ -79,18 +79,20 @@ def delete(
         report = run_delete(Roots(store, secret), Scope(study, series, instance), base_url, progress)
     finally:
         progress.close()
-    if distribution:
-        changed = ((report.root, key) for key in report.changed)
-        report.invalidation = tell_cdn(distribution, changed, destination, base_url, s3)
+    changed = ((report.root, key) for key in report.changed)
+    invalidation = tell_cdn(distribution, changed, destination, base_url, s3)
     if report_file is not None:
-        write_report(report.as_json(), Path(report_file))
-    return _tell_deletion(report, destination, report_file)
+        write_report(report.as_json(), Path(report_file), invalidation)
+    found = _tell_deletion(report, destination, report_file)
+    print_invalidation(invalidation, report_file)
+    return 0 if found and not (invalidation and invalidation.failure) else 1
 
 
-def _tell_deletion(report: DeletionReport, destination: str, report_file: str | None) -> int:
+def _tell_deletion(report: DeletionReport, destination: str, report_file: str | None) -> bool:
+    """What is gone; whether there was anything."""
     if not report.found:
         click.echo(f"stillframe: no {report.scope} in {visible(destination)}", err=True)
-        return 1
+        return False
     print_some("built anew", [(uids.prefix, "published by another job meanwhile") for uids in report.kept], report_file)
     parts = [plural(report.studies, "study", "studies")] if report.studies else []
     parts += [f"{report.series} series"] if report.series else []
@@ -98,8 +100,7 @@ def _tell_deletion(report: DeletionReport, destination: str, report_file: str | 
     click.echo(f"{visible(destination)}: {', '.join(parts)} deleted")
     size = f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}"
     click.echo(f"{size}, {report.seconds:.1f} s")
-    print_invalidation(report.invalidation, report_file)
-    return 1 if report.invalidation is not None and report.invalidation.failure else 0
+    return True
 
 
 @click.command(short_help="Make every list anew from what is stored.")

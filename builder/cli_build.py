@@ -206,9 +206,8 @@ def build(
     finally:
         progress.close()
         executor.shutdown(cancel_futures=True)
-    if distribution and not dry_run:
-        changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
-        report.invalidation = tell_cdn(distribution, changed, destination, base_url, s3)
+    changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
+    invalidation = None if dry_run else tell_cdn(distribution, changed, destination, base_url, s3)
     _print_inputs(report, sources, report_file)
     if report.forecast is not None:
         print_forecast(report, report.forecast, destination)
@@ -216,10 +215,10 @@ def build(
         _print_summary(report, destination)
     if report.failure:
         _print_failure(report, report_file)
-    print_invalidation(report.invalidation, report_file, complete=not report.failure)
+    print_invalidation(invalidation, report_file, complete=not report.failure)
     if report_path is not None:
-        write_report(report.as_json(), report_path)
-    return report.exit_code
+        write_report(report.as_json(), report_path, invalidation)
+    return 1 if invalidation and invalidation.failure else report.exit_code
 
 
 def _cores() -> int:

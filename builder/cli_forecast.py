@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.directory_store import DirectoryStore
-from builder.job import BuildRequest, Progress
+from builder.job import BuildRequest
 from builder.layout import Kind
+from builder.progress import Progress
 from builder.prospect import Prospect
 from builder.store import Store
 from builder.terminal import megabytes, plural, visible

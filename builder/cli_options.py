@@ -210,12 +210,14 @@ def check_report(path: Path, destination: str) -> None:
         raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
 
 
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write a report as JSON.
+def write_report(report: dict[str, Any], path: Path, invalidation: Invalidation | None = None) -> None:
+    """Write a report as JSON, with what a CDN was told of what changed.
 
     Raises:
         UsageError: if it cannot be written.
     """
+    if invalidation is not None:
+        report = report | {"invalidation": invalidation.as_json()}
     try:
         text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
         # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.
@@ -227,12 +229,17 @@ def write_report(report: dict[str, Any], path: Path) -> None:
 def tell_cdn(
     distribution: str, changed: Iterable[tuple[str, str]], destination: str, base_url: str, s3: S3Settings
 ) -> Invalidation | None:
-    """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell."""
+    """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell.
+
+    Nothing is told where `distribution` is empty.
+    """
+    if not distribution:
+        return None
     from builder.cloudfront import invalidate, make_client
 
     prefix = parse_location(destination)[1] if destination.startswith(SCHEME) else ""
     paths = invalidation_paths(changed, url_prefixes(base_url, prefix))
-    if not distribution or not paths:
+    if not paths:
         return None
     try:
         return invalidate(make_client(s3.profile), distribution, paths)

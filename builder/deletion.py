@@ -20,8 +20,6 @@ from builder.claims import CommitState, Lease, retract, settled_state
 from builder.documents import read_document
 from builder.errors import ClaimLost, StoreError
 from builder.holdings import held_objects
-from builder.invalidation import Invalidation
-from builder.job import Progress
 from builder.jsonmodel import STUDY_UID, named_uids, text_value
 from builder.layout import (
     PENDING,
@@ -34,6 +32,7 @@ from builder.layout import (
     parse_key,
     study_series_key,
 )
+from builder.progress import Progress
 from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
 from builder.query import base_url_of
 from builder.record import record_of
@@ -88,7 +87,6 @@ class DeletionReport:
     bytes: int = 0
     kept: list[InstanceUIDs] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    invalidation: Invalidation | None = None
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -113,7 +111,6 @@ class DeletionReport:
             },
             "kept": sorted(uids.prefix for uids in self.kept),
             "changed": sorted(self.changed),
-            **({"invalidation": self.invalidation.as_json()} if self.invalidation else {}),
         }
 
 
@@ -235,7 +232,7 @@ class _Deletion:
         self.progress.stage("lists", len(by_series))
         for series, instances in by_series.items():
             withdraw_instances(store, study, series, instances)
-            publish_series(store, study, series, (), self.base_url)
+            publish_series(store, study, series, {}, self.base_url)
             self.progress.step()
         publish_study(store, study, by_series, self.base_url)
         publish_studies(store, [study], self.base_url)

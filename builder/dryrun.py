@@ -19,22 +19,25 @@ from builder.build import plan_build
 from builder.errors import WorkerDied
 from builder.estimate import Group, Measured, Pool, Tally, add_tallies, choose_instances, spread, sum_tallies
 from builder.forecast import Forecast
-from builder.job import AHEAD, BuildRequest, Progress, run_tasks
+from builder.job import AHEAD, BuildRequest, run_tasks
 from builder.jsonmodel import dumps
 from builder.layout import InstanceUIDs, Kind, metadata_key, thumbnail_key
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
 from builder.prices import Prices, Requests
+from builder.progress import Progress
 from builder.prospect import LISTED, WRITTEN, Judgement, Prospect, requests_of_instance
+from builder.publish import PublishedInstance
 from builder.record import Holding, Record, describe_options, with_record
 from builder.rehearsal import Encode, Journal, RehearsalStore
 from builder.report import Report
 from builder.roots import Roots
 from builder.series_state import SeriesOpener, SeriesState
 from builder.store import Store
-from builder.tasks import MeasureTask, measure_instances
+from builder.tasks import MeasureTask
 from builder.threads import Threads
+from builder.workers import measure_instances
 
 # Series of which instances are made; more are judged by these.
 _MOST_SERIES: Final = 256
@@ -294,7 +297,8 @@ class _DryRun:
             built.append(result)
         if series.sampled:
             self.samples[plan] = series.in_order(series.samples)
-        self.lists.close_series(plan, built, bool(series.listed))
+        listed = {item.uids.instance: PublishedInstance(item.metadata, item.rows) for item in built}
+        self.lists.close_series(plan, listed, bool(series.listed))
         self.open[plan.study] -= 1
         if not self.open[plan.study]:
             _as_rehearsal(store).forget(f"studies/{plan.study}", f"studies/{plan.study}/metadata")

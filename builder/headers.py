@@ -9,12 +9,14 @@ from typing import Final
 
 from builder.dicomdir import with_missing_told
 from builder.errors import WorkerDied
-from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
+from builder.job import AHEAD, BuildRequest, clocked, run_tasks
 from builder.model import Header, InputRef, Rejected, Skipped
+from builder.progress import Progress
 from builder.report import Report
 from builder.scan import Scanned, scan_heads
 from builder.source import Found
-from builder.tasks import ScanTask, scan_inputs
+from builder.tasks import ScanTask
+from builder.workers import scan_inputs
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.
 _SCAN_BATCH: Final = 32

@@ -1,4 +1,4 @@
-"""What a job is asked for, who is told how far it is, and how its tasks are kept going."""
+"""What a job is asked for, and how its tasks are kept going."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from builder.claims import LEASE_SECONDS
 from builder.model import BuildOptions
@@ -16,16 +16,6 @@ from builder.s3_client import SCHEME, S3Settings
 
 AHEAD: Final = 3
 """Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
-
-
-class Progress(Protocol):
-    """Who is told how far a build is."""
-
-    def stage(self, name: str, total: int) -> None:
-        """A stage of `total` steps begins."""
-
-    def step(self, count: int = 1) -> None:
-        """Some steps of the stage are done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
-from builder.model import Built
 from builder.plan import Plan, SeriesPlan
-from builder.publish import drop_series_list, drop_study_list, publish_series, publish_studies, publish_study
+from builder.publish import (
+    PublishedInstance,
+    drop_series_list,
+    drop_study_list,
+    publish_series,
+    publish_studies,
+    publish_study,
+)
 from builder.roots import Roots
 
 _THREADS: Final = 8
@@ -39,8 +45,8 @@ class ListWriter:
         self._lock = threading.Lock()
         self.listed: set[SeriesPlan] = set()
 
-    def close_series(self, plan: SeriesPlan, built: Sequence[Built], was_listed: bool) -> None:
-        """All instances of a series are settled: `built` are those its lists do not know yet.
+    def close_series(self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], was_listed: bool) -> None:
+        """All instances of a series are settled: `built` are those its lists do not know yet, by UID.
 
         Raises:
             StoreError: if the store fails, perhaps with lists of a series before.
@@ -57,7 +63,7 @@ class ListWriter:
         for future in done:
             future.result()
 
-    def _write(self, plan: SeriesPlan, built: Sequence[Built], was_listed: bool) -> None:
+    def _write(self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], was_listed: bool) -> None:
         started = time.thread_time()
         store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
         if built or was_listed:

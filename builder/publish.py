@@ -8,7 +8,8 @@ write a list has seen what the others published. Thumbnails of series and studie
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -40,12 +41,21 @@ from builder.layout import (
     study_series_key,
     thumbnail_key,
 )
-from builder.model import Built, JSONDataset
+from builder.model import FrameRow, JSONDataset
 from builder.record import Record, record_of
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
 from builder.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedInstance:
+    """What the lists need of an instance: its metadata, and the rows of its frames if they are HTJ2K."""
+
+    metadata: JSONDataset
+    rows: tuple[FrameRow, ...] = ()
+
 
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
@@ -114,12 +124,14 @@ def _drop_empty(store: Store, key: str) -> bool:
     return True
 
 
-def publish_series(store: Store, study: str, series: str, built: Sequence[Built], base_url: str = "") -> None:
-    """Merge instances into the documents of their series, and give it the thumbnail of its middle image."""
+def publish_series(
+    store: Store, study: str, series: str, instances: Mapping[str, PublishedInstance], base_url: str = ""
+) -> None:
+    """Merge instances, by SOP Instance UID, into the documents of their series, and give it its thumbnail."""
     # Some may have been deleted while they waited for their lists: before, and below, until they were written.
-    present = frozenset(store.children(instances_key(study, series))) if built else frozenset()
-    fresh = [item for item in built if item.metadata and item.uids.instance in present]
-    rows = {item.uids.instance: item.rows for item in fresh}
+    present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
+    fresh = {uid: instance for uid, instance in instances.items() if uid in present}
+    rows = {uid: instance.rows for uid, instance in fresh.items()}
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
     update_document(store, frame_index_key(study, series), lambda old: merge_frame_index(old, rows))
     update_document(
@@ -166,8 +178,8 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
     )
 
 
-def _merge_series(existing: list[JSONDataset] | None, fresh: Iterable[Built]) -> list[JSONDataset]:
-    new = [rebase_bulk(item.metadata, f"instances/{item.uids.instance}/") for item in fresh]
+def _merge_series(existing: list[JSONDataset] | None, fresh: Mapping[str, PublishedInstance]) -> list[JSONDataset]:
+    new = [rebase_bulk(instance.metadata, f"instances/{uid}/") for uid, instance in fresh.items()]
     return query.merge_instances(existing or [], new)
 
 

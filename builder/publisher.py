@@ -13,20 +13,22 @@ from typing import Final
 from builder.claims import discard_instance
 from builder.errors import StoreError, WorkerDied
 from builder.holdings import HeldInstance, held_in_series
-from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
+from builder.job import AHEAD, BuildRequest, clocked, run_tasks
 from builder.layout import InstanceUIDs
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
-from builder.publish import begin_lists, listed_instances
+from builder.progress import Progress
+from builder.publish import PublishedInstance, begin_lists, listed_instances
 from builder.published import is_unchanged
 from builder.record import Record
 from builder.report import Report, Unfinished
 from builder.roots import Roots
 from builder.s3_client import PARALLEL
 from builder.store import Store
-from builder.tasks import InstanceTask, Result, build_instances
+from builder.tasks import InstanceTask, Result
 from builder.threads import Threads
+from builder.workers import build_instances
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
@@ -42,7 +44,7 @@ class _Series:
     listed: Mapping[str, Record | None]
     settled: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
-    built: list[Built] = field(default_factory=list)
+    built: dict[str, PublishedInstance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class _Publisher:
         if isinstance(result, Built):
             series.published.add(uids.instance)
             if result.metadata:
-                series.built.append(result)
+                series.built[uids.instance] = PublishedInstance(result.metadata, result.rows)
         if len(candidate.inputs) > 1:
             published = isinstance(result, Built)
             first = candidate.first and not published
@@ -206,7 +208,7 @@ class _Publisher:
         series.settled.add(uids.instance)
         if len(series.settled) == len(series.plan.instances):
             self.lists.close_series(series.plan, series.built, bool(series.listed))
-            series.built = []
+            series.built = {}
 
     def unfinished(self) -> Unfinished:
         """What the job leaves undone where it ends now."""

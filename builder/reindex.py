@@ -17,7 +17,6 @@ from builder.documents import read_document, replace_document
 from builder.errors import PreconditionFailed, StoreError, UsageError
 from builder.frameindex import merge_frame_index
 from builder.holdings import StoredSeries, read_series
-from builder.job import Progress
 from builder.jsonmodel import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from builder.layout import (
     STUDIES,
@@ -29,6 +28,7 @@ from builder.layout import (
     study_series_key,
     thumbnail_key,
 )
+from builder.progress import Progress
 from builder.publish import publish_studies, publish_study, write_series_lists
 from builder.query import merge_instances
 from builder.roots import find_roots

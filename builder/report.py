@@ -8,7 +8,6 @@ from typing import Any
 
 from builder import __version__
 from builder.forecast import Forecast
-from builder.invalidation import Invalidation
 from builder.layout import InstanceUIDs
 from builder.model import Built, Outcome, Rejected, Skipped
 
@@ -28,7 +27,6 @@ class Report:
     `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
     caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
     `forecast` is what a dry run found; such a report counts nothing as published.
-    `invalidation` is what a CDN was told of what changed, None if it was not to be told.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -41,7 +39,6 @@ class Report:
     changed: list[str] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
     forecast: Forecast | None = None
-    invalidation: Invalidation | None = None
     failure: str = ""
     unfinished: Unfinished = Unfinished()
     frames: int = 0
@@ -71,12 +68,8 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if everything is published, 2 if some inputs were rejected, 1 if the job could not finish.
-
-        A CDN that could not be told what changed is the job's, too.
-        """
-        untold = self.invalidation is not None and self.invalidation.failure
-        return 1 if self.failure or untold else 2 if self.rejected else 0
+        """0 if everything is published, 2 if some inputs were rejected, 1 if the job could not finish."""
+        return 1 if self.failure else 2 if self.rejected else 0
 
     def fail(self, reason: str, unfinished: Unfinished) -> None:
         """The job ends here."""
@@ -105,7 +98,6 @@ class Report:
             **({"dryRun": self.forecast.as_json()} if self.forecast else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": sorted(set(self.changed)),
-            **({"invalidation": self.invalidation.as_json()} if self.invalidation else {}),
             "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
             "passedOver": [
                 {"path": item.path, "reason": item.reason} for item in sorted(self.skipped, key=lambda item: item.path)

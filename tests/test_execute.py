@@ -15,7 +15,8 @@ from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor, make_executor
 from builder.store import Written
-from builder.tasks import InstanceTask, Result, build_instances
+from builder.tasks import InstanceTask, Result
+from builder.workers import build_instances
 from tests.dicom_samples import instance_uid, write_series
 from tests.trees import build_tree, contents
 

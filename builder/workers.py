@@ -1,0 +1,56 @@
+"""What workers do: the entry points of their processes.
+
+The libraries are imported where a task runs: the process that plans starts without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from builder.errors import StoreError
+from builder.model import Rejected
+from builder.scan import Scanned
+from builder.tasks import InstanceTask, MeasureTask, Result, ScanTask
+from builder.threads import Threads
+
+if TYPE_CHECKING:
+    from builder.estimate import Measured
+
+# Instances of one task that wait for a store side by side. They take turns in what needs a core.
+INSTANCES_AT_ONCE: Final = 12
+
+
+def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
+    """See `instance.build_instance`; one result for each task, that of one being the store's failure if it failed."""
+    from builder import instance
+
+    failures: list[StoreError] = []
+
+    def build(task: InstanceTask) -> Result:
+        if failures:
+            return failures[0]  # the job ends: nothing more is begun
+        try:
+            return instance.build_instance(task)
+        except StoreError as error:
+            failures.append(error)
+            return error
+
+    if len(tasks) == 1:
+        return [build(tasks[0])]
+    with Threads(INSTANCES_AT_ONCE) as threads:
+        return list(threads.map(build, tasks))
+
+
+def scan_inputs(task: ScanTask) -> list[Scanned]:
+    """See `scan.scan_input`; one result for each source."""
+    from builder import scan
+
+    return [scan.scan_input(source, task.max_unpacked) for source in task.sources]
+
+
+def measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
+    """See `measure.measure_instance`; one result for each task."""
+    from builder import measure
+
+    return [measure.measure_instance(task) for task in tasks]
