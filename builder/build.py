@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import UsageError
+from builder.find import check_sources, iter_inputs
 from builder.headers import read_headers
 from builder.job import BuildRequest
 from builder.layout import InstanceUIDs
@@ -19,7 +20,6 @@ from builder.publisher import publish_plan
 from builder.report import Report
 from builder.roots import Roots
 from builder.s3_client import SCHEME, S3Settings, check_place, parse_location
-from builder.source import check_sources, iter_inputs
 from builder.store import Store
 from builder.threads import Threads
 

@@ -21,12 +21,12 @@ from builder.holdings import held_objects
 from builder.jsonmodel import SYNTAX
 from builder.layout import is_fixed
 from builder.model import CHANGED, Built, FrameRow, JSONDataset, Outcome, Rejected
+from builder.open import digest_of, file_state, load_input
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
 from builder.published import is_intact
 from builder.record import Holding, Record, describe_options, notes_of, promised_frames, record_of, with_record
 from builder.sinks import CompareSink, NullSink, StoreSink
-from builder.source import digest_of, file_state, load_input
 from builder.tasks import InstanceTask
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.

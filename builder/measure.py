@@ -17,11 +17,11 @@ from builder.frames import StageClock
 from builder.jsonmodel import SOP_CLASS_UID, first_value
 from builder.layout import InstanceUIDs, Kind, bulk_data_key, parse_key, thumbnail_key
 from builder.model import CHANGED, Rejected
+from builder.open import load_input, open_input
 from builder.pictures import make_pictures
 from builder.pixels import FrameReader
 from builder.prices import requests_of_put
 from builder.production import Content, Producer
-from builder.source import load_input, open_input
 from builder.tasks import MeasureTask
 
 _OF_FRAMES: Final = frozenset({Kind.FRAME, Kind.REDUCED_FRAME})

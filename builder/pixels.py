@@ -20,10 +20,10 @@ from builder.errors import PixelDataError
 from builder.layout import check_uid
 from builder.model import JSONDataset
 from builder.native import Frame, frame_bits, unpack_frame
+from builder.open import LoadedInput
 from builder.overlays import EmbeddedOverlay, embedded_overlays
 from builder.probe import FrameFacts, probe_frame
 from builder.samples import Contradiction, DecodedFrame, mask_samples, reconcile_samples
-from builder.source import LoadedInput
 from builder.syntaxes import (
     DECODED,
     EXPLICIT_BIG,

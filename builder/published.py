@@ -6,8 +6,8 @@ from builder.errors import InputError
 from builder.holdings import read_metadata
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, InputRef
+from builder.open import digest_of, open_to_end
 from builder.record import Holding, Record, describe_options, record_of
-from builder.source import digest_of, open_to_end
 from builder.store import Store
 
 

@@ -10,9 +10,9 @@ from builder.dicomdir import A_DICOMDIR, referenced_files
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
 from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
+from builder.open import open_input, read_head
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.s3_client import PARALLEL
-from builder.source import open_input, read_head
 from builder.text import PN_DELIMITERS, decode_text, parse_charset
 from builder.walk import Short
 

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from builder.archive import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
 from builder.errors import InputError
+from builder.find import iter_inputs
 from builder.model import BuildOptions, InputRef, Outcome, Rejected
-from builder.source import iter_inputs, open_input, read_head
+from builder.open import open_input, read_head
 from tests.dicom_samples import image, instance_uid, to_bytes
 from tests.trees import build_tree, contents
 

@@ -23,15 +23,16 @@ from builder.build import build, check_destination
 from builder.directory_store import DirectoryStore
 from builder.errors import InputError, StoreError, UsageError
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.find import iter_inputs
 from builder.job import BuildRequest
 from builder.members import SPOOL_BYTES
 from builder.model import BuildOptions, InputRef, Outcome, Rejected, S3Object
+from builder.open import load_input, open_input, read_head
 from builder.report import Report
 from builder.s3_client import Bucket, S3Settings, client_of
 from builder.s3_file import MAX_RANGE_BYTES, open_object
 from builder.s3_source import list_objects
 from builder.s3_store import S3Store
-from builder.source import iter_inputs, load_input, open_input, read_head
 from builder.store import Store
 from tests.dicom_samples import image, instance_uid, to_bytes, write_series
 from tests.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Server, weed_path

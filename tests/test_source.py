@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import InputError, UsageError
+from builder.find import iter_inputs
 from builder.members import SPOOL_BYTES
 from builder.model import BuildOptions, InputRef, Outcome, Part10, Skipped
-from builder.source import iter_inputs, open_input
+from builder.open import open_input
 from tests.dicom_samples import image, instance_uid, to_bytes, write, write_series
 from tests.trees import build_tree, contents
 
