@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli_options import (
-    check_base_url,
+    PublicSide,
+    base_url_option,
     check_report,
-    invalidate_option,
     open_archive,
+    option_group,
+    public_options,
+    report_option,
     store_options,
-    tell_cdn,
     unlisted_options,
     write_report,
 )
@@ -25,70 +27,68 @@ from builder.s3_client import S3Settings
 from builder.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
 
 if TYPE_CHECKING:
-    from builder.deletion import DeletionReport
+    from builder.deletion import DeletionReport, Scope
     from builder.reindex import IndexReport
 
-_report_option = click.option(
-    "--report",
-    "report_file",
-    type=click.Path(dir_okay=False),
-    default=None,
-    metavar="FILE",
-    help="Write the full report as JSON.",
+
+def _make_scope(*, study: str, series: str, instance: str) -> Scope:
+    if instance and not series:
+        raise UsageError("--instance needs --series: the same SOP Instance UID may be in several")
+    check_uid(study, "Study Instance UID")
+    for uid, name in ((series, "Series Instance UID"), (instance, "SOP Instance UID")):
+        if uid:
+            check_uid(uid, name)
+    from builder.deletion import Scope
+
+    return Scope(study, series, instance)
+
+
+_scope_options = option_group(
+    "scope",
+    _make_scope,
+    click.option("--study", required=True, metavar="UID", help="Study to delete, or where to delete."),
+    click.option("--series", default="", metavar="UID", help="Only this series of the study."),
+    click.option("--instance", default="", metavar="UID", help="Only this instance of the series."),
 )
 
 
 @click.command(short_help="Remove a study, a series or an instance.")
 @click.argument("destination", metavar="DEST")
-@click.option("--study", required=True, metavar="UID", help="Study to delete, or where to delete.")
-@click.option("--series", default="", metavar="UID", help="Only this series of the study.")
-@click.option("--instance", default="", metavar="UID", help="Only this instance of the series.")
-@click.option(
-    "--base-url",
-    default="",
-    metavar="URL",
-    help="Public URL of the service root, for lists that are written anew and for --invalidate.  [default: as before]",
-)
-@_report_option
-@invalidate_option
+@_scope_options
+@public_options("Public URL of the service root, for lists written anew and for --invalidate.  [default: as before]")
+@report_option
 @unlisted_options
 @store_options
 def delete(
-    destination: str, study: str, series: str, instance: str, base_url: str, report_file: str | None,
-    distribution: str, secret: bytes, s3: S3Settings,
-) -> int:  # fmt: skip
+    destination: str,
+    scope: Scope,
+    public: PublicSide,
+    report_file: Path | None,
+    secret: bytes,
+    s3: S3Settings,
+) -> int:
     """Remove a study, a series or an instance from the archive DEST, a folder or s3://bucket/prefix.
 
     Lists go first, objects last; builds may run meanwhile. Exit code 1: it is not there, or could not be removed.
     """
-    if instance and not series:
-        raise UsageError("--instance needs --series: the same SOP Instance UID may be in several")
-    check_base_url(base_url)
-    check_uid(study, "Study Instance UID")
-    for uid, name in ((series, "Series Instance UID"), (instance, "SOP Instance UID")):
-        if uid:
-            check_uid(uid, name)
-    if report_file is not None:
-        check_report(Path(report_file), destination)
-    from builder.deletion import Scope
+    check_report(report_file, destination)
     from builder.deletion import delete as run_delete
 
     store = open_archive(destination, s3)
     progress = TerminalProgress(sys.stderr)
     try:
-        report = run_delete(Roots(store, secret), Scope(study, series, instance), base_url, progress)
+        report = run_delete(Roots(store, secret), scope, public.base_url, progress)
     finally:
         progress.close()
     changed = ((report.root, key) for key in report.changed)
-    invalidation = tell_cdn(distribution, changed, destination, base_url, s3)
-    if report_file is not None:
-        write_report(report.as_json(), Path(report_file), invalidation)
+    invalidation = public.tell(changed, destination, s3.profile)
+    write_report(report.as_json(), report_file, invalidation)
     found = _tell_deletion(report, destination, report_file)
     print_invalidation(invalidation, report_file)
     return 0 if found and not (invalidation and invalidation.failure) else 1
 
 
-def _tell_deletion(report: DeletionReport, destination: str, report_file: str | None) -> bool:
+def _tell_deletion(report: DeletionReport, destination: str, report_file: Path | None) -> bool:
     """What is gone; whether there was anything."""
     if not report.found:
         click.echo(f"stillframe: no {report.scope} in {visible(destination)}", err=True)
@@ -105,23 +105,16 @@ def _tell_deletion(report: DeletionReport, destination: str, report_file: str | 
 
 @click.command(short_help="Make every list anew from what is stored.")
 @click.argument("destination", metavar="DEST")
-@click.option(
-    "--base-url",
-    default="",
-    metavar="URL",
-    help="Public URL of the service root; RetrieveURLs are relative without it.",
-)
-@_report_option
+@base_url_option("Public URL of the service root; RetrieveURLs are relative without it.")
+@report_option
 @store_options
-def index(destination: str, base_url: str, report_file: str | None, s3: S3Settings) -> int:
+def index(destination: str, base_url: str, report_file: Path | None, s3: S3Settings) -> int:
     """Make every list of the archive DEST anew from what is stored: a folder or s3://bucket/prefix.
 
     For lists that were lost or damaged; builds may run meanwhile. Roots of unlisted studies are found by themselves.
     What is not published whole stays as it is, without being listed.
     """
-    check_base_url(base_url)
-    if report_file is not None:
-        check_report(Path(report_file), destination)
+    check_report(report_file, destination)
     from builder.reindex import index_archive
 
     store = open_archive(destination, s3)
@@ -132,13 +125,12 @@ def index(destination: str, base_url: str, report_file: str | None, s3: S3Settin
         raise UsageError(f"{destination}: {error}") from error
     finally:
         progress.close()
-    if report_file is not None:
-        write_report(report.as_json(), Path(report_file))
+    write_report(report.as_json(), report_file)
     _tell_index(report, destination, report_file)
     return 0
 
 
-def _tell_index(report: IndexReport, destination: str, report_file: str | None) -> None:
+def _tell_index(report: IndexReport, destination: str, report_file: Path | None) -> None:
     print_some("not listed", [(item.key, item.reason) for item in report.left], report_file)
     parts = [plural(report.studies, "study", "studies"), f"{report.series} series"]
     parts += [f"{plural(report.instances, 'instance')} listed"]

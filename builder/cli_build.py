@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,13 +15,15 @@ import click
 
 from builder.cli_options import (
     FiniteRange,
-    check_base_url,
+    PublicSide,
+    StoreAccess,
+    access_options,
     check_report,
-    invalidate_option,
+    choice_option,
     open_store,
-    source_options,
-    store_options,
-    tell_cdn,
+    option_group,
+    public_options,
+    report_option,
     unlisted_options,
     write_report,
 )
@@ -25,7 +31,8 @@ from builder.errors import UsageError
 from builder.layout import STUDIES, parse_key
 from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
 from builder.roots import find_roots
-from builder.s3_client import SCHEME, S3Settings, same_endpoint
+from builder.s3_client import SCHEME, same_endpoint
+from builder.store import Store
 from builder.terminal import (
     TerminalProgress,
     megabytes,
@@ -53,107 +60,120 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return levels
 
 
+_shape_options: Final = option_group(
+    "options",
+    BuildOptions,
+    click.option(
+        "--reduced",
+        default="2",
+        callback=_levels,
+        metavar="LEVELS",
+        show_default=True,
+        help='Decode levels (halvings) written as separate small objects, such as 1,2; "" for none.',
+    ),
+    choice_option(
+        "--lossy",
+        Lossy,
+        Lossy.KEEP,
+        "Frames compressed with loss: keep their bytes, or transcode what they decode to.",
+    ),
+    choice_option(
+        "--part10",
+        Part10,
+        Part10.AUTO,
+        "Publish whole original objects: of instances without frames and others fetched whole, always, never.",
+    ),
+    choice_option(
+        "--rendered",
+        Rendered,
+        Rendered.ALWAYS,
+        "Publish under rendered: documents, videos and images as JPEG; only documents and videos; nothing.",
+    ),
+    click.option(
+        "--thumbnails/--no-thumbnails",
+        default=True,
+        show_default=True,
+        help="Publish thumbnails of instances, series and studies.",
+    ),
+    click.option(
+        "--max-frame-size",
+        "max_frame_bytes",
+        type=click.IntRange(1),
+        callback=lambda _context, _parameter, value: value << 20,
+        default=MAX_FRAME_BYTES >> 20,
+        metavar="MB",
+        show_default=True,
+        help="Reject images whose decoded frames are larger than so many MiB.",
+    ),
+    click.option(
+        "--max-unpacked",
+        type=FiniteRange(0, min_open=True),
+        callback=lambda _context, _parameter, value: int(value * 1e9),
+        default=8.0,
+        show_default=True,
+        metavar="GB",
+        help="Most that one archive member or deflated data set may unpack to.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How the job runs. `workers` is None where their number follows from the machine and the stores."""
+
+    workers: int | None
+    replace: bool
+    dry_run: bool
+    report_file: Path | None
+    cache: str
+
+
+_job_options: Final = option_group(
+    "job",
+    JobOptions,
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=None,
+        metavar="N",
+        help="Worker processes; 0 works in this process.  [default: one a core, two with s3://]",
+    ),
+    click.option(
+        "--replace",
+        is_flag=True,
+        help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Write nothing: tell what would be published, how many objects and bytes, and what that costs.",
+    ),
+    report_option,
+    click.option(
+        "--cache",
+        type=click.Choice(["public", "private"]),
+        default="public",
+        show_default=True,
+        help="Whether caches shared by several people may keep what never changes (Cache-Control in object stores).",
+    ),
+)
+
+
 @click.command(short_help="Publish DICOM files, folders and .zip archives, from disk or S3.")
 @click.argument("places", metavar="SOURCE... DEST", nargs=-1, required=True)
-@click.option(
-    "--base-url",
-    default="",
-    metavar="URL",
-    help="Public URL of the service root; RetrieveURLs are relative without it.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    default=None,
-    metavar="N",
-    help="Worker processes; 0 works in this process.  [default: one a core, two with s3://]",
-)
-@click.option(
-    "--reduced",
-    default="2",
-    callback=_levels,
-    metavar="LEVELS",
-    show_default=True,
-    help='Decode levels (halvings) written as separate small objects, such as 1,2; "" for none.',
-)
-@click.option(
-    "--lossy",
-    type=click.Choice([str(choice) for choice in Lossy]),
-    default=str(Lossy.KEEP),
-    show_default=True,
-    help="Frames compressed with loss: keep their bytes, or transcode what they decode to.",
-)
-@click.option(
-    "--part10",
-    type=click.Choice([str(choice) for choice in Part10]),
-    default=str(Part10.AUTO),
-    show_default=True,
-    help="Publish whole original objects: of instances without frames and others fetched whole, always, never.",
-)
-@click.option(
-    "--rendered",
-    type=click.Choice([str(choice) for choice in Rendered]),
-    default=str(Rendered.ALWAYS),
-    show_default=True,
-    help="Publish under rendered: documents, videos and images as JPEG; only documents and videos; nothing.",
-)
-@click.option(
-    "--thumbnails/--no-thumbnails",
-    default=True,
-    show_default=True,
-    help="Publish thumbnails of instances, series and studies.",
-)
-@click.option(
-    "--max-frame-size",
-    type=click.IntRange(1),
-    default=MAX_FRAME_BYTES >> 20,
-    metavar="MB",
-    show_default=True,
-    help="Reject images whose decoded frames are larger than so many MiB.",
-)
-@click.option(
-    "--max-unpacked",
-    type=FiniteRange(0, min_open=True),
-    default=8.0,
-    show_default=True,
-    metavar="GB",
-    help="Most that one archive member or deflated data set may unpack to.",
-)
-@click.option(
-    "--replace",
-    is_flag=True,
-    help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Write nothing: tell what would be published, how many objects and bytes, and what that costs.",
-)
-@click.option(
-    "--report",
-    "report_file",
-    type=click.Path(dir_okay=False),
-    default=None,
-    metavar="FILE",
-    help="Write the full report as JSON.",
-)
-@click.option(
-    "--cache",
-    type=click.Choice(["public", "private"]),
-    default="public",
-    show_default=True,
-    help="Whether caches shared by several people may keep what never changes (Cache-Control in object stores).",
-)
-@invalidate_option
+@public_options("Public URL of the service root; RetrieveURLs are relative without it.")
+@_shape_options
+@_job_options
 @unlisted_options
-@store_options
-@source_options
+@access_options
 def build(
-    places: tuple[str, ...], base_url: str, workers: int | None, reduced: tuple[int, ...], lossy: str, part10: str,
-    rendered: str, thumbnails: bool, max_frame_size: int, max_unpacked: float, replace: bool, dry_run: bool,
-    report_file: str | None, cache: str, distribution: str, secret: bytes, s3: S3Settings,
-    source_s3: S3Settings,
-) -> int:  # fmt: skip
+    places: tuple[str, ...],
+    public: PublicSide,
+    options: BuildOptions,
+    job: JobOptions,
+    secret: bytes,
+    access: StoreAccess,
+) -> int:
     """Publish the DICOM below SOURCE into DEST, a folder or s3://bucket/prefix.
 
     A SOURCE is a file, a folder, a .zip archive, or s3://bucket/prefix: an object, or all below a prefix.
@@ -162,70 +182,93 @@ def build(
     some inputs were rejected, each listed with its reason. 1: could not finish.
     """
     from builder.build import build as run_build
-    from builder.build import check_destination
     from builder.cli_forecast import forecast as run_dry
     from builder.cli_forecast import print_forecast
-    from builder.execute import end_processes, make_executor
+    from builder.execute import end_processes
     from builder.job import BuildRequest
 
     *sources, destination = places
     if not sources:
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
-    check_base_url(base_url)
-    check_destination(sources, destination, source_s3, apart=not same_endpoint(source_s3, s3))
-    report_path = Path(report_file) if report_file is not None else None
-    if report_path is not None:
-        check_report(report_path, destination)
-    elif secret and not dry_run:
+    _check_places(sources, destination, access)
+    check_report(job.report_file, destination)
+    if secret and not job.dry_run and job.report_file is None:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
-    remote = destination.startswith(SCHEME)
     far = any(place.startswith(SCHEME) for place in places)
-    count = _cores() * (_WORKERS_A_CORE if far else 1) if workers is None else workers
-    options = BuildOptions(
-        reduced, Lossy(lossy), Part10(part10), Rendered(rendered), thumbnails, base_url,
-        max_frame_bytes=max_frame_size << 20, max_unpacked=int(max_unpacked * 1e9),
-    )  # fmt: skip
-    store = open_store(destination, s3, public=cache == "public", read_only=dry_run)
-    if secret and store.head(STUDIES) is not None:
-        raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
-    if not secret and any(find_roots(store)) and store.head(STUDIES) is None:
-        raise UsageError(f"{destination} holds unlisted studies: build with --unlisted, as before")
-    progress = TerminalProgress(sys.stderr)
-    executor = make_executor(count)
-    try:
-        request = BuildRequest(
-            tuple(sources), options, max(1, count), replace, "" if remote else destination, secret, source_s3
-        )
-        run = run_dry if dry_run else run_build
-        report = run(request, store, executor, progress)
+    workers = _cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
+    store = open_store(destination, access.destination, public=job.cache == "public", read_only=job.dry_run)
+    _check_kind(store, destination, unlisted=bool(secret))
+    request = BuildRequest(
+        tuple(sources),
+        replace(options, base_url=public.base_url),
+        max(1, workers),
+        job.replace,
+        "" if destination.startswith(SCHEME) else destination,
+        secret,
+        access.sources,
+    )
+    with job_running(workers) as (executor, progress):
+        report = (run_dry if job.dry_run else run_build)(request, store, executor, progress)
         if report.failure:
             end_processes(executor)  # what they wait for does not come
+    invalidation = None
+    if not job.dry_run:
+        changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
+        invalidation = public.tell(changed, destination, access.destination.profile)
+    _print_inputs(report, sources, job.report_file)
+    if report.forecast is not None:
+        print_forecast(report, report.forecast, destination)
+    else:
+        _print_summary(report, destination)
+    if report.failure:
+        _print_failure(report, job.report_file)
+    print_invalidation(invalidation, job.report_file, complete=not report.failure)
+    write_report(report.as_json(), job.report_file, invalidation)
+    return 1 if invalidation and invalidation.failure else report.exit_code
+
+
+def _check_places(sources: list[str], destination: str, access: StoreAccess) -> None:
+    from builder.build import check_destination
+
+    apart = not same_endpoint(access.sources, access.destination)
+    check_destination(sources, destination, access.sources, apart=apart)
+
+
+def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
+    """Refuse to mix listed and unlisted studies.
+
+    Raises:
+        UsageError: if the archive is of the other kind.
+    """
+    listed = store.head(STUDIES) is not None
+    if unlisted and listed:
+        raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
+    if not unlisted and not listed and any(find_roots(store)):
+        raise UsageError(f"{destination} holds unlisted studies: build with --unlisted, as before")
+
+
+@contextmanager
+def job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
+    """An executor and a progress bar for one job; an interrupt ends the processes at once."""
+    from builder.execute import end_processes, make_executor
+
+    progress = TerminalProgress(sys.stderr)
+    executor = make_executor(workers)
+    try:
+        yield executor, progress
     except KeyboardInterrupt:
         end_processes(executor)
         raise
     finally:
         progress.close()
         executor.shutdown(cancel_futures=True)
-    changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
-    invalidation = None if dry_run else tell_cdn(distribution, changed, destination, base_url, s3)
-    _print_inputs(report, sources, report_file)
-    if report.forecast is not None:
-        print_forecast(report, report.forecast, destination)
-    else:
-        _print_summary(report, destination)
-    if report.failure:
-        _print_failure(report, report_file)
-    print_invalidation(invalidation, report_file, complete=not report.failure)
-    if report_path is not None:
-        write_report(report.as_json(), report_path, invalidation)
-    return 1 if invalidation and invalidation.failure else report.exit_code
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _print_inputs(report: Report, sources: list[str], report_file: str | None) -> None:
+def _print_inputs(report: Report, sources: list[str], report_file: Path | None) -> None:
     """Every input that a person should look at, on stderr."""
     for item in sorted(report.rejected, key=lambda item: item.path):
         uids = "  ".join(uid for uid in (item.study, item.series, item.instance) if uid)
@@ -256,7 +299,7 @@ def _print_summary(report: Report, destination: str) -> None:
     click.echo(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
 
 
-def _print_failure(report: Report, report_file: str | None) -> None:
+def _print_failure(report: Report, report_file: Path | None) -> None:
     """Why the job ended early, and where that leaves the archive."""
     left = report.unfinished
     print_some("not published", [(path, "") for path in left.missing], report_file)

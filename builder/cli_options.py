@@ -6,7 +6,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,11 +35,133 @@ class FiniteRange(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
 
 
+# What decorates a command, and adds an option to it.
+type _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option_group[V](name: str, make: Callable[..., V], *options: _Decorator) -> _Decorator:
+    """A decorator that gives a command one value made of several options.
+
+    Args:
+        name: of the command's parameter.
+        make: takes the options by their names.
+        options: as from `click.option`, in the order of the help.
+    """
+
+    def declare() -> None: ...
+
+    for option in options:
+        option(declare)
+    names = [parameter.name for parameter in declare.__click_params__]  # type: ignore[attr-defined]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_value(*args: Any, **kwargs: Any) -> Any:
+            value = make(**{option: kwargs.pop(option) for option in names})
+            return command(*args, **kwargs, **{name: value})
+
+        decorated: Callable[..., Any] = with_value
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def choice_option(flag: str, choices: type[StrEnum], default: StrEnum, text: str) -> _Decorator:
+    """An option that takes one of the values of an enumeration."""
+    return click.option(
+        flag,
+        type=click.Choice([str(choice) for choice in choices]),
+        callback=lambda _context, _parameter, value: choices(value),
+        default=str(default),
+        show_default=True,
+        help=text,
+    )
+
+
+def _checked_endpoint(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(f"the endpoint URL must begin with http:// or https://: {url}")
+    return url
+
+
+def _checked_base_url(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(f"the base URL must begin with http:// or https://: {url}")
+    return url
+
+
+def _checked_distribution(_context: click.Context, _parameter: click.Parameter, distribution: str) -> str:
+    if distribution:
+        from builder.cloudfront import check_distribution
+
+        check_distribution(distribution)
+    return distribution
+
+
+def base_url_option(text: str) -> _Decorator:
+    """The public URL of the service root, checked; empty for none."""
+    return click.option("--base-url", default="", metavar="URL", callback=_checked_base_url, help=text)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSide:
+    """How the world sees an archive: the URL of its service root, and the CloudFront distribution before it, if any."""
+
+    base_url: str
+    distribution: str
+
+    def tell(self, changed: Iterable[tuple[str, str]], destination: str, profile: str) -> Invalidation | None:
+        """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell.
+
+        `profile` is that of the AWS configuration.
+        """
+        if not self.distribution:
+            return None
+        from builder.cloudfront import invalidate, make_client
+
+        prefix = parse_location(destination)[1] if destination.startswith(SCHEME) else ""
+        paths = invalidation_paths(changed, url_prefixes(self.base_url, prefix))
+        if not paths:
+            return None
+        try:
+            return invalidate(make_client(profile), self.distribution, paths)
+        except InvalidationError as error:
+            return Invalidation(self.distribution, paths, failure=str(error))
+
+
+def public_options(base_url_help: str) -> _Decorator:
+    """The options of a `PublicSide`, the command's parameter `public`."""
+    return option_group(
+        "public",
+        PublicSide,
+        base_url_option(base_url_help),
+        click.option(
+            "--invalidate",
+            "distribution",
+            default="",
+            metavar="DISTRIBUTION",
+            callback=_checked_distribution,
+            help="CloudFront distribution that is told which objects it holds are old.",
+        ),
+    )
+
+
+report_option: Final = click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Write the full report as JSON.",
+)
 _STORE_OPTIONS: Final = (
     click.option(
         "--endpoint-url",
         default="",
         metavar="URL",
+        callback=_checked_endpoint,
         help="Address of a store that speaks the S3 protocol; AWS without it.",
     ),
     click.option("--region", default="", metavar="NAME", help="Region of the bucket, if botocore does not find it."),
@@ -48,12 +171,11 @@ _STORE_OPTIONS: Final = (
         default=None,
         help="Bucket names in the path or in the host name.  [default: path with an endpoint URL]",
     ),
-    click.option(
+    choice_option(
         "--checksums",
-        type=click.Choice([str(choice) for choice in Checksums]),
-        default=str(Checksums.ALWAYS),
-        show_default=True,
-        help="CRC-32 checksums with every request, or where required and Content-MD5 elsewhere (older stores).",
+        Checksums,
+        Checksums.ALWAYS,
+        "CRC-32 checksums with every request, or where required and Content-MD5 elsewhere (older stores).",
     ),
     click.option(
         "--patience",
@@ -64,7 +186,33 @@ _STORE_OPTIONS: Final = (
         help="How long a store may fail in a row before the job ends.",
     ),
 )
-_SOURCE_OPTIONS: Final = (
+
+
+store_options: Final = option_group("s3", S3Settings, *_STORE_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How the stores of the destination and of `s3://` sources are reached."""
+
+    destination: S3Settings
+    sources: S3Settings
+
+
+def _make_access(*, source_profile: str, source_endpoint_url: str, **settings: Any) -> StoreAccess:
+    destination = S3Settings(**settings)
+    sources = replace(
+        destination,
+        profile=source_profile or destination.profile,
+        endpoint_url=source_endpoint_url or destination.endpoint_url,
+    )
+    return StoreAccess(destination, sources)
+
+
+access_options: Final = option_group(
+    "access",
+    _make_access,
+    *_STORE_OPTIONS,
     click.option(
         "--source-profile",
         default="",
@@ -75,10 +223,21 @@ _SOURCE_OPTIONS: Final = (
         "--source-endpoint-url",
         default="",
         metavar="URL",
+        callback=_checked_endpoint,
         help="Address of the store of s3:// sources.  [default: as --endpoint-url]",
     ),
 )
-_UNLISTED_OPTIONS: Final = (
+
+
+def _make_secret(*, unlisted: bool, secret_file: Path | None) -> bytes:
+    if secret_file is not None and not unlisted:
+        raise UsageError("--secret-file goes with --unlisted")
+    return _read_secret(secret_file) if unlisted else b""
+
+
+unlisted_options: Final = option_group(
+    "secret",  # empty for a listed archive
+    _make_secret,
     click.option(
         "--unlisted",
         is_flag=True,
@@ -92,81 +251,6 @@ _UNLISTED_OPTIONS: Final = (
         help=f"Holds the secret that the roots follow from.  [default: the environment's {SECRET_VARIABLE}]",
     ),
 )
-
-
-_INVALIDATE: Final = click.option(
-    "--invalidate",
-    "distribution",
-    default="",
-    metavar="DISTRIBUTION",
-    help="CloudFront distribution that is told which objects it holds are old.",
-)
-
-
-def invalidate_option[R](command: Callable[..., R]) -> Callable[..., R]:
-    """The CDN to be told what changed; the command gets it as `distribution`, empty for none."""
-
-    @wraps(command)
-    def with_distribution(*args: Any, distribution: str, **kwargs: Any) -> R:
-        if distribution:
-            from builder.cloudfront import check_distribution
-
-            check_distribution(distribution)
-        return command(*args, distribution=distribution, **kwargs)
-
-    return _INVALIDATE(with_distribution)
-
-
-def store_options[R](command: Callable[..., R]) -> Callable[..., R]:
-    """Options of how an S3 store is reached; the command gets them as `s3`, an `S3Settings`."""
-
-    @wraps(command)
-    def with_settings(
-        *args: Any, endpoint_url: str, region: str, profile: str, path_style: bool | None, checksums: str,
-        patience: float, **kwargs: Any,
-    ) -> R:  # fmt: skip
-        _check_endpoint(endpoint_url)
-        settings = S3Settings(endpoint_url, region, profile, path_style, Checksums(checksums), patience)
-        return command(*args, s3=settings, **kwargs)
-
-    return _with_options(with_settings, _STORE_OPTIONS)
-
-
-def _check_endpoint(url: str) -> None:
-    if url and not url.startswith(("http://", "https://")):
-        raise UsageError(f"the endpoint URL must begin with http:// or https://: {url}")
-
-
-def source_options[R](command: Callable[..., R]) -> Callable[..., R]:
-    """Options of how `s3://` sources are reached where that is not as `s3` says; the command gets `source_s3`."""
-
-    @wraps(command)
-    def with_sources(*args: Any, s3: S3Settings, source_profile: str, source_endpoint_url: str, **kwargs: Any) -> R:
-        _check_endpoint(source_endpoint_url)
-        source_s3 = replace(
-            s3, profile=source_profile or s3.profile, endpoint_url=source_endpoint_url or s3.endpoint_url
-        )
-        return command(*args, s3=s3, source_s3=source_s3, **kwargs)
-
-    return _with_options(with_sources, _SOURCE_OPTIONS)
-
-
-def unlisted_options[R](command: Callable[..., R]) -> Callable[..., R]:
-    """Options of unlisted archives; the command gets them as `secret`, empty for a listed one."""
-
-    @wraps(command)
-    def with_secret(*args: Any, unlisted: bool, secret_file: Path | None, **kwargs: Any) -> R:
-        if secret_file is not None and not unlisted:
-            raise UsageError("--secret-file goes with --unlisted")
-        return command(*args, secret=_read_secret(secret_file) if unlisted else b"", **kwargs)
-
-    return _with_options(with_secret, _UNLISTED_OPTIONS)
-
-
-def _with_options[R](command: Callable[..., R], options: tuple[Callable[..., Any], ...]) -> Callable[..., R]:
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 def _read_secret(path: Path | None) -> bytes:
@@ -187,22 +271,14 @@ def _read_secret(path: Path | None) -> bytes:
     return secret
 
 
-def check_base_url(base_url: str) -> None:
-    """Refuse what is no URL of a service root.
-
-    Raises:
-        UsageError: saying so.
-    """
-    if base_url and not base_url.startswith(("http://", "https://")):
-        raise UsageError(f"the base URL must begin with http:// or https://: {base_url}")
-
-
-def check_report(path: Path, destination: str) -> None:
-    """Refuse a report that could not be written, before a long job rather than after it.
+def check_report(path: Path | None, destination: str) -> None:
+    """Refuse a report that could not be written, before a long job rather than after it; none is fine.
 
     Raises:
         UsageError: saying why.
     """
+    if path is None:
+        return
     folder = path.resolve().parent
     if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
         raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
@@ -210,12 +286,14 @@ def check_report(path: Path, destination: str) -> None:
         raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
 
 
-def write_report(report: dict[str, Any], path: Path, invalidation: Invalidation | None = None) -> None:
-    """Write a report as JSON, with what a CDN was told of what changed.
+def write_report(report: dict[str, Any], path: Path | None, invalidation: Invalidation | None = None) -> None:
+    """Write a report as JSON, with what a CDN was told of what changed; nowhere without a path.
 
     Raises:
         UsageError: if it cannot be written.
     """
+    if path is None:
+        return
     if invalidation is not None:
         report = report | {"invalidation": invalidation.as_json()}
     try:
@@ -224,27 +302,6 @@ def write_report(report: dict[str, Any], path: Path, invalidation: Invalidation 
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
-
-
-def tell_cdn(
-    distribution: str, changed: Iterable[tuple[str, str]], destination: str, base_url: str, s3: S3Settings
-) -> Invalidation | None:
-    """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell.
-
-    Nothing is told where `distribution` is empty.
-    """
-    if not distribution:
-        return None
-    from builder.cloudfront import invalidate, make_client
-
-    prefix = parse_location(destination)[1] if destination.startswith(SCHEME) else ""
-    paths = invalidation_paths(changed, url_prefixes(base_url, prefix))
-    if not paths:
-        return None
-    try:
-        return invalidate(make_client(s3.profile), distribution, paths)
-    except InvalidationError as error:
-        return Invalidation(distribution, paths, failure=str(error))
 
 
 def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:

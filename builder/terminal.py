@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final, TextIO
 
 import click
@@ -22,7 +23,7 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def print_some(label: str, items: Iterable[tuple[str, str]], report_file: str | None) -> None:
+def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path | None) -> None:
     """The first few of some paths with what there is to say of each, on stderr, and where to find the others."""
     items = sorted(items)
     for path, text in items[:_SHOWN]:
@@ -32,7 +33,7 @@ def print_some(label: str, items: Iterable[tuple[str, str]], report_file: str | 
         click.echo(f"{label:<10} ... and {len(items) - _SHOWN} more, all {where}", err=True)
 
 
-def print_invalidation(told: Invalidation | None, report_file: str | None, *, complete: bool = True) -> None:
+def print_invalidation(told: Invalidation | None, report_file: Path | None, *, complete: bool = True) -> None:
     """What CloudFront was told of objects that changed; `complete` says whether the job itself did all it was to do."""
     if told is None:
         return
