@@ -37,8 +37,8 @@ from builder.s3_store import S3Store
 from builder.sinks import StoreSink
 from builder.store import Store
 from builder.tasks import INSTANCES_AT_ONCE
-from tests.s3_server import S3Server, weed_path
-from tests.trees import NoProgress
+from tests.support.s3_server import S3Server, weed_path
+from tests.support.trees import NoProgress
 
 type Instance = tuple[dict[str, bytes], bytes]
 """The objects of an instance by key, and its metadata."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from builder.s3_client import Bucket
-from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, weed_path
+from tests.support.places import SHARED_DATA
+from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, weed_path
 
 # For every process of the tests, and instead of whatever the machine is set up with.
 os.environ.update(
@@ -24,16 +25,13 @@ os.environ.update(
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
     os.environ.pop(_name, None)
 
-_ROOT = Path(__file__).resolve().parent.parent
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of larger real studies that may lie beside the repository."""
-    folder = _ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
+    if not SHARED_DATA.is_dir():
         pytest.skip("there is no shared/data beside the repository")
-    return folder
+    return SHARED_DATA
 
 
 @pytest.fixture(scope="session")
