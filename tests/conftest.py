@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from builder.s3_client import Bucket
 from tests.support.places import SHARED_DATA
 from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, weed_path
+from tests.support.sample_files import sample_files
 
 # For every process of the tests, and instead of whatever the machine is set up with.
 os.environ.update(
@@ -66,21 +66,3 @@ def pydicom_files() -> list[Path]:
     if not files:
         pytest.skip("neither pydicom nor pydicom-data has sample files here")
     return files
-
-
-def sample_files() -> list[Path]:
-    """The same as a function. The folders are listed: pydicom's own functions download what is not installed."""
-    folders = [*_package_folders("pydicom", "data"), *_package_folders("data_store", "data")]  # of pydicom-data
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and _looks_dicom(path))
-
-
-def _package_folders(package: str, child: str) -> list[Path]:
-    spec = importlib.util.find_spec(package)
-    return [Path(folder) / child for folder in (spec.submodule_search_locations or [])] if spec else []
-
-
-def _looks_dicom(path: Path) -> bool:
-    if path.suffix == ".dcm":
-        return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"

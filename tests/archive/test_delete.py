@@ -10,85 +10,39 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from builder.build import build
-from builder.deletion import DeletionReport, Scope, delete
+from builder.deletion import DeletionReport, Scope
 from builder.directory_store import DirectoryStore
-from builder.documents import read_document
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
-from builder.layout import STUDIES, InstanceUIDs, is_fixed, metadata_key
+from builder.layout import STUDIES, InstanceUIDs, is_fixed
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions, Outcome
-from builder.report import Report
 from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
-from builder.store import Store, Written
-from tests.cli.test_main import run
+from builder.store import Store
+from tests.support.archives import (
+    OTHER_STUDY,
+    SECRET,
+    URL,
+    Interrupted,
+    Making,
+    catching,
+    names_in_lists,
+    objects_of_roots,
+    publish,
+    remove,
+    uid_of,
+)
+from tests.support.command import run
 from tests.support.dicom_samples import ROOT, SERIES, STUDY, image, instance_uid, noise, write
-from tests.support.trees import NoProgress, contents
-from tests.whole.test_build import DyingStore
-
-OTHER_SERIES = f"{ROOT}.1.2"
-OTHER_STUDY = f"{ROOT}.9"
-SECRET = b"nobody-would-guess-this-secret"
-URL = "https://images.example.org/dicomweb"
-
-
-type Making = Callable[[], Store]
-
-
-def publish(store: Store, *sources: Path, secret: bytes = b"", **options: str) -> Report:
-    request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), secret=secret)  # type: ignore[arg-type]
-    report = build(request, store, SerialExecutor(), NoProgress())
-    assert report.exit_code == 0, report.rejected
-    return report
-
-
-def remove(store: Store, scope: Scope, secret: bytes = b"", base_url: str = "") -> DeletionReport:
-    return delete(Roots(store, secret), scope, base_url, NoProgress())
-
-
-def objects(store: Store) -> dict[str, bytes]:
-    return {key: found.data for key, _ in store.list("") if (found := store.get(key)) is not None}
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three instances of a series, two of another, and another study with one."""
-    folder = tmp_path_factory.mktemp("source")
-    for number in (1, 2, 3):
-        write(folder, f"a/{number}.dcm", image(number))
-    for number in (1, 2):
-        write(folder, f"b/{number}.dcm", image(number, SeriesInstanceUID=OTHER_SERIES, SeriesNumber=2))
-    other = image(1, StudyInstanceUID=OTHER_STUDY, SeriesInstanceUID=f"{OTHER_STUDY}.1", PatientID="P9")
-    write(folder, "c/1.dcm", other)
-    return folder
-
-
-@pytest.fixture(params=["directory", "memory", "memory far away", "server"])
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
-    """Makes empty stores of one kind."""
-    count = iter(range(100))
-
-    def make() -> Store:
-        if request.param == "directory":
-            made = DirectoryStore(str(tmp_path / f"tree{next(count)}"))
-            made.create()
-            return made
-        if request.param == "server":
-            bucket: Bucket = request.getfixturevalue("s3_server").make_bucket()
-            return S3Store(bucket, "some/prefix")
-        return MemoryStore(parallel=1 if request.param == "memory" else 8)
-
-    return make
-
+from tests.support.dying_store import DyingStore
+from tests.support.trees import NoProgress, contents, objects
 
 # What is deleted, and what is built where it is not to be.
 SCOPES = {
@@ -153,11 +107,6 @@ def test_a_series_of_an_unlisted_study_keeps_the_urls_of_its_root(make_store: Ma
     assert record["00081190"]["Value"] == [f"{URL}/{Roots(store, SECRET).name(STUDY)}/studies/{STUDY}"]
 
 
-def objects_of_roots(store: Store) -> dict[str, dict[str, bytes]]:
-    found = {name: objects(store.below(name)) for name in store.children("")}
-    return {name: held for name, held in found.items() if held}  # a server may show folders without objects
-
-
 def delete_and_die(scope: Scope, tree: str, moment: int, halfway: bool) -> None:
     remove(DyingStore(tree, moment, halfway=halfway), scope)
 
@@ -193,23 +142,6 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
             if not died:
                 break
         assert moment > 8
-
-
-def names_in_lists(store: Store) -> set[str]:
-    """Every instance that a list or metadata name; each is there, with a frame."""
-    named = set()
-    for study in store.children(STUDIES):
-        documents = [
-            metadata_key(study),
-            *(metadata_key(study, uid) for uid in store.children(f"studies/{study}/series")),
-        ]
-        for document in documents:
-            for item in read_document(store, document) or ():
-                uids = InstanceUIDs(*(item[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018")))
-                assert store.get(f"{uids.prefix}/metadata") is not None, document
-                assert store.get(f"{uids.prefix}/frames/1") is not None, document
-                named.add(uids.prefix)
-    return named
 
 
 def test_what_a_killed_build_was_about_to_write_goes_too(tmp_path: Path, source: Path) -> None:
@@ -269,13 +201,6 @@ def test_builds_and_deletions_side_by_side_lose_nothing(make_store: Making, sour
         assert objects(store) == objects(expected)
 
 
-def catching(failures: list[BaseException], work: Callable[..., object], *arguments: object) -> None:
-    try:
-        work(*arguments)
-    except BaseException as error:
-        failures.append(error)
-
-
 def test_a_build_and_a_deletion_of_the_same_instances_do_not_mix(make_store: Making, source: Path) -> None:
     """Each instance is there whole and listed, or gone and in no list."""
     for _ in range(4):
@@ -297,30 +222,6 @@ def test_a_build_and_a_deletion_of_the_same_instances_do_not_mix(make_store: Mak
         clean = make_store()
         publish(clean, *left, source / "c")
         assert objects(store) == objects(clean)
-
-
-def uid_of(path: Path) -> str:
-    return instance_uid(int(path.stem), SERIES if path.parent.name == "a" else OTHER_SERIES)
-
-
-class Interrupted(MemoryStore):
-    """A store in which something else happens just before the first write of a key that ends in some way."""
-
-    def __init__(self, ending: str, act: Callable[[Store], object], shared: MemoryStore | None = None) -> None:
-        super().__init__()
-        if shared is not None:
-            self.objects, self._lock, self._versions = shared.objects, shared._lock, shared._versions
-        self.ending = ending
-        self.act = act
-        self.acted = False
-
-    def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
-    ) -> Written:
-        if key.endswith(self.ending) and not self.acted:
-            self.acted = True
-            self.act(self)
-        return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
 
 
 def test_a_job_that_lists_late_does_not_list_what_was_deleted(source: Path) -> None:

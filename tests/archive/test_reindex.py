@@ -19,25 +19,20 @@ from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store
-from tests.archive.test_delete import (
+from tests.support.archives import (
     OTHER_STUDY,
     SECRET,
     URL,
     Interrupted,
     Making,
     catching,
-    make_store,
     names_in_lists,
-    objects,
     objects_of_roots,
     publish,
-    source,
 )
-from tests.cli.test_main import run
+from tests.support.command import run
 from tests.support.dicom_samples import SERIES, STUDY, instance_uid
-from tests.support.trees import NoProgress, contents
-
-__all__ = ["make_store", "source"]  # fixtures
+from tests.support.trees import NoProgress, contents, objects
 
 UIDS = InstanceUIDs(STUDY, SERIES, instance_uid(2))
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import FileDataset
-from pydicom.uid import EncapsulatedPDFStorage, RTDoseStorage, SegmentationStorage
+from pydicom.uid import RTDoseStorage, SegmentationStorage
 
 from builder.model import BuildOptions, Outcome, Rendered
 from builder.representative import series_candidates, study_candidates
@@ -22,6 +21,8 @@ from tests.support.dicom_samples import (
     image,
     instance_uid,
     noise,
+    pdf,
+    without_pixels,
     write,
     write_series,
 )
@@ -33,14 +34,6 @@ OTHER = f"{ROOT}.1.2"
 
 def instance_path(number: int, series: str = SERIES) -> str:
     return f"studies/{STUDY}/series/{series}/instances/{instance_uid(number, series)}"
-
-
-def without_pixels(number: int = 1, **attributes: Any) -> FileDataset:
-    dataset = image(number, **attributes)
-    for keyword in ("PixelData", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
-                    "BitsStored", "HighBit", "PixelRepresentation"):  # fmt: skip
-        delattr(dataset, keyword)
-    return dataset
 
 
 def test_a_thumbnail_and_a_rendered_image_show_the_middle_frame_in_its_window(tmp_path: Path) -> None:
@@ -178,13 +171,6 @@ def test_options_choose_the_pictures(tmp_path: Path, options: BuildOptions, leav
     build_tree(tmp_path / "back", source)
     build_tree(tree, source)
     assert contents(tree) == contents(tmp_path / "back")
-
-
-def pdf(document: bytes, **attributes: Any) -> FileDataset:
-    dataset = without_pixels(1, SOPClassUID=EncapsulatedPDFStorage, Modality="DOC", **attributes)
-    dataset.EncapsulatedDocument = document + bytes(len(document) % 2)
-    dataset.EncapsulatedDocumentLength = len(document)
-    return dataset
 
 
 @pytest.mark.parametrize(

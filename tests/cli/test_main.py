@@ -18,15 +18,10 @@ import numpy as np
 import pydicom
 import pytest
 
+from tests.support.command import run
 from tests.support.dicom_samples import image, instance_uid, to_bytes, write, write_series
 from tests.support.places import REPOSITORY
 from tests.support.trees import contents
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "builder", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
 
 
 def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None:

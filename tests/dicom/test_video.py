@@ -5,38 +5,27 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import VideoEndoscopicImageStorage
 
 from builder.model import BuildOptions, Outcome, Part10, Rendered
 from builder.sop_classes import VIDEO_SYNTAXES
-from tests.support.dicom_samples import SERIES, STUDY, image, instance_uid, to_bytes
+from tests.support.dicom_samples import (
+    AVC,
+    DELIMITER,
+    ITEM,
+    MP4,
+    SERIES,
+    STUDY,
+    head_of,
+    instance_uid,
+    write_video,
+)
 from tests.support.trees import build_tree, contents, document
 
-AVC = "1.2.840.10008.1.2.4.102"
-MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(200))
 INSTANCE = f"studies/{STUDY}/series/{SERIES}/instances/{instance_uid(1)}"
-ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
-
-
-def head_of(syntax: str) -> bytes:
-    """A file up to the value of its pixel data."""
-    dataset = image(1, TransferSyntaxUID=syntax, SOPClassUID=VideoEndoscopicImageStorage, Modality="ES")
-    dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.PlanarConfiguration = "YBR_PARTIAL_420", 3, 0
-    dataset.BitsAllocated = dataset.BitsStored = 8
-    dataset.HighBit, dataset.NumberOfFrames = 7, 300
-    del dataset.PixelData
-    return to_bytes(dataset) + b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
-
-
-def write_video(path: Path, fragments: Sequence[bytes], syntax: str = AVC, end: bytes = DELIMITER) -> Path:
-    items = b"".join(ITEM + struct.pack("<L", len(item)) + item for item in (b"", *fragments))
-    path.write_bytes(head_of(syntax) + items + end)
-    return path
 
 
 @pytest.mark.parametrize("syntax", sorted(VIDEO_SYNTAXES))

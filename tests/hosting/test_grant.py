@@ -6,8 +6,6 @@ import base64
 import ipaddress
 import json
 import re
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +33,7 @@ from builder.grant import (
     study_scope,
 )
 from builder.roots import MIN_SECRET_BYTES, root_token
+from tests.support.command import run
 
 BASE = "https://images.example.org/dicomweb"
 STUDY = "1.2.3"
@@ -281,12 +280,6 @@ def test_key_ids(key_id: str) -> None:
         grant(key_id=key_id)
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "builder", "grant", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "private.pem"
@@ -297,15 +290,15 @@ def key_file(tmp_path: Path) -> Path:
 
 def test_the_command(key_file: Path) -> None:
     common = ("--base-url", BASE, "--key-id", KEY_ID, "--private-key", key_file, "--expires", "8h")
-    done = run(*common, "--study", STUDY)
+    done = run("grant", *common, "--study", STUDY)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 4)
     assert done.stdout.startswith("Set-Cookie: CloudFront-Policy=")
     assert re.fullmatch(rf"opens {re.escape(BASE)}/studies/1\.2\.3/\* until 2\S+Z\n", done.stderr)
-    values = json.loads(run(*common, "--study", STUDY, "--format", "json").stdout)
+    values = json.loads(run("grant", *common, "--study", STUDY, "--format", "json").stdout)
     url = f"{BASE}/studies/{STUDY}/metadata"
     assert CloudFront(RSA).allows(url, values["cookies"], now=time.time())
     assert not CloudFront(RSA).allows(url, values["cookies"], now=time.time() + 8 * 3600 + 1)
-    shown = run("--base-url", ROOT, *common[2:], "--whole-root", "--format", "url", "--hash", "sha1").stdout
+    shown = run("grant", "--base-url", ROOT, *common[2:], "--whole-root", "--format", "url", "--hash", "sha1").stdout
     assert shown.startswith(f"{ROOT}/studies?Policy=")
     assert "Hash-Algorithm" not in shown
 
@@ -320,7 +313,7 @@ def test_what_the_command_refuses(key_file: Path, tmp_path: Path) -> None:
         (("--study", STUDY, "--expires", "1y"), "a lifetime is"),
         (("--study", STUDY, "--cookie-domain", "evil.example"), "do not reach"),
     ):
-        done = run(*common, *arguments)
+        done = run("grant", *common, *arguments)
         assert (done.returncode, done.stdout) == (1, ""), arguments
         assert message in done.stderr
         assert "Traceback" not in done.stderr
@@ -328,7 +321,7 @@ def test_what_the_command_refuses(key_file: Path, tmp_path: Path) -> None:
 
 def test_a_private_key_that_others_can_read_is_warned_of(key_file: Path) -> None:
     key_file.chmod(0o644)
-    done = run(
+    done = run("grant",
         "--base-url", BASE, "--study", STUDY, "--key-id", KEY_ID, "--expires", "8h", "--private-key", key_file
     )  # fmt: skip
     assert done.returncode == 0

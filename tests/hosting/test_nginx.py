@@ -11,7 +11,6 @@ import random
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +23,10 @@ from builder.layout import HEAD_BYTES, Kind, key_of_path, media_type, parse_key
 from builder.nginx import NginxSettings, find_module, render_nginx, script_file
 from builder.roots import root_token
 from builder.serve import create_app
-from tests.build.test_pictures import pdf
-from tests.dicom.test_video import MP4, write_video
-from tests.hosting.test_serve import FRAME, INSTANCE, TREE, Client, Reply, serving, write_tree
-from tests.support.dicom_samples import image, instance_uid, write
+from tests.support.command import run
+from tests.support.dicom_samples import MP4, image, instance_uid, pdf, write, write_video
+from tests.support.served_tree import FRAME, INSTANCE, TREE, write_tree
+from tests.support.serving import Client, Reply, serving
 from tests.support.trees import build_tree, contents
 
 _SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -420,21 +419,15 @@ def test_a_part_for_an_http_block() -> None:
     assert "listen [::1]:8080;" in text
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "builder", "nginx", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
 def test_the_command_prints_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
-    done = run(tmp_path / "link", "--module", "")
+    done = run("nginx", tmp_path / "link", "--module", "")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == render_nginx(NginxSettings(tmp_path.resolve(), script_file(), ""))
     assert "load_module" not in done.stdout
-    assert f'load_module "{find_module()}";' in run(tmp_path).stdout
+    assert f'load_module "{find_module()}";' in run("nginx", tmp_path).stdout
     copy = Path(shutil.copy(script_file(), tmp_path / "copy.js"))
-    assert f'js_import stillframe from "{copy}";' in run(tmp_path, "--script", copy, "--http-part").stdout
+    assert f'js_import stillframe from "{copy}";' in run("nginx", tmp_path, "--script", copy, "--http-part").stdout
 
 
 def test_the_command_refuses_what_cannot_be(tmp_path: Path) -> None:
@@ -444,7 +437,7 @@ def test_the_command_refuses_what_cannot_be(tmp_path: Path) -> None:
         ((tmp_path, "--server-name", "a{"), "not a server name"),
         ((tmp_path, "--port", "0"), "0 is not in the range"),
     ):
-        done = run(*arguments)
+        done = run("nginx", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert message in done.stderr
 

@@ -4,115 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.applications import Starlette
 
 from builder import serve
 from builder.conditional import decide, make_etag
 from builder.errors import UsageError
-
-JPHC = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202"
-SERIES = "studies/1.2/series/1.3"
-INSTANCE = f"{SERIES}/instances/1.4"
-FRAME = bytes.fromhex("ff4fff51") + bytes(range(256)) * 16
-NATIVE = (
-    b"--b0\r\nContent-Type: application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1\r\n\r\n"
-    + bytes(64)
-    + b"\r\n--b0--\r\n"
-)
-STUDY = {
-    "00080020": {"vr": "DA", "Value": ["20240229"]},
-    "00080061": {"vr": "CS", "Value": ["CT", "SEG"]},
-    "00100010": {"vr": "PN", "Value": [{"Alphabetic": "<script>alert(1)</script>^A & B"}]},
-    "0020000D": {"vr": "UI", "Value": ["1.2"]},
-    "00201206": {"vr": "IS", "Value": [1]},
-    "00201208": {"vr": "IS", "Value": [7]},
-}
-HOSTILE_STUDY = {"0020000D": {"vr": "UI", "Value": ['"><img src=x>']}}
-TREE: dict[str, bytes] = {
-    "studies/index.json": json.dumps([STUDY, HOSTILE_STUDY, {}, None]).encode(),
-    "studies/1.2/series/index.json": b"[]",
-    "studies/1.2/instances": b"[]",
-    "studies/1.2/metadata": b"[]",
-    f"{SERIES}/instances/index.json": b"[{}]",
-    f"{SERIES}/metadata": b"[]",
-    f"{SERIES}/frame-index": b'{"version": 1}',
-    f"{SERIES}/thumbnail": b"\xff\xd8\xff\xe0",
-    f"{INSTANCE}/index.dcm": bytes(128) + b"DICM",
-    f"{INSTANCE}/metadata": b"[]",
-    f"{INSTANCE}/frames/1": FRAME,
-    f"{INSTANCE}/frames/2": NATIVE,
-    f"{INSTANCE}/frames/3": b"",
-    f"{INSTANCE}/reduced/2/frames/1": FRAME[:100],
-    f"{INSTANCE}/bulkdata/00420011": b"",
-    f"{INSTANCE}/rendered": b"%PDF-1.7\n",
-    "secret": b"beside the tree",
-    "studies/notes.txt": b"not an object of the layout",
-}
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Client:
-    """Sends request targets exactly as given: no client library between a test and the socket."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def __call__(self, target: str, method: str = "GET", **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with contextlib.closing(connection):
-            connection.putrequest(method, target, skip_accept_encoding=True)
-            for name, value in headers.items():
-                connection.putheader(name.replace("_", "-"), value)
-            connection.endheaders()
-            response = connection.getresponse()
-            body = response.read()
-            return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
-
-
-@contextlib.contextmanager
-def serving(app: Starlette) -> Iterator[Client]:
-    """A server on a port of its own, stopped at the end."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not server.started:
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.01)
-        yield Client(listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-    assert not thread.is_alive()
-
-
-def write_tree(folder: Path, tree: dict[str, bytes]) -> None:
-    for path, data in tree.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
+from tests.support.served_tree import FRAME, INSTANCE, JPHC, SERIES, TREE, write_tree
+from tests.support.serving import Client, Reply, serving
 
 
 @pytest.fixture(scope="module")

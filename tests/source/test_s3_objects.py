@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,9 +31,13 @@ from builder.s3_source import list_objects
 from builder.s3_store import S3Store
 from builder.source import iter_inputs, load_input, open_input, read_head
 from builder.store import Store
+from tests.support import command
 from tests.support.dicom_samples import image, instance_uid, to_bytes, write_series
 from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Server, weed_path
 from tests.support.trees import NoProgress, build_tree, contents
+from tests.support.zips import zip_bytes
+
+run = partial(command.run, AWS_REGION="us-east-1")
 
 
 def put(bucket: Bucket, objects: dict[str, bytes]) -> None:
@@ -45,14 +47,6 @@ def put(bucket: Bucket, objects: dict[str, bytes]) -> None:
 
 def put_folder(bucket: Bucket, folder: Path, prefix: str = "in/") -> None:
     put(bucket, {prefix + str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")})
-
-
-def zip_bytes(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    file = BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()
 
 
 def location(bucket: Bucket, path: str = "in") -> str:
@@ -530,13 +524,6 @@ def test_sources_and_destination_in_one_bucket(bucket: Bucket) -> None:
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "builder", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env=os.environ | {"AWS_REGION": "us-east-1"},
-    )  # fmt: skip
 
 
 def test_the_command_builds_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:

@@ -23,16 +23,9 @@ from builder.model import BuildOptions, InputRef, Outcome, Rejected
 from builder.source import iter_inputs, open_input, read_head
 from tests.support.dicom_samples import image, instance_uid, to_bytes
 from tests.support.trees import build_tree, contents
+from tests.support.zips import zip_bytes
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
-
-
-def zip_bytes(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    file = BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()
 
 
 def raw_zip(members: list[tuple[bytes, int, int, bytes]], *, lap: int = 0) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, EncapsulatedPDFStorage, ExplicitVRLittleEndian, VideoEndoscopicImageStorage
 
 ROOT = "1.2.826.0.1.3680043.10.543"
 STUDY, SERIES = f"{ROOT}.1", f"{ROOT}.1.1"
@@ -94,3 +95,43 @@ def write_series(folder: Path, count: int = 12) -> Path:
     for number in range(1, count + 1):
         write(folder, f"{number:03}.dcm", image(number))
     return folder
+
+
+def without_pixels(number: int = 1, **attributes: Any) -> FileDataset:
+    dataset = image(number, **attributes)
+    for keyword in ("PixelData", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+                    "BitsStored", "HighBit", "PixelRepresentation"):  # fmt: skip
+        delattr(dataset, keyword)
+    return dataset
+
+
+def pdf(document: bytes, **attributes: Any) -> FileDataset:
+    dataset = without_pixels(1, SOPClassUID=EncapsulatedPDFStorage, Modality="DOC", **attributes)
+    dataset.EncapsulatedDocument = document + bytes(len(document) % 2)
+    dataset.EncapsulatedDocumentLength = len(document)
+    return dataset
+
+
+AVC = "1.2.840.10008.1.2.4.102"
+
+
+MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(200))
+
+
+ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def head_of(syntax: str) -> bytes:
+    """A file up to the value of its pixel data."""
+    dataset = image(1, TransferSyntaxUID=syntax, SOPClassUID=VideoEndoscopicImageStorage, Modality="ES")
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.PlanarConfiguration = "YBR_PARTIAL_420", 3, 0
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.NumberOfFrames = 7, 300
+    del dataset.PixelData
+    return to_bytes(dataset) + b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
+
+
+def write_video(path: Path, fragments: Sequence[bytes], syntax: str = AVC, end: bytes = DELIMITER) -> Path:
+    items = b"".join(ITEM + struct.pack("<L", len(item)) + item for item in (b"", *fragments))
+    path.write_bytes(head_of(syntax) + items + end)
+    return path

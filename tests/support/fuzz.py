@@ -42,7 +42,6 @@ from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part
-from tests.conftest import sample_files
 from tests.support.made_files import (
     DEFLATED_FRAMES,
     EXPLICIT,
@@ -61,6 +60,7 @@ from tests.support.made_files import (
     noise,
     write_dicom,
 )
+from tests.support.sample_files import sample_files
 from tests.support.trees import NoProgress
 
 HTJ2K, NATIVE = "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.1"

@@ -9,10 +9,8 @@ import numpy as np
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
-from tests.build.test_pictures import pdf, without_pixels
-from tests.dicom.test_video import MP4, write_video
 from tests.support import made_objects
-from tests.support.dicom_samples import image, write
+from tests.support.dicom_samples import MP4, image, pdf, without_pixels, write, write_video
 from tests.support.trees import build_tree, contents
 
 _MASK = np.zeros((2, 96, 80), bool)

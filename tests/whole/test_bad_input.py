@@ -32,6 +32,7 @@ from builder.model import BuildOptions, Outcome
 from builder.store import Written
 from tests.support.dicom_samples import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
 from tests.support.trees import NoProgress, build_tree, contents
+from tests.support.zips import zip_bytes
 
 J2K = "1.2.840.10008.1.2.4.90"
 HTJ2K = "1.2.840.10008.1.2.4.202"
@@ -402,27 +403,18 @@ def test_names_alone_tell_the_same_patient_the_second_time(tmp_path: Path, name:
     assert build_tree(tmp_path / "tree", source).outcomes == {Outcome.UNCHANGED: 1}
 
 
-def zip_bytes(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    file = BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that come twice
-        for name, data in members:
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
 def test_two_members_of_one_name_are_two_inputs(tmp_path: Path) -> None:
     one, two = to_bytes(image(1)), to_bytes(image(2))
     assert len(one) == len(two)
-    (tmp_path / "a.zip").write_bytes(zip_bytes(("IM", one), ("IM", two)))
+    (tmp_path / "a.zip").write_bytes(zip_bytes([("IM", one), ("IM", two)], zipfile.ZIP_STORED))
     assert build_tree(tmp_path / "tree", tmp_path / "a.zip").outcomes == {Outcome.PUBLISHED: 2}
 
 
 def test_damaged_members_cost_themselves(tmp_path: Path) -> None:
     good = to_bytes(image(1))
-    damaged = bytearray(zip_bytes(("IM", to_bytes(image(2))), method=zipfile.ZIP_LZMA))
+    damaged = bytearray(zip_bytes({"IM": to_bytes(image(2))}, zipfile.ZIP_LZMA))
     damaged[60:90] = bytes(30)
-    named = zip_bytes(("\u00e4" * 8, to_bytes(image(3)))).replace("\u00e4".encode(), b"\xff\xfe")
+    named = zip_bytes({"\u00e4" * 8: to_bytes(image(3))}, zipfile.ZIP_STORED).replace("\u00e4".encode(), b"\xff\xfe")
     (tmp_path / "in").mkdir()
     for name, data in (("good", good), ("lzma.zip", bytes(damaged)), ("name.zip", named)):
         (tmp_path / "in" / name).write_bytes(data)

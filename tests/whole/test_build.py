@@ -10,9 +10,7 @@ import subprocess
 import sys
 import time
 import zlib
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -22,11 +20,9 @@ from pydicom.uid import RLELossless
 
 from builder.build import build
 from builder.codec import encode_frame
-from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
-from builder.store import Written
 from tests.support.dicom_samples import (
     ROOT,
     SERIES,
@@ -39,6 +35,7 @@ from tests.support.dicom_samples import (
     write,
     write_series,
 )
+from tests.support.dying_store import DyingStore
 from tests.support.trees import NoProgress, build_tree, contents, document, processes_of_session
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
@@ -333,40 +330,6 @@ def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
         assert start(source, tree).wait() == 0
         assert contents(tree) == expected
     assert interrupted > 5
-
-
-class DyingStore(DirectoryStore):
-    """A store in whose hands the process is killed: when the write of some number comes, or halfway through it."""
-
-    def __init__(self, root: str, moment: int, *, halfway: bool) -> None:
-        super().__init__(root)
-        self.left = moment
-        self.halfway = halfway
-
-    def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
-    ) -> Written:
-        self.left -= 1
-        if self.left < 0:
-            if not self.halfway:
-                os.kill(os.getpid(), signal.SIGKILL)
-            data = DyingFile(data if isinstance(data, bytes) else data.read())
-        return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
-
-    def delete(self, key: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        super().delete(key)
-
-
-class DyingFile(BytesIO):
-    """The first half of an object can be read; then the process is killed."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self.tell():
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().read(len(self.getvalue()) // 2 or 1)
 
 
 def build_and_die(request: BuildRequest, tree: str, moment: int, halfway: bool) -> None:

@@ -21,9 +21,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from builder import serve
 from builder.model import BuildOptions
-from tests.dicom.test_json_convert import assert_same
-from tests.hosting.test_serve import Client, serving
 from tests.support.dicom_samples import image, noise, write
+from tests.support.same_json import assert_same
+from tests.support.serving import Client, serving
 from tests.support.trees import build_tree
 
 # docs/format.md: what describes the frames as published, not as they came.

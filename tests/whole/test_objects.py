@@ -18,10 +18,9 @@ from pydicom.encaps import generate_frames
 from builder import serve
 from builder.model import BuildOptions, Part10
 from builder.multipart import unwrap_part
-from tests.build.test_pictures import without_pixels
-from tests.hosting.test_serve import serving
 from tests.support import made_objects
-from tests.support.dicom_samples import STUDY, image, noise, write
+from tests.support.dicom_samples import STUDY, image, noise, without_pixels, write
+from tests.support.serving import serving
 from tests.support.trees import build_tree, contents, document
 
 MASK = np.zeros((3, 96, 80), bool)

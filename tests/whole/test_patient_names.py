@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 
 from builder.s3_client import Bucket, iter_pages
+from tests.support import command
 from tests.support.dicom_samples import ROOT, encapsulated, image, noise, to_bytes, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request
 
@@ -57,10 +55,8 @@ def check(text: str) -> None:
 
 
 def run(source: Path, destination: str, report: Path, *options: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "builder", "build", str(source), destination, "--report", str(report), *options],
-        capture_output=True, text=True, check=False, env=os.environ | {"STILLFRAME_SECRET": "no one knows " * 3},
-    )  # fmt: skip
+    arguments = ("build", source, destination, "--report", report, *options)
+    done = command.run(*arguments, STILLFRAME_SECRET="no one knows " * 3)
     text = done.stdout + done.stderr + (report.read_text() if report.exists() else "")
     return done.returncode, text
 
