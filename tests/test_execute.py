@@ -16,7 +16,7 @@ from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor, make_executor
 from builder.store import Written
 from builder.tasks import InstanceTask, Result, build_instances
-from tests.support.dicom_samples import instance_uid, write_series
+from tests.support.dicom_files import instance_uid, write_series
 from tests.support.trees import build_tree, contents
 
 

@@ -12,7 +12,7 @@ from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store
 from tests.support.archives import OTHER_SERIES, OTHER_STUDY, Making
-from tests.support.dicom_samples import image, write
+from tests.support.dicom_files import image, write
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["directory", "memory", "memory far away", "server"])
+@pytest.fixture(params=["directory", "memory", "memory far away", pytest.param("server", marks=pytest.mark.s3)])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
     """Makes empty stores of one kind."""
     count = iter(range(100))

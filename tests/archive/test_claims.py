@@ -123,7 +123,9 @@ def test_a_process_that_has_ended_is_not_waited_for() -> None:
     assert read_record(store, UIDS, lease=3600).metadata is not None  # what had been published before
 
 
-@pytest.mark.parametrize("process", ["unknown", "another-machine.1.2", "", _this_process()])
+@pytest.mark.parametrize(
+    "process", ["unknown", "another-machine.1.2", "", pytest.param(_this_process(), id="this process")]
+)
 def test_a_process_that_may_live_is_waited_for(process: str) -> None:
     store = MemoryStore()
     put_claim(store, process)

@@ -40,7 +40,7 @@ from tests.support.archives import (
     uid_of,
 )
 from tests.support.command import run
-from tests.support.dicom_samples import ROOT, SERIES, STUDY, image, instance_uid, noise, write
+from tests.support.dicom_files import ROOT, SERIES, STUDY, image, instance_uid, noise, write
 from tests.support.dying_store import DyingStore
 from tests.support.trees import NoProgress, contents, objects
 

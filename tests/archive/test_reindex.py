@@ -31,7 +31,7 @@ from tests.support.archives import (
     publish,
 )
 from tests.support.command import run
-from tests.support.dicom_samples import SERIES, STUDY, instance_uid
+from tests.support.dicom_files import SERIES, STUDY, instance_uid
 from tests.support.trees import NoProgress, contents, objects
 
 UIDS = InstanceUIDs(STUDY, SERIES, instance_uid(2))

@@ -15,7 +15,7 @@ from builder.memory_store import MemoryStore
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
 from builder.roots import Roots, root_token
-from tests.support.dicom_samples import image, write
+from tests.support.dicom_files import image, write
 from tests.support.trees import NoProgress, build_tree, contents
 
 SECRET = b"a secret of the tests, 32 bytes."

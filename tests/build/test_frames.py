@@ -29,26 +29,20 @@ from builder.layout import InstanceUIDs, frame_key, metadata_key, reduced_key, r
 from builder.model import BuildOptions, Built, InputRef, Lossy, Outcome
 from builder.multipart import unwrap_part
 from builder.tasks import InstanceTask
-from tests.support.made_files import (
+from tests.support.dicom_files import (
     BIG_ENDIAN,
     EXPLICIT,
     INSTANCE,
     SERIES,
     STUDY,
-    encapsulated,
-    htj2k,
-    htj2k_lossy,
+    encapsulated_value,
     image_attributes,
-    j2k,
-    j2k_lossy,
     jpeg,
-    jpeg_lossy,
-    jpeg_ls_near,
-    jpegls,
-    noise,
-    read_frames,
+    random_samples,
     write_dicom,
 )
+from tests.support.frame_encoders import htj2k, htj2k_lossy, j2k, j2k_lossy, jpeg_lossy, jpeg_ls_near, jpegls
+from tests.support.reading import read_frames
 from tests.support.trees import NoProgress
 
 type Frame = npt.NDArray[Any]
@@ -109,13 +103,13 @@ def crc(frame: Frame) -> int:
 def test_codestreams_as_published_here_pass_byte_for_byte(
     tmp_path: Path, publish: Callable[..., Published], number: int, shape: tuple[int, ...], dtype: str, bits: int
 ) -> None:
-    frames = [noise(shape, dtype, bits, seed) for seed in range(4)]
+    frames = [random_samples(shape, dtype, bits, seed) for seed in range(4)]
     encoded = [codec.encode_frame(frame, bits) for frame in frames]
     assert any(len(data) % 2 for data in encoded)  # some of them are padded
     attributes = image_attributes(frames[0], 4, BitsStored=bits)
     if len(shape) == 3:
         attributes["PhotometricInterpretation"] = "YBR_RCT"
-    path = write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated(encoded), vr="OB")
+    path = write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated_value(encoded), vr="OB")
     published = publish(path)
     assert published.syntax == jpeg(202)
     assert published.frames == encoded
@@ -130,7 +124,7 @@ def test_conformant_codestreams_of_another_encoder_pass_byte_for_byte(
     tmp_path: Path, publish: Callable[..., Published], number: int, shape: tuple[int, ...], levels: int
 ) -> None:
     """Bytes that this encoder would not have written: with a comment, or with more levels than it uses."""
-    frame = noise(shape, "u1", 8)
+    frame = random_samples(shape, "u1", 8)
     rgb = True if frame.ndim == 3 else None
     other = imagecodecs.htj2k_encode(frame, reversible=True, tlm=True, tilepart=1, resolutions=levels, rgb=rgb)
     place = 4 + int.from_bytes(other[4:6])  # behind SIZ, which is the first segment
@@ -141,7 +135,7 @@ def test_conformant_codestreams_of_another_encoder_pass_byte_for_byte(
     attributes = image_attributes(frame)
     if rgb:
         attributes["PhotometricInterpretation"] = "YBR_RCT"
-    published = publish(write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated([data]), vr="OB"))
+    published = publish(write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated_value([data]), vr="OB"))
     assert published.frames == [data]
     assert [row.crc32 for row in published.built.rows] == [crc(frame)]
     assert len(published.built.rows[0].resolutions) == levels + 1
@@ -180,10 +174,10 @@ def not_as_published(frame: Frame, bits: int) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("flaw", ["no TLM", "LRCP", "one tile-part", "two levels", "tiles", "a byte behind EOC"])
 def test_other_htj2k_is_encoded_anew(tmp_path: Path, publish: Callable[..., Published], flaw: str) -> None:
-    frame = noise((100, 130), "u2", 12)
+    frame = random_samples((100, 130), "u2", 12)
     data = not_as_published(frame, 12)[flaw]
     assert nonconformities(data) != []
-    path = write_dicom(tmp_path / "file", jpeg(202), image_attributes(frame, BitsStored=12), encapsulated([data]))
+    path = write_dicom(tmp_path / "file", jpeg(202), image_attributes(frame, BitsStored=12), encapsulated_value([data]))
     published = publish(path)
     assert published.syntax == jpeg(202)
     assert published.frames != [data]
@@ -194,9 +188,9 @@ def test_other_htj2k_is_encoded_anew(tmp_path: Path, publish: Callable[..., Publ
 def test_a_codestream_of_another_precision_than_bits_stored_is_encoded_anew(
     tmp_path: Path, publish: Callable[..., Published]
 ) -> None:
-    frame = noise((70, 90), "u2", 12)
+    frame = random_samples((70, 90), "u2", 12)
     data = codec.encode_frame(frame, 16)
-    path = write_dicom(tmp_path / "file", jpeg(202), image_attributes(frame, BitsStored=12), encapsulated([data]))
+    path = write_dicom(tmp_path / "file", jpeg(202), image_attributes(frame, BitsStored=12), encapsulated_value([data]))
     published = publish(path)
     assert parse_header(published.frames[0]).components[0].precision == 12
     assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
@@ -205,10 +199,10 @@ def test_a_codestream_of_another_precision_than_bits_stored_is_encoded_anew(
 def test_one_frame_that_does_not_conform_leaves_the_others_as_they_are(
     tmp_path: Path, publish: Callable[..., Published]
 ) -> None:
-    frames = [noise((70, 90), "u2", 12, seed) for seed in range(3)]
+    frames = [random_samples((70, 90), "u2", 12, seed) for seed in range(3)]
     encoded = [codec.encode_frame(frames[0], 12), htj2k(frames[1], 12), codec.encode_frame(frames[2], 12)]
     path = write_dicom(
-        tmp_path / "file", jpeg(202), image_attributes(frames[0], 3, BitsStored=12), encapsulated(encoded)
+        tmp_path / "file", jpeg(202), image_attributes(frames[0], 3, BitsStored=12), encapsulated_value(encoded)
     )
     published = publish(path)
     assert [found == data for found, data in zip(published.frames, encoded, strict=True)] == [True, False, True]
@@ -222,9 +216,9 @@ def test_one_frame_that_does_not_conform_leaves_the_others_as_they_are(
 def test_lossless_frames_become_htj2k(
     tmp_path: Path, publish: Callable[..., Published], number: int, encode: Any
 ) -> None:
-    frames = [noise((40, 50), "u2", 12, seed) for seed in range(2)]
+    frames = [random_samples((40, 50), "u2", 12, seed) for seed in range(2)]
     attributes = image_attributes(frames[0], 2, BitsStored=12)
-    value = encapsulated([encode(frame, 12) for frame in frames])
+    value = encapsulated_value([encode(frame, 12) for frame in frames])
     published = publish(write_dicom(tmp_path / "file", jpeg(number), attributes, value))
     assert published.syntax == jpeg(202)
     assert published.built.notes == ()
@@ -237,7 +231,7 @@ def test_lossless_frames_become_htj2k(
 def test_the_reduced_levels_asked_for_are_written_where_they_exist(
     tmp_path: Path, publish: Callable[..., Published], levels: tuple[int, ...]
 ) -> None:
-    frame = noise((40, 50), "u2", 12)
+    frame = random_samples((40, 50), "u2", 12)
     path = write_dicom(tmp_path / "file", EXPLICIT, image_attributes(frame, BitsStored=12), frame.tobytes())
     published = publish(path, reduced=levels)
     found = {key for key, _ in published.store.list(f"{UIDS.prefix}/reduced/")}
@@ -252,7 +246,7 @@ def test_the_reduced_levels_asked_for_are_written_where_they_exist(
 def test_colour_metadata_describe_the_published_frames(
     tmp_path: Path, publish: Callable[..., Published], planar: int
 ) -> None:
-    frame = noise((40, 50, 3), "u1", 8)
+    frame = random_samples((40, 50, 3), "u1", 8)
     data = (frame.transpose(2, 0, 1) if planar else frame).tobytes()
     path = write_dicom(tmp_path / "file", EXPLICIT, image_attributes(frame, PlanarConfiguration=planar), data, vr="OB")
     published = publish(path)
@@ -262,7 +256,7 @@ def test_colour_metadata_describe_the_published_frames(
 
 
 def test_what_was_masked_or_converted_is_noted(tmp_path: Path, publish: Callable[..., Published]) -> None:
-    frames = noise((3, 8, 8), "u2", 16)
+    frames = random_samples((3, 8, 8), "u2", 16)
     frames[1] &= 0x0FFF
     path = write_dicom(tmp_path / "file", EXPLICIT, image_attributes(frames[0], 3, BitsStored=12), frames.tobytes())
     published = publish(path)
@@ -283,10 +277,10 @@ LOSSY = [
 
 
 def lossy_file(path: Path, number: int, encode: Any, bits: int) -> tuple[Path, list[bytes]]:
-    frames = [noise((41, 50), "u1" if bits == 8 else "u2", bits - 2, seed) for seed in range(3)]
+    frames = [random_samples((41, 50), "u1" if bits == 8 else "u2", bits - 2, seed) for seed in range(3)]
     encoded = [encode(frame, bits) for frame in frames]
     attributes = image_attributes(frames[0], 3, BitsStored=bits)
-    return write_dicom(path, jpeg(number), attributes, encapsulated(encoded), vr="OB"), encoded
+    return write_dicom(path, jpeg(number), attributes, encapsulated_value(encoded), vr="OB"), encoded
 
 
 @pytest.mark.parametrize(("number", "encode", "bits", "method"), LOSSY)
@@ -351,7 +345,7 @@ def test_samples_htj2k_cannot_hold_are_published_as_native_little_endian(
 def test_one_bit_frames_are_published_packed_each_from_its_own_byte(
     tmp_path: Path, publish: Callable[..., Published]
 ) -> None:
-    frames = noise((5, 3, 7), "u1", 1)
+    frames = random_samples((5, 3, 7), "u1", 1)
     data = np.packbits(frames.reshape(-1), bitorder="little").tobytes()
     attributes = image_attributes(frames[0], 5, BitsAllocated=1, BitsStored=1)
     published = publish(write_dicom(tmp_path / "file", EXPLICIT, attributes, data, vr="OB"))
@@ -381,7 +375,7 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
     """The first frame is fine and already written when the second fails: it is replaced, its reduced variant goes."""
     monkeypatch.setattr(codec, "MemOutfile", DamagedOutfile)
     monkeypatch.setattr(DamagedOutfile, "written", 0)
-    frames = noise((3, 70, 90, 3) if colour else (3, 70, 90), "u1", 8)
+    frames = random_samples((3, 70, 90, 3) if colour else (3, 70, 90), "u1", 8)
     path = write_dicom(tmp_path / "file", BIG_ENDIAN, image_attributes(frames[0], 3), frames.tobytes(), vr="OB")
     published = publish(path)
     assert DamagedOutfile.written == 2
@@ -428,7 +422,7 @@ def test_a_real_frame_that_the_encoder_loses_is_published_as_native(
 
 def test_a_decoder_that_ends_its_process_costs_only_that_file(tmp_path: Path) -> None:
     """gdcm 3.2 aborts on this image, of which one byte of the header is wrong."""
-    frame = noise((9, 13), "u1", 8)
+    frame = random_samples((9, 13), "u1", 8)
     good = jpeg_lossy(frame, 8)
     bad = bytearray(good)
     bad[102] ^= 0xFF
@@ -436,7 +430,7 @@ def test_a_decoder_that_ends_its_process_costs_only_that_file(tmp_path: Path) ->
     folder.mkdir()
     for number, data in enumerate((good, bytes(bad), good)):
         attributes = image_attributes(frame, SOPInstanceUID=f"{SERIES}.{number}")
-        write_dicom(folder / f"{number}", jpeg(50), attributes, encapsulated([data]), vr="OB")
+        write_dicom(folder / f"{number}", jpeg(50), attributes, encapsulated_value([data]), vr="OB")
     store = DirectoryStore(str(tmp_path / "tree"))
     with ProcessExecutor(2) as executor:
         report = build(BuildRequest((str(folder),), BuildOptions(), workers=2), store, executor, NoProgress())
@@ -451,7 +445,7 @@ def test_a_decoder_that_ends_its_process_costs_only_that_file(tmp_path: Path) ->
 # --- memory ------------------------------------------------------------------------------------------------------
 
 _FRAMES, _SIDE = 210, 512
-_BUILD = """
+_BUILD = f"""
 import resource, sys
 from builder.instance import build_instance
 from builder.layout import InstanceUIDs
@@ -460,7 +454,7 @@ from builder.directory_store import DirectoryStore
 from builder.tasks import InstanceTask
 peaks = []
 for path, tree in zip(sys.argv[1::2], sys.argv[2::2]):
-    uids = InstanceUIDs("1.2.3", "1.2.3.4", "1.2.3.4.5")
+    uids = InstanceUIDs{STUDY, SERIES, INSTANCE}
     task = InstanceTask(DirectoryStore(tree), InputRef(path), uids, BuildOptions())
     built = build_instance(task)
     assert isinstance(built, Built), built
@@ -471,7 +465,7 @@ print(built.frames, *peaks)
 
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
     """110 MB of pixels, after the same process has built one frame of the same size."""
-    one = noise((_SIDE, _SIDE), "u2", 12)
+    one = random_samples((_SIDE, _SIDE), "u2", 12)
     single = write_dicom(tmp_path / "single", EXPLICIT, image_attributes(one, BitsStored=12), one.tobytes())
     many = write_dicom(tmp_path / "many", EXPLICIT, image_attributes(one, _FRAMES, BitsStored=12), b"")
     size = _FRAMES * one.nbytes

@@ -13,7 +13,7 @@ from pydicom.uid import RTDoseStorage, SegmentationStorage
 
 from builder.model import BuildOptions, Outcome, Rendered
 from builder.representative import series_candidates, study_candidates
-from tests.support.dicom_samples import (
+from tests.support.dicom_files import (
     ROOT,
     SERIES,
     STUDY,

@@ -19,7 +19,7 @@ import pydicom
 import pytest
 
 from tests.support.command import run
-from tests.support.dicom_samples import image, instance_uid, to_bytes, write, write_series
+from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.places import REPOSITORY
 from tests.support.trees import contents
 

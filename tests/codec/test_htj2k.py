@@ -15,6 +15,7 @@ from pydicom.encaps import generate_frames
 from builder.codec import decode_frame, decode_lossless, decode_prefix, encode_frame, levels_for
 from builder.codestream import nonconformities, parse_header, reduce_codestream, resolutions
 from builder.errors import CodecError
+from tests.support.examples import examples
 from tests.support.places import SHARED_DATA
 
 SAMPLES = SHARED_DATA / "htj2k-input"
@@ -67,7 +68,7 @@ def frames(draw: st.DrawFn) -> tuple[Frame, int]:
 
 
 @given(frame_and_precision=frames())
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=examples(1000), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_every_decoder_returns_what_was_encoded(frame_and_precision: tuple[Frame, int]) -> None:
     frame, precision = frame_and_precision
     data = encode_frame(frame, precision)
@@ -92,7 +93,7 @@ def test_one_bit_frames_come_back(shape: tuple[int, ...], signed: bool, content:
 
 
 @given(frame_and_precision=frames())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_prefix_and_reduced_codestream_decode_to_the_lower_resolution(frame_and_precision: tuple[Frame, int]) -> None:
     frame, precision = frame_and_precision
     data = encode_frame(frame, precision)

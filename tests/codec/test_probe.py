@@ -11,20 +11,23 @@ from hypothesis import strategies as st
 from builder.errors import PixelDataError
 from builder.probe import FrameFacts, jp2_codestream, probe_frame
 from builder.syntaxes import JPEG_2000_FAMILY, JPEG_FAMILY, RLE
-from tests.support.made_files import (
+from tests.support.dicom_files import jpeg, random_samples
+from tests.support.frame_encoders import (
     htj2k,
     htj2k_lossy,
     j2k,
     j2k_lossy,
-    jpeg,
     jpeg_lossy,
     jpeg_ls_near,
     jpegls,
     lossless_jpeg,
-    noise,
 )
 
-GREY, WIDE, COLOUR = noise((9, 13), "u1", 8), noise((9, 13), "u2", 12), noise((9, 13, 3), "u1", 8)
+GREY, WIDE, COLOUR = (
+    random_samples((9, 13), "u1", 8),
+    random_samples((9, 13), "u2", 12),
+    random_samples((9, 13, 3), "u1", 8),
+)
 ENCODERS = [
     (90, j2k, True),
     (91, j2k, True),

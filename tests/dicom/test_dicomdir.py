@@ -14,7 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorag
 from builder.dicomdir import A_DICOMDIR
 from builder.model import Outcome
 from builder.report import Report
-from tests.support.dicom_samples import image, noise, write
+from tests.support.dicom_files import image, noise, write
 from tests.support.trees import build_tree
 
 

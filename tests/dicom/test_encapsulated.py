@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from builder.encapsulated import group_frames, read_fragments, read_frame
 from builder.errors import PixelDataError
-from tests.support.made_files import encapsulated, image_attributes, noise, offset_table, read_frames, write_dicom
+from tests.support.dicom_files import encapsulated_value, image_attributes, offset_table, random_samples, write_dicom
+from tests.support.reading import read_frames
 
 LEAD = b"elements before the pixel data"
 
@@ -65,13 +66,13 @@ def test_frames_come_back_however_they_are_split(
     extended = numbers(offset_table(fragments, firsts, "Q"), "Q") if table == "extended" else ()
     if table == "wrong extended":
         extended, basic = tuple(range(len(parts))), offset_table(fragments, firsts)
-    value = encapsulated(fragments, basic, delimited=delimited)
+    value = encapsulated_value(fragments, basic, delimited=delimited)
     assert read(value, len(parts), extended) == [data for data, _ in parts]
 
 
 def test_the_extended_table_counts_before_the_basic_one() -> None:
     fragments = [b"aa", b"bb", b"cc"]
-    value = encapsulated(fragments, offset_table(fragments, [0, 1]))
+    value = encapsulated_value(fragments, offset_table(fragments, [0, 1]))
     assert read(value, 2) == [b"aa", b"bbcc"]
     assert read(value, 2, numbers(offset_table(fragments, [0, 2], "Q"), "Q")) == [b"aabb", b"cc"]
 
@@ -89,17 +90,17 @@ def test_the_extended_table_counts_before_the_basic_one() -> None:
     ],
 )
 def test_a_basic_offset_table_that_does_not_fit_is_passed_over(table: bytes) -> None:
-    assert read(encapsulated([b"aa", b"bb"], table), 2) == [b"aa", b"bb"]
+    assert read(encapsulated_value([b"aa", b"bb"], table), 2) == [b"aa", b"bb"]
 
 
 def test_a_table_that_leaves_out_the_first_fragment_is_passed_over() -> None:
     with pytest.raises(PixelDataError, match="Number of Frames is 2, the pixel data hold 1"):
-        read(encapsulated([b"aa", b"bb", b"cc"], struct.pack("<2L", 10, 20)), 2)
+        read(encapsulated_value([b"aa", b"bb", b"cc"], struct.pack("<2L", 10, 20)), 2)
 
 
 def test_all_fragments_of_one_frame_belong_to_it_whatever_they_hold() -> None:
-    assert read(encapsulated([b"aa", b"bb", b"cc"], struct.pack("<L", 0)), 1) == [b"aabbcc"]
-    assert read(encapsulated([b"aa", b"bb", b"cc"]), 1) == [b"aabbcc"]
+    assert read(encapsulated_value([b"aa", b"bb", b"cc"], struct.pack("<L", 0)), 1) == [b"aabbcc"]
+    assert read(encapsulated_value([b"aa", b"bb", b"cc"]), 1) == [b"aabbcc"]
 
 
 @pytest.mark.parametrize(("promised", "held"), [(3, 2), (1, 2), (5, 2)])
@@ -107,16 +108,16 @@ def test_another_number_of_frames_than_promised_is_refused(promised: int, held: 
     fragments = [frame(b"content")] * held
     for table in (b"", offset_table(fragments, range(held))):
         with pytest.raises(PixelDataError, match=f"Number of Frames is {promised}, the pixel data hold {held}"):
-            read(encapsulated(fragments, table), promised)
+            read(encapsulated_value(fragments, table), promised)
 
 
 def test_no_fragments_are_no_frames() -> None:
     with pytest.raises(PixelDataError, match="no fragments"):
-        read(encapsulated([]), 1)
+        read(encapsulated_value([]), 1)
 
 
 def test_what_is_no_item_is_refused() -> None:
-    value = bytearray(encapsulated([b"aa", b"bb"]))
+    value = bytearray(encapsulated_value([b"aa", b"bb"]))
     value[8:12] = b"\x10\x00\x20\x00"
     with pytest.raises(PixelDataError, match=r"\(0010,0020\) where an item must be"):
         read(bytes(value), 2)
@@ -124,21 +125,21 @@ def test_what_is_no_item_is_refused() -> None:
 
 def test_a_fragment_that_ends_beyond_the_file_is_refused() -> None:
     with pytest.raises(PixelDataError, match="a fragment of 20 bytes ends beyond the file"):
-        read(encapsulated([b"aa", bytes(20)])[:-9], 2)
+        read(encapsulated_value([b"aa", bytes(20)])[:-9], 2)
 
 
 def test_a_fragment_of_undefined_length_is_refused() -> None:
     with pytest.raises(PixelDataError, match="a fragment of 4294967295 bytes"):
-        read(encapsulated([])[:8] + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF), 1)
+        read(encapsulated_value([])[:8] + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF), 1)
 
 
 def test_the_walk_ends_at_the_delimiter() -> None:
-    value = encapsulated([b"aa"]) + b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0pads"
+    value = encapsulated_value([b"aa"]) + b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0pads"
     file = io.BytesIO(LEAD + value)
     fragments = read_fragments(file, len(LEAD), len(LEAD) + len(value))
     assert fragments.delimited
-    assert fragments.end == len(LEAD) + len(encapsulated([b"aa"]))
-    file = io.BytesIO(LEAD + encapsulated([b"aa"], delimited=False))
+    assert fragments.end == len(LEAD) + len(encapsulated_value([b"aa"]))
+    file = io.BytesIO(LEAD + encapsulated_value([b"aa"], delimited=False))
     assert not read_fragments(file, len(LEAD), len(file.getvalue())).delimited
 
 
@@ -153,13 +154,13 @@ def test_an_unknown_number_of_frames_is_told_by_the_tables_or_the_markers(
         fragments += split(data, lengths)
     basic = offset_table(fragments, firsts) if table == "basic" else b""
     extended = numbers(offset_table(fragments, firsts, "Q"), "Q") if table == "extended" else ()
-    assert read(encapsulated(fragments, basic), 0, extended) == [data for data, _ in parts]
+    assert read(encapsulated_value(fragments, basic), 0, extended) == [data for data, _ in parts]
 
 
 def test_an_unknown_number_of_frames_is_told_by_fragments_where_each_is_one() -> None:
-    value = encapsulated([b"aa", b"bb", b"cc"])
+    value = encapsulated_value([b"aa", b"bb", b"cc"])
     assert read(value, 0, one_each=True) == [b"aa", b"bb", b"cc"]
-    assert read(encapsulated([b"aa"]), 0) == [b"aa"]
+    assert read(encapsulated_value([b"aa"]), 0) == [b"aa"]
     with pytest.raises(PixelDataError, match="are 3 fragments that do not say it"):
         read(value, 0)
 
@@ -167,13 +168,13 @@ def test_an_unknown_number_of_frames_is_told_by_fragments_where_each_is_one() ->
 def test_an_unknown_number_of_frames_that_the_signs_disagree_on_is_refused() -> None:
     fragments = [frame(b"content")] * 3
     with pytest.raises(PixelDataError, match="Number of Frames is missing, and the pixel data say 1 or 3"):
-        read(encapsulated(fragments, offset_table(fragments, [0])), 0)
+        read(encapsulated_value(fragments, offset_table(fragments, [0])), 0)
     with pytest.raises(PixelDataError, match="say 2 or 3"):
-        read(encapsulated(fragments, offset_table(fragments, [0, 2])), 0, one_each=True)
+        read(encapsulated_value(fragments, offset_table(fragments, [0, 2])), 0, one_each=True)
 
 
 def test_a_length_cuts_one_byte_of_padding_and_no_more() -> None:
-    file = io.BytesIO(encapsulated([b"odd"]))
+    file = io.BytesIO(encapsulated_value([b"odd"]))
     (item,) = read_fragments(file, 0, len(file.getvalue())).items
     assert [read_frame(file, (item,), length) for length in (None, 3, 4, 2, 9)] == [
         b"odd\0", b"odd", b"odd\0", b"odd\0", b"odd\0",
@@ -192,9 +193,13 @@ def test_any_bytes_are_frames_or_refused(value: bytes, frames: int) -> None:
 
 def test_a_frame_that_ends_like_a_marker_and_its_padding_is_left_whole(tmp_path: Path) -> None:
     """8 x 8 samples whose last are FF D9 00, in an item of native samples (PS3.5 A.4.11)."""
-    frame = noise((8, 8), "u1", 8)
+    frame = random_samples((8, 8), "u1", 8)
     frame[-1, -3:] = (0xFF, 0xD9, 0)
     path = write_dicom(
-        tmp_path / "file", "1.2.840.10008.1.2.1.98", image_attributes(frame), encapsulated([frame.tobytes()]), vr="OB"
+        tmp_path / "file",
+        "1.2.840.10008.1.2.1.98",
+        image_attributes(frame),
+        encapsulated_value([frame.tobytes()]),
+        vr="OB",
     )
     assert np.array_equal(read_frames(path), [frame])

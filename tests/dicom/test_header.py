@@ -17,6 +17,7 @@ from builder.model import InputRef
 from builder.plain import is_dicom, read_plain
 from builder.scan import NotPlain, scan_input, scan_plain
 from builder.walk import Odd, Short
+from tests.support.examples import examples
 
 
 def plain_files(files: Sequence[Path]) -> list[Path]:
@@ -72,7 +73,7 @@ def test_other_files_are_not_dicom(data: bytes) -> None:
     assert not is_dicom(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_damaged_headers_raise_nothing_but_input_errors(data: st.DataObject) -> None:
     source = bytearray(SAMPLE)

@@ -31,6 +31,7 @@ from builder.dicomjson import (
 )
 from builder.errors import InputError
 from builder.model import JSONDataset
+from tests.support.examples import examples
 from tests.support.same_json import assert_same
 
 LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
@@ -659,7 +660,7 @@ def test_notes_are_bounded() -> None:
 SAMPLE = (FOLDERS[0] / "test_files" / "reportsi.dcm").read_bytes()[132:4000]
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     cuts=st.lists(st.tuples(st.integers(300, len(SAMPLE) - 1), st.integers(0, 255)), min_size=1, max_size=30),
     little=st.booleans(),

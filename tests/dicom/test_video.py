@@ -12,15 +12,15 @@ from pydicom import dcmread
 
 from builder.model import BuildOptions, Outcome, Part10, Rendered
 from builder.sop_classes import VIDEO_SYNTAXES
-from tests.support.dicom_samples import (
+from tests.support.dicom_files import (
     AVC,
     DELIMITER,
     ITEM,
     MP4,
     SERIES,
     STUDY,
-    head_of,
     instance_uid,
+    video_head,
     write_video,
 )
 from tests.support.trees import build_tree, contents, document
@@ -76,7 +76,7 @@ def test_damaged_videos_are_rejected(tmp_path: Path, fragments: list[bytes], end
 
 
 def test_native_pixel_data_are_no_video(tmp_path: Path) -> None:
-    data = head_of(AVC)[:-4] + struct.pack("<L", len(MP4)) + MP4
+    data = video_head(AVC)[:-4] + struct.pack("<L", len(MP4)) + MP4
     (tmp_path / "1.dcm").write_bytes(data)
     (rejected,) = build_tree(tmp_path / "tree", tmp_path / "1.dcm").rejected
     assert "asks for encapsulated pixel data" in rejected.reason
@@ -99,7 +99,7 @@ def test_the_same_stream_in_other_fragments_is_a_duplicate_and_another_a_conflic
 def test_a_large_video_is_built_in_little_memory(tmp_path: Path) -> None:
     megabyte = bytes(1 << 20)
     with (tmp_path / "large.dcm").open("wb") as file:
-        file.write(head_of(AVC) + ITEM + bytes(4))
+        file.write(video_head(AVC) + ITEM + bytes(4))
         for number in range(200):
             block = MP4.ljust(1 << 20, b"\0") if number == 0 else megabyte
             file.write(ITEM + struct.pack("<L", len(block)) + block)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from builder.dataset import read_instance
 from builder.errors import InputError
 from builder.walk import LONG_VRS, MAX_PARTS, SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding, Odd, Short, Walker
-from tests.support.dicom_samples import image, noise, to_bytes
+from tests.support.dicom_files import image, noise, to_bytes
+from tests.support.examples import examples
 from tests.support.trees import build_tree
 
 type Tree = list[tuple[int, Any]]  # tags with bytes, or with the items of a sequence
@@ -181,7 +182,7 @@ def test_lengths_beyond_the_end() -> None:
 WHOLE = to_bytes(image(1, noise(1, (16, 16))))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_a_damaged_file_is_read_or_told(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     damaged = bytearray(WHOLE)

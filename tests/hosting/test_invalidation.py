@@ -19,7 +19,7 @@ from builder.cloudfront import MOST_PATHS, MOST_WILDCARDS, batches, check_distri
 from builder.errors import UsageError
 from builder.invalidation import Invalidation, invalidation_paths, is_wildcard, url_prefixes
 from builder.layout import InstanceUIDs, frame_key, part10_key
-from tests.support.dicom_samples import SERIES, STUDY, image, instance_uid, noise, write, write_series
+from tests.support.dicom_files import SERIES, STUDY, image, instance_uid, noise, write, write_series
 
 UIDS = st.sampled_from(["1.2", "1.2.3", "1.22", "1.2.34", "9"])
 KEYS = st.lists(st.builds(InstanceUIDs, UIDS, UIDS, UIDS), min_size=1, max_size=40)

@@ -24,7 +24,7 @@ from builder.nginx import NginxSettings, find_module, render_nginx, script_file
 from builder.roots import root_token
 from builder.serve import create_app
 from tests.support.command import run
-from tests.support.dicom_samples import MP4, image, instance_uid, pdf, write, write_video
+from tests.support.dicom_files import MP4, image, instance_uid, pdf, write, write_video
 from tests.support.served_tree import FRAME, INSTANCE, TREE, write_tree
 from tests.support.serving import Client, Reply, serving
 from tests.support.trees import build_tree, contents

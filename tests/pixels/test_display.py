@@ -15,7 +15,7 @@ from builder.dicomjson import convert
 from builder.display import read_display
 from builder.model import JSONDataset
 from builder.rendering import Display, LookupTable, Ramp, Rescale, linear_window, render_frame
-from tests.support.dicom_samples import image, noise, to_bytes
+from tests.support.dicom_files import image, noise, to_bytes
 
 
 def display_of(dataset: FileDataset, frame_index: int = 0) -> Display:

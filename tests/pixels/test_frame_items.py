@@ -9,30 +9,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import PixelDataError
 from builder.native import native_bytes
 from builder.pixels import Form
-from tests.support.made_files import (
+from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     UNCOMPRESSED_ITEMS,
-    deflated,
-    encapsulated,
+    encapsulated_value,
     image_attributes,
-    noise,
-    opened,
-    read_frames,
+    random_samples,
     write_dicom,
 )
+from tests.support.examples import SAME_FOLDER, examples
+from tests.support.frame_encoders import deflated
+from tests.support.reading import opened, read_frames
 
 ITEMS: dict[str, Callable[[bytes], bytes]] = {DEFLATED_FRAMES: deflated, UNCOMPRESSED_ITEMS: bytes}
 
 
 def write_items(path: Path, syntax: str, natives: list[bytes], like: Any, **attributes: Any) -> Path:
     """One frame an item; the writer pads items of odd length."""
-    value = encapsulated([ITEMS[syntax](native) for native in natives])
+    value = encapsulated_value([ITEMS[syntax](native) for native in natives])
     return write_dicom(path, syntax, image_attributes(like, len(natives), **attributes), value, vr="OB")
 
 
@@ -45,7 +45,7 @@ def write_items(path: Path, syntax: str, natives: list[bytes], like: Any, **attr
 def test_frames_are_read_as_native_ones(
     tmp_path: Path, syntax: str, planar: int, shape: tuple[int, ...], dtype: str
 ) -> None:
-    frames = [noise(shape, dtype, 8 * np.dtype(dtype).itemsize, seed) for seed in range(3)]
+    frames = [random_samples(shape, dtype, 8 * np.dtype(dtype).itemsize, seed) for seed in range(3)]
     colour = {"PlanarConfiguration": planar} if len(shape) == 3 else {}
     natives = [
         (frame.transpose(2, 0, 1) if colour and planar else frame).astype(f"<{dtype}").tobytes() for frame in frames
@@ -58,9 +58,9 @@ def test_frames_are_read_as_native_ones(
 
 @pytest.mark.parametrize("syntax", ITEMS)
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), count=st.integers(1, 4))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=SAME_FOLDER)
 def test_one_bit_frames_each_begin_on_a_byte(tmp_path: Path, syntax: str, rows: int, columns: int, count: int) -> None:
-    frames = noise((count, rows, columns), "u1", 1)
+    frames = random_samples((count, rows, columns), "u1", 1)
     natives = [np.packbits(frame.reshape(-1), bitorder="little").tobytes() for frame in frames]
     path = write_items(tmp_path / "file", syntax, natives, frames[0], BitsAllocated=1, BitsStored=1)
     assert np.array_equal(read_frames(path), frames)
@@ -68,7 +68,7 @@ def test_one_bit_frames_each_begin_on_a_byte(tmp_path: Path, syntax: str, rows: 
 
 @pytest.mark.parametrize("syntax", ITEMS)
 def test_bits_above_bits_stored_are_masked_and_ybr_full_becomes_rgb(tmp_path: Path, syntax: str) -> None:
-    frame = noise((5, 7), "u2", 16)
+    frame = random_samples((5, 7), "u2", 16)
     path = write_items(tmp_path / "grey", syntax, [frame.astype("<u2").tobytes()], frame, BitsStored=12)
     with opened(path) as reader:
         decoded = reader.decoded(0)
@@ -84,7 +84,7 @@ def test_bits_above_bits_stored_are_masked_and_ybr_full_becomes_rgb(tmp_path: Pa
 
 @pytest.mark.parametrize("syntax", ITEMS)
 def test_the_number_of_items_is_that_of_the_frames(tmp_path: Path, syntax: str) -> None:
-    frames = [noise((5, 8), "u1", 8, seed) for seed in range(3)]
+    frames = [random_samples((5, 8), "u1", 8, seed) for seed in range(3)]
     natives = [frame.tobytes() for frame in frames]
     path = write_items(tmp_path / "file", syntax, natives, frames[0], NumberOfFrames=None)
     with opened(path) as reader:
@@ -95,7 +95,7 @@ def test_the_number_of_items_is_that_of_the_frames(tmp_path: Path, syntax: str) 
 @pytest.mark.parametrize("syntax", ITEMS)
 @pytest.mark.parametrize(("length", "held"), [(33, "33"), (37, "more"), (70, "more")])
 def test_an_item_of_another_size_is_refused(tmp_path: Path, syntax: str, length: int, held: str) -> None:
-    frame = noise((5, 7), "u1", 8)
+    frame = random_samples((5, 7), "u1", 8)
     path = write_items(tmp_path / "file", syntax, [bytes(length)], frame)
     held = "34" if (syntax, length) == (UNCOMPRESSED_ITEMS, 33) else held
     with pytest.raises(PixelDataError, match=f"a frame needs 35 bytes, its item holds {held}"):
@@ -117,9 +117,9 @@ def test_a_bomb_is_not_inflated_beyond_the_promised_frame(tmp_path: Path, monkey
             return self._inner.decompress(data, limit)
 
     monkeypatch.setattr("builder.decoders.zlib.decompressobj", Counting)
-    frame = noise((5, 7), "u1", 8)
+    frame = random_samples((5, 7), "u1", 8)
     bomb = deflated(bytes(200_000_000))
-    path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, image_attributes(frame), encapsulated([bomb]), vr="OB")
+    path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, image_attributes(frame), encapsulated_value([bomb]), vr="OB")
     with pytest.raises(PixelDataError, match="its item holds more"):
         read_frames(path)
     assert asked == [37]
@@ -129,18 +129,21 @@ def test_a_bomb_is_not_inflated_beyond_the_promised_frame(tmp_path: Path, monkey
     ("cut", "reason"), [(8, "ends early|cannot be inflated"), (1, "ends early|cannot be inflated")]
 )
 def test_a_damaged_deflated_frame_is_refused(tmp_path: Path, cut: int, reason: str) -> None:
-    frame = noise((50, 70), "u1", 8)
+    frame = random_samples((50, 70), "u1", 8)
     data = deflated(frame.tobytes())[: -len(frame) * cut]
-    path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, image_attributes(frame), encapsulated([data]), vr="OB")
+    path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, image_attributes(frame), encapsulated_value([data]), vr="OB")
     with pytest.raises(PixelDataError, match=reason):
         read_frames(path)
     path = write_dicom(
-        tmp_path / "zlib", DEFLATED_FRAMES, image_attributes(frame), encapsulated([zlib.compress(frame.tobytes())])
+        tmp_path / "zlib",
+        DEFLATED_FRAMES,
+        image_attributes(frame),
+        encapsulated_value([zlib.compress(frame.tobytes())]),
     )
     with pytest.raises(PixelDataError):  # a zlib head is not RFC 1951
         read_frames(path)
 
 
 def test_what_comes_out_is_what_native_bytes_would_hold() -> None:
-    frame = noise((5, 7), "u1", 1)
+    frame = random_samples((5, 7), "u1", 1)
     assert native_bytes(frame, 1) == np.packbits(frame.reshape(-1), bitorder="little").tobytes()

@@ -4,20 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import PixelDataError
-from tests.support.made_files import (
-    BIG_ENDIAN,
-    EXPLICIT,
-    IMPLICIT,
-    image_attributes,
-    noise,
-    opened,
-    read_frames,
-    write_dicom,
-)
+from tests.support.dicom_files import BIG_ENDIAN, EXPLICIT, IMPLICIT, image_attributes, random_samples, write_dicom
+from tests.support.examples import SAME_FOLDER, examples
+from tests.support.reading import opened, read_frames
 
 
 def packed(cells: list[int], *, big_endian: bool) -> bytes:
@@ -36,11 +29,11 @@ def test_two_cells_of_12_bits_share_three_bytes() -> None:
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
 @pytest.mark.parametrize(("dtype", "bits"), [("u2", 12), ("i2", 12), ("u2", 10), ("i2", 10)])
 @given(rows=st.integers(1, 5), columns=st.integers(1, 5), count=st.integers(1, 4))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=SAME_FOLDER)
 def test_cells_of_12_bits_are_read_whatever_bit_their_frame_begins_at(
     tmp_path: Path, syntax: str, dtype: str, bits: int, rows: int, columns: int, count: int
 ) -> None:
-    frames = np.array([noise((rows, columns), dtype, bits, seed) for seed in range(count)])
+    frames = np.array([random_samples((rows, columns), dtype, bits, seed) for seed in range(count)])
     cells = [int(sample) & 0xFFF for sample in frames.reshape(-1)]
     attributes = image_attributes(frames[0], count, BitsAllocated=12, BitsStored=bits)
     path = write_dicom(tmp_path / "file", syntax, attributes, packed(cells, big_endian=syntax == BIG_ENDIAN))
@@ -59,7 +52,7 @@ def test_cells_of_12_bits_are_read_whatever_bit_their_frame_begins_at(
 )
 def test_cells_of_16_bits_that_are_called_12_are_refused(tmp_path: Path, frames: int | None, reason: str) -> None:
     """Their length is that of more packed frames, or of packed ones with something behind."""
-    frame = noise((4, 5), "u2", 12)
+    frame = random_samples((4, 5), "u2", 12)
     attributes = image_attributes(frame, BitsAllocated=12, BitsStored=12) | {"NumberOfFrames": frames}
     path = write_dicom(tmp_path / "file", EXPLICIT, attributes, frame.tobytes() * 2)
     with pytest.raises(PixelDataError, match=reason):

@@ -18,21 +18,19 @@ from builder.instance import build_instance
 from builder.layout import InstanceUIDs, bulk_data_key, frame_key, metadata_key
 from builder.model import BuildOptions, Built, InputRef
 from builder.tasks import InstanceTask
-from tests.support.made_files import (
+from tests.support.dicom_files import (
     EXPLICIT,
     INSTANCE,
     RLE,
     SERIES,
     STUDY,
-    encapsulated,
+    encapsulated_value,
     image_attributes,
-    j2k,
     jpeg,
-    lossless_jpeg,
-    noise,
-    rle,
+    random_samples,
     write_dicom,
 )
+from tests.support.frame_encoders import j2k, lossless_jpeg, rle
 
 type Array = npt.NDArray[Any]
 
@@ -121,10 +119,10 @@ def test_overlays_in_the_pixels_become_overlay_data(
     tmp_path: Path, syntax: str, dtype: str, frames: int, shape: tuple[int, int]
 ) -> None:
     """Small ones stand in the metadata, large ones are bulk data; frames that are no whole bytes join at the bit."""
-    samples = np.array([noise(shape, dtype, BITS, seed) for seed in range(frames)])
+    samples = np.array([random_samples(shape, dtype, BITS, seed) for seed in range(frames)])
     overlays = {12: planes(samples.shape, 1), 15: planes(samples.shape, 2)}
     cells = with_planes(samples, overlays)
-    value = cells.tobytes() if syntax == EXPLICIT else encapsulated([ENCODERS[syntax](cell) for cell in cells])
+    value = cells.tobytes() if syntax == EXPLICIT else encapsulated_value([ENCODERS[syntax](cell) for cell in cells])
     path = write_with_overlays(tmp_path / "file", syntax, samples, value, list(overlays))
     built, metadata, store = publish(path, tmp_path / "tree")
     assert list(built.notes) == [
@@ -146,7 +144,7 @@ def test_overlays_in_the_pixels_become_overlay_data(
 
 
 def test_an_overlay_of_some_frames_is_that_of_those(tmp_path: Path) -> None:
-    samples = np.array([noise((5, 7), "u2", BITS, seed) for seed in range(4)])
+    samples = np.array([random_samples((5, 7), "u2", BITS, seed) for seed in range(4)])
     plane = planes(samples.shape, 1)
     value = with_planes(samples, {13: plane}).tobytes()
     given = {"0015": ("IS", 2), "0051": ("US", 2)}
@@ -157,7 +155,7 @@ def test_an_overlay_of_some_frames_is_that_of_those(tmp_path: Path) -> None:
 
 
 def test_other_bits_above_bits_stored_are_still_noted(tmp_path: Path) -> None:
-    samples = noise((1, 40, 50), "u2", BITS)
+    samples = random_samples((1, 40, 50), "u2", BITS)
     value = with_planes(samples, {12: planes(samples.shape, 1), 14: planes(samples.shape, 2)}).tobytes()
     built, _, _ = publish(write_with_overlays(tmp_path / "file", EXPLICIT, samples, value, [12]), tmp_path / "tree")
     assert built.notes[0] == "bits above Bits Stored were set in 1 frames; they are not published"
@@ -176,7 +174,7 @@ def test_other_bits_above_bits_stored_are_still_noted(tmp_path: Path) -> None:
     ids=["a sample's bit", "no bit", "a plane of its own", "another size", "has data"],
 )
 def test_what_is_no_overlay_in_unused_bits_is_left_alone(tmp_path: Path, given: dict[str, Any]) -> None:
-    samples = noise((1, 40, 50), "u2", BITS)
+    samples = random_samples((1, 40, 50), "u2", BITS)
     path = write_with_overlays(tmp_path / "file", EXPLICIT, samples, samples.tobytes(), [12], **given)
     built, metadata, _ = publish(path, tmp_path / "tree")
     assert built.notes == ()
@@ -184,7 +182,7 @@ def test_what_is_no_overlay_in_unused_bits_is_left_alone(tmp_path: Path, given: 
 
 
 def test_the_same_file_published_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    samples = noise((2, 70, 90), "u2", BITS)
+    samples = random_samples((2, 70, 90), "u2", BITS)
     value = with_planes(samples, {12: planes(samples.shape, 1)}).tobytes()
     path = write_with_overlays(tmp_path / "file", EXPLICIT, samples, value, [12])
     for tree in ("a", "b"):

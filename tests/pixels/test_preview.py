@@ -11,7 +11,7 @@ from PIL import Image
 from builder.codec import encode_frame
 from builder.preview import PublishedFrame, make_rendered, make_thumbnail
 from builder.rendering import Display, LookupTable, Ramp
-from tests.support.dicom_samples import noise
+from tests.support.dicom_files import noise
 
 GREY = Display(bits=12, voi=Ramp(0, 4095))
 

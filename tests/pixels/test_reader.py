@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.pixels.encoders.base import RLELosslessEncoder
@@ -18,18 +18,24 @@ from builder.description import describe_pixels
 from builder.errors import PixelDataError
 from builder.native import native_bytes
 from builder.pixels import Form
-from tests.support.made_files import (
+from tests.support.dicom_files import (
     BIG_ENDIAN,
     EXPLICIT,
     IMPLICIT,
     RLE,
-    encapsulated,
+    encapsulated_value,
+    image_attributes,
+    jpeg,
+    offset_table,
+    random_samples,
+    write_dicom,
+)
+from tests.support.examples import SAME_FOLDER, examples
+from tests.support.frame_encoders import (
     htj2k,
     htj2k_lossy,
-    image_attributes,
     j2k,
     j2k_lossy,
-    jpeg,
     jpeg_lossy,
     jpeg_ls_near,
     jpegls,
@@ -37,12 +43,8 @@ from tests.support.made_files import (
     jpegxl_lossy,
     jpegxl_of_jpeg,
     lossless_jpeg,
-    noise,
-    offset_table,
-    opened,
-    read_frames,
-    write_dicom,
 )
+from tests.support.reading import opened, read_frames
 
 type Frame = npt.NDArray[Any]
 
@@ -62,7 +64,7 @@ def stored_bytes(frames: list[Frame], syntax: str, *, planar: int = 0, words: bo
 @pytest.mark.parametrize("syntax", NATIVE)
 @pytest.mark.parametrize(("dtype", "bits"), [("u1", 8), ("i1", 8), ("u2", 16), ("i2", 16), ("u2", 12), ("i2", 12)])
 def test_native_grey_frames_are_read(tmp_path: Path, syntax: str, dtype: str, bits: int) -> None:
-    frames = [noise((5, 7), dtype, bits, seed) for seed in range(3)]
+    frames = [random_samples((5, 7), dtype, bits, seed) for seed in range(3)]
     path = write_dicom(
         tmp_path / "file",
         syntax,
@@ -78,7 +80,7 @@ def test_native_grey_frames_are_read(tmp_path: Path, syntax: str, dtype: str, bi
 @pytest.mark.parametrize("planar", [0, 1])
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_native_colour_frames_are_interleaved(tmp_path: Path, syntax: str, planar: int, dtype: str) -> None:
-    frames = [noise((5, 3, 3), dtype, 8, seed) for seed in range(2)]
+    frames = [random_samples((5, 3, 3), dtype, 8, seed) for seed in range(2)]
     path = write_dicom(
         tmp_path / "file",
         syntax,
@@ -88,7 +90,7 @@ def test_native_colour_frames_are_interleaved(tmp_path: Path, syntax: str, plana
     assert np.array_equal(read_frames(path), frames)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), suppress_health_check=SAME_FOLDER)
 @given(
     rows=st.integers(1, 9), columns=st.integers(1, 9), count=st.integers(1, 5), vr=st.sampled_from(["OB", "OW"]),
     samples=st.sampled_from([1, 3]),
@@ -98,7 +100,7 @@ def test_big_endian_words_of_bytes_with_odd_frames(
 ) -> None:
     """In OW two samples share a word, so a frame of odd length ends inside one; OB has no byte order."""
     shape = (rows, columns, 3) if samples == 3 else (rows, columns)
-    frames = [noise(shape, "u1", 8, seed) for seed in range(count)]
+    frames = [random_samples(shape, "u1", 8, seed) for seed in range(count)]
     value = stored_bytes(frames, BIG_ENDIAN, words=vr == "OW")
     path = write_dicom(tmp_path / "file", BIG_ENDIAN, image_attributes(frames[0], count), value, vr=vr)
     found = read_frames(path)
@@ -107,18 +109,18 @@ def test_big_endian_words_of_bytes_with_odd_frames(
 
 
 def test_big_endian_words_agree_with_pydicom(tmp_path: Path) -> None:
-    frame = noise((4, 6), "u1", 8)
+    frame = random_samples((4, 6), "u1", 8)
     value = stored_bytes([frame], BIG_ENDIAN, words=True)
     path = write_dicom(tmp_path / "file", BIG_ENDIAN, image_attributes(frame), value)
     assert np.array_equal(dcmread(path).pixel_array, read_frames(path)[0])
 
 
 @given(count=st.integers(1, 9), rows=st.integers(1, 7), columns=st.integers(1, 7), big=st.booleans())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), suppress_health_check=SAME_FOLDER)
 def test_one_bit_frames_need_not_begin_on_a_byte(
     tmp_path: Path, count: int, rows: int, columns: int, big: bool
 ) -> None:
-    frames = noise((count, rows, columns), "u1", 1)
+    frames = random_samples((count, rows, columns), "u1", 1)
     data = np.packbits(frames.reshape(-1), bitorder="little").tobytes()
     data += bytes(len(data) % 2)
     attributes = image_attributes(frames[0], count, BitsAllocated=1, BitsStored=1)
@@ -136,10 +138,10 @@ def test_one_bit_frames_need_not_begin_on_a_byte(
 @pytest.mark.parametrize(("dtype", "bits"), [("u2", 12), ("i2", 12), ("u1", 7), ("i1", 5), ("i2", 1), ("i2", 15)])
 def test_bits_above_bits_stored_are_no_part_of_a_sample(tmp_path: Path, dtype: str, bits: int) -> None:
     """An old overlay above unsigned samples is cleared; above signed ones the sign is put in its place."""
-    frame = noise((6, 8), dtype, bits)
+    frame = random_samples((6, 8), dtype, bits)
     plain = frame.view(f"u{frame.itemsize}")
     mask = (1 << bits) - 1
-    overlay = (plain & mask) | (noise((6, 8), f"u{frame.itemsize}", frame.itemsize * 8 - bits, 9) << bits)
+    overlay = (plain & mask) | (random_samples((6, 8), f"u{frame.itemsize}", frame.itemsize * 8 - bits, 9) << bits)
     attributes = image_attributes(frame, BitsStored=bits)
     path = write_dicom(tmp_path / "file", EXPLICIT, attributes, stored_bytes([overlay], EXPLICIT))
     with opened(path) as reader:
@@ -179,7 +181,7 @@ def rgb_of(ybr: Frame) -> Frame:
 @pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
 @pytest.mark.parametrize("planar", [0, 1])
 def test_native_ybr_full_becomes_rgb(tmp_path: Path, syntax: str, planar: int) -> None:
-    ybr = noise((5, 6, 3), "u1", 8)
+    ybr = random_samples((5, 6, 3), "u1", 8)
     path = write_dicom(
         tmp_path / "file",
         syntax,
@@ -197,7 +199,7 @@ def test_native_ybr_full_becomes_rgb(tmp_path: Path, syntax: str, planar: int) -
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_native_ybr_full_422_shares_chrominance_between_two_pixels(tmp_path: Path, count: int) -> None:
-    frames = noise((count, 3, 6, 3), "u1", 8)
+    frames = random_samples((count, 3, 6, 3), "u1", 8)
     frames[:, :, 1::2, 1:] = frames[:, :, ::2, 1:]
     quads = np.stack([frames[:, :, ::2, 0], frames[:, :, 1::2, 0], frames[:, :, ::2, 1], frames[:, :, ::2, 2]], axis=-1)
     path = write_dicom(
@@ -214,7 +216,7 @@ def test_native_ybr_full_422_shares_chrominance_between_two_pixels(tmp_path: Pat
 
 
 def test_native_ybr_full_422_of_an_odd_width_is_refused(tmp_path: Path) -> None:
-    frame = noise((2, 3, 3), "u1", 8)
+    frame = random_samples((2, 3, 3), "u1", 8)
     attributes = image_attributes(frame, PhotometricInterpretation="YBR_FULL_422")
     path = write_dicom(tmp_path / "file", EXPLICIT, attributes, bytes(12), vr="OB")
     with pytest.raises(PixelDataError, match="even number of columns"):
@@ -224,7 +226,7 @@ def test_native_ybr_full_422_of_an_odd_width_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["u4", "i4"])
 @pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
 def test_samples_of_32_bits_are_read_but_not_encodable(tmp_path: Path, syntax: str, dtype: str) -> None:
-    frame = noise((3, 4), dtype, 32)
+    frame = random_samples((3, 4), dtype, 32)
     path = write_dicom(tmp_path / "file", syntax, image_attributes(frame), stored_bytes([frame], syntax))
     with opened(path) as reader:
         assert not reader.description.encodable
@@ -254,7 +256,7 @@ def test_floating_point_samples_are_read_but_not_encodable(
 def test_native_pixel_data_of_another_number_of_frames_are_refused(
     tmp_path: Path, syntax: str, promised: int, held: int
 ) -> None:
-    frame = noise((4, 4), "u2", 16)
+    frame = random_samples((4, 4), "u2", 16)
     value = stored_bytes([frame] * held, syntax)
     path = write_dicom(tmp_path / "file", syntax, image_attributes(frame, promised), value)
     reason = f"need {promised * 32} bytes, the pixel data have {held * 32}" if held < promised else f"hold {held}"
@@ -263,7 +265,7 @@ def test_native_pixel_data_of_another_number_of_frames_are_refused(
 
 
 def test_one_byte_of_padding_is_no_frame(tmp_path: Path) -> None:
-    frame = noise((1, 1), "u1", 8)
+    frame = random_samples((1, 1), "u1", 8)
     path = write_dicom(tmp_path / "file", EXPLICIT, image_attributes(frame), frame.tobytes() + b"\0", vr="OB")
     assert read_frames(path)[0].tolist() == frame.tolist()
 
@@ -279,7 +281,7 @@ MISSING = [None, "", 0]
 def test_a_missing_number_of_frames_is_what_the_native_pixel_data_hold(
     tmp_path: Path, frames: int | str | None, syntax: str, dtype: str, shape: tuple[int, ...], held: int
 ) -> None:
-    samples = [noise(shape, dtype, 8, seed) for seed in range(held)]
+    samples = [random_samples(shape, dtype, 8, seed) for seed in range(held)]
     attributes = image_attributes(samples[0]) | {"NumberOfFrames": frames}
     path = write_dicom(tmp_path / "file", syntax, attributes, stored_bytes(samples, syntax), vr="OB")
     with opened(path) as reader:
@@ -290,15 +292,15 @@ def test_a_missing_number_of_frames_is_what_the_native_pixel_data_hold(
 
 
 def test_padding_is_no_second_frame_and_a_frame_and_a_half_are_refused(tmp_path: Path) -> None:
-    one = noise((1, 1), "u1", 8)
+    one = random_samples((1, 1), "u1", 8)
     attributes = image_attributes(one) | {"NumberOfFrames": None}
     assert len(read_frames(write_dicom(tmp_path / "a", EXPLICIT, attributes, one.tobytes() + b"\0", vr="OB"))) == 1
-    frame = noise((4, 4), "u1", 8)
+    frame = random_samples((4, 4), "u1", 8)
     attributes = image_attributes(frame) | {"NumberOfFrames": None}
     path = write_dicom(tmp_path / "b", EXPLICIT, attributes, frame.tobytes() * 2 + bytes(8), vr="OB")
     with pytest.raises(PixelDataError, match="Number of Frames is missing, and 40 bytes of pixel data do not tell it"):
         read_frames(path)
-    tiny = image_attributes(noise((1, 3), "u1", 1), BitsAllocated=1, BitsStored=1) | {"NumberOfFrames": None}
+    tiny = image_attributes(random_samples((1, 3), "u1", 1), BitsAllocated=1, BitsStored=1) | {"NumberOfFrames": None}
     with pytest.raises(PixelDataError, match="4 bytes of pixel data do not tell it"):  # 6 to 10 frames of 3 bits
         read_frames(write_dicom(tmp_path / "c", EXPLICIT, tiny, bytes(4), vr="OB"))
 
@@ -308,20 +310,20 @@ def test_padding_is_no_second_frame_and_a_frame_and_a_half_are_refused(tmp_path:
 def test_a_missing_number_of_frames_is_what_the_fragments_hold(
     tmp_path: Path, frames: int | str | None, table: str
 ) -> None:
-    samples = [noise((9, 13), "u1", 8, seed) for seed in range(3)]
+    samples = [random_samples((9, 13), "u1", 8, seed) for seed in range(3)]
     fragments = [part for data in (j2k(frame, 8) for frame in samples) for part in (data[:40], data[40:])]
     attributes = image_attributes(samples[0]) | {"NumberOfFrames": frames}
     if table == "extended":
         attributes["ExtendedOffsetTable"] = offset_table(fragments, [0, 2, 4], "Q")
     basic = offset_table(fragments, [0, 2, 4]) if table == "basic" else b""
-    path = write_dicom(tmp_path / "file", jpeg(90), attributes, encapsulated(fragments, basic), vr="OB")
+    path = write_dicom(tmp_path / "file", jpeg(90), attributes, encapsulated_value(fragments, basic), vr="OB")
     with opened(path) as reader:
         assert reader.notes == ["Number of Frames is missing; the pixel data hold 3"]
     assert np.array_equal(read_frames(path), samples)
 
 
 def test_native_ybr_full_422_as_long_as_ybr_full_is_refused(tmp_path: Path) -> None:
-    frame = noise((2, 4, 3), "u1", 8)
+    frame = random_samples((2, 4, 3), "u1", 8)
     attributes = image_attributes(frame, PhotometricInterpretation="YBR_FULL_422")
     path = write_dicom(tmp_path / "file", EXPLICIT, attributes, frame.tobytes(), vr="OB")
     with pytest.raises(PixelDataError, match="1 frames of YBR_FULL_422 need 16 bytes, the pixel data have 24"):
@@ -330,7 +332,7 @@ def test_native_ybr_full_422_as_long_as_ybr_full_is_refused(tmp_path: Path) -> N
 
 def test_the_limit_to_the_size_of_a_frame_is_an_option() -> None:
     dataset = Dataset()
-    for keyword, value in image_attributes(noise((4, 4), "u2", 12)).items():
+    for keyword, value in image_attributes(random_samples((4, 4), "u2", 12)).items():
         setattr(dataset, keyword, value)
     element = PixelElement("PixelData", "OW", 0, 32)
     assert describe_pixels(dataset, element, 32).frame_bytes == 32
@@ -340,7 +342,7 @@ def test_the_limit_to_the_size_of_a_frame_is_an_option() -> None:
 
 def describe(**changes: Any) -> None:
     dataset = Dataset()
-    for keyword, value in (image_attributes(noise((4, 4), "u2", 12)) | changes).items():
+    for keyword, value in (image_attributes(random_samples((4, 4), "u2", 12)) | changes).items():
         if value is not None:
             setattr(dataset, keyword, value)
     describe_pixels(dataset, PixelElement("PixelData", "OW", 0, 32))
@@ -372,8 +374,8 @@ def test_an_image_pixel_module_that_cannot_be_is_refused(changes: dict[str, Any]
 
 
 def test_pixel_data_and_transfer_syntax_must_agree(tmp_path: Path) -> None:
-    frame = noise((4, 4), "u1", 8)
-    path = write_dicom(tmp_path / "a", EXPLICIT, image_attributes(frame), encapsulated([b"1234"]), native=False)
+    frame = random_samples((4, 4), "u1", 8)
+    path = write_dicom(tmp_path / "a", EXPLICIT, image_attributes(frame), encapsulated_value([b"1234"]), native=False)
     with pytest.raises(PixelDataError, match="encapsulated pixel data under the native"), opened(path):
         pass
     path = write_dicom(tmp_path / "b", jpeg(90), image_attributes(frame), frame.tobytes(), native=True)
@@ -387,8 +389,8 @@ LIVE = ["1.2.840.10008.1.2.7.1", "1.2.840.10008.1.2.7.2", "1.2.840.10008.1.2.7.3
 
 @pytest.mark.parametrize("syntax", [*VIDEO, *LIVE, "1.2.840.10008.1.2.6.1"])
 def test_transfer_syntaxes_without_still_frames_are_refused(tmp_path: Path, syntax: str) -> None:
-    frame = noise((4, 4), "u1", 8)
-    path = write_dicom(tmp_path / "file", syntax, image_attributes(frame), encapsulated([b"1234"]), vr="OB")
+    frame = random_samples((4, 4), "u1", 8)
+    path = write_dicom(tmp_path / "file", syntax, image_attributes(frame), encapsulated_value([b"1234"]), vr="OB")
     with pytest.raises(PixelDataError, match=rf"{syntax} .*is not supported"), opened(path):
         pass
 
@@ -396,8 +398,8 @@ def test_transfer_syntaxes_without_still_frames_are_refused(tmp_path: Path, synt
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("number", [94, 95, 204, 205])
 def test_jpip_references_are_refused_by_name(tmp_path: Path, number: int, native: bool) -> None:
-    frame = noise((4, 4), "u1", 8)
-    value = frame.tobytes() if native else encapsulated([b"1234"])
+    frame = random_samples((4, 4), "u1", 8)
+    value = frame.tobytes() if native else encapsulated_value([b"1234"])
     path = write_dicom(tmp_path / "file", jpeg(number), image_attributes(frame), value, vr="OB", native=native)
     with pytest.raises(PixelDataError, match=rf"{number} .*JPIP.* refers to a JPIP provider"), opened(path):
         pass
@@ -423,11 +425,11 @@ LOSSLESS = [
 def test_lossless_frames_decode_to_what_was_encoded(
     tmp_path: Path, syntax: str, encode: Any, shape: tuple[int, ...], dtype: str, bits: int
 ) -> None:
-    frames = [noise(shape, dtype, bits, seed) for seed in range(2)]
+    frames = [random_samples(shape, dtype, bits, seed) for seed in range(2)]
     encoded = [encode(frame, bits) for frame in frames]
     colour = {"PhotometricInterpretation": "YBR_RCT"} if len(shape) == 3 and encode in (j2k, htj2k) else {}
     attributes = image_attributes(frames[0], 2, BitsStored=bits, **colour)
-    path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated(encoded), vr="OB")
+    path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated_value(encoded), vr="OB")
     with opened(path) as reader:
         assert reader.form() is Form.LOSSLESS
         for index, frame in enumerate(frames):
@@ -447,12 +449,12 @@ def test_every_selection_value_of_lossless_jpeg_decodes_to_what_was_encoded(
     tmp_path: Path, predictor: int, shape: tuple[int, ...], dtype: str, bits: int
 ) -> None:
     """The encoder is libjpeg-turbo's, the decoder another one; Ss in the scan header is the predictor (10918-1 H)."""
-    frame = noise(shape, dtype, bits)
+    frame = random_samples(shape, dtype, bits)
     data = lossless_jpeg(frame.view(f"u{frame.itemsize}"), bits, predictor)
     scan = data.index(b"\xff\xda")
     assert data[scan + 5 + 2 * data[scan + 4]] == predictor
     attributes = image_attributes(frame, BitsStored=bits)
-    path = write_dicom(tmp_path / "file", jpeg(57), attributes, encapsulated([data]), vr="OB")
+    path = write_dicom(tmp_path / "file", jpeg(57), attributes, encapsulated_value([data]), vr="OB")
     with opened(path) as reader:
         assert reader.form() is Form.LOSSLESS
         assert np.array_equal(reader.decoded(0).array, frame)
@@ -460,15 +462,15 @@ def test_every_selection_value_of_lossless_jpeg_decodes_to_what_was_encoded(
 
 @pytest.mark.parametrize(("number", "encode"), [(90, j2k), (201, htj2k)])
 def test_signed_wavelet_frames_keep_their_sign(tmp_path: Path, number: int, encode: Any) -> None:
-    frame = noise((20, 30), "i2", 13)
+    frame = random_samples((20, 30), "i2", 13)
     attributes = image_attributes(frame, BitsStored=13)
-    path = write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated([encode(frame, 13)]), vr="OB")
+    path = write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated_value([encode(frame, 13)]), vr="OB")
     assert np.array_equal(read_frames(path)[0], frame)
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((9, 13), "u1"), ((9, 13), "i2"), ((8, 9, 3), "u1"), ((9, 13), "u2")])
 def test_rle_frames_decode_to_what_was_encoded(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
-    frames = [noise(shape, dtype, 8 * np.dtype(dtype).itemsize, seed) for seed in range(3)]
+    frames = [random_samples(shape, dtype, 8 * np.dtype(dtype).itemsize, seed) for seed in range(3)]
     attributes = image_attributes(frames[0], 3)
     options = {
         "rows": shape[0], "columns": shape[1], "samples_per_pixel": attributes["SamplesPerPixel"],
@@ -477,20 +479,20 @@ def test_rle_frames_decode_to_what_was_encoded(tmp_path: Path, shape: tuple[int,
         "pixel_representation": attributes["PixelRepresentation"], "planar_configuration": 0,
     }  # fmt: skip
     encoded = [RLELosslessEncoder.encode(frame, encoding_plugin="pydicom", **options) for frame in frames]
-    path = write_dicom(tmp_path / "file", RLE, attributes, encapsulated(encoded), vr="OB")
+    path = write_dicom(tmp_path / "file", RLE, attributes, encapsulated_value(encoded), vr="OB")
     with opened(path) as reader:
         assert reader.form() is Form.LOSSLESS
     assert np.array_equal(read_frames(path), frames)
 
 
 def test_rle_bits_above_bits_stored_are_masked(tmp_path: Path) -> None:
-    frame = noise((4, 4), "u2", 12)
+    frame = random_samples((4, 4), "u2", 12)
     stored = frame | 0xF000
     low, high = (stored & 0xFF).astype("u1").tobytes(), (stored >> 8).astype("u1").tobytes()
     segments = [bytes([15]) + high + b"\x80", bytes([15]) + low + b"\x80"]
     header = struct.pack("<3L", 2, 64, 64 + len(segments[0])) + bytes(52)
     attributes = image_attributes(frame, BitsStored=12)
-    path = write_dicom(tmp_path / "file", RLE, attributes, encapsulated([header + b"".join(segments)]), vr="OB")
+    path = write_dicom(tmp_path / "file", RLE, attributes, encapsulated_value([header + b"".join(segments)]), vr="OB")
     with opened(path) as reader:
         decoded = reader.decoded(0)
     assert decoded.masked
@@ -517,7 +519,7 @@ def test_lossy_frames_are_known_as_such_and_decode_nearly(tmp_path: Path, syntax
     row, column = np.mgrid[:40, :50]
     frame = ((np.sin(row / 9) + np.cos(column / 7) + 2) * ((1 << bits) - 1) / 4).astype("u1" if bits == 8 else "u2")
     attributes = image_attributes(frame, BitsStored=bits)
-    path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated([encode(frame, bits)]), vr="OB")
+    path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated_value([encode(frame, bits)]), vr="OB")
     with opened(path) as reader:
         assert reader.form() is Form.LOSSY
         decoded = reader.decoded(0).array
@@ -527,9 +529,9 @@ def test_lossy_frames_are_known_as_such_and_decode_nearly(tmp_path: Path, syntax
 
 
 def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
-    frame = noise((9, 13), "u1", 8)
+    frame = random_samples((9, 13), "u1", 8)
     attributes = image_attributes(frame, Rows=13, Columns=9)
-    path = write_dicom(tmp_path / "file", jpeg(80), attributes, encapsulated([jpegls(frame, 8)]), vr="OB")
+    path = write_dicom(tmp_path / "file", jpeg(80), attributes, encapsulated_value([jpegls(frame, 8)]), vr="OB")
     with pytest.raises(PixelDataError, match="the frame is 13 x 9, the data set says 9 x 13"):
         read_frames(path)
 
@@ -544,18 +546,18 @@ ENCODED = (
 
 
 @pytest.mark.parametrize("syntax", ENCODED)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=SAME_FOLDER)
 @given(place=st.floats(0, 1, exclude_max=True), cut=st.floats(0, 1), value=st.integers(0, 255))
 def test_damaged_frames_are_refused_or_decode_to_an_image_of_the_right_size(
     tmp_path: Path, syntax: str, place: float, cut: float, value: int
 ) -> None:
     """Whatever the damage, nothing but PixelDataError comes out, and no other size."""
-    frame = noise((9, 13), "u1", 8)
+    frame = random_samples((9, 13), "u1", 8)
     whole = bytearray(ENCODED[syntax](frame, 8))
     whole[int(place * len(whole))] = value
     damaged = bytes(whole[: int(cut * len(whole))]) if cut < 0.8 else bytes(whole)
     attributes = image_attributes(frame)
-    path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated([damaged]), vr="OB")
+    path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated_value([damaged]), vr="OB")
     try:
         found = read_frames(path)
     except PixelDataError:
@@ -564,7 +566,7 @@ def test_damaged_frames_are_refused_or_decode_to_an_image_of_the_right_size(
 
 
 def test_every_native_transfer_syntax_gives_the_same_pixels(tmp_path: Path) -> None:
-    frame = noise((7, 5), "i2", 14)
+    frame = random_samples((7, 5), "i2", 14)
     attributes = image_attributes(frame, BitsStored=14)
     found = [
         read_frames(write_dicom(tmp_path / syntax, syntax, attributes, stored_bytes([frame], syntax)))[0]

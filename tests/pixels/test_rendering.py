@@ -35,7 +35,7 @@ from builder.rendering import (
     render_frame,
     settle_window,
 )
-from tests.support.dicom_samples import image, noise, to_bytes
+from tests.support.dicom_files import image, noise, to_bytes
 
 
 def display_of(dataset: FileDataset, frame_index: int = 0) -> Display:

@@ -11,7 +11,7 @@ from builder.errors import InputError, UsageError
 from builder.members import SPOOL_BYTES
 from builder.model import BuildOptions, InputRef, Outcome, Part10, Skipped
 from builder.source import iter_inputs, open_input
-from tests.support.dicom_samples import image, instance_uid, to_bytes, write, write_series
+from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.trees import build_tree, contents
 
 

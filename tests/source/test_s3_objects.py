@@ -32,8 +32,8 @@ from builder.s3_store import S3Store
 from builder.source import iter_inputs, load_input, open_input, read_head
 from builder.store import Store
 from tests.support import command
-from tests.support.dicom_samples import image, instance_uid, to_bytes, write_series
-from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Server, weed_path
+from tests.support.dicom_files import image, instance_uid, to_bytes, write_series
+from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Endpoint, S3Server, weed_path
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
 
@@ -149,7 +149,7 @@ def test_the_tree_is_that_of_the_folder(bucket: Bucket, tmp_path: Path, workers:
     assert again.outcomes == {Outcome.UNCHANGED: 6}
 
 
-def test_from_bucket_to_bucket(bucket: Bucket, s3_server: S3Server, tmp_path: Path) -> None:
+def test_from_bucket_to_bucket(bucket: Bucket, s3_server: S3Endpoint, tmp_path: Path) -> None:
     put_folder(bucket, write_series(tmp_path / "in", 4))
     target = s3_server.make_bucket()
     assert build_from(bucket, S3Store(target, "archive"), workers=2).outcomes == {Outcome.PUBLISHED: 4}
@@ -367,7 +367,7 @@ def test_a_changed_archive_is_read_anew_by_the_next_build(bucket: Bucket, tmp_pa
 
 
 def test_denied_objects_are_rejected_and_the_rest_is_built(
-    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the command line, with a profile of its own for the sources; the destination needs another identity."""
     owner = Bucket(READER_BUCKET, s3_server.settings())
@@ -406,7 +406,7 @@ def test_archived_objects_are_rejected_by_name(moto_bucket: Bucket, tmp_path: Pa
     assert rejected(report) == {"2": "is archived: it must be restored before it can be read (InvalidObjectState)"}
 
 
-def test_a_store_that_is_gone_ends_the_job_in_the_scan(tmp_path: Path, s3_server: S3Server) -> None:
+def test_a_store_that_is_gone_ends_the_job_in_the_scan(tmp_path: Path, s3_server: S3Endpoint) -> None:
     bucket = s3_server.make_bucket(patience=1.0)
     put_folder(bucket, write_series(tmp_path / "in", 40))
 
@@ -418,7 +418,7 @@ def test_a_store_that_is_gone_ends_the_job_in_the_scan(tmp_path: Path, s3_server
         build_from(bucket, tree_store(tmp_path / "tree"), during=during)
 
 
-def test_a_store_that_is_gone_ends_the_job_while_it_publishes(tmp_path: Path, s3_server: S3Server) -> None:
+def test_a_store_that_is_gone_ends_the_job_while_it_publishes(tmp_path: Path, s3_server: S3Endpoint) -> None:
     bucket = s3_server.make_bucket(patience=1.0)
     put_folder(bucket, write_series(tmp_path / "in", 30))
 

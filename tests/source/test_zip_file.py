@@ -21,7 +21,7 @@ from builder.archive import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
 from builder.errors import InputError
 from builder.model import BuildOptions, InputRef, Outcome, Rejected
 from builder.source import iter_inputs, open_input, read_head
-from tests.support.dicom_samples import image, instance_uid, to_bytes
+from tests.support.dicom_files import image, instance_uid, to_bytes
 from tests.support.trees import build_tree, contents
 from tests.support.zips import zip_bytes
 

@@ -25,7 +25,10 @@ FRAME = f"{INSTANCE}/frames/1"
 CODESTREAM = b"\xff\x4f" + b"frame" * 1000
 
 
-@pytest.fixture(params=["directory", "memory", "moto", "server", "server without checksums"])
+_S3 = [pytest.param(name, marks=pytest.mark.s3) for name in ("moto", "server", "server without checksums")]
+
+
+@pytest.fixture(params=["directory", "memory", *_S3])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     kind: str = request.param
     if kind == "directory":

@@ -17,7 +17,7 @@ from builder.model import BuildOptions
 from builder.report import Report
 from builder.roots import Roots
 from builder.store import Store, Written
-from tests.support.dicom_samples import ROOT, SERIES, instance_uid
+from tests.support.dicom_files import ROOT, SERIES, instance_uid
 from tests.support.trees import NoProgress, objects
 
 OTHER_SERIES = f"{ROOT}.1.2"

@@ -42,24 +42,18 @@ from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part
-from tests.support.made_files import (
+from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     EXPLICIT,
     RLE,
     UNCOMPRESSED_ITEMS,
-    deflated,
-    encapsulated,
-    htj2k,
-    htj2k_lossy,
+    encapsulated_value,
     image_attributes,
     jpeg,
-    jpeg_ls_near,
-    jpegxl,
-    jpegxl_lossy,
-    lossless_jpeg,
-    noise,
+    random_samples,
     write_dicom,
 )
+from tests.support.frame_encoders import deflated, htj2k, htj2k_lossy, jpeg_ls_near, jpegxl, jpegxl_lossy, lossless_jpeg
 from tests.support.sample_files import sample_files
 from tests.support.trees import NoProgress
 
@@ -122,8 +116,8 @@ def small_samples(each: int) -> dict[str, Path]:
 
 def made_samples(folder: Path) -> dict[str, Path]:
     """A small file of every syntax that the installed samples lack; pydicom reads a few of them, and judges those."""
-    frame = noise((40, 50), "u2", 12)
-    colour = noise((41, 51, 3), "u1", 8)
+    frame = random_samples((40, 50), "u2", 12)
+    colour = random_samples((41, 51, 3), "u1", 8)
     native = frame.tobytes()
     encoded: dict[str, bytes] = {
         DEFLATED_FRAMES: deflated(native),
@@ -140,9 +134,11 @@ def made_samples(folder: Path) -> dict[str, Path]:
     found = {}
     for syntax, data in encoded.items():
         attributes = image_attributes(frame, 2, BitsStored=12)
-        found[f"made-{syntax}"] = write_dicom(folder / syntax, syntax, attributes, encapsulated([data, data]), vr="OB")
+        found[f"made-{syntax}"] = write_dicom(
+            folder / syntax, syntax, attributes, encapsulated_value([data, data]), vr="OB"
+        )
     attributes = image_attributes(colour, PhotometricInterpretation="YBR_RCT")
-    data = encapsulated([encode_frame(colour, 8)])
+    data = encapsulated_value([encode_frame(colour, 8)])
     found["made-colour"] = write_dicom(folder / "colour", jpeg(202), attributes, data, vr="OB")
     attributes = image_attributes(frame, BitsAllocated=12, BitsStored=12)
     found["made-packed"] = write_dicom(folder / "packed", EXPLICIT, attributes, native[:3000])

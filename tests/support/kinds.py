@@ -9,8 +9,8 @@ import numpy as np
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
-from tests.support import made_objects
-from tests.support.dicom_samples import MP4, image, pdf, without_pixels, write, write_video
+from tests.support import dicom_objects
+from tests.support.dicom_files import MP4, image, pdf, without_pixels, write, write_video
 from tests.support.trees import build_tree, contents
 
 _MASK = np.zeros((2, 96, 80), bool)
@@ -24,15 +24,15 @@ def _document(sop_class: str) -> FileDataset:
 # What is made, or the file of pydicom's that is one.
 _KINDS: dict[str, Callable[[], FileDataset] | str] = {
     "image": lambda: image(1),
-    "segmentation, binary": lambda: made_objects.segmentation("BINARY", _MASK),
-    "segmentation, fractional": lambda: made_objects.segmentation("FRACTIONAL", _MASK),
-    "parametric map": lambda: made_objects.parametric_map(np.random.default_rng(1).random((2, 96, 80))),
+    "segmentation, binary": lambda: dicom_objects.segmentation("BINARY", _MASK),
+    "segmentation, fractional": lambda: dicom_objects.segmentation("FRACTIONAL", _MASK),
+    "parametric map": lambda: dicom_objects.parametric_map(np.random.default_rng(1).random((2, 96, 80))),
     "RT Dose": "rtdose.dcm",
     "RT Structure Set": "rtstruct.dcm",
     "RT Plan": "rtplan.dcm",
     "structured report": "test-SR.dcm",
-    "key object selection": made_objects.key_objects,
-    "presentation state": made_objects.presentation_state,
+    "key object selection": dicom_objects.key_objects,
+    "presentation state": dicom_objects.presentation_state,
     "waveform": "waveform_ecg.dcm",
     "Encapsulated PDF": lambda: pdf(b"%PDF-1.7 " + bytes(2000)),
     "Encapsulated CDA": lambda: without_pixels(

@@ -49,16 +49,24 @@ def weed_path() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("weed")
 
 
-class S3Server:
-    """A server that can be stopped, killed and started again with what it holds."""
+def set_environment() -> None:
+    """Make the server's credentials those of this process and of all it starts, whatever the machine is set up with."""
+    os.environ.update(
+        AWS_ACCESS_KEY_ID=ACCESS_KEY,
+        AWS_SECRET_ACCESS_KEY=SECRET_KEY,
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+        os.environ.pop(name, None)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with ExitStack() as stack:
-            listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
-            self._ports = {name: listener.getsockname()[1] for name, listener in zip(_PORTS, listeners, strict=True)}
-        self.endpoint_url = f"http://127.0.0.1:{self._ports['s3.port']}"
-        self._process: subprocess.Popen[bytes] | None = None
+
+class S3Endpoint:
+    """A server that runs: each test takes a bucket of its own."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self.endpoint_url = endpoint_url
 
     def settings(self, **changes: Any) -> S3Settings:
         """How the server is reached."""
@@ -69,6 +77,24 @@ class S3Server:
         bucket = Bucket(f"t-{uuid.uuid4().hex[:20]}", self.settings(**changes))
         bucket.client.create_bucket(Bucket=bucket.name)
         return bucket
+
+
+class S3Server(S3Endpoint):
+    """A server that can be stopped, killed and started again with what it holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with ExitStack() as stack:
+            listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
+            self._ports = {name: listener.getsockname()[1] for name, listener in zip(_PORTS, listeners, strict=True)}
+        super().__init__(f"http://127.0.0.1:{self._ports['s3.port']}")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start, and wait until it answers as a whole: the gateway is up before there is room to write to."""

@@ -30,7 +30,7 @@ from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Outcome
 from builder.store import Written
-from tests.support.dicom_samples import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
+from tests.support.dicom_files import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
 

@@ -23,7 +23,7 @@ from builder.codec import encode_frame
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
-from tests.support.dicom_samples import (
+from tests.support.dicom_files import (
     ROOT,
     SERIES,
     STUDY,

@@ -21,7 +21,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from builder import serve
 from builder.model import BuildOptions
-from tests.support.dicom_samples import image, noise, write
+from tests.support.dicom_files import image, noise, write
 from tests.support.same_json import assert_same
 from tests.support.serving import Client, serving
 from tests.support.trees import build_tree

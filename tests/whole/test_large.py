@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydicom.uid import UID
 
-from tests.support.dicom_samples import ROOT, image, noise, to_bytes
+from tests.support.dicom_files import ROOT, image, noise, to_bytes
 
 # Publishes the first path into the second, and says what that took; one process, so that its peak is all there is.
 SCRIPT = """

@@ -18,8 +18,8 @@ from pydicom.encaps import generate_frames
 from builder import serve
 from builder.model import BuildOptions, Part10
 from builder.multipart import unwrap_part
-from tests.support import made_objects
-from tests.support.dicom_samples import STUDY, image, noise, without_pixels, write
+from tests.support import dicom_objects
+from tests.support.dicom_files import STUDY, image, noise, without_pixels, write
 from tests.support.serving import serving
 from tests.support.trees import build_tree, contents, document
 
@@ -46,7 +46,7 @@ def picture(data: bytes) -> np.ndarray[Any, Any]:
 
 
 def test_a_binary_segmentation(tmp_path: Path) -> None:
-    dataset = made_objects.segmentation("BINARY", MASK)
+    dataset = dicom_objects.segmentation("BINARY", MASK)
     found = published(tmp_path, dataset)
     assert set(found) == {"", "metadata", "frames/1", "frames/2", "frames/3", "thumbnail", "rendered"}
     assert np.array_equal(dcmread(BytesIO(found[""])).pixel_array, MASK)
@@ -58,7 +58,7 @@ def test_a_binary_segmentation(tmp_path: Path) -> None:
 
 
 def test_a_fractional_segmentation(tmp_path: Path) -> None:
-    dataset = made_objects.segmentation("FRACTIONAL", MASK * 0.5)
+    dataset = dicom_objects.segmentation("FRACTIONAL", MASK * 0.5)
     found = published(tmp_path, dataset)
     assert set(found) >= {"", "frames/2", "reduced/2/frames/2", "thumbnail"}
     half = round(0.5 * dataset.MaximumFractionalValue)
@@ -68,7 +68,7 @@ def test_a_fractional_segmentation(tmp_path: Path) -> None:
 
 def test_a_parametric_map(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 3 * 96 * 80).reshape(3, 96, 80).astype("f4")
-    dataset = made_objects.parametric_map(values)
+    dataset = dicom_objects.parametric_map(values)
     found = published(tmp_path, dataset)
     assert set(found) >= {"", "frames/1", "frames/2", "frames/3", "thumbnail", "rendered"}
     frames = np.frombuffer(dataset.FloatPixelData, "<f4").reshape(3, 96, 80)  # highdicom has sorted the planes
@@ -95,7 +95,7 @@ def test_whole_objects_by_option(tmp_path: Path, choice: Part10) -> None:
     assert ("" in published(tmp_path / "b", image(2), part10=choice)) == wanted[1]
 
 
-@pytest.mark.parametrize("make", [made_objects.key_objects, made_objects.presentation_state])
+@pytest.mark.parametrize("make", [dicom_objects.key_objects, dicom_objects.presentation_state])
 def test_objects_without_pixels_are_published_whole(tmp_path: Path, make: Callable[[], FileDataset]) -> None:
     dataset = make()
     found = published(tmp_path, dataset)

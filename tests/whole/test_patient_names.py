@@ -11,7 +11,7 @@ import pytest
 
 from builder.s3_client import Bucket, iter_pages
 from tests.support import command
-from tests.support.dicom_samples import ROOT, encapsulated, image, noise, to_bytes, write
+from tests.support.dicom_files import ROOT, encapsulated, image, noise, to_bytes, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request
 
 NAME, OTHER_NAME = "Quetzalcoatl^Xiuhtecuhtli", "Nezahualcoyotl^Itzcoatl"
@@ -55,8 +55,8 @@ def check(text: str) -> None:
 
 
 def run(source: Path, destination: str, report: Path, *options: str) -> tuple[int, str]:
-    arguments = ("build", source, destination, "--report", report, *options)
-    done = command.run(*arguments, STILLFRAME_SECRET="no one knows " * 3)
+    secret = "no one knows " * 3
+    done = command.run("build", source, destination, "--report", report, *options, STILLFRAME_SECRET=secret)
     text = done.stdout + done.stderr + (report.read_text() if report.exists() else "")
     return done.returncode, text
 

@@ -21,7 +21,7 @@ from builder.report import Report
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store
-from tests.support.dicom_samples import image, write, write_series
+from tests.support.dicom_files import image, write, write_series
 from tests.support.trees import NoProgress, objects
 
 

@@ -34,9 +34,9 @@ from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store, Written
 from tests.support.consistency import check_consistency
-from tests.support.dicom_samples import ROOT, image, noise, write
+from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_faults
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import S3Endpoint, S3Server
 from tests.support.trees import NoProgress, objects, processes_of_session
 
 COMMAND = (sys.executable, "-m", "builder", "build")
@@ -158,7 +158,7 @@ def command_of(pid: int) -> bytes:
         return b""
 
 
-def test_a_job_waits_for_a_server_that_is_started_anew(tmp_path: Path, s3_server: S3Server) -> None:
+def test_a_job_waits_for_a_server_that_is_started_anew(tmp_path: Path, s3_server: S3Endpoint) -> None:
     """An orderly stop: SeaweedFS may lose what it took last when it is killed, which no client can make good."""
     source = write_inputs(tmp_path / "in", 40)
     server = S3Server(tmp_path / "server")

@@ -52,8 +52,7 @@ from builder.layout import (
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
 from builder.syntaxes import syntax_name
-from tests.support.kinds import published_kinds
-from tests.support.made_files import (
+from tests.support.dicom_files import (
     BIG_ENDIAN,
     DEFLATED,
     DEFLATED_FRAMES,
@@ -61,14 +60,18 @@ from tests.support.made_files import (
     IMPLICIT,
     RLE,
     UNCOMPRESSED_ITEMS,
+    encapsulated_value,
+    image_attributes,
+    jpeg,
+    random_samples,
+    write_dicom,
+)
+from tests.support.frame_encoders import (
     deflated,
-    encapsulated,
     htj2k,
     htj2k_lossy,
-    image_attributes,
     j2k,
     j2k_lossy,
-    jpeg,
     jpeg_lossy,
     jpeg_ls_near,
     jpegls,
@@ -76,10 +79,9 @@ from tests.support.made_files import (
     jpegxl_lossy,
     jpegxl_of_jpeg,
     lossless_jpeg,
-    noise,
     rle,
-    write_dicom,
 )
+from tests.support.kinds import published_kinds
 from tests.support.places import REPOSITORY
 from tests.support.trees import NoProgress
 
@@ -773,18 +775,18 @@ def test_a_file_is_published_in_the_form_that_the_document_promises(name: str, a
 def _made_pixels(form: str) -> tuple[Pixels, dict[str, Any]]:
     """Pixels of a column of the table, and what the Image Pixel module says of them."""
     if form == FORMS[0]:
-        frame = noise((40, 50), "u1", 8)
+        frame = random_samples((40, 50), "u1", 8)
         return frame, image_attributes(frame)
     if form == FORMS[1]:
-        frame = noise((40, 50, 3), "u1", 8)
+        frame = random_samples((40, 50, 3), "u1", 8)
         return frame, image_attributes(frame)
     if form == FORMS[2]:
-        frame = noise((40, 50), "u2", 12)
+        frame = random_samples((40, 50), "u2", 12)
         return frame, image_attributes(frame, BitsAllocated=12, BitsStored=12)
     if form == FORMS[3]:
-        frame = noise((40, 50), "u1", 1)
+        frame = random_samples((40, 50), "u1", 1)
         return frame, image_attributes(frame, BitsAllocated=1, BitsStored=1)
-    frame = noise((40, 50), "u4", 32)
+    frame = random_samples((40, 50), "u4", 32)
     return frame, image_attributes(frame)
 
 
@@ -836,13 +838,13 @@ def _made_files(folder: Path, syntax: str, form: str) -> Iterable[tuple[Path, by
     }  # fmt: skip
     if syntax in items:
         data = items[syntax](native)
-        yield write_dicom(folder / "file", syntax, attributes, encapsulated([data]), vr="OB"), data, rule
+        yield write_dicom(folder / "file", syntax, attributes, encapsulated_value([data]), vr="OB"), data, rule
         return
     if syntax in (jpeg(90), jpeg(91), jpeg(201), jpeg(202), jpeg(203)) and frame.ndim == 3:
         attributes["PhotometricInterpretation"] = "YBR_RCT"
     for number, (encode, expected) in enumerate(_MAKERS[syntax]):
         data = encode(frame, attributes["BitsStored"])
-        yield write_dicom(folder / f"{number}", syntax, attributes, encapsulated([data]), vr="OB"), data, expected
+        yield write_dicom(folder / f"{number}", syntax, attributes, encapsulated_value([data]), vr="OB"), data, expected
 
 
 @pytest.mark.parametrize("syntax", RULES)

@@ -25,7 +25,7 @@ from builder.model import BuildOptions
 from builder.report import Report
 from builder.store import Store
 from tests.support.consistency import check_consistency, missing_objects
-from tests.support.dicom_samples import ROOT, image, noise, write
+from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_store import Fault, FaultyStore
 from tests.support.trees import NoProgress, objects
 

@@ -26,7 +26,7 @@ from builder.prospect import Prospect
 from builder.report import Report
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store, compress_json
-from tests.support.dicom_samples import ROOT, encapsulated, image, noise, write, write_series
+from tests.support.dicom_files import ROOT, encapsulated, image, noise, write, write_series
 from tests.support.trees import NoProgress, build_tree, contents
 
 

@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 from pydicom.sr.codedict import codes
 
-from tests.support.dicom_samples import ROOT, image
+from tests.support.dicom_files import ROOT, image
 
 _DEVICE: dict[str, Any] = {
     "series_instance_uid": f"{ROOT}.1.5",
