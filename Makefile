@@ -88,7 +88,7 @@ tests/e2e/node_modules/.installed: tests/e2e/package.json
 	@touch $@
 
 fuzz: .venv/.installed-test
-	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python -m tests.support.fuzz --minutes $(MINUTES) $(ARGS)
 
 bench: .venv/.installed-test
 	$(BIN)/python benchmarks/run.py $(ARGS)

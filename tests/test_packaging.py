@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from builder import __version__
+from tests.support.places import REPOSITORY
 
 pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
 
-_ROOT = Path(__file__).resolve().parent.parent
-_TEMPLATES = {f"builder/templates/{path.name}" for path in (_ROOT / "templates").iterdir()}
+_TEMPLATES = {f"builder/templates/{path.name}" for path in (REPOSITORY / "templates").iterdir()}
 
 
 def build(target: str, source: Path, output: Path) -> Path:
@@ -33,7 +33,7 @@ def build(target: str, source: Path, output: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("sdist", _ROOT, tmp_path_factory.mktemp("sdist"))
+    return build("sdist", REPOSITORY, tmp_path_factory.mktemp("sdist"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,216 @@
+"""Claims: one holder at a time, waited for while it lives, taken over when it is gone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from builder.claims import Claim, CommitState, Lease, _this_process, parse_claim, settled_state
+from builder.errors import ClaimLost, StoreError
+from builder.jsonmodel import dumps
+from builder.layout import InstanceUIDs, metadata_key
+from builder.memory_store import MemoryStore
+from builder.model import JSONDataset
+from builder.record import Record, claimed, holder_of, with_record
+from tests.support.faulty_store import Fault, FaultyStore
+
+UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
+KEY = metadata_key(UIDS.study, UIDS.series, UIDS.instance)
+METADATA: JSONDataset = {
+    "00080018": {"vr": "UI", "Value": [UIDS.instance]},
+    "0020000D": {"vr": "UI", "Value": [UIDS.study]},
+    "0020000E": {"vr": "UI", "Value": [UIDS.series]},
+}
+PUBLISHED = dumps([with_record(METADATA, Record(f"sha256:{'0' * 64}", "options"))])
+NOTHING = CommitState(None, None)
+
+
+def put_claim(store: MemoryStore, process: str, metadata: JSONDataset | None = None) -> None:
+    store.put(KEY, dumps([claimed(metadata or {}, str(Claim("name", process)))]))
+
+
+def test_a_claim_is_read_as_it_was_written() -> None:
+    for claim in (Claim("name", "machine.1.2", 3), Claim("name", "", 0)):
+        assert parse_claim(str(claim)) == claim
+    assert parse_claim("a stranger's own words") == Claim("a", "stranger's", 0)
+
+
+def test_nobody_is_waited_for_where_nobody_writes() -> None:
+    store = MemoryStore()
+    assert settled_state(store, UIDS) == NOTHING
+    store.put(KEY, PUBLISHED)
+    record = settled_state(store, UIDS)
+    assert (record.metadata is not None, record.abandoned) == (True, False)
+    store.put(KEY, b'[{"0008')  # damaged: what is beside it may be anything
+    record = settled_state(store, UIDS)
+    assert (record.metadata, record.abandoned) == (None, True)
+
+
+def test_of_two_who_begin_one_holds_the_claim() -> None:
+    store = MemoryStore()
+    with Lease(store, UIDS, NOTHING) as lease:
+        with pytest.raises(ClaimLost):
+            Lease(store, UIDS, NOTHING)
+        lease.commit(PUBLISHED)
+    assert store.objects[KEY].data == PUBLISHED
+
+
+def test_a_waiter_waits_while_the_claim_is_renewed_and_sees_the_commit() -> None:
+    store = MemoryStore()
+    seen: list[CommitState] = []
+    with Lease(store, UIDS, NOTHING) as lease:
+        waiter = threading.Thread(target=lambda: seen.append(settled_state(store, UIDS, lease=0.2)))
+        waiter.start()
+        for _ in range(40):
+            lease.renew()
+            time.sleep(0.02)
+        assert seen == []
+        lease.commit(PUBLISHED)
+    waiter.join()
+    assert [(record.metadata is not None, record.abandoned) for record in seen] == [(True, False)]
+
+
+def test_claims_are_renewed_beside_the_work() -> None:
+    store = MemoryStore()
+    with Lease(store, UIDS, NOTHING, seconds=0.5):
+        first = store.objects[KEY].etag
+        deadline = time.monotonic() + 30
+        while store.objects[KEY].etag == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_claim_that_nobody_renews_is_taken_over_and_its_holder_cannot_commit() -> None:
+    store = MemoryStore()
+    with Lease(store, UIDS, NOTHING) as late:
+        record = settled_state(store, UIDS, lease=0.05)
+        assert record.abandoned
+        with Lease(store, UIDS, record) as lease:
+            for act in (late.renew, late.check, late.give_up, late.remove):
+                with pytest.raises(ClaimLost):
+                    act()
+            with pytest.raises(ClaimLost):
+                late.commit(b"[]")
+            lease.commit(PUBLISHED)
+    assert store.objects[KEY].data == PUBLISHED
+
+
+def test_a_holder_that_lost_its_claim_finds_out_when_it_commits() -> None:
+    store = MemoryStore()
+    with Lease(store, UIDS, NOTHING) as late:
+        with Lease(store, UIDS, settled_state(store, UIDS, lease=0.01)) as lease:
+            lease.commit(PUBLISHED)
+        with pytest.raises(ClaimLost):
+            late.commit(dumps([METADATA]))
+    assert store.objects[KEY].data == PUBLISHED
+
+
+def test_a_process_that_has_ended_is_not_waited_for() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "from builder.claims import _this_process; print(_this_process())"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    store = MemoryStore()
+    put_claim(store, ended)
+    record = settled_state(store, UIDS, lease=3600)
+    assert (record.metadata, record.abandoned) == (None, True)
+    put_claim(store, ended, METADATA)
+    assert settled_state(store, UIDS, lease=3600).metadata is not None  # what had been published before
+
+
+@pytest.mark.parametrize(
+    "process", ["unknown", "another-machine.1.2", "", pytest.param(_this_process(), id="this process")]
+)
+def test_a_process_that_may_live_is_waited_for(process: str) -> None:
+    store = MemoryStore()
+    put_claim(store, process)
+    seen: list[CommitState] = []
+    waiter = threading.Thread(target=lambda: seen.append(settled_state(store, UIDS, lease=3600)))
+    waiter.start()
+    waiter.join(0.3)
+    assert seen == []
+    store.put(KEY, PUBLISHED)
+    waiter.join()
+    assert seen[0].metadata is not None
+
+
+def test_what_is_given_up_is_told_to_the_next_and_keeps_what_was_published() -> None:
+    store = MemoryStore()
+    store.put(KEY, PUBLISHED)
+    with Lease(store, UIDS, settled_state(store, UIDS)) as lease:
+        lease.give_up()
+    record = settled_state(store, UIDS, lease=3600)
+    assert record.metadata is not None
+    assert record.metadata["00080018"] == METADATA["00080018"]
+    with Lease(store, UIDS, record) as lease:
+        lease.remove()
+    assert store.objects == {}
+
+
+@pytest.mark.parametrize("last", ["commit", "give_up"])
+def test_an_answer_that_gets_lost_costs_no_claim(last: str) -> None:
+    """Each write takes place and is then refused, as one is that is made again after its answer got lost."""
+    inner = MemoryStore()
+    store = FaultyStore(inner, dict.fromkeys(range(1000), Fault.LOST))
+    with Lease(store, UIDS, NOTHING) as lease:
+        lease.renew()
+        lease.renew()
+        if last == "commit":
+            lease.commit(PUBLISHED)
+        else:
+            lease.give_up()
+    assert len(store.injected) == 4
+    assert (inner.objects[KEY].data == PUBLISHED) == (last == "commit")
+
+
+def test_a_renewal_whose_answer_never_came_costs_no_claim() -> None:
+    inner = MemoryStore()
+    store = FaultyStore(inner, {1: Fault.CUT_OFF, 5: Fault.CUT_OFF})
+    with Lease(store, UIDS, NOTHING) as lease:
+        with pytest.raises(StoreError):
+            lease.renew()  # it took place
+        lease.renew()
+        lease.renew_if_due()
+        with pytest.raises(StoreError):
+            lease.renew()
+        lease.commit(PUBLISHED)
+    assert inner.objects[KEY].data == PUBLISHED
+
+
+def test_many_who_want_one_instance_hold_it_one_after_the_other() -> None:
+    store = MemoryStore()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(number: int) -> None:
+        while True:
+            try:
+                with Lease(store, UIDS, settled_state(store, UIDS)) as lease:
+                    inside.append(number)
+                    most.append(len(inside))
+                    time.sleep(0.001)
+                    inside.remove(number)
+                    lease.commit(PUBLISHED)
+                return
+            except ClaimLost:
+                continue
+
+    jobs = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert most == [1] * 8
+
+
+def test_a_claim_names_its_holder_in_the_document() -> None:
+    store = MemoryStore()
+    with Lease(store, UIDS, NOTHING):
+        record = settled_state(store, UIDS, lease=0.01)
+        assert record.etag == store.objects[KEY].etag
+    assert holder_of(claimed(METADATA, str(replace(Claim("n", "p"), renewed=2)))) == "n p 2"

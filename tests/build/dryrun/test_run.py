@@ -1,0 +1,324 @@
+"""Dry runs beside the builds they foretell: the same objects, nearly the same bytes, nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from builder.build import build
+from builder.cli import cli
+from builder.directory_store import DirectoryStore
+from builder.dryrun import forecast_build
+from builder.execute import ProcessExecutor, SerialExecutor
+from builder.forecast import Forecast
+from builder.job import BuildRequest
+from builder.layout import Kind, key_of_path, parse_key
+from builder.model import BuildOptions, Part10
+from builder.prices import S3_STANDARD, Requests, requests_of_put
+from builder.prospect import Prospect
+from builder.report import Report
+from builder.s3_client import Bucket
+from builder.s3_store import S3Store, compress_json
+from tests.support.dicom_files import ROOT, encapsulated, image, noise, write, write_series
+from tests.support.trees import NoProgress, build_tree, contents
+
+
+def dry_run(tree: Path, *sources: Path, workers: int = 0, replace: bool = False, **options: Any) -> Report:
+    request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), max(1, workers), replace, str(tree))
+    store = DirectoryStore(str(tree))
+    with ProcessExecutor(workers) if workers else SerialExecutor() as executor:
+        return forecast_build(request, store, executor, NoProgress(), bytes, None)
+
+
+def forecast_of(report: Report) -> Forecast:
+    assert report.forecast is not None
+    return report.forecast
+
+
+def held(tree: Path) -> tuple[Counter[Kind], Counter[Kind]]:
+    """Objects and bytes of a tree by kind."""
+    count: Counter[Kind] = Counter()
+    size: Counter[Kind] = Counter()
+    for path, data in contents(tree).items():
+        kind = parse_key(key_of_path(path)).kind
+        count[kind] += 1
+        size[kind] += len(data)
+    return count, size
+
+
+def assert_foretold(forecast: Forecast, tree: Path, bound: float) -> None:
+    """Every object is foretold, and their bytes within a part of them."""
+    count, size = held(tree)
+    assert {kind: forecast.count(kind) for kind in Kind} == {kind: count[kind] for kind in Kind}
+    assert forecast.total.size == pytest.approx(size.total(), rel=bound)
+    assert forecast.size(Kind.FRAME) == pytest.approx(size[Kind.FRAME], rel=bound)
+
+
+@pytest.mark.parametrize("study", ["ct-volume", "mr-enhanced", "mr-seg-sr-pdf", "wsi-tiles"])
+def test_a_real_study_is_foretold(tmp_path: Path, shared_data: Path, study: str) -> None:
+    report = dry_run(tmp_path / "tree", shared_data / study, workers=2)
+    assert not (tmp_path / "tree").exists()
+    with ProcessExecutor(2) as executor:
+        built = build_tree(tmp_path / "tree", shared_data / study, executor=executor)
+    assert_foretold(forecast_of(report), tmp_path / "tree", 0.10)
+    assert (forecast_of(report).frames, report.exit_code) == (built.frames, built.exit_code)
+
+
+@pytest.mark.parametrize("part10", list(Part10))
+def test_a_folder_of_everything_is_foretold(tmp_path: Path, pydicom_files: list[Path], part10: Part10) -> None:
+    report = dry_run(tmp_path / "tree", *pydicom_files, workers=2, part10=part10)
+    with ProcessExecutor(2) as executor:
+        options = BuildOptions(part10=part10)
+        built = build_tree(tmp_path / "tree", *pydicom_files, executor=executor, options=options)
+    forecast = forecast_of(report)
+    assert_foretold(forecast, tmp_path / "tree", 0.05)
+    told = {(item.path, item.reason) for item in report.rejected}
+    conflicts = {(item.path, item.reason) for item in built.rejected if "is published already" in item.reason}
+    assert told == {(item.path, item.reason) for item in built.rejected} - conflicts
+    assert len(report.skipped) == len(built.skipped)
+    assert forecast.prospects[Prospect.DUPLICATE] + forecast.prospects[Prospect.COMPARE] == (
+        len(built.duplicates) + len(conflicts)
+    )
+
+
+def test_of_a_long_object_few_frames_are_made(tmp_path: Path) -> None:
+    pixels = np.stack([noise(number, (64, 64)) for number in range(200)])
+    source = write(tmp_path, "in.dcm", image(1, pixels))
+    forecast = forecast_of(dry_run(tmp_path / "tree", source))
+    assert (forecast.frames, forecast.sample.instances, forecast.sample.frames) == (200, 1, 15)
+    build_tree(tmp_path / "tree", source)
+    assert_foretold(forecast, tmp_path / "tree", 0.05)
+
+
+def test_kept_frames_have_the_sizes_of_the_source(tmp_path: Path) -> None:
+    frames = [bytes([number % 251]) * (100 + 37 * number) for number in range(120)]
+    source = write(tmp_path, "in.dcm", encapsulated(frames, "1.2.3.4.5", NumberOfFrames=120, Rows=64, Columns=64))
+    forecast = forecast_of(dry_run(tmp_path / "tree", source))
+    report = build_tree(tmp_path / "tree", source)
+    assert report.exit_code == 0
+    assert_foretold(forecast, tmp_path / "tree", 0.05)
+
+
+def test_the_same_inputs_give_the_same_answer(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 30)
+    for number in range(5):
+        write(source, f"other{number}.dcm", image(1, SeriesInstanceUID=f"{ROOT}.1.{number + 7}"))
+    serial = forecast_of(dry_run(tmp_path / "tree", source)).as_json()
+    for _ in range(2):
+        assert forecast_of(dry_run(tmp_path / "tree", source, workers=2)).as_json() == serial
+
+
+def test_series_beyond_a_number_are_judged_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.dryrun._MOST_SERIES", 2)
+    for number in range(8):
+        shape = (96, 80) if number % 2 else (64, 120)
+        write(tmp_path, f"in/{number}.dcm", image(1, noise(number, shape), SeriesInstanceUID=f"{ROOT}.1.{number + 7}"))
+    write(tmp_path, "in/8.dcm", image(1, noise(8, (50, 40, 3), 8), SeriesInstanceUID=f"{ROOT}.1.77"))
+    forecast = forecast_of(dry_run(tmp_path / "tree", tmp_path / "in"))
+    assert forecast.sample.instances < 9
+    build_tree(tmp_path / "tree", tmp_path / "in")
+    assert_foretold(forecast, tmp_path / "tree", 0.10)
+
+
+def test_what_is_published_already_is_told_and_not_touched(tmp_path: Path) -> None:
+    tree, source = tmp_path / "tree", write_series(tmp_path / "in", 6)
+    build_tree(tree, source)
+    before = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in tree.rglob("*")}
+    write(source, "002.dcm", image(2, noise(99)))  # another content
+    write(source, "007.dcm", image(7))
+    shutil.copy(source / "001.dcm", source / "copy.dcm")
+    write(source, "zother.dcm", image(1, noise(98)))
+    forecast = forecast_of(dry_run(tree, source))
+    assert forecast.prospects == {
+        Prospect.PUBLISH: 1, Prospect.UNCHANGED: 5, Prospect.DUPLICATE: 1, Prospect.COMPARE: 2,
+    }  # fmt: skip
+    assert forecast.count(Kind.FRAME) == 1
+    assert forecast.count(Kind.METADATA) == 3  # its own, and those of series and study with it
+    replaced = forecast_of(dry_run(tree, source, replace=True))
+    assert (replaced.prospects[Prospect.REPLACE], replaced.count(Kind.FRAME)) == (1, 2)
+    rebuilt = forecast_of(dry_run(tree, source, reduced=(1,)))
+    assert (rebuilt.prospects[Prospect.REBUILD], rebuilt.prospects[Prospect.COMPARE]) == (5, 2)
+    after = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in tree.rglob("*")}
+    assert after == before
+
+
+def test_what_a_killed_job_left_would_be_listed(tmp_path: Path) -> None:
+    tree, source = tmp_path / "tree", write_series(tmp_path / "in", 3)
+    build_tree(tree, source)
+    for path in [path for path in tree.rglob("*") if path.is_file() and "/instances/" not in path.as_posix()]:
+        path.unlink()
+    forecast = forecast_of(dry_run(tree, source))
+    assert forecast.prospects == {Prospect.RESUME: 3}
+    assert (forecast.count(Kind.FRAME), forecast.count(Kind.FRAME_INDEX)) == (0, 1)
+
+
+def test_what_would_be_rejected_is_told_from_headers_and_of_the_sample(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 4)
+    write(source, "short.dcm", image(7, NumberOfFrames=9))
+    damaged = encapsulated([b"\xff\xd8\xff\xd9"], "1.2.840.10008.1.2.4.70", SeriesInstanceUID=f"{ROOT}.1.9")
+    write(source, "damaged.dcm", damaged)
+    report = dry_run(tmp_path / "tree", source)
+    assert {Path(item.path).name for item in report.rejected} == {"short.dcm", "damaged.dcm"}
+    assert report.exit_code == 2
+    build_tree(tmp_path / "tree", source)
+    assert_foretold(forecast_of(report), tmp_path / "tree", 0.10)
+
+
+def test_an_input_in_place_of_a_rejected_one_is_foretold(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    write(source, "1.dcm", image(1, NumberOfFrames=9))
+    write(source, "2.dcm", image(1))
+    report = dry_run(tmp_path / "tree", source)
+    assert (forecast_of(report).prospects, len(report.rejected)) == ({Prospect.PUBLISH: 1}, 1)
+    build_tree(tmp_path / "tree", source)
+    assert_foretold(forecast_of(report), tmp_path / "tree", 0.05)
+
+
+def test_the_command_tells_it_and_writes_nothing_but_the_report(tmp_path: Path) -> None:
+    source, tree, file = write_series(tmp_path / "in", 3), tmp_path / "tree", tmp_path / "report.json"
+    arguments = ["build", str(source), str(tree), "--dry-run", "--workers", "0"]
+    result = CliRunner().invoke(cli, [*arguments, "--report", str(file)])
+    assert result.exit_code == 0
+    assert "3 would be published" in result.output
+    assert "frame index" in result.output
+    assert "USD" not in result.output
+    assert not tree.exists()
+    report = json.loads(file.read_text())
+    assert report["dryRun"]["inputs"]["publish"] == report["dryRun"]["objects"]["frame"]["count"] == 3
+    assert report["summary"]["published"] == 0
+    assert "cost" not in report["dryRun"]
+
+
+class CountedRequests:
+    """Counts what a client sends to a server, but for the claims that a slow machine holds so long as to renew them."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.sent: Counter[tuple[str, str]] = Counter()
+        self._events = bucket.client.meta.events
+        self._events.register("before-send.s3", self._count)
+
+    def _count(self, **event: Any) -> None:
+        self.sent[event["event_name"].rpartition(".")[2], event["request"].url] += 1
+
+    def stop(self) -> None:
+        self._events.unregister("before-send.s3", self._count)
+
+    def _renewed(self, name: str, url: str) -> int:
+        """A claim and a commit are two; what is more was renewed."""
+        claims = name == "PutObject" and "/instances/" in url and url.endswith("/metadata")
+        return max(0, self.sent[name, url] - 2) if claims else 0
+
+    @property
+    def requests(self) -> Requests:
+        names: Counter[str] = Counter()
+        for (name, url), count in self.sent.items():
+            names[name] += count - self._renewed(name, url)
+        puts = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
+        deletes = ("DeleteObject", "DeleteObjects")
+        found = Requests(
+            sum(names[name] for name in puts), names["ListObjectsV2"], names["GetObject"] + names["HeadObject"],
+            sum(names[name] for name in deletes),
+        )  # fmt: skip
+        assert found.put + found.list + found.get + found.delete == names.total()
+        return found
+
+
+def remote_dry_run(store: S3Store, source: Path) -> Forecast:
+    request = BuildRequest((str(source),), BuildOptions())
+    report = forecast_build(request, store, SerialExecutor(), NoProgress(), compress_json, S3_STANDARD)
+    return forecast_of(report)
+
+
+@pytest.mark.parametrize("study", ["ct-volume", "mr-seg-sr-pdf"])
+def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shared_data: Path, study: str) -> None:
+    store = S3Store(bucket, "archive")
+    counted = CountedRequests(bucket)
+    forecast = remote_dry_run(store, shared_data / study)
+    asked = counted.requests
+    assert (asked.put, asked.delete) == (0, 0)
+    assert not list(store.list(""))
+    counted.sent.clear()
+    build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    counted.stop()
+    made = counted.requests
+    # Threads that begin lists at once ask in vain now and then.
+    assert forecast.requests.put == pytest.approx(made.put, rel=0.05)
+    assert forecast.requests.get == pytest.approx(made.get, rel=0.05)
+    assert forecast.requests.list == made.list
+    objects = list(store.list(""))
+    assert Counter(parse_key(key).kind for key, _ in objects) == {
+        kind: forecast.count(kind) for kind in Kind if forecast.count(kind)
+    }
+    assert forecast.total.size == pytest.approx(sum(size for _, size in objects), rel=0.10)
+    counted = CountedRequests(bucket)
+    again = remote_dry_run(store, shared_data / study)
+    assert set(again.prospects) == {Prospect.UNCHANGED}
+    assert not again.objects
+    counted.sent.clear()
+    build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    counted.stop()
+    made = counted.requests
+    assert (again.requests.put, again.requests.list, again.requests.get) == (made.put, made.list, made.get)
+
+
+def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_path: Path) -> None:
+    store, source = S3Store(bucket), write_series(tmp_path / "in", 5)
+    build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    request = BuildRequest((str(source),), BuildOptions(reduced=()))
+    before = {key: store.get(key) for key, _ in store.list("")}
+    report = forecast_build(request, store, SerialExecutor(), NoProgress(), compress_json, S3_STANDARD)
+    assert {key: store.get(key) for key, _ in store.list("")} == before
+    counted = CountedRequests(bucket)
+    build(request, store, SerialExecutor(), NoProgress())
+    counted.stop()
+    forecast, made = forecast_of(report), counted.requests
+    assert forecast.prospects == {Prospect.REBUILD: 5}
+    # The frame index stays as it is; a dry run cannot know.
+    assert forecast.requests.put == made.put + 1
+    assert forecast.requests.get == made.get
+
+
+def test_the_command_tells_prices_and_leaves_a_bucket_as_it_is(bucket: Bucket, tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 3)
+    place = [f"s3://{bucket.name}/a", "--endpoint-url", bucket.settings.endpoint_url, "--region", "us-east-1"]
+    result = CliRunner().invoke(cli, ["build", str(source), *place, "--dry-run", "--workers", "0"])
+    assert result.exit_code == 0
+    assert "3 would be published" in result.output
+    assert "USD a month" in result.output
+    assert "at list prices of Amazon S3 Standard, us-east-1, 2025" in result.output
+    assert not bucket.client.list_objects_v2(Bucket=bucket.name).get("Contents")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 1)
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(cli, ["build", str(source), str(tmp_path / "file" / "tree"), "--dry-run"])
+    assert result.exit_code != 0
+
+
+def test_unlisted_roots_are_foretold(tmp_path: Path) -> None:
+    tree, source = tmp_path / "tree", write_series(tmp_path / "in", 4)
+    request = BuildRequest((str(source),), BuildOptions(), destination=str(tree), secret=b"sixteen bytes at least")
+    store = DirectoryStore(str(tree))
+    forecast = forecast_of(forecast_build(request, store, SerialExecutor(), NoProgress(), bytes, None))
+    assert not tree.exists()
+    store.create()
+    build(request, store, SerialExecutor(), NoProgress())
+    assert_foretold(forecast, next(tree.iterdir()), 0.05)
+
+
+def test_prices() -> None:
+    assert S3_STANDARD.requests(Requests(put=900, list=100, get=1000, delete=10**6)) == pytest.approx(0.0054)
+    terabyte = 1 << 40
+    assert S3_STANDARD.storage_month(terabyte) == pytest.approx(1024 * 0.023)
+    assert S3_STANDARD.storage_month(60 * terabyte) == pytest.approx(1024 * (50 * 0.023 + 10 * 0.022))
+    assert S3_STANDARD.storage_month(600 * terabyte) == pytest.approx(1024 * (50 * 0.023 + 450 * 0.022 + 100 * 0.021))
+    assert (requests_of_put(5), requests_of_put(32 << 20)) == (1, 1)
+    assert (requests_of_put((32 << 20) + 1), requests_of_put(16 << 20, from_file=True)) == (5, 3)

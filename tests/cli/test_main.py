@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from tests.support.command import run
+from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
+from tests.support.places import REPOSITORY
+from tests.support.trees import contents
+
+
+def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None:
+    done = run("build", write_series(tmp_path / "in", 3), tmp_path / "out")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == ["reading headers: 3", "publishing: 3"]
+    first, second = done.stdout.splitlines()
+    assert first == f"{tmp_path / 'out'}: 3 published"
+    assert re.fullmatch(r"1 study, 1 series, 3 frames, 0\.0 MB in, 0\.\d MB out, [\d.]+ s, \d+ frames/s", second)
+
+
+def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 2)
+    write(tmp_path, "in/bad.dcm", image(7, NumberOfFrames=5))
+    write(tmp_path, "in/copy.dcm", image(1))
+    (tmp_path / "in" / "notes.txt").write_text("nothing")
+    done = run("build", tmp_path / "in", tmp_path / "out", "--report", tmp_path / "report.json")
+    assert done.returncode == 2
+    assert f"rejected   {tmp_path}/in/bad.dcm: 5 frames need" in done.stderr
+    assert instance_uid(7) in done.stderr
+    assert f"duplicate  {tmp_path}/in/copy.dcm" in done.stderr
+    assert "2 published, 1 duplicate, 1 rejected, 1 other file passed over" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    summary = report["summary"]
+    assert {name: summary[name] for name in ("published", "duplicate", "rejected", "passedOver", "frames")} == {
+        "published": 2,
+        "duplicate": 1,
+        "rejected": 1,
+        "passedOver": 1,
+        "frames": 2,
+    }
+    (rejected,) = report["rejected"]
+    assert rejected["path"] == str(tmp_path / "in" / "bad.dcm")
+    assert rejected["instance"] == instance_uid(7)
+    assert "Sample" not in (tmp_path / "report.json").read_text() + done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "missing", "out"), "no such file or folder: missing"),
+        (("build", "in", "in/out"), "source and destination overlap"),
+        (("build", "in/a", "in"), "source and destination overlap"),
+        (("build", "in", "s3://bu cket/x"), "expected s3://bucket/prefix"),
+        (("build", "in", "s3://bucket/a b"), "the prefix of a destination"),
+        (("build", "in", "out", "--unlisted"), "must hold a secret"),
+        (("build", "in", "S3://bucket/x"), "only files, folders and s3://bucket/prefix"),
+        (("build", "in", "s3:/bucket/x"), "only files, folders and s3://bucket/prefix"),
+        (("build", "gs://bucket/x", "out"), "only files, folders and s3://bucket/prefix"),
+        (("build", "in", "out", "--max-unpacked", "nan"), "nan is no number"),
+        (("build", "in", "out", "--patience", "inf"), "inf is no number"),
+        (("build", "in", "out", "--secret-file", "file"), "goes with --unlisted"),
+        (("build", "in", "out", "--endpoint-url", "ftp://x"), "must begin with http"),
+        (("build", "in", "file"), "the destination is not a folder"),
+        (("build", "in", "out", "--reduced", "x"), "expected decode levels"),
+        (("build", "in", "out", "--reduced", "0"), "from 1 to 32"),
+        (("build", "in", "out", "--lossy", "drop"), "'drop' is not one of 'keep', 'transcode'"),
+        (("build", "in"), "DEST is missing"),
+        (("build",), "Missing argument"),
+        (("build", "in", "out", "--report", "missing/report.json"), "the report cannot be written to"),
+        (("build", "in", "out", "--report", "out/report.json"), "the report would be published"),
+        (("inspect", "ftp://x/y"), "only http and https URLs"),
+        (("bild",), "No such command"),
+        (("serve", "missing"), "does not exist"),
+        (("inspect", "missing"), "missing"),
+    ],
+)
+def test_what_cannot_be_done_is_exit_code_1_and_one_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "in/a/1.dcm", image(1))
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "builder", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    write(tmp_path, "in/evil\x1b[2J.dcm", image(1, NumberOfFrames=9))
+    done = run("build", tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
+    assert "evil\\x1b[2J.dcm" in done.stderr
+
+
+def test_names_that_are_not_unicode_are_reported(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / os.fsdecode(b"\xff bad.dcm")).write_bytes(to_bytes(image(1, NumberOfFrames=9)))
+    (source / os.fsdecode(b"\xff good.dcm")).write_bytes(to_bytes(image(2)))
+    done = run("build", source, tmp_path / os.fsdecode(b"out\xff"), "--report", tmp_path / "report.json")
+    assert done.returncode == 2, done.stderr
+    assert "\\udcff bad.dcm" in done.stderr
+    (rejected,) = json.loads((tmp_path / "report.json").read_bytes())["rejected"]
+    assert rejected["path"] == str(source / os.fsdecode(b"\xff bad.dcm"))
+
+
+def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 3)
+    leader, follower = pty.openpty()
+    job = subprocess.Popen(
+        [sys.executable, "-m", "builder", "build", source, tmp_path / "out"], stdout=subprocess.DEVNULL, stderr=follower
+    )
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO when the last process has closed the terminal
+        while block := os.read(leader, 1 << 16):
+            shown += block
+    os.close(leader)
+    assert job.wait() == 0
+    assert b"publishing" in shown
+    assert b"\n" not in shown
+    assert shown.endswith(b"\r\x1b[K")
+
+
+def test_a_report_that_cannot_be_written_is_exit_code_1(tmp_path: Path) -> None:
+    done = run("build", write_series(tmp_path / "in", 1), tmp_path / "out", "--report", tmp_path / "no" / "report.json")
+    assert done.returncode == 1
+    assert "the report cannot be written to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image of many frames, which takes seconds to build."""
+    frame = np.random.default_rng(1).integers(0, 4096, (1024, 1024), "u2")
+    return write(tmp_path_factory.mktemp("slow"), "large.dcm", image(1, np.stack([frame] * 100)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6])
+def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Path, workers: int, delay: float) -> None:
+    """Of a terminal it reaches the workers and the server that forks them, too."""
+    arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    with subprocess.Popen(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, process_group=0
+    ) as job:
+        assert job.stderr is not None
+        told = [job.stderr.readline()]
+        time.sleep(delay)
+        os.killpg(job.pid, signal.SIGINT)
+        told += job.stderr.readlines()  # up to the end that comes when no process holds the pipe any more
+    expected = ["reading headers: 1", "publishing: 1", "", "stillframe: stopped; build again to go on from here"]
+    assert [line.rstrip() for line in told] in (expected, expected[:1] + expected[2:])
+    assert job.returncode == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, workers: int) -> None:
+    """Clusters and services send it to the command alone."""
+    arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    with subprocess.Popen(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as job:
+        assert job.stderr is not None
+        job.stderr.readline()
+        job.send_signal(signal.SIGTERM)
+        told = job.stderr.readlines()
+    assert told[-1] == "stillframe: stopped; build again to go on from here\n"
+    assert job.returncode == 1
+
+
+def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    source = write_series(tmp_path / "in", 2)
+    command = [sys.executable, "-m", "builder", "build", str(source), str(tmp_path / "out")]
+    done = subprocess.run(command, stderr=writer, stdout=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 0
+    assert "2 published" in done.stdout
+
+
+def test_zip_archives_bare_data_sets_and_names_without_ending(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    with zipfile.ZipFile(source / "export.ZIP", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("DICOM/IM1", to_bytes(image(1)))
+        archive.writestr("DICOM/IM2", to_bytes(image(2)), zipfile.ZIP_STORED)
+    data = to_bytes(image(3))
+    (source / "no-preamble").write_bytes(data[132:])
+    data = to_bytes(image(4))
+    (source / "no-meta").write_bytes(data[data.index(b"\x08\x00\x16\x00UI") :])
+    write(source, "plain", image(5))
+    done = run("build", source, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    frames = {path.parts[-3] for path in (tmp_path / "out").rglob("frames/1") if "reduced" not in path.parts}
+    assert frames == {instance_uid(number) for number in range(1, 6)}
+
+
+def test_a_dicomdir_is_no_instance(tmp_path: Path) -> None:
+    folder = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
+    for path in folder.glob("DICOMDIR*"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "in" / path.name)
+    count = len(list((tmp_path / "in").iterdir()))
+    assert count > 3
+    done = run("build", tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"0 published, {count} other files passed over" in done.stdout
+    assert "no DICOM found in" in done.stderr
+    assert contents(tmp_path / "out") == {"studies/index.json": b"[]"}
+
+
+def test_archives_that_are_not_read_are_shown(tmp_path: Path) -> None:
+    write(tmp_path, "in/1.dcm", image(1))
+    (tmp_path / "in" / "more.tgz").write_bytes(gzip.compress(to_bytes(image(2))))
+    (tmp_path / "in" / "notes.txt").write_text("nothing")
+    done = run("build", tmp_path / "in", tmp_path / "out")
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("not read")]
+    assert lines == [f"not read   {tmp_path}/in/more.tgz: an archive of a kind that is not read (gzip)"]
+    assert "1 published, 2 other files passed over" in done.stdout
+
+
+def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("IM1", to_bytes(image(1)))
+    done = run("build", tmp_path / "a.zip", tmp_path / "out", "--max-unpacked", "0.00001")
+    assert done.returncode == 2
+    assert "bytes, 10000 are allowed (--max-unpacked)" in done.stderr
+    assert run("build", tmp_path / "a.zip", tmp_path / "out", "--max-unpacked", "0.1").returncode == 0
+
+
+def test_an_option_for_each_line_of_the_readme_and_back() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    for command in ("build", "delete", "index", "serve", "inspect", "nginx", "grant"):
+        documented = set(re.findall(r"^\| `(--[a-z0-9-]+)", readme, re.MULTILINE))
+        offered = set(re.findall(r"^\s+(?:-\w, )?(--[a-z0-9-]+)", run(command, "--help").stdout, re.MULTILINE)) - {
+            "--help"
+        }
+        assert offered <= documented, command
+        assert f"`stillframe {command} " in readme
+    help_text = run("--help").stdout
+    commands = set(re.findall(r"^  ([a-z]+)  ", help_text, re.MULTILINE))
+    assert commands == set(re.findall(r"^\| `stillframe ([a-z]+)", readme, re.MULTILINE))
+
+
+def test_the_makefile_has_the_targets_that_the_readme_names() -> None:
+    targets = set(re.findall(r"^([a-z0-9]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test", "check", "bench", "serve"} <= targets
+    assert set(re.findall(r"`?make ([a-z0-9]+)", (REPOSITORY / "README.md").read_text())) <= targets
+
+
+def test_help_and_planning_need_no_heavy_library(tmp_path: Path) -> None:
+    script = (
+        "import sys, builder.cli, builder.build\n"
+        "print([name for name in ('numpy', 'pydicom', 'imagecodecs', 'starlette', 'boto3') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import PixelDataError
+from builder.jpegxl import JpegXlHeader, parse_jpeg_xl
+from tests.support.dicom_files import random_samples
+from tests.support.frame_encoders import jpeg_lossy
+
+# A width that one of the standard's ratios gives, sizes that are multiples of 8, and others.
+SHAPES = [(1, 1), (8, 8), (9, 13), (256, 256), (100, 120), (300, 400), (400, 600), (90, 160), (80, 100), (30, 60)]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (16, 48), (1, 3000), (700, 2)])
+@pytest.mark.parametrize(("dtype", "bits"), [("u1", 8), ("u2", 10), ("u2", 12), ("u2", 13), ("u2", 16)])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_header_says_what_was_encoded(shape: tuple[int, int], dtype: str, bits: int, samples: int) -> None:
+    frame = random_samples(shape if samples == 1 else (*shape, 3), dtype, bits)
+    for lossy, options in ((False, {"lossless": True}), (True, {"distance": 2.0})):
+        data = bytes(imagecodecs.jpegxl_encode(frame, bitspersample=bits, effort=1, **options))
+        expected = JpegXlHeader(shape[1], shape[0], samples, bits, plain=True, lossy=lossy)
+        assert parse_jpeg_xl(data) == expected
+
+
+@pytest.mark.parametrize("container", [False, True])
+def test_a_container_holds_the_same_header(container: bool) -> None:
+    frame = random_samples((9, 13), "u2", 16)
+    data = bytes(imagecodecs.jpegxl_encode(frame, lossless=True, usecontainer=container))
+    assert parse_jpeg_xl(data) == JpegXlHeader(13, 9, 1, 16, plain=True, lossy=False)
+
+
+def test_a_recompressed_jpeg_image_is_never_lossless() -> None:
+    data = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg_lossy(random_samples((9, 13, 3), "u1", 8), 8)))
+    header = parse_jpeg_xl(data)
+    assert (header.width, header.height, header.samples, header.lossy) == (13, 9, 3, True)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [np.linspace(0, 1, 117).reshape(9, 13).astype("f4"), random_samples((9, 13, 4), "u1", 8)],
+    ids=["float", "alpha"],
+)
+def test_what_is_no_plain_integer_image_says_so(frame: Any) -> None:
+    header = parse_jpeg_xl(bytes(imagecodecs.jpegxl_encode(frame)))
+    assert (header.width, header.height, header.plain) == (13, 9, False)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xff\xd8\xff\xe0", "not a JPEG XL image: begins with ffd8ffe0"),
+        (b"", "not a JPEG XL image"),
+        (b"\xff\x0a", "ends inside its header"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "not a JPEG XL image"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x07free", "not a JPEG XL image"),
+    ],
+)
+def test_what_is_none_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(PixelDataError, match=reason):
+        parse_jpeg_xl(data)
+
+
+@given(data=st.binary(max_size=60), prefix=st.sampled_from([b"", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"]))
+def test_any_bytes_are_a_header_or_refused(data: bytes, prefix: bytes) -> None:
+    try:
+        header = parse_jpeg_xl(prefix + data)
+    except PixelDataError:
+        return
+    assert header.width > 0
+    assert header.height > 0

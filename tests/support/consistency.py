@@ -1,0 +1,85 @@
+"""Whether an archive is whole as a reader meets it: no list names what is not there, at any moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from builder.jsonmodel import named_uids
+from builder.layout import (
+    InstanceUIDs,
+    Kind,
+    frame_index_key,
+    frame_key,
+    instances_key,
+    metadata_key,
+    parse_key,
+    study_series_key,
+)
+from builder.record import promised_frames
+from builder.store import Store
+from tests.support.trees import objects
+
+
+def check_consistency(store: Store) -> None:
+    """See that every list of a store names only what is there."""
+    assert list(missing_objects(objects(store))) == []
+
+
+def missing_objects(held: Mapping[str, bytes]) -> Iterator[str]:
+    """What the lists among some objects name that is not among them, each with the list that names it."""
+    for key, data in held.items():
+        place = parse_key(key)
+        if place.kind is Kind.QUERY:
+            wanted = _named_by_query(key, json.loads(data))
+        elif place.kind is Kind.FRAME_INDEX:
+            wanted = _named_by_index(place.study, place.series, json.loads(data), held)
+        elif place.kind is Kind.METADATA and not place.instance:
+            wanted = _named_by_metadata(key, json.loads(data))
+        else:
+            continue
+        yield from (f"{key} names {name}" for name in wanted if name not in held)
+
+
+def _named_by_query(key: str, records: list[Any]) -> Iterator[str]:
+    for record in records:
+        study, series, instance = named_uids(record)
+        if instance:
+            yield metadata_key(study, series, instance)
+        elif series:
+            yield from (metadata_key(study, series), instances_key(study, series), frame_index_key(study, series))
+        else:
+            yield from (metadata_key(study), instances_key(study), study_series_key(study))
+
+
+def _named_by_metadata(key: str, datasets: list[Any]) -> Iterator[str]:
+    """The metadata, frames and bulk data of every instance. A URI is relative to the document (RFC 3986)."""
+    folder = key.removesuffix("metadata")
+    for dataset in datasets:
+        uids = InstanceUIDs(*named_uids(dataset))
+        yield metadata_key(uids.study, uids.series, uids.instance)
+        yield from (frame_key(uids, number) for number in range(1, promised_frames(dataset) + 1))
+        yield from (folder + uri for uri in _bulk_uris(dataset))
+
+
+def _bulk_uris(dataset: Mapping[str, Any]) -> Iterator[str]:
+    for element in dataset.values():
+        if "BulkDataURI" in element:
+            yield element["BulkDataURI"]
+        if element["vr"] == "SQ":
+            for item in element.get("Value", ()):
+                yield from _bulk_uris(item)
+
+
+def _named_by_index(study: str, series: str, index: Any, held: Mapping[str, bytes]) -> Iterator[str]:
+    for group in index["groups"]:
+        for instance, rows in group["instances"].items():
+            uids = InstanceUIDs(study, series, instance)
+            yield metadata_key(study, series, instance)
+            for number, row in enumerate(rows, 1):
+                yield frame_key(uids, number)
+                # While frames are replaced the index tells of those that were there before.
+                claimed = b"sha256:unknown" in held.get(metadata_key(study, series, instance), b"")
+                if not claimed and len(held.get(frame_key(uids, number), b"")) != row[-1]:
+                    yield f"{frame_key(uids, number)} of {row[-1]} bytes"

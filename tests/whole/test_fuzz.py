@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.fuzz import Case, made_samples, mutate, run_cases, small_samples
+
+_SEEDS = 30
+
+
+def test_mutated_files_are_published_as_pydicom_reads_them_or_named_with_the_reason(tmp_path: Path) -> None:
+    """`make fuzz` tries other seeds, for as long as one likes."""
+    source, work = tmp_path / "source", tmp_path / "work"
+    source.mkdir()
+    work.mkdir()
+    installed = small_samples(2)
+    if not installed:
+        pytest.skip("neither pydicom nor pydicom-data has sample files here")
+    samples = installed | made_samples(source)
+    cases = [Case(name, seed) for seed in range(_SEEDS) for name in sorted(samples)]
+    verdicts = list(run_cases(cases, samples, 2, str(work)))
+    assert [verdict for verdict in verdicts if verdict.finding] == []
+    assert [verdict.case for verdict in verdicts] == cases
+    outcomes = Counter(verdict.outcome for verdict in verdicts)
+    assert set(outcomes) <= {"published", "rejected", "not DICOM", "decoder crashed"}
+    assert outcomes["published"] > len(cases) / 5
+    assert outcomes["rejected"] > len(cases) / 5
+    assert outcomes["decoder crashed"] < len(cases) / 100
+
+
+def test_a_mutation_follows_from_its_seed_and_changes_the_part_it_should() -> None:
+    data = bytes(1000) + b"\xe0\x7f\x10\0OW\0\0" + bytes(1000)
+    for seed in range(50):
+        changed = mutate(data, seed)
+        assert changed == mutate(data, seed)
+        part = slice(0, 132) if seed % 2 else slice(0, 1000)
+        assert changed[part] == data[part]

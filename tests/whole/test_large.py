@@ -1,0 +1,98 @@
+"""Many instances and many frames: time, memory and open files follow what is under way, not what there is."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import UID
+
+from tests.support.dicom_files import ROOT, image, noise, to_bytes
+
+# Publishes the first path into the second, and says what that took; one process, so that its peak is all there is.
+SCRIPT = """
+import os, resource, sys
+from pathlib import Path
+from builder.build import build
+from builder.job import BuildRequest
+from builder.execute import SerialExecutor
+from builder.model import BuildOptions
+from builder.directory_store import DirectoryStore
+from tests.support.trees import NoProgress
+source, tree = sys.argv[1:]
+most = 0
+class Watching(NoProgress):
+    def step(self, count=1):
+        global most
+        most = max(most, len(os.listdir("/proc/self/fd")))
+class WatchingStore(DirectoryStore):
+    def put(self, key, data, **condition):
+        Watching().step()
+        return super().put(key, data, **condition)
+import builder.instance
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+store = WatchingStore(tree)
+store.create()
+report = build(BuildRequest((source,), BuildOptions(reduced=())), store, SerialExecutor(), Watching())
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(report.outcomes.total(), report.frames, len(report.rejected), (after - before) // 1024, most)
+"""
+
+
+def measure(source: Path, tree: Path) -> tuple[int, int, int, int, int]:
+    """Instances, frames, rejected inputs, megabytes taken beyond the libraries, and most files open at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(source), str(tree)], capture_output=True, text=True, check=True
+    )
+    instances, frames, rejected, megabytes, files = map(int, done.stdout.split())
+    return instances, frames, rejected, megabytes, files
+
+
+def write_copies(folder: Path, count: int) -> None:
+    """Tiny images: 20 a series, 5 series a study, spread over folders, their names without ending."""
+    instance, series, study = (f"{ROOT}.{kind}.1000000" for kind in (7, 8, 9))
+    dataset = image(1, noise(1, (8, 8)), SOPInstanceUID=instance, SeriesInstanceUID=series, StudyInstanceUID=study)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(instance)
+    data = to_bytes(dataset)
+    for number in range(count):
+        path = folder / f"{number % 10}" / f"{number // 1000}" / f"IM{number:05}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = data.replace(b".7.1000000", b".7.%07d" % (number + 1000000))
+        content = content.replace(b".8.1000000", b".8.%07d" % (number // 20 + 1000000))
+        path.write_bytes(content.replace(b".9.1000000", b".9.%07d" % (number // 100 + 1000000)))
+
+
+def test_thousands_of_tiny_instances(tmp_path: Path) -> None:
+    write_copies(tmp_path / "in", 5000)
+    started = time.monotonic()
+    instances, frames, rejected, megabytes, files = measure(tmp_path / "in", tmp_path / "tree")
+    assert (instances, frames, rejected) == (5000, 5000, 0)
+    assert len(json.loads((tmp_path / "tree" / "studies" / "index.json").read_bytes())) == 50
+    assert time.monotonic() - started < 60
+    assert megabytes < 100
+    assert files < 30
+
+
+@pytest.mark.parametrize("frames", [3000])
+def test_a_file_of_thousands_of_frames(tmp_path: Path, frames: int) -> None:
+    """Three hundred megabytes of frames, none of which is kept."""
+    pixels = np.random.default_rng(1).integers(0, 4096, (224, 224), "u2")
+    dataset = image(1, pixels)
+    dataset.NumberOfFrames = frames
+    data = to_bytes(dataset)
+    place = data.rindex(b"\xe0\x7f\x10\0OW")
+    with (tmp_path / "1.dcm").open("wb") as file:
+        file.write(data[: place + 8] + struct.pack("<L", pixels.nbytes * frames))
+        for number in range(frames):
+            file.write(np.roll(pixels, number).tobytes())
+    assert (tmp_path / "1.dcm").stat().st_size > 300_000_000
+    instances, published, rejected, megabytes, files = measure(tmp_path / "1.dcm", tmp_path / "tree")
+    assert (instances, published, rejected) == (1, frames, 0)
+    assert megabytes < 100
+    assert files < 30
