@@ -29,7 +29,7 @@ from builder.claims import Lease, Record
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
-from builder.layout import InstanceUIDs, Kind, parse_key
+from builder.layout import Kind, parse_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions
 from builder.s3_client import PARALLEL, Bucket
@@ -37,6 +37,7 @@ from builder.s3_store import S3Store
 from builder.sinks import StoreSink
 from builder.store import Store
 from builder.tasks import INSTANCES_AT_ONCE
+from builder.uids import InstanceUIDs
 from tests.s3_server import S3Server, weed_path
 from tests.trees import NoProgress
 

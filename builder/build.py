@@ -11,7 +11,6 @@ from typing import Final
 from builder.errors import UsageError
 from builder.headers import read_headers
 from builder.job import BuildRequest, Progress
-from builder.layout import InstanceUIDs
 from builder.plan import Plan, make_plan
 from builder.publish import published_patient
 from builder.publisher import publish_plan
@@ -21,6 +20,7 @@ from builder.s3_client import SCHEME, S3Settings, check_place, parse_location
 from builder.source import check_sources, iter_inputs
 from builder.store import Store
 from builder.threads import Threads
+from builder.uids import InstanceUIDs
 
 _NO_SETTINGS: Final = S3Settings()
 

@@ -7,12 +7,11 @@ from concurrent.futures import Executor, Future
 from itertools import batched
 from typing import Final
 
-from builder.dicomdir import with_missing_told
 from builder.errors import WorkerDied
 from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
 from builder.model import Header, InputRef, Rejected, Skipped
 from builder.report import Report
-from builder.scan import Scanned, scan_heads
+from builder.scan import Scanned, scan_heads, with_missing_told
 from builder.source import Found
 from builder.tasks import ScanTask, scan_inputs
 

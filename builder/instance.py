@@ -13,14 +13,16 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from builder import codec, codestream, dicomjson
+from builder import codec, codestream
 from builder.claims import Lease, Record, read_record
+from builder.codestream import FrameRow
 from builder.dataset import Instance, read_instance
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
 from builder.frames import Sink, StageClock
-from builder.jsonmodel import SYNTAX
-from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, is_fixed
-from builder.model import CHANGED, Built, FrameRow, JSONDataset, Outcome, Rejected
+from builder.jsonmodel import SYNTAX, JSONDataset, dumps, first_value
+from builder.layout import frame_key, instance_key, is_fixed
+from builder.markers import parse_header
+from builder.model import CHANGED, Built, Outcome, Rejected
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
 from builder.provenance import Provenance, add_provenance, provenance, published_notes
@@ -28,7 +30,9 @@ from builder.published import Holding, digest_of, full_record, held_objects, is_
 from builder.sinks import CompareSink, NullSink, StoreSink
 from builder.source import file_state, load_input
 from builder.store import Store
+from builder.syntaxes import HTJ2K_RPCL
 from builder.tasks import InstanceTask
+from builder.uids import InstanceUIDs
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
 _ATTEMPTS: Final = 10
@@ -91,7 +95,7 @@ class _Worker:
         for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
                 return self._act(new=new and not attempt)
-        raise StoreError(f"{self.task.uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
+        raise StoreError(f"{instance_key(self.task.uids)} was taken over by other jobs {_ATTEMPTS} times")
 
     def _act(self, *, new: bool) -> Built | Rejected:
         task = self.task
@@ -229,7 +233,7 @@ class _Worker:
             record = full_record(task.options, len(sink.sizes), sum(sink.sizes.values()))
             with self.clock("JSON"):
                 metadata = add_provenance(content.metadata, source.digest, record, notes)
-                return _Written(content, metadata, dicomjson.dumps([metadata]), notes)
+                return _Written(content, metadata, dumps([metadata]), notes)
 
     def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""
@@ -258,11 +262,11 @@ def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[
     Raises:
         CodecError, CodestreamError: if a frame that the metadata promise is missing or damaged.
     """
-    if dicomjson.first_value(metadata, SYNTAX) != HTJ2K_RPCL:
+    if first_value(metadata, SYNTAX) != HTJ2K_RPCL:
         return ()
     frames = promised_frames(metadata)
-    kind = "i" if dicomjson.first_value(metadata, "00280103") == 1 else "u"
-    dtype = np.dtype(f"{kind}{int(str(dicomjson.first_value(metadata, '00280100'))) // 8}")
+    kind = "i" if first_value(metadata, "00280103") == 1 else "u"
+    dtype = np.dtype(f"{kind}{int(str(first_value(metadata, '00280100'))) // 8}")
     return tuple(_read_row(store, frame_key(uids, number), dtype) for number in range(1, frames + 1))
 
 
@@ -270,6 +274,6 @@ def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
     stored = store.get(key)
     if stored is None:
         raise CodestreamError(f"{key} is missing")
-    header = codestream.parse_header(stored.data)
+    header = parse_header(stored.data)
     pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
     return FrameRow(codestream.resolutions(header, len(stored.data)), codec.frame_crc32(pixels))

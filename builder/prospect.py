@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import Final
 
 from builder.errors import InputError
-from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, InputRef
 from builder.prices import Requests, requests_of_list
 from builder.provenance import Provenance, provenance
 from builder.published import Holding, digest_of, is_intact, promised_frames, read_published
 from builder.source import open_to_end
 from builder.store import Store
+from builder.uids import InstanceUIDs
 
 
 class Prospect(StrEnum):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from builder.errors import InputError
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset
 
 CREATOR: Final = "STILLFRAME"
 _GROUP: Final = "0099"

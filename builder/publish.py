@@ -20,6 +20,7 @@ from builder.jsonmodel import (
     SERIES_UID,
     SOP_INSTANCE_UID,
     SYNTAX,
+    JSONDataset,
     dumps,
     first_value,
     named_uids,
@@ -27,27 +28,26 @@ from builder.jsonmodel import (
     text_value,
 )
 from builder.layout import (
-    HTJ2K_RPCL,
     PENDING,
     STUDIES,
-    InstanceUIDs,
     Kind,
     frame_index_key,
     instances_key,
-    is_uid,
     metadata_key,
     parse_key,
     pending_key,
     study_series_key,
     thumbnail_key,
 )
-from builder.model import Built, JSONDataset
+from builder.model import Built
 from builder.provenance import Provenance, provenance
 from builder.published import unpublished
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
+from builder.syntaxes import HTJ2K_RPCL
 from builder.threads import Threads
+from builder.uids import InstanceUIDs, is_uid
 
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"

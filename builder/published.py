@@ -12,14 +12,15 @@ from typing import BinaryIO, Final
 from builder import FORMAT_VERSION
 from builder.claims import Lease, read_record
 from builder.errors import ClaimLost, InputError
-from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value, named_uids, parse_datasets
-from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, parse_key
-from builder.model import BuildOptions, InputRef, JSONDataset
+from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, first_value, named_uids, parse_datasets
+from builder.layout import Kind, instance_key, instances_key, metadata_key, parse_key
+from builder.model import BuildOptions, InputRef
 from builder.provenance import UNKNOWN, Provenance, provenance
 from builder.requests import side_by_side
-from builder.sop_classes import VIDEO_SYNTAXES
 from builder.source import open_to_end
 from builder.store import Store
+from builder.syntaxes import Family, transfer_syntax
+from builder.uids import InstanceUIDs
 
 _RECORD = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
 _DIGEST_BYTES: Final = 1 << 16
@@ -38,7 +39,7 @@ def read_published(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
 def promised_frames(metadata: JSONDataset) -> int:
     """How many frames the metadata of an instance promise; none of a video."""
     syntax = first_value(metadata, SYNTAX)
-    if syntax is None or syntax in VIDEO_SYNTAXES:
+    if syntax is None or transfer_syntax(str(syntax)).family is Family.VIDEO:
         return 0
     return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
 
@@ -74,7 +75,7 @@ class Holding:
 def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
     """Keys and sizes of the objects of an instance that a store holds, its metadata aside."""
     own = metadata_key(uids.study, uids.series, uids.instance)
-    return {key: size for key, size in store.list(f"{uids.prefix}/") if key != own}
+    return {key: size for key, size in store.list(f"{instance_key(uids)}/") if key != own}
 
 
 def held_in_series(store: Store, study: str, series: str) -> dict[str, Holding]:

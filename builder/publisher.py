@@ -12,7 +12,6 @@ from typing import Final
 
 from builder.errors import StoreError, WorkerDied
 from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
-from builder.layout import InstanceUIDs
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
@@ -25,6 +24,7 @@ from builder.s3_client import PARALLEL
 from builder.store import Store
 from builder.tasks import InstanceTask, Result, build_instances
 from builder.threads import Threads
+from builder.uids import InstanceUIDs
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24

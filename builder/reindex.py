@@ -20,10 +20,9 @@ from builder.job import Progress
 from builder.jsonmodel import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from builder.layout import (
     STUDIES,
-    InstanceUIDs,
     frame_index_key,
+    instance_key,
     instances_key,
-    is_uid,
     metadata_key,
     study_series_key,
     thumbnail_key,
@@ -33,6 +32,7 @@ from builder.query import merge_instances
 from builder.roots import find_roots
 from builder.store import Store
 from builder.stored import StoredSeries, frame_rows, read_series
+from builder.uids import InstanceUIDs, is_uid
 
 _ROUNDS: Final = 1000
 # Studies whose records are put into the list of studies at one stroke.
@@ -52,7 +52,7 @@ class Left:
     @property
     def key(self) -> str:
         """The key of what is there of it."""
-        return f"{self.root}/{self.uids.prefix}".lstrip("/")
+        return f"{self.root}/{instance_key(self.uids)}".lstrip("/")
 
 
 @dataclass(slots=True)

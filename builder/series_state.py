@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from builder.estimate import Measured, Pool
 from builder.job import BuildRequest
-from builder.layout import InstanceUIDs, instances_key
+from builder.layout import instances_key
 from builder.model import Header
 from builder.plan import SeriesPlan
 from builder.prices import Requests
@@ -18,6 +18,7 @@ from builder.publish import begin_lists, listed_instances
 from builder.published import Holding, held_in_series, is_intact
 from builder.rehearsal import Journal
 from builder.roots import Roots
+from builder.uids import InstanceUIDs
 
 
 @dataclass(slots=True)

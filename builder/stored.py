@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from builder.codestream import FrameRow
 from builder.errors import CodecError, CodestreamError
-from builder.jsonmodel import SYNTAX, first_value, named_uids, parse_datasets
-from builder.layout import HTJ2K_RPCL, InstanceUIDs, Kind, instances_key, metadata_key, parse_key
-from builder.model import FrameRow, JSONDataset
+from builder.jsonmodel import SYNTAX, JSONDataset, first_value, named_uids, parse_datasets
+from builder.layout import Kind, instances_key, metadata_key, parse_key
 from builder.provenance import holder_of, provenance
 from builder.published import Holding, promised_frames, promised_holding
 from builder.requests import side_by_side
 from builder.store import Store
+from builder.syntaxes import HTJ2K_RPCL
+from builder.uids import InstanceUIDs
 
 _ROWS: Final = "00280010"
 _COLUMNS: Final = "00280011"

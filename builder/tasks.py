@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from builder.claims import LEASE_SECONDS
 from builder.errors import StoreError
-from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef, Rejected
 from builder.provenance import Provenance
 from builder.scan import Scanned
 from builder.store import Store
 from builder.threads import Threads
+from builder.uids import InstanceUIDs
 
 if TYPE_CHECKING:
     from builder.estimate import Measured

@@ -7,18 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from builder.jsonmodel import named_uids
-from builder.layout import (
-    InstanceUIDs,
-    Kind,
-    frame_index_key,
-    frame_key,
-    instances_key,
-    metadata_key,
-    parse_key,
-    study_series_key,
-)
+from builder.layout import Kind, frame_index_key, frame_key, instances_key, metadata_key, parse_key, study_series_key
 from builder.published import promised_frames
 from builder.store import Store
+from builder.uids import InstanceUIDs
 from tests.trees import objects
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from builder.claims import Claim, Lease, Record, _this_process, parse_claim, read_record
 from builder.errors import ClaimLost, StoreError
-from builder.jsonmodel import dumps
-from builder.layout import InstanceUIDs, metadata_key
+from builder.jsonmodel import JSONDataset, dumps
+from builder.layout import metadata_key
 from builder.memory_store import MemoryStore
-from builder.model import JSONDataset
 from builder.provenance import add_provenance, claimed, holder_of
+from builder.uids import InstanceUIDs
 from tests.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")

@@ -22,7 +22,7 @@ from builder.directory_store import DirectoryStore
 from builder.documents import read_document
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
-from builder.layout import STUDIES, InstanceUIDs, is_fixed, metadata_key
+from builder.layout import STUDIES, instance_key, is_fixed, metadata_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
@@ -30,6 +30,7 @@ from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store, Written
+from builder.uids import InstanceUIDs
 from tests.dicom_samples import ROOT, SERIES, STUDY, image, instance_uid, noise, write
 from tests.test_build import DyingStore
 from tests.test_cli import run
@@ -206,16 +207,16 @@ def names_in_lists(store: Store) -> set[str]:
         for document in documents:
             for item in read_document(store, document) or ():
                 uids = InstanceUIDs(*(item[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018")))
-                assert store.get(f"{uids.prefix}/metadata") is not None, document
-                assert store.get(f"{uids.prefix}/frames/1") is not None, document
-                named.add(uids.prefix)
+                assert store.get(f"{instance_key(uids)}/metadata") is not None, document
+                assert store.get(f"{instance_key(uids)}/frames/1") is not None, document
+                named.add(instance_key(uids))
     return named
 
 
 def test_what_a_killed_build_was_about_to_write_goes_too(tmp_path: Path, source: Path) -> None:
     store = DirectoryStore(str(tmp_path / "tree"))
     publish(store, source / "a", source / "c")
-    folder = tmp_path / "tree" / InstanceUIDs(STUDY, SERIES, instance_uid(2)).prefix
+    folder = tmp_path / "tree" / instance_key(InstanceUIDs(STUDY, SERIES, instance_uid(2)))
     (folder / "frames" / ".2.part").write_bytes(b"half a frame")
     (folder / "bulkdata").mkdir()
     (folder / "bulkdata" / ".00420011.part").write_bytes(b"half a document")
@@ -406,7 +407,7 @@ def test_replacing_tells_the_fixed_keys_that_changed_and_no_others(
     before = set(objects(store))
     report = build(request, store, SerialExecutor(), NoProgress())
     assert report.outcomes == {Outcome.REPLACED: 1}
-    prefix = InstanceUIDs(STUDY, SERIES, instance_uid(1)).prefix
+    prefix = instance_key(InstanceUIDs(STUDY, SERIES, instance_uid(1)))
     assert sorted(report.changed) == sorted(key for key in before if key.startswith(f"{prefix}/") and is_fixed(key))
     assert f"{prefix}/reduced/2/frames/1" in report.changed  # removed
     assert f"{prefix}/reduced/1/frames/1" not in report.changed  # new
