@@ -29,13 +29,14 @@ from builder.claims import CommitState, Lease
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
-from builder.layout import InstanceUIDs, Kind, parse_key
+from builder.layout import Kind, parse_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions
 from builder.s3_client import PARALLEL, Bucket
 from builder.s3_store import S3Store
 from builder.sinks import StoreSink
 from builder.store import Store
+from builder.uids import InstanceUIDs
 from builder.workers import INSTANCES_AT_ONCE
 from tests.support.s3_server import S3Server, set_environment, weed_path
 from tests.support.trees import NoProgress

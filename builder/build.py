@@ -12,7 +12,6 @@ from builder.errors import UsageError
 from builder.find import check_sources, iter_inputs
 from builder.headers import read_headers
 from builder.job import BuildRequest
-from builder.layout import InstanceUIDs
 from builder.plan import Plan, make_plan
 from builder.progress import Progress
 from builder.publish import published_patient
@@ -22,6 +21,7 @@ from builder.roots import Roots
 from builder.s3_client import SCHEME, S3Settings, check_place, parse_location
 from builder.store import Store
 from builder.threads import Threads
+from builder.uids import InstanceUIDs
 
 _NO_SETTINGS: Final = S3Settings()
 

@@ -25,12 +25,12 @@ from typing import Final, Self
 
 from builder.errors import ClaimLost, PreconditionFailed, StoreError
 from builder.holdings import held_objects
-from builder.jsonmodel import dumps, named_uids, parse_datasets
-from builder.layout import InstanceUIDs, metadata_key
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset, dumps, named_uids, parse_datasets
+from builder.layout import metadata_key
 from builder.record import claimed, holder_of
 from builder.store import Store
 from builder.threads import made_once
+from builder.uids import InstanceUIDs
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""

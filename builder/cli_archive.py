@@ -21,10 +21,11 @@ from builder.cli_options import (
     write_report,
 )
 from builder.errors import UsageError
-from builder.layout import check_uid
+from builder.layout import instance_key
 from builder.roots import Roots
 from builder.s3_client import S3Settings
 from builder.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
+from builder.uids import check_uid
 
 if TYPE_CHECKING:
     from builder.deletion import DeletionReport, Scope
@@ -93,7 +94,9 @@ def _tell_deletion(report: DeletionReport, destination: str, report_file: Path |
     if not report.found:
         click.echo(f"stillframe: no {report.scope} in {visible(destination)}", err=True)
         return False
-    print_some("built anew", [(uids.prefix, "published by another job meanwhile") for uids in report.kept], report_file)
+    print_some(
+        "built anew", [(instance_key(uids), "published by another job meanwhile") for uids in report.kept], report_file
+    )
     parts = [plural(report.studies, "study", "studies")] if report.studies else []
     parts += [f"{report.series} series"] if report.series else []
     parts += [plural(report.instances, "instance")]

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from ojph.ojph_bindings import Codestream, MemInfile, MemOutfile, Point
 
-from builder.codestream import MainHeader, level_size, parse_header
+from builder.codestream import level_size
 from builder.errors import CodecError, CodestreamError
+from builder.markers import MainHeader, parse_header
 
 # Viewers ask for decode levels up to 3; past the last, decoders give a blank image.
 _MIN_LEVELS: Final = 3

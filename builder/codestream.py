@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
@@ -27,28 +28,12 @@ from builder.markers import (
     SOD,
     SOT_LENGTH,
     TLM,
-    Component,
     MainHeader,
-    Segment,
     TilePart,
     iter_segments,
     parse_header,
     parse_tile_part,
 )
-from builder.model import Resolution
-
-__all__ = [
-    "Component",
-    "MainHeader",
-    "Segment",
-    "TilePart",
-    "level_size",
-    "nonconformities",
-    "parse_header",
-    "parse_tile_part",
-    "reduce_codestream",
-    "resolutions",
-]
 
 _EOC: Final = b"\xff\xd9"
 
@@ -57,6 +42,24 @@ _MAIN_SEGMENTS: Final = frozenset({SIZ, CAP, PRF, CPF, COD, QCD, QCC, TLM, COM})
 _TILE_PART_SEGMENTS: Final = frozenset({PLT, COM})
 
 _LARGEST_BASE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One resolution of a codestream: `prefix_length` bytes of it decode to `width` x `height` pixels."""
+
+    decode_level: int
+    width: int
+    height: int
+    prefix_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """What `frame-index` says of one HTJ2K frame: its resolutions, smallest first, and the CRC-32 of its pixels."""
+
+    resolutions: tuple[Resolution, ...]
+    crc32: int
 
 
 def level_size(header: MainHeader, level: int) -> tuple[int, int]:

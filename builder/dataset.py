@@ -19,29 +19,22 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import (
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 
 from builder.counted import CountedReads, failure_of_reading
 from builder.encapsulated import Fragments, read_fragments
 from builder.errors import InputError, StoreError
-from builder.layout import InstanceUIDs, check_uid
 from builder.model import MAX_UNPACKED
 from builder.plain import (
-    DEFLATED,
     PREAMBLE,
     STOP_SCAN,
     PlainElement,
     Stop,
-    encoding_of,
     read_elements,
     read_growing,
     read_plain,
 )
-from builder.syntaxes import NATIVE, has_no_frames
+from builder.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
+from builder.uids import InstanceUIDs, check_uid
 from builder.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
@@ -144,7 +137,7 @@ def read_instance(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Instance:
             _check_complete(dataset, body, size)
         elif pixels.length is not None:
             _read_rest(body, dataset, pixels.offset + pixels.length, size)
-        elif syntax not in NATIVE and not has_no_frames(syntax):
+        elif transfer_syntax(syntax).has_frames and not transfer_syntax(syntax).is_native:
             fragments = read_fragments(body, pixels.offset, size)
             _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
     return Instance(dataset, syntax, body, size, pixels, fragments)
@@ -193,7 +186,7 @@ def _open(file: BinaryIO, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, 
             warnings.simplefilter("always")
             syntax, body = _read_meta(file, max_unpacked)
             with _closed_on_error(body, file):
-                dataset = _read_elements(body, encoding_of(syntax), stop)
+                dataset = _read_elements(body, transfer_syntax(syntax).encoding, stop)
                 _check_warnings(caught)
     except (InputError, StoreError):
         raise
@@ -237,7 +230,7 @@ def _read_meta(file: BinaryIO, max_unpacked: int) -> tuple[str, BinaryIO]:
     counted = cast(BinaryIO, CountedReads(file))
     meta = read_dataset(counted, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
     syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
-    if syntax in DEFLATED:
+    if transfer_syntax(syntax).deflated:
         return syntax, _inflate(file, max_unpacked)
     return syntax or _guess_syntax(file), file
 
@@ -249,9 +242,9 @@ def _guess_syntax(file: BinaryIO) -> str:
     if len(head) < 6:
         raise InputError("ends before its data set begins")
     if head[4:6] not in VRS:
-        return ImplicitVRLittleEndian
+        return IMPLICIT_LITTLE
     # A big endian group 0008 reads as 0800 in little endian order; no data set begins with such a group.
-    return ExplicitVRBigEndian if head[0] == 0 and head[1] != 0 else ExplicitVRLittleEndian
+    return EXPLICIT_BIG if head[0] == 0 and head[1] != 0 else EXPLICIT_LITTLE
 
 
 def _inflate(file: BinaryIO, max_unpacked: int) -> BinaryIO:
@@ -285,7 +278,7 @@ def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int
     head = file.read(12)
     if len(head) < 8:
         return None
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    order = ">" if syntax == EXPLICIT_BIG else "<"
     group, element, vr = struct.unpack(f"{order}HH2s", head[:6])
     keyword = PIXEL_TAGS.get(group << 16 | element)
     if keyword is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,32 +20,17 @@ from builder.description import PixelDescription
 from builder.errors import CodecError, PixelDataError
 from builder.native import frame_bits, unpack_frame
 from builder.probe import FrameFacts, jp2_codestream
-from builder.syntaxes import (
-    DEFLATED_FRAMES,
-    JPEG_2000_FAMILY,
-    JPEG_EXTENDED,
-    JPEG_LS,
-    JPEG_XL_FAMILY,
-    RLE,
-    UNCOMPRESSED_ITEMS,
-)
+from builder.syntaxes import DEFLATED_FRAMES, JPEG_EXTENDED, Family, TransferSyntax
 
 type Frame = npt.NDArray[Any]
 
-_PLUGINS: Final = (
-    {f"1.2.840.10008.1.2.4.{number}": "gdcm" for number in (50, 51, 57, 70)}
-    | dict.fromkeys(JPEG_LS, "pyjpegls")
-    | dict.fromkeys(JPEG_2000_FAMILY | {RLE}, "pylibjpeg")
-)
-_PLANAR: Final = JPEG_LS | {RLE}
 
-
-def decode_compressed(data: bytes, syntax: str, d: PixelDescription, facts: FrameFacts) -> tuple[Frame, str]:
+def decode_compressed(data: bytes, syntax: TransferSyntax, d: PixelDescription, facts: FrameFacts) -> tuple[Frame, str]:
     """Decode one frame.
 
     Args:
         data: the frame, its fragments joined.
-        syntax: its transfer syntax, one of `syntaxes.DECODED`.
+        syntax: its transfer syntax, one that `is_decoded`.
         d: what the data set says.
         facts: what the frame says, as `probe_frame` found.
 
@@ -56,10 +41,11 @@ def decode_compressed(data: bytes, syntax: str, d: PixelDescription, facts: Fram
     Raises:
         PixelDataError: if the frame cannot be decoded.
     """
-    if syntax in UNCOMPRESSED_ITEMS:
+    if syntax.family is Family.ITEMS:
         return unpack_frame(_uncompressed(data, syntax, d), d), d.photometric
-    if syntax in JPEG_XL_FAMILY or (syntax == JPEG_EXTENDED and facts.precision > 8 and d.samples == 1):
-        decode = codec.decode_jpeg_xl if syntax in JPEG_XL_FAMILY else codec.decode_jpeg
+    is_jpeg_xl = syntax.family is Family.JPEG_XL
+    if is_jpeg_xl or (syntax.uid == JPEG_EXTENDED and facts.precision > 8 and d.samples == 1):
+        decode = codec.decode_jpeg_xl if is_jpeg_xl else codec.decode_jpeg
         try:
             return decode(data), d.photometric if d.samples == 1 else "RGB"
         except CodecError as error:
@@ -67,13 +53,13 @@ def decode_compressed(data: bytes, syntax: str, d: PixelDescription, facts: Fram
     return _decode_by_plugin(data, syntax, d, facts)
 
 
-def _uncompressed(data: bytes, syntax: str, d: PixelDescription) -> bytes:
+def _uncompressed(data: bytes, syntax: TransferSyntax, d: PixelDescription) -> bytes:
     """The native samples of an item (PS3.5 A.4.11), inflated if it is deflated (RFC 1951; PS3.5 8.2.16, A.4.13).
 
     Never more than was promised, and one byte of padding, comes out of what may claim to be small.
     """
     promised = (frame_bits(d) + 7) // 8
-    if syntax == DEFLATED_FRAMES:
+    if syntax.uid == DEFLATED_FRAMES:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             inflated = inflater.decompress(data, promised + 2)
@@ -89,7 +75,7 @@ def _uncompressed(data: bytes, syntax: str, d: PixelDescription) -> bytes:
     return data[:promised]
 
 
-def _decode_by_plugin(data: bytes, syntax: str, d: PixelDescription, facts: FrameFacts) -> tuple[Frame, str]:
+def _decode_by_plugin(data: bytes, syntax: TransferSyntax, d: PixelDescription, facts: FrameFacts) -> tuple[Frame, str]:
     """One frame through the pinned pydicom plugin."""
     container = d.bits_allocated
     if facts.precision:  # of the codestream, where nothing is masked that it holds
@@ -108,14 +94,14 @@ def _decode_by_plugin(data: bytes, syntax: str, d: PixelDescription, facts: Fram
     if d.samples > 1:
         # Only RLE and JPEG-LS keep planes apart; the other decoders interleave whatever the data set says
         # (PS3.5 8.2.1, 8.2.4: the attribute has no meaning there).
-        options["planar_configuration"] = d.planar if syntax in _PLANAR else 0
+        options["planar_configuration"] = d.planar if syntax.keeps_planes else 0
     if not facts.precision:
         options["correct_unused_bits"] = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array, found = get_decoder(UID(syntax)).as_array(
-                encapsulate([jp2_codestream(data)], has_bot=False), decoding_plugin=_PLUGINS[syntax], **options
+            array, found = get_decoder(UID(syntax.uid)).as_array(
+                encapsulate([jp2_codestream(data)], has_bot=False), decoding_plugin=syntax.decoder, **options
             )
     except (KeyboardInterrupt, SystemExit):
         raise

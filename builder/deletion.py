@@ -24,10 +24,9 @@ from builder.jsonmodel import STUDY_UID, named_uids, text_value
 from builder.layout import (
     PENDING,
     STUDIES,
-    InstanceUIDs,
     frame_index_key,
+    instance_key,
     is_fixed,
-    is_uid,
     metadata_key,
     parse_key,
     study_series_key,
@@ -40,6 +39,7 @@ from builder.reindex import ensure_list, index_series, settle_study
 from builder.requests import side_by_side
 from builder.roots import Roots
 from builder.store import Store
+from builder.uids import InstanceUIDs, is_uid
 
 # Times that other jobs may take an instance over before it is given up.
 _ATTEMPTS: Final = 1000
@@ -57,7 +57,7 @@ class Scope:
     def prefix(self) -> str:
         """The key that stands before everything that goes."""
         if self.instance:
-            return InstanceUIDs(self.study, self.series, self.instance).prefix
+            return instance_key(InstanceUIDs(self.study, self.series, self.instance))
         return f"{study_series_key(self.study)}/{self.series}" if self.series else f"{STUDIES}/{self.study}"
 
     def holds(self, uids: InstanceUIDs) -> bool:
@@ -109,7 +109,7 @@ class DeletionReport:
                 "bytes": self.bytes,
                 "seconds": round(self.seconds, 3),
             },
-            "kept": sorted(uids.prefix for uids in self.kept),
+            "kept": sorted(instance_key(uids) for uids in self.kept),
             "changed": sorted(self.changed),
         }
 
@@ -222,7 +222,7 @@ class _Deletion:
                 retract(self.store, uids, state)
                 break
         else:
-            raise StoreError(f"{uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
+            raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
         self.progress.step()
 
     def _delist(self, by_series: dict[str, list[str]]) -> None:
@@ -255,7 +255,7 @@ class _Deletion:
                 held = self._remove_claimed(uids, state)
                 self.progress.step()
                 return held
-        raise StoreError(f"{uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
+        raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
 
     def _remove_claimed(self, uids: InstanceUIDs, state: CommitState) -> dict[str, int]:
         if state.etag is None and not held_objects(self.store, uids):

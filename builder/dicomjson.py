@@ -12,25 +12,10 @@ from typing import Final
 
 from pydicom import Dataset
 
-from builder.elements import INLINE_BYTES, VALUE_BYTES, Output, convert_dataset
+from builder.elements import Output, convert_dataset
 from builder.errors import InputError
-from builder.jsonmodel import dumps, first_value, rebase_bulk, text_value
-from builder.model import BulkValue, JSONDataset
-from builder.record import without_record
+from builder.jsonmodel import BulkValue, JSONDataset
 from builder.text import UNDECLARED
-from builder.walk import SEQUENCE_DEPTH
-
-__all__ = [
-    "INLINE_BYTES",
-    "SEQUENCE_DEPTH",
-    "VALUE_BYTES",
-    "Converted",
-    "convert",
-    "dumps",
-    "first_value",
-    "rebase_bulk",
-    "text_value",
-]
 
 _NOTES: Final = 100
 
@@ -62,7 +47,6 @@ def convert(ds: Dataset) -> Converted:
     except RecursionError:
         raise InputError("sequences nest too deep to be read") from None
     dataset["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
-    dataset = without_record(dataset)
     notes = output.notes
     if len(notes) > _NOTES:
         notes = [*notes[:_NOTES], f"and {len(notes) - _NOTES} more notes on the values of this instance"]

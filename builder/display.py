@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from builder.jsonmodel import first_value
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset, first_value
 from builder.rendering import Display, LookupTable, Ramp, Rescale, Sigmoid, expand_segments, linear_window
 
 _SHARED_GROUPS: Final = "52009229"

@@ -13,18 +13,14 @@ from typing import Any, Final
 from builder.errors import InvalidUID, PreconditionFailed, StoreError
 from builder.frameindex import parse_frame_index
 from builder.jsonmodel import (
+    JSONDataset,
     dumps,
     named_uids,
     parse_datasets,
 )
-from builder.layout import (
-    Key,
-    Kind,
-    check_uid,
-    parse_key,
-)
-from builder.model import JSONDataset
+from builder.layout import Key, Kind, parse_key
 from builder.store import Store, StoredObject
+from builder.uids import check_uid
 
 # A list that somebody else keeps changing: far more rounds than jobs that could share a store.
 ROUNDS: Final = 1000

@@ -21,7 +21,7 @@ from builder.estimate import Group, Measured, Pool, Tally, add_tallies, choose_i
 from builder.forecast import Forecast
 from builder.job import AHEAD, BuildRequest, run_tasks
 from builder.jsonmodel import dumps
-from builder.layout import InstanceUIDs, Kind, metadata_key, thumbnail_key
+from builder.layout import Kind, metadata_key, thumbnail_key
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
@@ -37,6 +37,7 @@ from builder.series_state import SeriesOpener, SeriesState
 from builder.store import Store
 from builder.tasks import MeasureTask
 from builder.threads import Threads
+from builder.uids import InstanceUIDs
 from builder.workers import measure_instances
 
 # Series of which instances are made; more are judged by these.

@@ -15,8 +15,7 @@ from pydicom.tag import BaseTag
 
 from builder.errors import InputError
 from builder.items import SequenceValue, Unreadable, read_item, read_items, sequence_value
-from builder.jsonmodel import PN_GROUPS
-from builder.model import BulkValue, JSONDataset
+from builder.jsonmodel import PN_GROUPS, BulkValue, JSONDataset
 from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
 from builder.representation import KNOWN_VRS, find_vr, get_element
 from builder.rewrite import encode_value

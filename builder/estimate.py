@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from builder.layout import InstanceUIDs, Kind
-from builder.model import FrameRow, InputRef, JSONDataset, Resolution
+from builder.codestream import FrameRow, Resolution
+from builder.jsonmodel import JSONDataset
+from builder.layout import Kind
+from builder.model import InputRef
+from builder.uids import InstanceUIDs
 
 _MOST_INSTANCES: Final = 16
 """Instances of one series that are made as a sample."""

@@ -9,14 +9,17 @@ from typing import Any, Final
 import numpy as np
 
 from builder import codec, codestream
+from builder.codestream import FrameRow
 from builder.errors import CodecError, CodestreamError
 from builder.holdings import StoredSeries
-from builder.jsonmodel import SYNTAX, first_value
-from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key
-from builder.model import FrameRow, JSONDataset
+from builder.jsonmodel import SYNTAX, JSONDataset, first_value
+from builder.layout import frame_key
+from builder.markers import parse_header
 from builder.record import promised_frames
 from builder.requests import side_by_side
 from builder.store import Store
+from builder.syntaxes import HTJ2K_RPCL
+from builder.uids import InstanceUIDs
 
 _ROWS: Final = "00280010"
 _COLUMNS: Final = "00280011"
@@ -42,7 +45,7 @@ def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
     stored = store.get(key)
     if stored is None:
         raise CodestreamError(f"{key} is missing")
-    header = codestream.parse_header(stored.data)
+    header = parse_header(stored.data)
     pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
     return FrameRow(codestream.resolutions(header, len(stored.data)), codec.frame_crc32(pixels))
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from builder.layout import HTJ2K_RPCL
-from builder.model import FrameRow
+from builder.codestream import FrameRow
+from builder.syntaxes import HTJ2K_RPCL
 
 VERSION: Final = 1
 # Suggested chunk sizes are rounded up to this many bytes.

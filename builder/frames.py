@@ -17,18 +17,21 @@ from typing import BinaryIO, Final, Protocol
 import numpy as np
 
 from builder import codec, codestream
+from builder.codestream import FrameRow
 from builder.errors import CodecError, PixelDataError
-from builder.layout import EXPLICIT_VR_LITTLE_ENDIAN, HTJ2K_RPCL, InstanceUIDs, bulk_data_key, frame_key, reduced_key
+from builder.jsonmodel import JSONDataset
+from builder.layout import bulk_data_key, frame_key, reduced_key
 from builder.lossy import lossy_changes
-from builder.model import BuildOptions, FrameRow, JSONDataset, Lossy
+from builder.markers import MainHeader, parse_header
+from builder.model import BuildOptions, Lossy
 from builder.multipart import wrap_part
 from builder.native import Frame, native_bytes
 from builder.pixels import Form, FrameReader
 from builder.preview import PublishedFrame
 from builder.samples import Contradiction, DecodedFrame
-from builder.syntaxes import JPEG_2000_FAMILY, JPEG_XL_FAMILY, describe_syntax
+from builder.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
+from builder.uids import InstanceUIDs
 
-_HTJ2K: Final = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
 # The precision and the sign can each be found to be another than the data set says, once or a few times.
 _ATTEMPTS: Final = 5
 
@@ -126,11 +129,11 @@ class _Publisher:
         reader = self.reader
         self._start(lossy=form is Form.LOSSY)
         if form is Form.OPAQUE:
-            note = f"frames of {describe_syntax(reader.syntax)} are published as they are, neither decoded nor verified"
+            note = f"frames of {reader.syntax} are published as they are, neither decoded nor verified"
             return self.keep((note,), decode=False)
         if form is Form.LOSSY and self.options.lossy is Lossy.KEEP:
             return self.keep(())
-        if reader.syntax in JPEG_XL_FAMILY and not reader.encodable:
+        if reader.syntax.family is Family.JPEG_XL and not reader.encodable:
             photometric = reader.description.photometric
             note = f"JPEG XL frames with Photometric Interpretation {photometric} are kept as they are"
             return self.keep((note,), show=False)  # what their decoder gives back is not the colours to show
@@ -152,8 +155,8 @@ class _Publisher:
                     decoded = self.reader.decode(data)
                 if show:
                     self._show(index, decoded.array)
-            self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax))
-        return self._published(self.reader.syntax, {}, (), notes)
+            self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax.uid))
+        return self._published(self.reader.syntax.uid, {}, (), notes)
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
@@ -162,9 +165,9 @@ class _Publisher:
             frame = self._decoded(index)
             self._show(index, frame)
             payload = native_bytes(frame, description.bits_allocated)
-            self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_VR_LITTLE_ENDIAN))
+            self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_LITTLE))
         changes = _colour("RGB") if description.samples > 1 else {}
-        return self._published(EXPLICIT_VR_LITTLE_ENDIAN, changes | self._overlays(), (), notes)
+        return self._published(EXPLICIT_LITTLE, changes | self._overlays(), (), notes)
 
     def encode(self) -> PublishedFrames:
         """Every frame as HTJ2K, with its reduced variants.
@@ -210,13 +213,13 @@ class _Publisher:
                 self._put(reduced_key(self.uids, level, index + 1), reduced)
         return row
 
-    def _codestream(self, index: int) -> tuple[bytes, codestream.MainHeader, Frame]:
+    def _codestream(self, index: int) -> tuple[bytes, MainHeader, Frame]:
         """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
         if not self.reader.native:
             data = self._read(index)
             if self._is_published_form(data):
                 with self.clock("verify"):
-                    header = codestream.parse_header(data)
+                    header = parse_header(data)
                     return data, header, self._check_passed(data, header, index)
             frame = self._decoded(index, data)
         else:
@@ -225,12 +228,12 @@ class _Publisher:
         with self.clock("encode"):
             data = codec.encode_frame(frame, bits)
         with self.clock("verify"):
-            header = codestream.parse_header(data)
+            header = parse_header(data)
             if not np.array_equal(codec.decode_lossless(data, header), frame):
                 raise CodecError(f"frame {index + 1} did not come back from its codestream as it went in")
         return data, header, frame
 
-    def _check_passed(self, data: bytes, header: codestream.MainHeader, index: int) -> Frame:
+    def _check_passed(self, data: bytes, header: MainHeader, index: int) -> Frame:
         """The pixels of a codestream that passes as it is; every prefix must hold the resolution it promises.
 
         Raises:
@@ -249,10 +252,10 @@ class _Publisher:
     def _is_published_form(self, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
         d = self.reader.description
-        if self.reader.syntax not in _HTJ2K or self.reader.overlays or codestream.nonconformities(data):
+        if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
         self.reader.probe(data)
-        component = codestream.parse_header(data).components[0]
+        component = parse_header(data).components[0]
         return (component.precision, component.signed) == (d.bits_stored, d.pixel_representation == 1) and (
             d.samples == 1 or d.photometric in ("RGB", "YBR_RCT")
         )
@@ -273,15 +276,13 @@ class _Publisher:
             raise _FoundLossy
         self.masked += decoded.masked
         self.converted += decoded.converted
-        self.signed += decoded.signed and self.reader.syntax in JPEG_2000_FAMILY
+        self.signed += decoded.signed and self.reader.syntax.is_jpeg_2000
         if decoded.cells is not None:
             for overlay in self.reader.overlays:
                 overlay.collect(index, decoded.cells)
         return decoded.array
 
-    def _show(
-        self, index: int, pixels: Frame, data: bytes | None = None, header: codestream.MainHeader | None = None
-    ) -> None:
+    def _show(self, index: int, pixels: Frame, data: bytes | None = None, header: MainHeader | None = None) -> None:
         """Keep the frame that stands for all."""
         if index == self.reader.description.frames // 2:
             self.middle = PublishedFrame(index, pixels, data, header)

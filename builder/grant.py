@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from builder.errors import UsageError
-from builder.layout import check_uid, metadata_key
+from builder.layout import metadata_key
+from builder.uids import check_uid
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

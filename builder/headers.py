@@ -7,14 +7,13 @@ from concurrent.futures import Executor, Future
 from itertools import batched
 from typing import Final
 
-from builder.dicomdir import with_missing_told
 from builder.errors import WorkerDied
 from builder.find import Found
 from builder.job import AHEAD, BuildRequest, clocked, run_tasks
 from builder.model import Header, InputRef, Rejected, Skipped
 from builder.progress import Progress
 from builder.report import Report
-from builder.scan import Scanned, scan_heads
+from builder.scan import Scanned, scan_heads, with_missing_told
 from builder.tasks import ScanTask
 from builder.workers import scan_inputs
 

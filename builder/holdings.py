@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from builder.documents import read_document
-from builder.jsonmodel import SOP_INSTANCE_UID, named_uids, parse_datasets, rebase_bulk, text_value
-from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, parse_key
-from builder.model import JSONDataset
+from builder.jsonmodel import SOP_INSTANCE_UID, JSONDataset, named_uids, parse_datasets, rebase_bulk, text_value
+from builder.layout import Kind, instance_key, instances_key, metadata_key, parse_key
 from builder.record import UNKNOWN, Holding, holder_of, record_of
 from builder.requests import side_by_side
 from builder.store import Store
+from builder.uids import InstanceUIDs
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def held_in_series(store: Store, study: str, series: str) -> dict[str, HeldInsta
 def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
     """Keys and sizes of the objects of an instance that a store holds, its metadata aside."""
     own = metadata_key(uids.study, uids.series, uids.instance)
-    return {key: size for key, size in store.list(f"{uids.prefix}/") if key != own}
+    return {key: size for key, size in store.list(f"{instance_key(uids)}/") if key != own}
 
 
 def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:

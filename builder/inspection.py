@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from builder.byte_source import GetBytes
-from builder.codestream import (
-    MainHeader,
-    TilePart,
-    parse_header,
-    parse_tile_part,
-    resolutions,
-)
+from builder.codestream import Resolution, resolutions
 from builder.errors import CodestreamError
-from builder.markers import SOT_LENGTH
-from builder.model import Resolution
+from builder.markers import SOT_LENGTH, MainHeader, TilePart, parse_header, parse_tile_part
 
 _FIRST_RANGE: Final = 4096
 _LONGEST_HEADER: Final = 1 << 20

@@ -11,16 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
-from builder import dicomjson
 from builder.claims import CommitState, Lease, settled_state
+from builder.codestream import FrameRow
 from builder.dataset import Instance, read_instance
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
 from builder.frame_rows import read_rows
 from builder.frames import Sink, StageClock
 from builder.holdings import held_objects
-from builder.jsonmodel import SYNTAX
-from builder.layout import is_fixed
-from builder.model import CHANGED, Built, FrameRow, JSONDataset, Outcome, Rejected
+from builder.jsonmodel import SYNTAX, JSONDataset, dumps
+from builder.layout import instance_key, is_fixed
+from builder.model import CHANGED, Built, Outcome, Rejected
 from builder.open import digest_of, file_state, load_input
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
@@ -90,7 +90,7 @@ class _Worker:
         for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
                 return self._act(new=new and not attempt)
-        raise StoreError(f"{self.task.uids.prefix} was taken over by other jobs {_ATTEMPTS} times")
+        raise StoreError(f"{instance_key(self.task.uids)} was taken over by other jobs {_ATTEMPTS} times")
 
     def _act(self, *, new: bool) -> Built | Rejected:
         task = self.task
@@ -229,7 +229,7 @@ class _Worker:
             record = Record(source.digest, describe_options(task.options), written)
             with self.clock("JSON"):
                 metadata = with_record(content.metadata, record, notes)
-                return _Written(content, metadata, dicomjson.dumps([metadata]), notes)
+                return _Written(content, metadata, dumps([metadata]), notes)
 
     def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""

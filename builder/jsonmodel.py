@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
-from builder.model import JSONDataset
+# One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
+type JSONDataset = dict[str, dict[str, Any]]
 
 PN_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -16,6 +18,14 @@ SERIES_UID: Final = "0020000E"
 NUMBER_OF_FRAMES: Final = "00280008"
 # Available Transfer Syntax UID: of the frames, or of a video.
 SYNTAX: Final = "00083002"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkValue:
+    """A value that left the JSON: `path` under `bulkdata/`, and its bytes in little endian order."""
+
+    path: str
+    data: bytes
 
 
 def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:

@@ -1,4 +1,4 @@
-"""UIDs and keys: where every object of a static DICOMweb service lives, and what it is.
+"""Keys: where every object of a static DICOMweb service lives, and what it is.
 
 A key is the DICOMweb URL path under the service root (PS3.18 10.1), without a leading slash. The media type and
 the cache class of an object follow from its key and its first bytes alone, so that nothing beside the tree has to
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from builder.errors import InvalidUID, LayoutError
-
-HTJ2K_RPCL: Final = "1.2.840.10008.1.2.4.202"
-EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+from builder.errors import LayoutError
+from builder.syntaxes import HTJ2K_RPCL
+from builder.uids import InstanceUIDs, is_uid
 
 JPHC: Final = f"image/jphc; transfer-syntax={HTJ2K_RPCL}"
 DICOM_JSON: Final = "application/dicom+json"
@@ -25,14 +24,13 @@ OCTET_STREAM: Final = "application/octet-stream"
 # Enough of an object's start to name its media type: a multipart head names its boundary and its part's type.
 HEAD_BYTES: Final = 512
 
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _BULK_PATH = re.compile(r"[0-9A-Za-z]+(?:/[0-9A-Za-z]+)*")
 _PENDING = re.compile(r"[0-9a-f]{32}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _MULTIPART = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{1,200})\r\n")
 
 _START_CODE = re.compile(rb"\x00{2,}\x01(..)", re.DOTALL)
-# Place of the first packet of a transport stream, and from one packet to the next.
+# Offset of the first packet of a transport stream, and from one packet to the next.
 _PACKETS: Final = ((0, 188), (4, 192))
 
 
@@ -55,20 +53,6 @@ _LISTS = frozenset({Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL,
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceUIDs:
-    """The three UIDs that place an instance: Study, Series and SOP Instance UID, each checked by `check_uid`."""
-
-    study: str
-    series: str
-    instance: str
-
-    @property
-    def prefix(self) -> str:
-        """Key of the instance resource, without a trailing slash."""
-        return f"studies/{self.study}/series/{self.series}/instances/{self.instance}"
-
-
-@dataclass(frozen=True, slots=True)
 class Key:
     """A key taken apart; `level` is the decode level of a reduced frame, `path` the path of bulk data."""
 
@@ -79,29 +63,6 @@ class Key:
     frame_number: int = 0
     level: int = 0
     path: str = ""
-
-
-def check_uid(value: str, attribute: str) -> str:
-    """Return `value` if it may become part of a key, else raise.
-
-    PS3.5 9.1 allows components of digits joined by single dots, 64 characters in all. Leading zeros in a component
-    break that clause too but are harmless in a key and common in old archives, so they pass.
-
-    Raises:
-        InvalidUID: naming the attribute and what was found.
-    """
-    if not value:
-        raise InvalidUID(f"{attribute} is missing or empty")
-    if len(value) > 64:
-        raise InvalidUID(f"{attribute} has {len(value)} characters, 64 are allowed: {value[:80]!r}")
-    if not _UID.fullmatch(value):
-        raise InvalidUID(f"{attribute} is not a UID: {value!r}")
-    return value
-
-
-def is_uid(value: str) -> bool:
-    """Whether a value may become part of a key as a UID: what `check_uid` says."""
-    return len(value) <= 64 and _UID.fullmatch(value) is not None
 
 
 STUDIES: Final = "studies"
@@ -136,29 +97,34 @@ def frame_index_key(study: str, series: str) -> str:
     return f"studies/{study}/series/{series}/frame-index"
 
 
+def instance_key(uids: InstanceUIDs) -> str:
+    """The instance itself: the whole original object, and what the keys of all its other objects begin with."""
+    return f"studies/{uids.study}/series/{uids.series}/instances/{uids.instance}"
+
+
 def frame_key(uids: InstanceUIDs, frame_number: int) -> str:
     """One frame; `frame_number` counts from 1."""
-    return f"{uids.prefix}/frames/{frame_number}"
+    return f"{instance_key(uids)}/frames/{frame_number}"
 
 
 def reduced_key(uids: InstanceUIDs, level: int, frame_number: int) -> str:
     """One frame halved `level` times."""
-    return f"{uids.prefix}/reduced/{level}/frames/{frame_number}"
+    return f"{instance_key(uids)}/reduced/{level}/frames/{frame_number}"
 
 
 def bulk_data_key(uids: InstanceUIDs, path: str) -> str:
     """One bulk data value; `path` is its place in the data set, as `docs/format.md` has it."""
-    return f"{uids.prefix}/bulkdata/{path}"
+    return f"{instance_key(uids)}/bulkdata/{path}"
 
 
 def part10_key(uids: InstanceUIDs) -> str:
     """The whole original object."""
-    return uids.prefix
+    return instance_key(uids)
 
 
 def rendered_key(uids: InstanceUIDs) -> str:
     """The instance as people see it: its document, its video or a picture of it."""
-    return f"{uids.prefix}/rendered"
+    return f"{instance_key(uids)}/rendered"
 
 
 def thumbnail_key(study: str, series: str = "", instance: str = "") -> str:
@@ -188,7 +154,7 @@ def parse_key(key: str) -> Key:
     if "" in parts:
         raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
     for uid in (study, series, instance):
-        if uid and (len(uid) > 64 or not _UID.fullmatch(uid)):
+        if uid and not is_uid(uid):
             raise LayoutError(f"not a UID in the key {key[:200]!r}")
     parsed = _leaf(study, series, instance, rest)
     if parsed is None:
@@ -282,11 +248,11 @@ def media_type(kind: Kind, head: bytes) -> str:
 
 
 def _multipart_type(head: bytes) -> str:
-    found = _MULTIPART.match(head)
-    if not found:
+    start = _MULTIPART.match(head)
+    if not start:
         raise LayoutError(f"a frame that is neither a codestream nor multipart: begins with {head[:8].hex()}")
-    part_type = found[2].decode("latin-1").partition(";")[0].strip()
-    return f'multipart/related; type="{part_type}"; boundary={found[1].decode("ascii")}'
+    part_type = start[2].decode("latin-1").partition(";")[0].strip()
+    return f'multipart/related; type="{part_type}"; boundary={start[1].decode("ascii")}'
 
 
 def _rendered_type(head: bytes) -> str:
@@ -313,7 +279,9 @@ def _rendered_type(head: bytes) -> str:
 
 def _is_transport_stream(head: bytes) -> bool:
     """Whether packets of 188 bytes follow each other (ISO/IEC 13818-1), or of 192, with the time before each."""
-    return any(head[place : place + 1] == head[place + size : place + size + 1] == b"G" for place, size in _PACKETS)
+    return any(
+        head[offset : offset + 1] == head[offset + size : offset + size + 1] == b"G" for offset, size in _PACKETS
+    )
 
 
 def path_of_key(key: str) -> str:

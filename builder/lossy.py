@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset
+from builder.syntaxes import TransferSyntax
 
 LOSSY: Final = "00282110"
 RATIO: Final = "00282112"
 METHOD: Final = "00282114"
 
-# Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1) of the syntaxes that can be lossy. Recompressing a JPEG image
-# as JPEG XL loses nothing: the loss was JPEG's.
-_METHODS: Final = {
-    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
-    "1.2.840.10008.1.2.4.90": "ISO_15444_1",
-    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
-    "1.2.840.10008.1.2.4.110": "ISO_18181_1",
-    "1.2.840.10008.1.2.4.111": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.112": "ISO_18181_1",
-    "1.2.840.10008.1.2.4.201": "ISO_15444_15",
-    "1.2.840.10008.1.2.4.202": "ISO_15444_15",
-    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
-}
 
-
-def lossy_changes(syntax: str, decoded_bytes: int, encoded_bytes: int) -> JSONDataset:
+def lossy_changes(syntax: TransferSyntax, decoded_bytes: int, encoded_bytes: int) -> JSONDataset:
     """What the metadata say of frames that were compressed with loss in `syntax`, from so many bytes to so many."""
     ratio = float(f"{decoded_bytes / max(encoded_bytes, 1):.3g}")
     changes: JSONDataset = {LOSSY: _element("CS", ["01"]), RATIO: _element("DS", [ratio])}
-    if syntax in _METHODS:
-        changes[METHOD] = _element("CS", [_METHODS[syntax]])
+    if syntax.loss_method:
+        changes[METHOD] = _element("CS", [syntax.loss_method])
     return changes
 
 

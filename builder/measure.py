@@ -15,7 +15,7 @@ from builder.errors import InputError, StoreError, reason_of
 from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
 from builder.frames import StageClock
 from builder.jsonmodel import SOP_CLASS_UID, first_value
-from builder.layout import InstanceUIDs, Kind, bulk_data_key, parse_key, thumbnail_key
+from builder.layout import Kind, bulk_data_key, parse_key, thumbnail_key
 from builder.model import CHANGED, Rejected
 from builder.open import load_input, open_input
 from builder.pictures import make_pictures
@@ -23,6 +23,7 @@ from builder.pixels import FrameReader
 from builder.prices import requests_of_put
 from builder.production import Content, Producer
 from builder.tasks import MeasureTask
+from builder.uids import InstanceUIDs
 
 _OF_FRAMES: Final = frozenset({Kind.FRAME, Kind.REDUCED_FRAME})
 
@@ -82,7 +83,8 @@ def _measure(task: MeasureTask) -> Measured:
         return known
     weights = [reader.stored_bytes(index) for index in range(content.frames)]
     d, sop_class = reader.stated, first_value(content.metadata, SOP_CLASS_UID)
-    kind = (reader.syntax, sop_class, d.samples, d.photometric, d.bits_allocated, d.bits_stored, d.pixel_representation)
+    samples = (d.samples, d.photometric, d.bits_allocated, d.bits_stored, d.pixel_representation)
+    kind = (reader.syntax.uid, sop_class, *samples)
     return replace(
         known, kind=kind, shape=(d.rows, d.columns), frames=content.frames, made=len(reader.indices),
         weight=sum(weights), made_weight=sum(weights[index] for index in reader.indices),

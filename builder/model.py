@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from builder.layout import InstanceUIDs
+from builder.codestream import FrameRow
+from builder.jsonmodel import JSONDataset
 from builder.s3_client import SCHEME, Bucket
+from builder.uids import InstanceUIDs
 
 # Largest decoded frame that is attempted, unless told otherwise; a header can claim 65535 x 65535 in a few bytes.
 MAX_FRAME_BYTES: Final = 1 << 29
-
-# One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
-type JSONDataset = dict[str, dict[str, Any]]
-
 
 MAX_UNPACKED: Final = 8_000_000_000
 """Bytes that one deflated data set or archive member may unpack to, where nothing else is asked for."""
@@ -61,32 +59,6 @@ class BuildOptions:
     base_url: str = ""
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_unpacked: int = MAX_UNPACKED
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """One resolution of a codestream: `prefix_length` bytes of it decode to `width` x `height` pixels."""
-
-    decode_level: int
-    width: int
-    height: int
-    prefix_length: int
-
-
-@dataclass(frozen=True, slots=True)
-class FrameRow:
-    """What `frame-index` says of one HTJ2K frame: its resolutions, smallest first, and the CRC-32 of its pixels."""
-
-    resolutions: tuple[Resolution, ...]
-    crc32: int
-
-
-@dataclass(frozen=True, slots=True)
-class BulkValue:
-    """A value that left the JSON: `path` under `bulkdata/`, and its bytes in little endian order."""
-
-    path: str
-    data: bytes
 
 
 CHANGED: Final = "changed while it was being read"

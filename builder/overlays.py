@@ -15,7 +15,7 @@ from pydicom.tag import BaseTag
 
 from builder.description import PixelDescription
 from builder.elements import INLINE_BYTES
-from builder.model import BulkValue, JSONDataset
+from builder.jsonmodel import BulkValue, JSONDataset
 
 _GROUPS: Final = range(0x6000, 0x6020, 2)
 _ROWS, _COLUMNS, _FRAMES, _FIRST_FRAME = 0x0010, 0x0011, 0x0015, 0x0051

@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from builder.dataset import Instance
 from builder.errors import InputError
 from builder.joined import join_files
-from builder.layout import InstanceUIDs
+from builder.uids import InstanceUIDs
 
 
 def open_part10(uids: InstanceUIDs, instance: Instance, file: BinaryIO) -> BinaryIO:

@@ -9,11 +9,12 @@ from pydicom.dataset import Dataset
 from builder.display import read_display
 from builder.errors import CodecError, CodestreamError, LayoutError
 from builder.jsonmodel import SOP_CLASS_UID, first_value
-from builder.layout import HEAD_BYTES, InstanceUIDs, Kind, media_type, rendered_key, thumbnail_key
+from builder.layout import HEAD_BYTES, Kind, media_type, rendered_key, thumbnail_key
 from builder.model import BuildOptions, Rendered
 from builder.preview import PublishedFrame, make_rendered, make_thumbnail
 from builder.production import Content
 from builder.sop_classes import ENCAPSULATED_PDF
+from builder.uids import InstanceUIDs
 
 _DOCUMENT: Final = 0x00420011
 _DOCUMENT_LENGTH: Final = "00420015"

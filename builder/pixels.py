@@ -17,36 +17,22 @@ from builder.decoders import decode_compressed
 from builder.description import PixelDescription
 from builder.encapsulated import Fragment, group_frames, read_frame
 from builder.errors import PixelDataError
-from builder.layout import check_uid
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset
 from builder.native import Frame, frame_bits, unpack_frame
 from builder.open import LoadedInput
 from builder.overlays import EmbeddedOverlay, embedded_overlays
 from builder.probe import FrameFacts, probe_frame
 from builder.samples import Contradiction, DecodedFrame, mask_samples, reconcile_samples
 from builder.syntaxes import (
-    DECODED,
     EXPLICIT_BIG,
-    JPEG_2000_FAMILY,
-    JPEG_FAMILY,
-    JPEG_XL_FAMILY,
-    NATIVE,
-    RLE,
-    SELF_DESCRIBING,
-    UNCOMPRESSED_ITEMS,
-    describe_syntax,
-    has_no_frames,
-    is_jpip,
-    is_passed_through,
+    Family,
+    TransferSyntax,
+    transfer_syntax,
 )
+from builder.uids import check_uid
 
-# Frames in items that the standard allows only one of for each frame (PS3.5 A.4.2, A.4.11, A.4.13).
-_ONE_EACH: Final = UNCOMPRESSED_ITEMS | {RLE}
-# ISO/IEC 10918-1 and 15444-1 end a frame with FF D9.
-_WITH_END_MARKER: Final = JPEG_FAMILY | JPEG_2000_FAMILY
 # Of these only JPEG 2000 knows the transform, or the sub-sampling (PS3.5 8.2).
 _OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
-_WITHOUT_TRANSFORMS: Final = DECODED - JPEG_2000_FAMILY - JPEG_XL_FAMILY | NATIVE
 # Colour that decoders of JPEG XL give back as it was put in, without a transform of their own.
 _PLAIN_COLOUR: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB"})
 
@@ -60,16 +46,16 @@ class Form(StrEnum):
     OPAQUE = "opaque"  # nothing here decodes them
 
 
-def check_still_frames(syntax: str) -> None:
+def check_still_frames(syntax: TransferSyntax) -> None:
     """Refuse a transfer syntax whose data sets hold no still frames.
 
     Raises:
         PixelDataError: naming it.
     """
-    if is_jpip(syntax):
-        raise PixelDataError(f"{describe_syntax(syntax)} refers to a JPIP provider; there are no pixel data to publish")
-    if has_no_frames(syntax):
-        raise PixelDataError(f"{describe_syntax(syntax)} is not supported")
+    if syntax.family is Family.JPIP:
+        raise PixelDataError(f"{syntax} refers to a JPIP provider; there are no pixel data to publish")
+    if not syntax.has_frames:
+        raise PixelDataError(f"{syntax} is not supported")
 
 
 class FrameReader:
@@ -85,18 +71,17 @@ class FrameReader:
 
     def __init__(self, instance: Instance, description: PixelDescription) -> None:
         assert instance.pixels is not None
-        check_still_frames(instance.transfer_syntax)
+        self.syntax = transfer_syntax(instance.transfer_syntax)
+        check_still_frames(self.syntax)
         self.description = self.stated = description
-        self.syntax = instance.transfer_syntax
         self.notes: list[str] = []
         self._adopted: list[str] = []
         self._file: BinaryIO = instance.file
         self._pixels = instance.pixels
         self._groups: list[tuple[Fragment, ...]] = []
         self._lengths: tuple[int, ...] = ()
-        foreign = description.photometric in _OF_JPEG_2000 and self.syntax in _WITHOUT_TRANSFORMS
-        if foreign or (description.photometric == "XYB" and self.syntax in (DECODED | NATIVE) - JPEG_XL_FAMILY):
-            raise PixelDataError(f"{description.photometric} is not defined for {describe_syntax(self.syntax)}")
+        if not _defines(self.syntax, description.photometric):
+            raise PixelDataError(f"{description.photometric} is not defined for {self.syntax}")
         if self._pixels.length is None:
             self._open_encapsulated(instance)
         else:
@@ -107,21 +92,21 @@ class FrameReader:
             self.notes.append("Bits Allocated was 12; the samples are published in 16 bits")
 
     def _open_encapsulated(self, instance: Instance) -> None:
-        if self.syntax in NATIVE:
-            raise PixelDataError(f"encapsulated pixel data under the native transfer syntax {self.syntax}")
-        check_uid(self.syntax, "TransferSyntaxUID")
+        if self.syntax.is_native:
+            raise PixelDataError(f"encapsulated pixel data under the native transfer syntax {self.syntax.uid}")
+        check_uid(self.syntax.uid, "TransferSyntaxUID")
         assert instance.fragments is not None
         offsets = _extended_table(instance.dataset, "ExtendedOffsetTable")
         self._groups = group_frames(
-            instance.fragments, self.description.frames, offsets, self._file, one_each=self.syntax in _ONE_EACH
+            instance.fragments, self.description.frames, offsets, self._file, one_each=self.syntax.has_one_fragment
         )
         lengths = _extended_table(instance.dataset, "ExtendedOffsetTableLengths")
         self._lengths = lengths if len(lengths) == len(self._groups) else ()
         self._count_frames(len(self._groups))
 
     def _open_native(self, length: int) -> None:
-        if self.syntax not in NATIVE:
-            raise PixelDataError(f"{describe_syntax(self.syntax)} asks for encapsulated pixel data, these are native")
+        if not self.syntax.is_native:
+            raise PixelDataError(f"{self.syntax} asks for encapsulated pixel data, these are native")
         bits = frame_bits(self.description)
         if not self.description.frames:
             frames = _frames_in(length, bits)
@@ -191,7 +176,7 @@ class FrameReader:
         """
         if self.native:
             return Form.NATIVE
-        if is_passed_through(self.syntax):
+        if self.syntax.is_passed_through:
             return Form.OPAQUE
         facts = self.probe(self.encoded(0))
         if not facts.decodable:
@@ -202,13 +187,15 @@ class FrameReader:
     def encodable(self) -> bool:
         """Whether the samples can become HTJ2K: 8 or 16 bit integers, and of JPEG XL only what needs no guessing."""
         d = self.description
-        plain = self.syntax not in JPEG_XL_FAMILY or (d.photometric in _PLAIN_COLOUR and not d.pixel_representation)
+        plain = self.syntax.family is not Family.JPEG_XL or (
+            d.photometric in _PLAIN_COLOUR and not d.pixel_representation
+        )
         return d.encodable and plain
 
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
         length = self._lengths[frame_index] if self._lengths else None
-        return read_frame(self._file, self._groups[frame_index], length, end_marker=self.syntax in _WITH_END_MARKER)
+        return read_frame(self._file, self._groups[frame_index], length, end_marker=self.syntax.has_end_marker)
 
     def stored_bytes(self, frame_index: int) -> int:
         """The bytes that a frame has in the file, from its place there; it is not read."""
@@ -234,18 +221,18 @@ class FrameReader:
     def decode(self, data: bytes) -> DecodedFrame:
         """The pixels of one compressed frame of this instance."""
         d = self.description
-        if is_passed_through(self.syntax):
-            raise PixelDataError(f"{describe_syntax(self.syntax)} is not decoded here")
+        if self.syntax.is_passed_through:
+            raise PixelDataError(f"{self.syntax} is not decoded here")
         facts = self.probe(data)
         if not facts.decodable:
             raise PixelDataError("this form of JPEG XL is not decoded here")
         array, photometric = decode_compressed(data, self.syntax, d, facts)
         if array.shape != d.shape:
             raise PixelDataError(f"a frame decodes to {array.shape}, the data set says {d.shape}")
-        if self.syntax in UNCOMPRESSED_ITEMS:
+        if self.syntax.family is Family.ITEMS:
             return self._finish_native(array)
         # The precision of lossless JPEG is often that of the cells, whose unused bits were compressed with the rest.
-        unused_bits = self.syntax not in SELF_DESCRIBING and d.bits_stored < facts.precision <= d.bits_allocated
+        unused_bits = not self.syntax.is_self_describing and d.bits_stored < facts.precision <= d.bits_allocated
         if self.overlays or unused_bits or not facts.precision:
             decoded = mask_samples(array.astype(d.dtype, copy=False), d, self.overlays)
         else:
@@ -264,12 +251,12 @@ class FrameReader:
         bits = frame_bits(d)
         start = frame_index * bits
         data = self._read_bytes(start // 8, (start + bits + 7) // 8 - start // 8)
-        return unpack_frame(data, d, first_bit=start % 8, order=">" if self.syntax == EXPLICIT_BIG else "<")
+        return unpack_frame(data, d, first_bit=start % 8, order=">" if self.syntax.uid == EXPLICIT_BIG else "<")
 
     def _read_bytes(self, start: int, length: int) -> bytearray | memoryview:
         """Part of the native pixel data; cells up to 12 bits in big endian OW words are brought back into order."""
         d = self.description
-        swapped = self.syntax == EXPLICIT_BIG and self._pixels.vr == "OW" and (d.bits_allocated <= 8 or d.packed)
+        swapped = self.syntax.uid == EXPLICIT_BIG and self._pixels.vr == "OW" and (d.bits_allocated <= 8 or d.packed)
         if isinstance(self._file, LoadedInput) and not swapped:
             place = self._pixels.offset + start
             return self._file.getbuffer()[place : place + length]
@@ -283,6 +270,13 @@ class FrameReader:
         if swapped:
             data = bytearray(np.frombuffer(data, "u2").byteswap().tobytes())[margin : margin + length]
         return data
+
+
+def _defines(syntax: TransferSyntax, photometric: str) -> bool:
+    """Whether a colour space is defined for a transfer syntax (PS3.5 8.2); for what is not decoded here, any may be."""
+    if syntax.is_passed_through or syntax.family is Family.JPEG_XL:
+        return True
+    return photometric != "XYB" and (syntax.is_jpeg_2000 or photometric not in _OF_JPEG_2000)
 
 
 def _frames_in(length: int, bits: int) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
+from builder.syntaxes import transfer_syntax
 from builder.walk import MAX_PARTS, UNDEFINED_LENGTH, VRS, Encoding, Odd, Short, Walker, too_many_parts
 
 PREAMBLE: Final = 132
@@ -20,9 +21,6 @@ STOP_SCAN: Final = 0x00200010
 LONGEST_HEAD: Final = 256 << 20
 
 _TRANSFER_SYNTAX: Final = 0x00020010
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
-"""Transfer syntaxes whose data set is deflated as a whole (PS3.5 A.5, A.7, A.12)."""
-_ENCODINGS: Final = {"1.2.840.10008.1.2": Encoding(True, True), "1.2.840.10008.1.2.2": Encoding(False, False)}
 _EXPLICIT_LITTLE: Final = Encoding(implicit=False, little=True)
 _META_GROUP: Final = b"\x02\0"
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
@@ -54,11 +52,6 @@ class PlainHeader:
         return element.value.strip(b"\0 ") if element else b""
 
 
-def encoding_of(transfer_syntax: str) -> Encoding:
-    """How the data sets of a transfer syntax are written (PS3.5 annex A), once a deflated one is inflated."""
-    return _ENCODINGS.get(transfer_syntax, _EXPLICIT_LITTLE)
-
-
 def read_plain(head: bytes, stop: Stop, *, whole: bool = False) -> PlainHeader | None:
     """Read a file's elements up to the first whose tag satisfies `stop`; None if it is not plain.
 
@@ -73,9 +66,9 @@ def read_plain(head: bytes, stop: Stop, *, whole: bool = False) -> PlainHeader |
         return None
     try:
         syntax, start = _read_meta(head)
-        if not syntax or syntax in DEFLATED:
+        if not syntax or transfer_syntax(syntax).deflated:
             return None
-        encoding = encoding_of(syntax)
+        encoding = transfer_syntax(syntax).encoding
         elements, stopped_at = read_elements(head, start, encoding, stop, whole=whole)
     except Odd as odd:
         if isinstance(odd, Short) and not whole:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from builder import codec
-from builder.codestream import MainHeader, level_size, parse_header
+from builder.codestream import level_size
+from builder.markers import MainHeader, parse_header
 from builder.rendering import Display, fit_size, reduce_image, render_frame, settle_window
 
 THUMBNAIL_SIDE: Final = 256

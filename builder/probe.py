@@ -10,18 +10,10 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from builder.codestream import parse_header
 from builder.errors import CodestreamError, PixelDataError
 from builder.jpegxl import parse_jpeg_xl
-from builder.syntaxes import (
-    JPEG_2000_FAMILY,
-    JPEG_FAMILY,
-    JPEG_XL_FAMILY,
-    JPEG_XL_LOSSLESS,
-    LOSSLESS_ONLY,
-    RLE,
-    UNCOMPRESSED_ITEMS,
-)
+from builder.markers import parse_header
+from builder.syntaxes import Family, TransferSyntax
 
 _SOF_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _SOF_JPEG_LS: Final = 0xF7
@@ -46,30 +38,32 @@ class FrameFacts:
     decodable: bool = True
 
 
-def probe_frame(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
+def probe_frame(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> FrameFacts:
     """Facts of one compressed frame of the given transfer syntax; `expected` are those of the data set.
 
     Raises:
         PixelDataError: if the frame is not of that syntax, or its size is not the one expected.
     """
-    if syntax in JPEG_2000_FAMILY:
-        facts = _probe_jpeg_2000(data)
-    elif syntax in JPEG_FAMILY:
-        facts = _probe_jpeg(data)
-    elif syntax in JPEG_XL_FAMILY:
-        facts = _probe_jpeg_xl(data, syntax)
-    elif syntax in UNCOMPRESSED_ITEMS:
-        facts = FrameFacts(expected.width, expected.height, 0, 0, True)
-    elif syntax == RLE:
-        facts = _probe_rle(data, expected)
-    else:
-        raise PixelDataError(f"transfer syntax {syntax} is not supported")
+    match syntax.family:
+        case Family.JPEG_2000 | Family.HTJ2K:
+            facts = _probe_jpeg_2000(data)
+        case Family.JPEG | Family.JPEG_LS:
+            facts = _probe_jpeg(data)
+        case Family.JPEG_XL:
+            facts = _probe_jpeg_xl(data, syntax)
+        case Family.ITEMS:
+            facts = FrameFacts(expected.width, expected.height, 0, 0, True)
+        case Family.RLE:
+            facts = _probe_rle(data, expected)
+        case _:
+            raise PixelDataError(f"transfer syntax {syntax.uid} is not supported")
     if (facts.width, facts.height) != (expected.width, expected.height):
         raise PixelDataError(
             f"the frame is {facts.width} x {facts.height}, the data set says {expected.width} x {expected.height}"
         )
-    if not facts.lossless and syntax in LOSSLESS_ONLY:
-        raise PixelDataError(f"the frame is compressed with loss, which transfer syntax {syntax} does not allow")
+    # A JPEG XL image has only signs of its loss, which keep it from being taken for lossless.
+    if not facts.lossless and syntax.lossless and syntax.family is not Family.JPEG_XL:
+        raise PixelDataError(f"the frame is compressed with loss, which transfer syntax {syntax.uid} does not allow")
     if facts.samples not in (0, expected.samples):
         raise PixelDataError(
             f"the frame has {facts.samples} components, the data set says {expected.samples} samples per pixel"
@@ -87,10 +81,10 @@ def _probe_jpeg_2000(data: bytes) -> FrameFacts:
     return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible, signed)
 
 
-def _probe_jpeg_xl(data: bytes, syntax: str) -> FrameFacts:
+def _probe_jpeg_xl(data: bytes, syntax: TransferSyntax) -> FrameFacts:
     """Only the syntax tells that an image is lossless, but for what cannot be (PS3.5 8.2.15)."""
     header = parse_jpeg_xl(data)
-    lossless = syntax == JPEG_XL_LOSSLESS and not header.lossy
+    lossless = syntax.lossless and not header.lossy
     decodable = header.plain and 0 < header.precision <= 16
     return FrameFacts(header.width, header.height, header.samples, header.precision, lossless, decodable=decodable)
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from builder import dicomjson
+from builder.codestream import FrameRow
 from builder.dataset import Instance
 from builder.description import describe_pixels
+from builder.dicomjson import convert
 from builder.errors import InputError, LayoutError
 from builder.frames import Sink, StageClock, publish_frames
 from builder.jsonmodel import (
@@ -18,15 +19,20 @@ from builder.jsonmodel import (
     SOP_INSTANCE_UID,
     STUDY_UID,
     SYNTAX,
+    BulkValue,
+    JSONDataset,
     first_value,
 )
-from builder.layout import HEAD_BYTES, InstanceUIDs, Kind, bulk_data_key, media_type, part10_key, rendered_key
+from builder.layout import HEAD_BYTES, Kind, bulk_data_key, media_type, part10_key, rendered_key
 from builder.lossy import with_history
-from builder.model import BuildOptions, BulkValue, FrameRow, JSONDataset, Part10, Rendered
+from builder.model import BuildOptions, Part10, Rendered
 from builder.part10 import open_part10
 from builder.pixels import FrameReader, check_still_frames
 from builder.preview import PublishedFrame
+from builder.record import without_record
 from builder.sop_classes import FETCHED_WHOLE
+from builder.syntaxes import transfer_syntax
+from builder.uids import InstanceUIDs
 from builder.video import is_video, open_video
 
 _IMAGE_ROWS: Final = 0x00280010
@@ -70,14 +76,14 @@ class Producer:
             InputError: if the input cannot be published.
         """
         with self.clock("JSON"):
-            converted = dicomjson.convert(instance.dataset)
-        content = Content(converted.dataset | _identity(self.uids), converted.bulk, converted.notes)
+            converted = convert(instance.dataset)
+        content = Content(without_record(converted.dataset) | _identity(self.uids), converted.bulk, converted.notes)
         if is_video(instance):
             content = self._produce_video(instance, content)
         elif instance.pixels is not None:
             content = self._produce_frames(instance, content)
         elif _IMAGE_ROWS in instance.dataset:
-            check_still_frames(instance.transfer_syntax)
+            check_still_frames(transfer_syntax(instance.transfer_syntax))
             raise InputError("has Rows and Columns but no pixel data")
         with self.clock("write"):
             for value in content.bulk:

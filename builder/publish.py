@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Final
 
 from builder import query
+from builder.codestream import FrameRow
 from builder.documents import FALSE_ALARMS, ROUNDS, give_way, read_document, read_json, update_document
 from builder.errors import PreconditionFailed, StoreError
 from builder.frameindex import merge_frame_index
@@ -22,6 +23,7 @@ from builder.jsonmodel import (
     SERIES_UID,
     SOP_INSTANCE_UID,
     SYNTAX,
+    JSONDataset,
     dumps,
     first_value,
     named_uids,
@@ -29,24 +31,22 @@ from builder.jsonmodel import (
     text_value,
 )
 from builder.layout import (
-    HTJ2K_RPCL,
     PENDING,
     STUDIES,
-    InstanceUIDs,
     frame_index_key,
     instances_key,
-    is_uid,
     metadata_key,
     pending_key,
     study_series_key,
     thumbnail_key,
 )
-from builder.model import FrameRow, JSONDataset
 from builder.record import Record, record_of
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
+from builder.syntaxes import HTJ2K_RPCL
 from builder.threads import Threads
+from builder.uids import InstanceUIDs, is_uid
 
 
 @dataclass(frozen=True, slots=True)

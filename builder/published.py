@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from builder.errors import InputError
 from builder.holdings import read_metadata
-from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, InputRef
 from builder.open import digest_of, open_to_end
 from builder.record import Holding, Record, describe_options, record_of
 from builder.store import Store
+from builder.uids import InstanceUIDs
 
 
 def is_intact(held: Holding, record: Record, options: BuildOptions) -> bool:

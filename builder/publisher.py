@@ -14,7 +14,6 @@ from builder.claims import discard_instance
 from builder.errors import StoreError, WorkerDied
 from builder.holdings import HeldInstance, held_in_series
 from builder.job import AHEAD, BuildRequest, clocked, run_tasks
-from builder.layout import InstanceUIDs
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
@@ -28,6 +27,7 @@ from builder.s3_client import PARALLEL
 from builder.store import Store
 from builder.tasks import InstanceTask, Result
 from builder.threads import Threads
+from builder.uids import InstanceUIDs
 from builder.workers import build_instances
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.

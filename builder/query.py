@@ -9,9 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from builder.jsonmodel import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, first_value, text_value
+from builder.jsonmodel import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, JSONDataset, first_value, text_value
 from builder.layout import STUDIES, instances_key, study_series_key
-from builder.model import JSONDataset
 
 MODALITY: Final = "00080060"
 SERIES_NUMBER: Final = "00200011"
@@ -130,7 +129,7 @@ def resource_url(document: str, resource: str, base_url: str = "") -> str:
     Args:
         document: key of the document that holds the reference, such as `studies` or `studies/{S}/series`.
         resource: key of a resource below the document's folder; a trailing slash stays, so that `{instance}/` makes
-            the prefix that `dicomjson.rebase_bulk` takes.
+            the prefix that `rebase_bulk` takes.
         base_url: URL of the service root.
     """
     if base_url:

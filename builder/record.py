@@ -15,9 +15,9 @@ from typing import Final
 
 from builder import FORMAT_VERSION
 from builder.errors import InputError
-from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value
-from builder.model import BuildOptions, JSONDataset
-from builder.sop_classes import VIDEO_SYNTAXES
+from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, first_value
+from builder.model import BuildOptions
+from builder.syntaxes import Family, transfer_syntax
 
 CREATOR: Final = "STILLFRAME"
 UNKNOWN: Final = "sha256:unknown"
@@ -140,7 +140,7 @@ def without_record(dataset: JSONDataset) -> JSONDataset:
 def promised_frames(metadata: JSONDataset) -> int:
     """How many frames the metadata of an instance promise; none of a video."""
     syntax = first_value(metadata, SYNTAX)
-    if syntax is None or syntax in VIDEO_SYNTAXES:
+    if syntax is None or transfer_syntax(str(syntax)).family is Family.VIDEO:
         return 0
     return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
 

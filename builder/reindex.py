@@ -15,15 +15,15 @@ from typing import Any, Final
 from builder import __version__
 from builder.documents import read_document, replace_document
 from builder.errors import PreconditionFailed, StoreError, UsageError
+from builder.frame_rows import complete_rows
 from builder.frameindex import merge_frame_index
 from builder.holdings import StoredSeries, read_series
 from builder.jsonmodel import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from builder.layout import (
     STUDIES,
-    InstanceUIDs,
     frame_index_key,
+    instance_key,
     instances_key,
-    is_uid,
     metadata_key,
     study_series_key,
     thumbnail_key,
@@ -33,6 +33,7 @@ from builder.publish import publish_studies, publish_study, write_series_lists
 from builder.query import merge_instances
 from builder.roots import find_roots
 from builder.store import Store
+from builder.uids import InstanceUIDs, is_uid
 
 _ROUNDS: Final = 1000
 # Studies whose records are put into the list of studies at one stroke.
@@ -52,7 +53,7 @@ class Left:
     @property
     def key(self) -> str:
         """The key of what is there of it."""
-        return f"{self.root}/{self.uids.prefix}".lstrip("/")
+        return f"{self.root}/{instance_key(self.uids)}".lstrip("/")
 
 
 @dataclass(slots=True)
@@ -179,8 +180,6 @@ def _index_series(store: Store, study: str, series: str) -> StoredSeries:
     Raises:
         PreconditionFailed: if another job changed one of them meanwhile.
     """
-    from builder.frame_rows import complete_rows  # it imports the codecs
-
     keys = (frame_index_key(study, series), metadata_key(study, series))
     before = {key: store.get(key) for key in keys}
     existing = read_document(store, keys[0]) or {}

@@ -8,8 +8,8 @@ from typing import Any
 
 from builder import __version__
 from builder.forecast import Forecast
-from builder.layout import InstanceUIDs
 from builder.model import Built, Outcome, Rejected, Skipped
+from builder.uids import InstanceUIDs
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from builder.jsonmodel import SERIES_UID, SOP_CLASS_UID, text_value
-from builder.model import JSONDataset
+from builder.jsonmodel import SERIES_UID, SOP_CLASS_UID, JSONDataset, text_value
 from builder.record import has_thumbnail, promised_frames
 from builder.sop_classes import OVERLAYS
 

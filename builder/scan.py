@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from builder.ahead import map_ahead
-from builder.dicomdir import A_DICOMDIR, referenced_files
 from builder.errors import InputError
-from builder.layout import InstanceUIDs, check_uid
 from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
 from builder.open import open_input, read_head
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.s3_client import PARALLEL
 from builder.text import PN_DELIMITERS, decode_text, parse_charset
+from builder.uids import InstanceUIDs, check_uid
 from builder.walk import Short
 
 _HEAD_BYTES: Final = 1 << 13
@@ -23,6 +23,8 @@ _PATIENT_NAME: Final = 0x00100010
 _PATIENT_ID: Final = 0x00100020
 _STUDY_UID: Final = 0x0020000D
 _SERIES_UID: Final = 0x0020000E
+
+A_DICOMDIR: Final = "a DICOMDIR, which lists instances and is none"
 
 # Archives of a kind that is not read, by what they begin with (a tar file: by what stands in its first header).
 _ARCHIVES: Final = {
@@ -93,6 +95,7 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
     except NotPlain:
         pass
     from builder.dataset import raw_text, read_scan
+    from builder.dicomdir import referenced_files
 
     try:
         with open_input(source) as file:
@@ -132,3 +135,13 @@ def _header(source: InputRef, text: _Text) -> Header | Rejected:
     patient_id = decode_text(text(_PATIENT_ID), charset)[0]
     patient_name = decode_text(text(_PATIENT_NAME), charset, PN_DELIMITERS)[0]
     return Header(source, uids, patient_id.strip(), patient_name.strip())
+
+
+def with_missing_told(directory: Skipped, present: Collection[str]) -> Skipped:
+    """The DICOMDIR, telling how many of the files it names are not among those `present`, in lower case."""
+    folder = re.split("[^/!]*$", directory.path, maxsplit=1)[0]
+    missing = sum(f"{folder}{name}".lower() not in present for name in directory.files)
+    if not missing:
+        return directory
+    reason = f"{directory.reason}; {missing} of the {len(directory.files)} files it names are not among the sources"
+    return Skipped(directory.path, reason, noteworthy=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from builder.estimate import Measured, Pool
 from builder.holdings import HeldInstance, held_in_series
 from builder.job import BuildRequest
-from builder.layout import InstanceUIDs, instances_key
+from builder.layout import instances_key
 from builder.model import Header
 from builder.plan import SeriesPlan
 from builder.prices import Requests
@@ -19,6 +19,7 @@ from builder.published import is_intact
 from builder.record import Record
 from builder.rehearsal import Journal
 from builder.roots import Roots
+from builder.uids import InstanceUIDs
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import jinja2
 
 from builder.errors import InvalidUID, StillframeError
-from builder.layout import check_uid
+from builder.uids import check_uid
 
 TITLE: Final = "Stillframe"
 

@@ -1,4 +1,4 @@
-"""What is special about some SOP classes and transfer syntaxes (PS3.6 A, PS3.4 B.5), by their UIDs.
+"""What is special about some SOP classes (PS3.6 A, PS3.4 B.5), by their UIDs.
 
 The UIDs are written out rather than taken from pydicom, since planning and lists start without it; the tests compare.
 """
@@ -20,12 +20,3 @@ read its frames and metadata, as of any image."""
 OVERLAYS: Final = frozenset({*FETCHED_WHOLE, RT_DOSE})
 """Objects whose frames are meant to lie over those of another series: they stand for a study only where nothing else
 does."""
-
-VIDEO_SYNTAXES: Final = frozenset(
-    f"1.2.840.10008.1.2.4.{suffix}"
-    for suffix in (
-        "100", "100.1", "101", "101.1", "102", "102.1", "103", "103.1", "104", "104.1", "105", "105.1", "106", "106.1",
-        "107", "108",
-    )
-)  # fmt: skip
-"""MPEG-2, MPEG-4 AVC and HEVC: one stream holds all frames (PS3.5 8.2.5 to 8.2.8)."""

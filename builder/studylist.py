@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from builder.errors import InvalidUID
-from builder.jsonmodel import STUDY_UID, dumps, parse_datasets, text_value
-from builder.layout import check_uid
-from builder.model import JSONDataset
+from builder.jsonmodel import STUDY_UID, JSONDataset, dumps, parse_datasets, text_value
 from builder.query import uid_order
+from builder.uids import check_uid
 
 _BETWEEN: Final = b",\n"
 _UID_START: Final = f'"{STUDY_UID}":{{"vr":"UI","Value":["'.encode("ascii")

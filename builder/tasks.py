@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from builder.claims import LEASE_SECONDS
 from builder.errors import StoreError
-from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef, Rejected
 from builder.record import Record
 from builder.store import Store
+from builder.uids import InstanceUIDs
 
 
 @dataclass(frozen=True, slots=True)

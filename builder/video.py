@@ -8,12 +8,12 @@ from builder.dataset import Instance
 from builder.encapsulated import read_fragments
 from builder.errors import PixelDataError
 from builder.joined import join_files
-from builder.sop_classes import VIDEO_SYNTAXES
+from builder.syntaxes import Family, transfer_syntax
 
 
 def is_video(instance: Instance) -> bool:
     """Whether the pixel data are a video."""
-    return instance.pixels is not None and instance.transfer_syntax in VIDEO_SYNTAXES
+    return instance.pixels is not None and transfer_syntax(instance.transfer_syntax).family is Family.VIDEO
 
 
 def open_video(instance: Instance) -> BinaryIO:

@@ -7,9 +7,9 @@ import warnings
 import pytest
 from pydicom import Dataset
 
-from builder.dicomjson import convert, dumps
+from builder.dicomjson import convert
 from builder.errors import InputError
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset, dumps
 from builder.record import Holding, Record, notes_of, record_of, with_record, without_record
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"

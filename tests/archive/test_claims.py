@@ -12,11 +12,11 @@ import pytest
 
 from builder.claims import Claim, CommitState, Lease, _this_process, parse_claim, settled_state
 from builder.errors import ClaimLost, StoreError
-from builder.jsonmodel import dumps
-from builder.layout import InstanceUIDs, metadata_key
+from builder.jsonmodel import JSONDataset, dumps
+from builder.layout import metadata_key
 from builder.memory_store import MemoryStore
-from builder.model import JSONDataset
 from builder.record import Record, claimed, holder_of, with_record
+from builder.uids import InstanceUIDs
 from tests.support.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")

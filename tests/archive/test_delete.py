@@ -19,13 +19,14 @@ from builder.deletion import DeletionReport, Scope
 from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
-from builder.layout import STUDIES, InstanceUIDs, is_fixed
+from builder.layout import STUDIES, instance_key, is_fixed
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions, Outcome
 from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store
+from builder.uids import InstanceUIDs
 from tests.support.archives import (
     OTHER_STUDY,
     SECRET,
@@ -147,7 +148,7 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
 def test_what_a_killed_build_was_about_to_write_goes_too(tmp_path: Path, source: Path) -> None:
     store = DirectoryStore(str(tmp_path / "tree"))
     publish(store, source / "a", source / "c")
-    folder = tmp_path / "tree" / InstanceUIDs(STUDY, SERIES, instance_uid(2)).prefix
+    folder = tmp_path / "tree" / instance_key(InstanceUIDs(STUDY, SERIES, instance_uid(2)))
     (folder / "frames" / ".2.part").write_bytes(b"half a frame")
     (folder / "bulkdata").mkdir()
     (folder / "bulkdata" / ".00420011.part").write_bytes(b"half a document")
@@ -307,7 +308,7 @@ def test_replacing_tells_the_fixed_keys_that_changed_and_no_others(
     before = set(objects(store))
     report = build(request, store, SerialExecutor(), NoProgress())
     assert report.outcomes == {Outcome.REPLACED: 1}
-    prefix = InstanceUIDs(STUDY, SERIES, instance_uid(1)).prefix
+    prefix = instance_key(InstanceUIDs(STUDY, SERIES, instance_uid(1)))
     assert sorted(report.changed) == sorted(key for key in before if key.startswith(f"{prefix}/") and is_fixed(key))
     assert f"{prefix}/reduced/2/frames/1" in report.changed  # removed
     assert f"{prefix}/reduced/1/frames/1" not in report.changed  # new

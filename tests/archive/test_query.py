@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.dicomjson import text_value
+from builder.jsonmodel import JSONDataset, text_value
 from builder.layout import instances_key, metadata_key, study_series_key
-from builder.model import JSONDataset
 from builder.query import (
     instance_list,
     instance_record,

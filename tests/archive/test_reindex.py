@@ -11,7 +11,7 @@ import pytest
 from builder.claims import Lease, retract, settled_state
 from builder.directory_store import DirectoryStore
 from builder.errors import UsageError
-from builder.layout import STUDIES, InstanceUIDs, frame_index_key, instances_key, metadata_key, parse_key
+from builder.layout import STUDIES, frame_index_key, instance_key, instances_key, metadata_key, parse_key
 from builder.memory_store import MemoryStore
 from builder.model import Outcome
 from builder.reindex import IndexReport, index_archive
@@ -19,6 +19,7 @@ from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store
+from builder.uids import InstanceUIDs
 from tests.support.archives import (
     OTHER_STUDY,
     SECRET,
@@ -88,7 +89,11 @@ def test_damaged_lists_are_made_anew(tmp_path: Path, source: Path, content: byte
 def test_what_is_not_there_any_more_is_not_listed(make_store: Making, source: Path, what: str) -> None:
     store, clean = make_store(), make_store()
     publish(store, source)
-    prefix = {"instance": UIDS.prefix, "series": f"{instances_key(STUDY, SERIES)}/", "study": f"studies/{STUDY}/"}[what]
+    prefix = {
+        "instance": instance_key(UIDS),
+        "series": f"{instances_key(STUDY, SERIES)}/",
+        "study": f"studies/{STUDY}/",
+    }[what]
     kept = {instances_key(STUDY, SERIES)}
     store.delete_many([key for key, _ in store.list(prefix) if key not in kept])
     inputs = {"instance": ["a/1.dcm", "a/3.dcm", "b", "c"], "series": ["b", "c"], "study": ["c"]}[what]
@@ -104,7 +109,7 @@ def test_only_what_is_whole_is_listed(make_store: Making, source: Path) -> None:
     publish(store, source)
     before = objects(store)
     numbers = {number: InstanceUIDs(STUDY, SERIES, instance_uid(number)) for number in (1, 2, 3)}
-    store.delete(f"{numbers[1].prefix}/rendered")
+    store.delete(f"{instance_key(numbers[1])}/rendered")
     retract(store, numbers[2], settled_state(store, numbers[2]))
     lost = next(key for key in before if key.startswith(f"studies/{OTHER_STUDY}/") and key.endswith("/metadata")
                 and parse_key(key).instance)  # fmt: skip
@@ -119,7 +124,7 @@ def test_only_what_is_whole_is_listed(make_store: Making, source: Path) -> None:
         assert "metadata are missing" in reasons[f"{OTHER_STUDY}.1.1"]
         assert (report.studies, report.series, report.instances) == (1, 1, 2)
         assert len(names_in_lists(store)) == 2
-        assert {item.key for item in report.left} == {*(uids.prefix for uids in numbers.values()), lost[:-9]}
+        assert {item.key for item in report.left} == {*(instance_key(uids) for uids in numbers.values()), lost[:-9]}
         lease.give_up()
     publish(store, source)
     assert objects(store) == before
@@ -129,8 +134,8 @@ def test_a_damaged_metadata_document_or_frame_is_told(source: Path) -> None:
     store = MemoryStore()
     publish(store, source)
     store.put(metadata_key(STUDY, SERIES, instance_uid(1)), b"[{")
-    frame = store.objects[f"{UIDS.prefix}/frames/1"].data
-    store.put(f"{UIDS.prefix}/frames/1", bytes(len(frame)))
+    frame = store.objects[f"{instance_key(UIDS)}/frames/1"].data
+    store.put(f"{instance_key(UIDS)}/frames/1", bytes(len(frame)))
     store.delete(frame_index_key(STUDY, SERIES))
     reasons = {item.uids.instance: item.reason for item in index(store).left}
     assert reasons[instance_uid(1)] == "its metadata are damaged"
@@ -168,7 +173,7 @@ def test_every_root_of_unlisted_studies_is_indexed(make_store: Making, source: P
     for name in before:
         root = store.below(name)
         root.delete_many(lists(root))
-    store.below("a-strangers-folder").put(f"{UIDS.prefix}/frames/1", b"\xff\x4f")
+    store.below("a-strangers-folder").put(f"{instance_key(UIDS)}/frames/1", b"\xff\x4f")
     report = index(store, URL)
     assert (report.roots, report.studies) == (2, 2)
     made = objects_of_roots(store)
@@ -251,16 +256,16 @@ def test_the_command_indexes_and_tells(tmp_path: Path, source: Path) -> None:
     for path in before:
         if "/instances/1" not in path.replace("index.json", ""):
             (tree / path).unlink()
-    (tree / f"{UIDS.prefix}/rendered").unlink()
+    (tree / f"{instance_key(UIDS)}/rendered").unlink()
     done = run("index", tree, "--report", tmp_path / "report.json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"{tree}: 2 studies, 3 series, 5 instances listed, 1 not listed"
-    assert f"not listed {UIDS.prefix}: 3 objects of" in done.stderr
+    assert f"not listed {instance_key(UIDS)}: 3 objects of" in done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["summary"] | {"seconds": 0} == {
         "studies": 2, "series": 3, "instances": 5, "roots": 0, "notListed": 1, "seconds": 0
     }  # fmt: skip
-    assert [item["key"] for item in report["notListed"]] == [UIDS.prefix]
+    assert [item["key"] for item in report["notListed"]] == [instance_key(UIDS)]
     assert run("build", source, tree).returncode == 0
     assert contents(tree) == before
 

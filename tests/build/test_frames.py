@@ -20,15 +20,17 @@ from pydicom.encaps import generate_frames
 
 from builder import codec
 from builder.build import build
-from builder.codestream import nonconformities, parse_header, reduce_codestream
+from builder.codestream import nonconformities, reduce_codestream
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor
 from builder.instance import build_instance
 from builder.job import BuildRequest
-from builder.layout import InstanceUIDs, frame_key, metadata_key, reduced_key, rendered_key, thumbnail_key
+from builder.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
+from builder.markers import parse_header
 from builder.model import BuildOptions, Built, InputRef, Lossy, Outcome
 from builder.multipart import unwrap_part
 from builder.tasks import InstanceTask
+from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -234,7 +236,7 @@ def test_the_reduced_levels_asked_for_are_written_where_they_exist(
     frame = random_samples((40, 50), "u2", 12)
     path = write_dicom(tmp_path / "file", EXPLICIT, image_attributes(frame, BitsStored=12), frame.tobytes())
     published = publish(path, reduced=levels)
-    found = {key for key, _ in published.store.list(f"{UIDS.prefix}/reduced/")}
+    found = {key for key, _ in published.store.list(f"{instance_key(UIDS)}/reduced/")}
     assert found == {reduced_key(UIDS, level, 1) for level in levels if level <= 3}
     for level in levels:
         if level <= 3:
@@ -292,7 +294,7 @@ def test_lossy_frames_are_kept_byte_for_byte(
     assert published.syntax == jpeg(number)
     assert [unwrap_part(data) for data in published.frames] == encoded
     assert published.built.rows == ()
-    assert [key for key, _ in published.store.list(f"{UIDS.prefix}/reduced/")] == []
+    assert [key for key, _ in published.store.list(f"{instance_key(UIDS)}/reduced/")] == []
 
 
 @pytest.mark.parametrize(("number", "encode", "bits", "method"), LOSSY)
@@ -387,7 +389,7 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
     assert np.array_equal(found, frames)
     if colour:
         assert (published.value("00280004"), published.value("00280006")) == ("RGB", 0)
-    keys = {key for key, _ in published.store.list(f"{UIDS.prefix}/")}
+    keys = {key for key, _ in published.store.list(f"{instance_key(UIDS)}/")}
     wanted = {frame_key(UIDS, number) for number in (1, 2, 3)} | {metadata_key(STUDY, SERIES, INSTANCE)}
     assert keys == wanted | {thumbnail_key(STUDY, SERIES, INSTANCE), rendered_key(UIDS)}
     again = build_instance(InstanceTask(published.store, InputRef(str(path)), UIDS, BuildOptions()))

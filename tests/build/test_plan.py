@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.layout import InstanceUIDs
 from builder.model import Header, InputRef
 from builder.plan import make_plan
+from builder.uids import InstanceUIDs
 
 HEADERS = st.lists(
     st.tuples(

@@ -11,10 +11,11 @@ import pytest
 
 from builder.claims import CommitState, Lease
 from builder.errors import ClaimLost, PreconditionFailed, StoreError
-from builder.layout import InstanceUIDs, frame_key
+from builder.layout import frame_key, instance_key
 from builder.memory_store import MemoryStore
 from builder.sinks import StoreSink
 from builder.store import Written
+from builder.uids import InstanceUIDs
 from builder.uploads import MAX_WAITING_BYTES, Uploads
 from tests.support.faulty_store import Fault, FaultyStore
 
@@ -151,6 +152,6 @@ def test_a_key_with_others_below_it_is_created_all_the_same() -> None:
     store = PrefixStore(4)
     with Lease(store, UIDS, NOTHING) as lease:
         sink = StoreSink(store, lease)
-        sink.put(UIDS.prefix, b"whole")
+        sink.put(instance_key(UIDS), b"whole")
         sink.finish()
-    assert store.objects[UIDS.prefix].data == b"whole"
+    assert store.objects[instance_key(UIDS)].data == b"whole"

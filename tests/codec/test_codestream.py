@@ -13,18 +13,9 @@ from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 
 from builder.codec import decode_frame, encode_frame
-from builder.codestream import (
-    Component,
-    MainHeader,
-    TilePart,
-    level_size,
-    nonconformities,
-    parse_header,
-    parse_tile_part,
-    reduce_codestream,
-    resolutions,
-)
+from builder.codestream import level_size, nonconformities, reduce_codestream, resolutions
 from builder.errors import CodestreamError
+from builder.markers import Component, MainHeader, TilePart, parse_header, parse_tile_part
 from tests.support.places import SHARED_DATA
 
 SAMPLES = SHARED_DATA / "htj2k-input"

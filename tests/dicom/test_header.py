@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.filereader import dcmread
 
-from builder import dicomjson
 from builder.dataset import PIXEL_TAGS, read_instance
+from builder.dicomjson import convert
 from builder.errors import InputError
 from builder.items import SequenceValue
 from builder.model import InputRef
@@ -34,7 +34,7 @@ def outcome(file: Path) -> tuple[object, ...]:
             read = read_instance(opened)
         except InputError as error:
             return (str(error),)
-        return read.transfer_syntax, read.size, read.pixels, dicomjson.convert(read.dataset)
+        return read.transfer_syntax, read.size, read.pixels, convert(read.dataset)
 
 
 def test_plain_headers_say_what_pydicom_reads(pydicom_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,15 +20,9 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 
-from builder.dicomjson import (
-    convert,
-    dumps,
-    first_value,
-    rebase_bulk,
-    text_value,
-)
+from builder.dicomjson import convert
 from builder.errors import InputError
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset, dumps, first_value, rebase_bulk, text_value
 from tests.support.examples import examples
 from tests.support.same_json import assert_same
 

@@ -12,7 +12,3 @@ def test_the_uids_are_those_of_the_standard() -> None:
     assert uid.EncapsulatedPDFStorage == sop_classes.ENCAPSULATED_PDF
     # PS3.6 since 2024d; newer than pydicom's dictionary.
     assert sop_classes.LABEL_MAP_SEGMENTATION == "1.2.840.10008.5.1.4.1.1.66.7"
-
-
-def test_every_video_syntax_that_pydicom_knows_is_one() -> None:
-    assert {str(syntax) for syntax in uid.MPEGTransferSyntaxes} == sop_classes.VIDEO_SYNTAXES

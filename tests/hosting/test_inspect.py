@@ -14,9 +14,10 @@ import pytest
 
 from builder.byte_source import GetBytes, file_source, http_source
 from builder.codec import encode_frame
-from builder.codestream import parse_header, reduce_codestream
+from builder.codestream import reduce_codestream
 from builder.errors import CodestreamError, StoreError
 from builder.inspection import format_report, inspect_frame
+from builder.markers import parse_header
 
 FRAME = encode_frame(np.random.default_rng(5).integers(0, 4096, (300, 200), dtype=np.uint16), 12)
 SIZE = len(FRAME)

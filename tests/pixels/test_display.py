@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset
 
 from builder.dicomjson import convert
 from builder.display import read_display
-from builder.model import JSONDataset
+from builder.jsonmodel import JSONDataset
 from builder.rendering import Display, LookupTable, Ramp, Rescale, linear_window, render_frame
 from tests.support.dicom_files import image, noise, to_bytes
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from builder.lossy import LOSSY, METHOD, RATIO, lossy_changes, with_history
+from builder.syntaxes import transfer_syntax
 
-OURS = lossy_changes("1.2.840.10008.1.2.4.91", 1000, 81)
+OURS = lossy_changes(transfer_syntax("1.2.840.10008.1.2.4.91"), 1000, 81)
 
 
 def history(methods: list[str], ratios: list[float]) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def test_a_step_names_its_method_and_its_ratio() -> None:
         RATIO: [12.3],
         METHOD: ["ISO_15444_1"],
     }
-    assert METHOD not in lossy_changes("1.2.3", 1000, 81)
+    assert METHOD not in lossy_changes(transfer_syntax("1.2.3"), 1000, 81)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from pydicom import Dataset, dcmread
 
 from builder.directory_store import DirectoryStore
 from builder.instance import build_instance
-from builder.layout import InstanceUIDs, bulk_data_key, frame_key, metadata_key
+from builder.layout import bulk_data_key, frame_key, metadata_key
 from builder.model import BuildOptions, Built, InputRef
 from builder.tasks import InstanceTask
+from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (
     EXPLICIT,
     INSTANCE,

@@ -11,12 +11,13 @@ from builder.deletion import DeletionReport, Scope, delete
 from builder.documents import read_document
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
-from builder.layout import STUDIES, InstanceUIDs, metadata_key
+from builder.layout import STUDIES, instance_key, metadata_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions
 from builder.report import Report
 from builder.roots import Roots
 from builder.store import Store, Written
+from builder.uids import InstanceUIDs
 from tests.support.dicom_files import ROOT, SERIES, instance_uid
 from tests.support.trees import NoProgress, objects
 
@@ -62,9 +63,9 @@ def names_in_lists(store: Store) -> set[str]:
         for document in documents:
             for item in read_document(store, document) or ():
                 uids = InstanceUIDs(*(item[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018")))
-                assert store.get(f"{uids.prefix}/metadata") is not None, document
-                assert store.get(f"{uids.prefix}/frames/1") is not None, document
-                named.add(uids.prefix)
+                assert store.get(f"{instance_key(uids)}/metadata") is not None, document
+                assert store.get(f"{instance_key(uids)}/frames/1") is not None, document
+                named.add(instance_key(uids))
     return named
 
 

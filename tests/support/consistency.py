@@ -8,7 +8,6 @@ from typing import Any
 
 from builder.jsonmodel import named_uids
 from builder.layout import (
-    InstanceUIDs,
     Kind,
     frame_index_key,
     frame_key,
@@ -19,6 +18,7 @@ from builder.layout import (
 )
 from builder.record import promised_frames
 from builder.store import Store
+from builder.uids import InstanceUIDs
 from tests.support.trees import objects
 
 

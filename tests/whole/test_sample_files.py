@@ -35,23 +35,25 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from builder import codec, codestream
 from builder.build import build
-from builder.codestream import level_size, parse_header
+from builder.codestream import level_size
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor, prepare_process
 from builder.job import BuildRequest
 from builder.layout import (
-    InstanceUIDs,
     frame_index_key,
     frame_key,
+    instance_key,
     metadata_key,
     part10_key,
     reduced_key,
     rendered_key,
     thumbnail_key,
 )
+from builder.markers import parse_header
 from builder.model import BuildOptions, Outcome
 from builder.report import Report
-from builder.syntaxes import syntax_name
+from builder.syntaxes import transfer_syntax
+from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (
     BIG_ENDIAN,
     DEFLATED,
@@ -312,7 +314,7 @@ def _check_instance(name: str, dataset: Dataset, uids: InstanceUIDs, store: Dire
     (metadata,) = json.loads(_stored(store, metadata_key(uids.study, uids.series, uids.instance)))
     index = json.loads(_stored(store, frame_index_key(uids.study, uids.series)))
     frames = sorted(
-        (key for key, _ in store.list(f"{uids.prefix}/") if key.startswith(f"{uids.prefix}/frames/")),
+        (key for key, _ in store.list(f"{instance_key(uids)}/") if key.startswith(f"{instance_key(uids)}/frames/")),
         key=lambda key: int(key.rpartition("/")[2]),
     )
     if not {"PixelData", "FloatPixelData", "DoubleFloatPixelData"} & {element.keyword for element in dataset}:
@@ -601,7 +603,7 @@ def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
 def _syntax(uid: str) -> str:
     if uid == OTHER:
         return "any other encapsulated syntax: retired JPEG processes, JPEG 2000 Part 2, private ones"
-    return f"{syntax_name(uid)} (`{uid}`)"
+    return f"{transfer_syntax(uid).name or uid} (`{uid}`)"
 
 
 def _short(names: Iterable[str]) -> str:

@@ -19,11 +19,12 @@ from builder.errors import StoreError
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
 from builder.jsonmodel import named_uids
-from builder.layout import InstanceUIDs, Kind, parse_key
+from builder.layout import Kind, parse_key
 from builder.memory_store import MemoryStore
 from builder.model import BuildOptions
 from builder.report import Report
 from builder.store import Store
+from builder.uids import InstanceUIDs
 from tests.support.consistency import check_consistency, missing_objects
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_store import Fault, FaultyStore
