@@ -8,94 +8,141 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from builder.cli_options import option_group
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from builder.grant import Grant
+    from builder.grant import Grant, Scope, Signer
+    from builder.nginx import NginxSettings
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def _make_nginx_settings(*, script: Path | None, module: str | None, **given: Any) -> NginxSettings:
+    from builder.nginx import NginxSettings, find_module, script_file
+
+    return NginxSettings(
+        script=(script or script_file()).resolve(), module=find_module() if module is None else module, **given
+    )
+
+
+def _resolved(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    return path.resolve() if path else None
+
+
+_nginx_options = option_group(
+    "settings",
+    _make_nginx_settings,
+    click.argument("tree", metavar="DIR", type=_FOLDER, callback=_resolved),
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."),
+    click.option("--server-name", default="_", show_default=True, help="Host name to answer for; _ for any."),
+    click.option(
+        "--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host.'
+    ),
+    click.option(
+        "--viewer",
+        type=_FOLDER,
+        callback=_resolved,
+        default=None,
+        metavar="DIST",
+        help="Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /.",
+    ),
+    click.option(
+        "--module",
+        default=None,
+        metavar="FILE",
+        help='nginx\'s njs module, ngx_http_js_module.so; "" if it is built in.  [default: where packages put it]',
+    ),
+    click.option(
+        "--script",
+        type=_FILE,
+        default=None,
+        metavar="FILE",
+        help="Copy of nginx.js for nginx to load.  [default: the installed one]",
+    ),
+    click.option(
+        "--http-part",
+        "complete",
+        is_flag=True,
+        callback=lambda _context, _parameter, part: not part,
+        help="Only what belongs in the http block of an nginx that runs already.",
+    ),
+)
+
+
 @click.command(short_help="Print an nginx configuration for a tree.")
-@click.argument("directory", metavar="DIR", type=_FOLDER)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
-@click.option("--server-name", default="_", show_default=True, help="Host name to answer for; _ for any.")
-@click.option("--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host.')
-@click.option(
-    "--viewer",
-    type=_FOLDER,
-    default=None,
-    metavar="DIST",
-    help="Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /.",
-)
-@click.option(
-    "--module",
-    default=None,
-    metavar="FILE",
-    help='nginx\'s njs module, ngx_http_js_module.so; "" if nginx has it built in.  [default: where packages put it]',
-)
-@click.option(
-    "--script",
-    type=_FILE,
-    default=None,
-    metavar="FILE",
-    help="Copy of nginx.js for nginx to load.  [default: the installed one]",
-)
-@click.option("--http-part", is_flag=True, help="Only what belongs in the http block of an nginx that runs already.")
-def nginx(
-    directory: Path, host: str, port: int, server_name: str, root_path: str, viewer: Path | None, module: str | None,
-    script: Path | None, http_part: bool,
-) -> int:  # fmt: skip
+@_nginx_options
+def nginx(settings: NginxSettings) -> int:
     """Print a configuration with which nginx serves the tree DIR as the preview server does.
 
     It is for nginx -c FILE -p FOLDER, where FOLDER is for what nginx writes while it runs.
     """
-    from builder.nginx import NginxSettings, find_module, render_nginx, script_file
+    from builder.nginx import render_nginx
 
-    settings = NginxSettings(
-        directory.resolve(),
-        (script or script_file()).resolve(),
-        find_module() if module is None else module,
-        host,
-        port,
-        server_name,
-        root_path,
-        viewer.resolve() if viewer else None,
-        complete=not http_part,
-    )
     click.echo(render_nginx(settings), nl=False)
     return 0
 
 
-@click.command(short_help="Sign time-limited access to one study on CloudFront.")
-@click.option("--base-url", required=True, metavar="URL", help="Public https URL of the service root.")
-@click.option("--study", default=None, metavar="UID", help="Study to open: all below it, without the list of studies.")
-@click.option("--whole-root", is_flag=True, help="Open the whole service root: for one that holds a single study.")
-@click.option("--key-id", required=True, metavar="ID", help="CloudFront's ID of the public key.")
-@click.option(
-    "--private-key",
-    "key_file",
-    type=_FILE,
-    required=True,
-    metavar="FILE",
-    help="Private key, PEM without a password: RSA with 2048 bits or ECDSA on P-256.",
+def _make_scope(*, base_url: str, study: str | None, whole_root: bool) -> Scope:
+    from builder.grant import root_scope, study_scope
+
+    if (study is None) != whole_root:
+        raise UsageError("what is to be opened? either --study UID or --whole-root")
+    return root_scope(base_url) if study is None else study_scope(base_url, study)
+
+
+def _make_signer(*, key_id: str, key_file: Path, algorithm: str) -> Signer:
+    from builder.grant import Hash, Signer, load_private_key
+
+    signer = Signer(key_id, load_private_key(key_file.read_bytes()), Hash(algorithm))
+    if mode := key_file.stat().st_mode & 0o077:
+        click.echo(f"warning: the private key {key_file} is open to others: chmod go= (now {mode:03o})", err=True)
+    return signer
+
+
+_scope_options = option_group(
+    "scope",
+    _make_scope,
+    click.option("--base-url", required=True, metavar="URL", help="Public https URL of the service root."),
+    click.option(
+        "--study", default=None, metavar="UID", help="Study to open: all below it, without the list of studies."
+    ),
+    click.option("--whole-root", is_flag=True, help="Open the whole service root: for one that holds a single study."),
 )
+_signer_options = option_group(
+    "signer",
+    _make_signer,
+    click.option("--key-id", required=True, metavar="ID", help="CloudFront's ID of the public key."),
+    click.option(
+        "--private-key",
+        "key_file",
+        type=_FILE,
+        required=True,
+        metavar="FILE",
+        help="Private key, PEM without a password: RSA with 2048 bits or ECDSA on P-256.",
+    ),
+    click.option(
+        "--hash",
+        "algorithm",
+        type=click.Choice(["sha256", "sha1"]),
+        default="sha256",
+        show_default=True,
+        help="Hash of the signature.",
+    ),
+)
+
+
+@click.command(short_help="Sign time-limited access to one study on CloudFront.")
+@_scope_options
+@_signer_options
 @click.option("--expires", required=True, metavar="TIME", help="How long it lasts, such as 30m, 8h or 2d; 30d at most.")
 @click.option("--ip", default="", metavar="CIDR", help="IPv4 address or range that requests must come from.")
-@click.option(
-    "--hash",
-    "algorithm",
-    type=click.Choice(["sha256", "sha1"]),
-    default="sha256",
-    show_default=True,
-    help="Hash of the signature.",
-)
 @click.option(
     "--format",
     "shape",
@@ -105,27 +152,15 @@ def nginx(
     help="Set-Cookie headers; all of it as JSON; a URL whose query string opens the other URLs just the same.",
 )
 @click.option("--cookie-domain", default="", metavar="DOMAIN", help="Parent domain that the cookies are set for.")
-def grant(
-    base_url: str, study: str | None, whole_root: bool, key_id: str, key_file: Path, expires: str, ip: str,
-    algorithm: str, shape: str, cookie_domain: str,
-) -> int:  # fmt: skip
+def grant(scope: Scope, signer: Signer, expires: str, ip: str, shape: str, cookie_domain: str) -> int:
     """Sign access to one study of an archive on CloudFront. Whoever holds what is printed has it until it ends.
 
     --study opens every URL below URL/studies/UID/, and nothing else. Viewers that ask for the list of studies, as OHIF
     does, need a service root that holds the study alone, under a name hard to guess: --whole-root opens all of it.
     """
-    from builder.grant import Hash, load_private_key, make_grant, parse_lifetime, root_scope, study_scope
+    from builder.grant import make_grant, parse_lifetime
 
-    if (study is None) != whole_root:
-        raise UsageError("what is to be opened? either --study UID or --whole-root")
-    scope = root_scope(base_url) if study is None else study_scope(base_url, study)
-    lifetime = parse_lifetime(expires)
-    key = load_private_key(key_file.read_bytes())
-    if mode := key_file.stat().st_mode & 0o077:
-        click.echo(f"warning: the private key {key_file} is open to others: chmod go= (now {mode:03o})", err=True)
-    made = make_grant(
-        scope, key_id=key_id, key=key, now=time.time(), lifetime=lifetime, ip=ip, algorithm=Hash(algorithm)
-    )
+    made = make_grant(scope, signer, now=time.time(), lifetime=parse_lifetime(expires), ip=ip)
     text = _format(made, shape, made.set_cookies(cookie_domain))
     click.echo(f"opens {scope.resource} until {_moment(made.expires)}", err=True)
     click.echo(text)

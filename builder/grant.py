@@ -46,6 +46,15 @@ class Hash(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Signer:
+    """A private key, and CloudFront's ID of its public one."""
+
+    key_id: str
+    key: PrivateKey
+    algorithm: Hash = Hash.SHA256
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What a grant covers: every URL that begins with `covered`, on `host`; `example` is one of them."""
 
@@ -64,7 +73,7 @@ class Scope:
         return urlsplit(self.covered).path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A signed policy: `policy` is its text, `signature` its bytes, `expires` in seconds since 1970."""
 
@@ -174,16 +183,7 @@ def load_private_key(pem: bytes) -> PrivateKey:
     raise UsageError("CloudFront takes RSA keys of 2048 bits and ECDSA keys on P-256; this private key is neither")
 
 
-def make_grant(
-    scope: Scope,
-    *,
-    key_id: str,
-    key: PrivateKey,
-    now: float,
-    lifetime: int,
-    ip: str = "",
-    algorithm: Hash = Hash.SHA256,
-) -> Grant:
+def make_grant(scope: Scope, signer: Signer, *, now: float, lifetime: int, ip: str = "") -> Grant:
     """Sign access to `scope` from `now` (seconds since 1970) on, for `lifetime` seconds.
 
     `ip` is an IPv4 address or range that requests must come from, "" for any.
@@ -191,27 +191,35 @@ def make_grant(
     Raises:
         UsageError: if the key ID or the addresses are none.
     """
-    if not _KEY_ID.fullmatch(key_id):
-        raise UsageError(f"not the ID of a CloudFront public key: {key_id!r}")
+    if not _KEY_ID.fullmatch(signer.key_id):
+        raise UsageError(f"not the ID of a CloudFront public key: {signer.key_id!r}")
     expires = int(now) + lifetime
     condition: dict[str, object] = {"DateLessThan": {"AWS:EpochTime": expires}}
     if ip:
         condition["IpAddress"] = {"AWS:SourceIp": _check_ip(ip)}
     statement = {"Resource": scope.resource, "Condition": condition}
     policy = json.dumps({"Statement": [statement]}, separators=(",", ":"))
-    return Grant(scope, policy, _sign(key, policy.encode(), algorithm), key_id, algorithm, expires)
+    signature = _sign(signer, policy.encode())
+    return Grant(
+        scope=scope,
+        policy=policy,
+        signature=signature,
+        key_id=signer.key_id,
+        hash=signer.algorithm,
+        expires=expires,
+    )
 
 
-def _sign(key: PrivateKey, message: bytes, algorithm: Hash) -> bytes:
+def _sign(signer: Signer, message: bytes) -> bytes:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
     # SHA-1 is what older CloudFront documentation asks for; here it hashes nothing that others wrote.
-    chosen = hashes.SHA256() if algorithm is Hash.SHA256 else hashes.SHA1()
-    if isinstance(key, EllipticCurvePrivateKey):
-        return key.sign(message, ECDSA(chosen))
-    return key.sign(message, PKCS1v15(), chosen)
+    chosen = hashes.SHA256() if signer.algorithm is Hash.SHA256 else hashes.SHA1()
+    if isinstance(signer.key, EllipticCurvePrivateKey):
+        return signer.key.sign(message, ECDSA(chosen))
+    return signer.key.sign(message, PKCS1v15(), chosen)
 
 
 def _check_base_url(base_url: str) -> str:

@@ -26,6 +26,7 @@ from builder.grant import (
     Hash,
     PrivateKey,
     Scope,
+    Signer,
     load_private_key,
     make_grant,
     parse_lifetime,
@@ -83,7 +84,8 @@ def decode(value: str) -> bytes:
 
 def grant(scope: Scope | None = None, key: PrivateKey = RSA, **changes: Any) -> Grant:
     given: dict[str, Any] = {"key_id": KEY_ID, "key": key, "now": NOW, "lifetime": 3600, **changes}
-    return make_grant(scope or study_scope(BASE, STUDY), **given)
+    signer = Signer(given.pop("key_id"), given.pop("key"), given.pop("algorithm", Hash.SHA256))
+    return make_grant(scope or study_scope(BASE, STUDY), signer, **given)
 
 
 @pytest.mark.parametrize("key", [RSA, P256], ids=["RSA", "P-256"])
