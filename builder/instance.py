@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from builder.claims import Lease, Record, read_record
 from builder.codestream import FrameRow
 from builder.dataset import Instance, read_instance
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
+from builder.files import ReadableFile
 from builder.frames import Sink, StageClock
 from builder.jsonmodel import SYNTAX, JSONDataset, dumps, first_value
 from builder.layout import frame_key, instance_key, is_fixed
@@ -59,7 +60,7 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
 class _Source:
     """An open input, with what was known of it before its digest was taken."""
 
-    file: BinaryIO
+    file: ReadableFile
     state: tuple[int, ...]
     digest: str
     size: int
@@ -162,7 +163,7 @@ class _Worker:
         times = dict(self.clock.times)
         return Built(task.source, task.uids, outcome, metadata, rows, frames, task.source.size, written, notes, times)
 
-    def _compare(self, instance: Instance, file: BinaryIO) -> Built | Rejected:
+    def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
         sink = CompareSink(self.task.store)
         with _COMPUTING:
@@ -245,7 +246,7 @@ class _Worker:
         else:
             lease.give_up()
 
-    def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> Content:
+    def _produce(self, instance: Instance, file: ReadableFile, sink: Sink) -> Content:
         return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)
 
 

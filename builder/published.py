@@ -7,11 +7,12 @@ import re
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder import FORMAT_VERSION
 from builder.claims import Lease, read_record
 from builder.errors import ClaimLost, InputError
+from builder.files import ReadableFile
 from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, first_value, named_uids, parse_datasets
 from builder.layout import Kind, instance_key, instances_key, metadata_key, parse_key
 from builder.model import BuildOptions, InputRef
@@ -136,12 +137,12 @@ def is_unchanged(
         return False  # whoever builds it will say what is wrong
 
 
-def digest_of(file: BinaryIO) -> str:
+def digest_of(file: ReadableFile) -> str:
     """Digest of an input's bytes; the file is left at its end."""
     file.seek(0)
     buffer = memoryview(bytearray(_DIGEST_BYTES))
     digest = hashlib.sha256()
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # every file opened here has it
+    while count := file.readinto(buffer):
         digest.update(buffer[:count])
     return f"sha256:{digest.hexdigest()}"
 

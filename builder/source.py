@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from io import BufferedReader, BytesIO, FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from builder.ahead import map_ahead
 from builder.errors import InputError, UsageError
+from builder.files import LoadedInput, ReadableFile
 from builder.folders import Walk
 from builder.members import SPOOL_BYTES, archive_of, list_members, looks_like_archive, unpack_member
 from builder.model import MAX_UNPACKED, InputRef, Rejected, S3Object, Skipped
@@ -150,7 +150,7 @@ def read_head(source: InputRef, size: int) -> bytes:
     return head[:size]
 
 
-def open_input(source: InputRef) -> BinaryIO:
+def open_input(source: InputRef) -> ReadableFile:
     """Open an input for reading and seeking.
 
     Reading an object raises `InputError` if it is not the one that was found any more, `StoreError` if its store fails.
@@ -170,7 +170,7 @@ def open_input(source: InputRef) -> BinaryIO:
         raise InputError(f"cannot be opened: {reason or error}") from error
 
 
-def open_to_end(source: InputRef) -> BinaryIO:
+def open_to_end(source: InputRef) -> ReadableFile:
     """As `open_input`, to be read once to its end: an object that is not large comes with one request.
 
     Raises:
@@ -180,7 +180,7 @@ def open_to_end(source: InputRef) -> BinaryIO:
     return open_input(source) if source.remote is None else load_input(source)
 
 
-def file_state(file: BinaryIO) -> tuple[int, ...]:
+def file_state(file: ReadableFile) -> tuple[int, ...]:
     """What changes when the file of an open input is written to.
 
     Nothing for an input in memory or unpacked; nor for an object, every range of which comes of the same version.
@@ -191,14 +191,7 @@ def file_state(file: BinaryIO) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-class LoadedInput(BytesIO):
-    """An input in memory. Frames may be views of it that outlive its use, so closing it does nothing."""
-
-    def close(self) -> None:
-        """Leave the memory to the last view of it."""
-
-
-def load_input(source: InputRef) -> BinaryIO:
+def load_input(source: InputRef) -> ReadableFile:
     """As `open_input`; an input of at most `SPOOL_BYTES` is held in memory.
 
     It is read once then, however often it is gone through, and stays the same if the file is changed meanwhile.

@@ -12,7 +12,6 @@ import time
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from builder.build import build
 from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.files import ReadableFile
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
 from builder.store import Written
@@ -344,7 +344,7 @@ class DyingStore(DirectoryStore):
         self.halfway = halfway
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         self.left -= 1
         if self.left < 0:
