@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
 from builder.errors import InputError
+from builder.files import ReadableFile
 
 MAX_DIRECTORY_BYTES: Final = 32 << 20
 """Of an archive's directory: room for a quarter of a million members with ordinary names."""
@@ -50,7 +51,7 @@ class Member(NamedTuple):
 class _Bounded:
     """A file that a directory is read from, and no more than a directory."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: ReadableFile) -> None:
         self._file = file
         self.seek = file.seek
         self.tell = file.tell
@@ -66,7 +67,7 @@ class _Bounded:
 class Archive:
     """An open archive. Its members may be read by several threads; its file is closed with the last reference."""
 
-    def __init__(self, file: BinaryIO, reopen: Callable[[], BinaryIO] | None = None) -> None:
+    def __init__(self, file: ReadableFile, reopen: Callable[[], ReadableFile] | None = None) -> None:
         """Read the directory.
 
         `reopen` opens the file anew. Where it is given, every member is read through a file of its own, which may
@@ -143,7 +144,7 @@ class Archive:
             return self._file.read(size)
 
 
-def _read_directory(file: BinaryIO) -> tuple[Member, ...]:
+def _read_directory(file: ReadableFile) -> tuple[Member, ...]:
     try:
         with zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as opened:
             found = [

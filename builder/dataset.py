@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import struct
 import tempfile
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Final, cast
+from typing import Final, cast
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from builder.counted import CountedReads, failure_of_reading
 from builder.encapsulated import Fragments, read_fragments
-from builder.errors import InputError, StoreError
+from builder.errors import InputError
+from builder.files import ReadableFile
+from builder.lenient import Unreadable, pydicom_at_work, raw_element, read_odd
 from builder.model import MAX_UNPACKED
 from builder.plain import (
     PREAMBLE,
@@ -62,7 +61,7 @@ class Instance:
 
     dataset: Dataset
     transfer_syntax: str
-    file: BinaryIO
+    file: ReadableFile
     size: int
     pixels: PixelElement | None
     fragments: Fragments | None = None
@@ -86,18 +85,6 @@ def read_uids(dataset: Dataset) -> InstanceUIDs:
     )
 
 
-def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
-    """An element as it was read, None if absent.
-
-    Raises:
-        InputError: if pydicom cannot make anything of it, as of one without a value but of unknown VR and some length.
-    """
-    try:
-        return cast("DataElement | RawDataElement | None", dataset.get_item(tag))
-    except Exception as error:  # pydicom converts some elements on the way, and raises whatever that raises
-        raise InputError(f"{BaseTag(tag)} cannot be read: {_one_line(error)}") from error
-
-
 def raw_text(dataset: Dataset, tag: int) -> str:
     """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
     value = getattr(raw_element(dataset, tag), "value", None)
@@ -107,7 +94,7 @@ def raw_text(dataset: Dataset, tag: int) -> str:
     return raw.strip(b"\0 ").decode("latin-1")
 
 
-def read_scan(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Dataset:
+def read_scan(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Dataset:
     """The elements up to the Series and Study UIDs; enough to plan with.
 
     Raises:
@@ -119,7 +106,7 @@ def read_scan(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Dataset:
     return dataset
 
 
-def read_instance(file: BinaryIO, max_unpacked: int = MAX_UNPACKED) -> Instance:
+def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Instance:
     """Read everything but the value of the pixel data.
 
     A deflated data set is inflated into a temporary file first, which then stands in for `file`; it may have at most
@@ -157,7 +144,7 @@ def _raw_dataset(found: dict[int, PlainElement], encoding: Encoding, place: int 
 
 
 @contextmanager
-def _closed_on_error(body: BinaryIO, file: BinaryIO) -> Iterator[None]:
+def _closed_on_error(body: ReadableFile, file: ReadableFile) -> Iterator[None]:
     """Close an inflated copy of `file` if the block fails, since nobody else will."""
     try:
         yield
@@ -167,75 +154,63 @@ def _closed_on_error(body: BinaryIO, file: BinaryIO) -> Iterator[None]:
         raise
 
 
-def _size_keeping_place(file: BinaryIO) -> int:
+def _size_keeping_place(file: ReadableFile) -> int:
     place = file.tell()
     size = file.seek(0, 2)
     file.seek(place)
     return size
 
 
-def _open(file: BinaryIO, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, BinaryIO]:
+def _open(file: ReadableFile, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, ReadableFile]:
     """Data set up to `stop`, its transfer syntax, and the file positioned where reading stopped."""
     file.seek(0)
     plain = read_growing(file, _PLAIN_HEAD, lambda head, whole: read_plain(head, stop, whole=whole))
     if plain is not None:
         file.seek(plain.stopped_at)
         return _raw_dataset(plain.elements, plain.encoding), plain.transfer_syntax, file
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            syntax, body = _read_meta(file, max_unpacked)
-            with _closed_on_error(body, file):
-                dataset = _read_elements(body, transfer_syntax(syntax).encoding, stop)
-                _check_warnings(caught)
-    except (InputError, StoreError):
-        raise
-    except RecursionError as error:
-        raise InputError("sequences nested too deeply") from error
-    except Exception as error:  # pydicom raises a dozen types on malformed input; each means the same here
-        if failure := failure_of_reading(error):
-            raise failure from None
-        raise InputError(f"cannot be parsed as DICOM: {_one_line(error)}") from error
+    with _parsing("cannot be parsed as DICOM"):
+        syntax, body = _read_meta(file, max_unpacked)
+        with _closed_on_error(body, file):
+            dataset = _read_elements(body, transfer_syntax(syntax).encoding, stop, cut=False)
     return dataset, syntax, body
 
 
-def _read_elements(body: BinaryIO, encoding: Encoding, stop: Stop) -> Dataset:
-    """The elements from the file's place on; by pydicom if they are odd."""
+@contextmanager
+def _parsing(failure: str) -> Iterator[None]:
+    """Turn what pydicom makes of a file it cannot read into the reason to reject it, which begins with `failure`."""
+    try:
+        yield
+    except Unreadable as error:
+        raise InputError(f"{failure}: {error.details}") from error
+    except RecursionError as error:
+        raise InputError("sequences nested too deeply") from error
+
+
+def _read_elements(body: ReadableFile, encoding: Encoding, stop: Stop, *, cut: bool) -> Dataset:
+    """The elements from the file's offset on; by pydicom if they are odd, which then may be `cut` short or not."""
     start = body.tell()
-    found = read_growing(body, _PLAIN_HEAD, lambda data, whole: read_elements(data, 0, encoding, stop, whole=whole))
-    if found is not None:
-        elements, stopped_at = found
+    plain = read_growing(body, _PLAIN_HEAD, lambda data, whole: read_elements(data, 0, encoding, stop, whole=whole))
+    if plain is not None:
+        elements, stopped_at = plain
         body.seek(start + stopped_at)
         return _raw_dataset(elements, encoding, start)
     body.seek(start)
-    counted = cast(BinaryIO, CountedReads(body))
-    return read_dataset(counted, encoding.implicit, encoding.little, stop_when=lambda tag, *_: stop(tag))
+    return read_odd(body, encoding, stop=stop, cut=cut)
 
 
-def _check_warnings(caught: list[warnings.WarningMessage]) -> None:
-    for warning in caught:
-        if "nd of file reached" in str(warning.message):
-            raise InputError(f"truncated: {_one_line(warning.message)}")
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _read_meta(file: BinaryIO, max_unpacked: int) -> tuple[str, BinaryIO]:
+def _read_meta(file: ReadableFile, max_unpacked: int) -> tuple[str, ReadableFile]:
     """Transfer syntax, and the file that holds the data set, positioned at its first element."""
     file.seek(0)
     start = PREAMBLE if file.read(PREAMBLE)[128:] == b"DICM" else 0
     file.seek(start)
-    counted = cast(BinaryIO, CountedReads(file))
-    meta = read_dataset(counted, False, True, stop_when=lambda tag, *_: tag >> 16 != 0x0002)
-    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
+    meta = read_odd(file, transfer_syntax(EXPLICIT_LITTLE).encoding, stop=lambda tag: tag >> 16 != 0x0002, cut=False)
+    syntax = raw_text(meta, 0x00020010).strip()
     if transfer_syntax(syntax).deflated:
         return syntax, _inflate(file, max_unpacked)
     return syntax or _guess_syntax(file), file
 
 
-def _guess_syntax(file: BinaryIO) -> str:
+def _guess_syntax(file: ReadableFile) -> str:
     """Native transfer syntax of a data set without a meta header, from its first element."""
     head = file.read(6)
     file.seek(-len(head), 1)
@@ -247,7 +222,7 @@ def _guess_syntax(file: BinaryIO) -> str:
     return EXPLICIT_BIG if head[0] == 0 and head[1] != 0 else EXPLICIT_LITTLE
 
 
-def _inflate(file: BinaryIO, max_unpacked: int) -> BinaryIO:
+def _inflate(file: ReadableFile, max_unpacked: int) -> ReadableFile:
     """The deflated data set (PS3.5 A.5), inflated into an unnamed temporary file."""
     inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -270,10 +245,10 @@ def _inflate(file: BinaryIO, max_unpacked: int) -> BinaryIO:
         inflated.close()
         raise
     inflated.seek(0)
-    return cast(BinaryIO, inflated)
+    return inflated
 
 
-def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int) -> PixelElement | None:
+def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size: int) -> PixelElement | None:
     """The pixel data element at the file's place, or None at its end."""
     head = file.read(12)
     if len(head) < 8:
@@ -300,7 +275,7 @@ def _read_pixel_element(file: BinaryIO, dataset: Dataset, syntax: str, size: int
     return PixelElement(keyword, vr.decode(), offset, length)
 
 
-def _read_rest(file: BinaryIO, dataset: Dataset, place: int, size: int) -> None:
+def _read_rest(file: ReadableFile, dataset: Dataset, place: int, size: int) -> None:
     """Add the elements behind the pixel data (digital signatures, padding) to the data set."""
     if size - place < 8:
         return
@@ -309,22 +284,14 @@ def _read_rest(file: BinaryIO, dataset: Dataset, place: int, size: int) -> None:
         return  # padding
     file.seek(place)
     implicit, little = dataset.original_encoding
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            rest = _read_elements(file, Encoding(bool(implicit), bool(little)), lambda _: False)
-            for tag in list(rest.keys()):
-                if tag > 0x7FE00010:
-                    dataset[tag] = rest.get_item(tag)
-    except (InputError, StoreError):
-        raise
-    except Exception as error:
-        if failure := failure_of_reading(error):
-            raise failure from None
-        raise InputError(f"damaged behind its pixel data: {_one_line(error)}") from error
+    with _parsing("damaged behind its pixel data"), pydicom_at_work():
+        rest = _read_elements(file, Encoding(bool(implicit), bool(little)), lambda _: False, cut=True)
+        for tag in list(rest.keys()):
+            if tag > 0x7FE00010:
+                dataset[tag] = rest.get_item(tag)
 
 
-def _check_complete(dataset: Dataset, file: BinaryIO, size: int) -> None:
+def _check_complete(dataset: Dataset, file: ReadableFile, size: int) -> None:
     """Raise if the last element's value ends beyond the end of the file, or the head of another is cut short there."""
     tags = list(dataset.keys())
     if not tags:

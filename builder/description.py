@@ -10,8 +10,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from builder.dataset import PixelElement, raw_element, raw_text
+from builder.dataset import PixelElement, raw_text
 from builder.errors import PixelDataError
+from builder.lenient import raw_element
 from builder.model import MAX_FRAME_BYTES
 
 _TAGS: Final = {

@@ -6,25 +6,24 @@ from typing import Final
 
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
 
 from builder.dataset import raw_text
 from builder.errors import InputError
-from builder.items import Unreadable, read_item, sequence_value
-from builder.representation import get_element
+from builder.items import read_item, sequence_value
+from builder.lenient import Unreadable, raw_element
 from builder.walk import Encoding, Odd
 
-_RECORDS: Final = BaseTag(0x00041220)
+_RECORDS: Final = 0x00041220
 _FILE_ID: Final = 0x00041500
 
 
 def referenced_files(dataset: Dataset) -> tuple[str, ...]:
     """Paths of the files that the records of a DICOMDIR name, relative to it; none if they cannot be read."""
-    records = get_element(dataset, _RECORDS)
-    if not isinstance(records, RawDataElement) or not records.value:
-        return ()
-    sequence = sequence_value(records.value, Encoding(records.is_implicit_VR, records.is_little_endian))
     try:
+        records = raw_element(dataset, _RECORDS)
+        if not isinstance(records, RawDataElement) or not records.value:
+            return ()
+        sequence = sequence_value(records.value, Encoding(records.is_implicit_VR, records.is_little_endian))
         spans = zip(*sequence.find_items(1), strict=True)
         names = (raw_text(read_item(sequence.walker, start, end), _FILE_ID) for start, end in spans)
         return tuple("/".join(part.strip() for part in name.split("\\")) for name in names if name)

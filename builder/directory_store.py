@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.errors import LayoutError, PreconditionFailed, StoreError
+from builder.files import ReadableFile
 from builder.layout import key_of_path, path_of_key
 from builder.store import ObjectHead, StoredObject, Written
 
@@ -96,7 +97,7 @@ class DirectoryStore:
         return None if found is None else ObjectHead(len(found.data), found.etag)
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         """See `Store.put`."""
         path = self._path(key)
@@ -202,7 +203,7 @@ class DirectoryStore:
         self._prune(path.parent)
 
 
-def _open_regular(path: str) -> BinaryIO:
+def _open_regular(path: str) -> ReadableFile:
     """A file, to be read. A pipe put in its place must not hold the job for ever."""
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -216,7 +217,7 @@ def _read_regular(path: str) -> bytes:
         return file.read()
 
 
-def _write(file: FileIO, data: bytes | BinaryIO, path: str) -> int:
+def _write(file: FileIO, data: bytes | ReadableFile, path: str) -> int:
     """Fill the temporary file and give it its name."""
     file.truncate(0)
     if isinstance(data, bytes):

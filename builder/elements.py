@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,10 +13,11 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from builder.errors import InputError
-from builder.items import SequenceValue, Unreadable, read_item, read_items, sequence_value
+from builder.items import SequenceValue, read_item, read_items, sequence_value
 from builder.jsonmodel import PN_GROUPS, BulkValue, JSONDataset
+from builder.lenient import Unreadable, pydicom_at_work, raw_element
 from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
-from builder.representation import KNOWN_VRS, find_vr, get_element
+from builder.representation import KNOWN_VRS, find_vr
 from builder.rewrite import encode_value
 from builder.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from builder.walk import MAX_PARTS, SEQUENCE_DEPTH, Encoding, Odd, too_many_parts
@@ -112,7 +112,7 @@ def convert_dataset(datasets: tuple[Dataset, ...], inherited: Charset, path: str
 
 
 def _declared_charset(scope: _Scope) -> Charset:
-    element = get_element(scope.datasets[0], _CHARSET_TAG)
+    element = raw_element(scope.datasets[0], _CHARSET_TAG)
     try:
         value = encode_value(element, little_endian=True) if isinstance(element, DataElement) else None
     except (ValueError, TypeError):
@@ -176,21 +176,18 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
     dataset = scope.datasets[0]
     vr = "UN"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with pydicom_at_work():
             element = dataset[int(key, 16)]
-        vr = str(element.VR)
-        if vr == "SQ":
-            return _convert_items(key, element.value or (), scope)
-        little = dataset.original_encoding[1] is not False
-        value = encode_value(element, little)
-        if vr not in KNOWN_VRS:
-            raw = RawDataElement(element.tag, None, len(value), value, 0, True, little)
-            vr = find_vr(raw, scope.datasets)
-    except (InputError, RecursionError):
-        raise
-    except Exception as reason:  # whatever pydicom raises for what it cannot read
-        scope.note(key, f"could not be read and is left empty ({type(reason).__name__})")
+            vr = str(element.VR)
+            if vr == "SQ":
+                return _convert_items(key, element.value or (), scope)
+            little = dataset.original_encoding[1] is not False
+            value = encode_value(element, little)
+            if vr not in KNOWN_VRS:
+                raw = RawDataElement(element.tag, None, len(value), value, 0, True, little)
+                vr = find_vr(raw, scope.datasets)
+    except Unreadable as reason:
+        scope.note(key, f"could not be read and is left empty ({reason})")
         return {"vr": vr if vr in KNOWN_VRS else "UN"}
     if not value:
         return {"vr": vr}

@@ -6,9 +6,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.errors import PixelDataError
+from builder.files import ReadableFile
 
 _ITEM: Final = 0xFFFEE000
 _DELIMITER: Final = 0xFFFEE0DD
@@ -35,7 +36,7 @@ class Fragments:
     end: int
 
 
-def read_fragments(file: BinaryIO, offset: int, size: int) -> Fragments:
+def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
     """Walk the items of encapsulated pixel data; values are skipped, not read.
 
     `offset` is where the element's value begins, `size` the file's length.
@@ -69,7 +70,7 @@ def read_fragments(file: BinaryIO, offset: int, size: int) -> Fragments:
 
 
 def group_frames(
-    fragments: Fragments, frames: int, extended_offsets: Sequence[int], file: BinaryIO, *, one_each: bool = False
+    fragments: Fragments, frames: int, extended_offsets: Sequence[int], file: ReadableFile, *, one_each: bool = False
 ) -> list[tuple[Fragment, ...]]:
     """The fragments of each frame, in order; as many groups as `frames` promises, or as there are if it is 0.
 
@@ -98,7 +99,7 @@ def group_frames(
 
 
 def _count_frames(
-    items: tuple[Fragment, ...], tables: list[list[tuple[Fragment, ...]]], file: BinaryIO, *, one_each: bool
+    items: tuple[Fragment, ...], tables: list[list[tuple[Fragment, ...]]], file: ReadableFile, *, one_each: bool
 ) -> list[tuple[Fragment, ...]]:
     """The fragments of each frame where nothing says how many frames there are; every sign has to say the same."""
     signs = [*tables]
@@ -129,7 +130,7 @@ def _by_offsets(items: Sequence[Fragment], offsets: Sequence[int]) -> list[tuple
     return [tuple(group) for group in groups]
 
 
-def _by_markers(items: Sequence[Fragment], file: BinaryIO) -> list[tuple[Fragment, ...]]:
+def _by_markers(items: Sequence[Fragment], file: ReadableFile) -> list[tuple[Fragment, ...]]:
     """Groups that end where one fragment closes an image and the next opens one."""
     groups: list[list[Fragment]] = [[items[0]]]
     for previous, item in pairwise(items):
@@ -139,18 +140,18 @@ def _by_markers(items: Sequence[Fragment], file: BinaryIO) -> list[tuple[Fragmen
     return [tuple(group) for group in groups]
 
 
-def _ends_image(item: Fragment, file: BinaryIO) -> bool:
+def _ends_image(item: Fragment, file: ReadableFile) -> bool:
     tail = _read_at(file, item.offset + max(0, item.length - 3), min(3, item.length))
     return tail.endswith((_EOI, _EOI + b"\0"))
 
 
-def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+def _read_at(file: ReadableFile, offset: int, length: int) -> bytes:
     file.seek(offset)
     return file.read(length)
 
 
 def read_frame(
-    file: BinaryIO, group: Sequence[Fragment], length: int | None = None, *, end_marker: bool = True
+    file: ReadableFile, group: Sequence[Fragment], length: int | None = None, *, end_marker: bool = True
 ) -> bytes:
     """The bytes of one frame, its fragments joined, the pad byte behind an end marker cut (PS3.18 8.7.3.3.2).
 

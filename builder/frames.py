@@ -12,13 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from builder import codec, codestream
 from builder.codestream import FrameRow
 from builder.errors import CodecError, PixelDataError
+from builder.files import ReadableFile
 from builder.jsonmodel import JSONDataset
 from builder.layout import bulk_data_key, frame_key, reduced_key
 from builder.lossy import lossy_changes
@@ -39,7 +40,7 @@ _ATTEMPTS: Final = 5
 class Sink(Protocol):
     """Where objects go on their way to a store."""
 
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
         """Take one object."""
 
     def restart(self) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.claims import CommitState, Lease, settled_state
 from builder.codestream import FrameRow
 from builder.dataset import Instance, read_instance
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
+from builder.files import ReadableFile
 from builder.frame_rows import read_rows
 from builder.frames import Sink, StageClock
 from builder.holdings import held_objects
@@ -54,7 +55,7 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
 class _Source:
     """An open input, with what was known of it before its digest was taken."""
 
-    file: BinaryIO
+    file: ReadableFile
     state: tuple[int, ...]
     digest: str
     size: int
@@ -157,7 +158,7 @@ class _Worker:
         times = dict(self.clock.times)
         return Built(task.source, task.uids, outcome, metadata, rows, frames, task.source.size, written, notes, times)
 
-    def _compare(self, instance: Instance, file: BinaryIO) -> Built | Rejected:
+    def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
         sink = CompareSink(self.task.store)
         with _COMPUTING:
@@ -241,7 +242,7 @@ class _Worker:
         else:
             lease.give_up()
 
-    def _produce(self, instance: Instance, file: BinaryIO, sink: Sink) -> Content:
+    def _produce(self, instance: Instance, file: ReadableFile, sink: Sink) -> Content:
         return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import struct
-import warnings
 from array import array
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO, Final, cast
+from typing import Final, cast
 
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
-from builder.counted import CountedReads, TooManyReads, is_exhausted
-from builder.errors import InputError
+from builder.lenient import CountedReads, Unreadable, read_odd
 from builder.representation import dictionary_vr
 from builder.walk import MAX_PARTS, UNDEFINED_LENGTH, Encoding, Odd, Walker, too_many_parts
 
@@ -23,10 +20,6 @@ _ITEM: Final = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
 # A sequence in an item up to this long is copied out of it; a longer one stays where it is.
 _COPIED_BYTES: Final = 1024
-
-
-class Unreadable(Exception):
-    """An item or sequence that nothing can make sense of; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +83,14 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
         if place != end:
             raise Odd("a delimiter within an item of known length")
     except Odd:
-        return _read_odd(walker.data[start:end], walker.encoding)
+        return _read_item_leniently(walker.data[start:end], walker.encoding)
     dataset = Dataset(elements)
     dataset.set_original_encoding(implicit, little)
     return dataset
 
 
-def _read_odd(content: bytes, encoding: Encoding) -> Dataset:
-    source = cast(BinaryIO, CountedReads(BytesIO(content)))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return read_dataset(source, encoding.implicit, encoding.little, len(content), at_top_level=False)
-    except (InputError, RecursionError):
-        raise
-    except Exception as reason:  # whatever pydicom raises for what it cannot read
-        if is_exhausted(reason):
-            raise TooManyReads from reason
-        raise Unreadable(type(reason).__name__) from reason
+def _read_item_leniently(content: bytes, encoding: Encoding) -> Dataset:
+    return read_odd(BytesIO(content), encoding, length=len(content))
 
 
 def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
@@ -120,22 +103,8 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
         Unreadable: if something else stands where an item should begin, or pydicom can make nothing of one.
         InputError: if there are too many elements and items.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _read_items(value, encoding)
-    except (InputError, RecursionError, Unreadable):
-        raise
-    except Exception as reason:
-        if is_exhausted(reason):
-            raise TooManyReads from reason
-        raise Unreadable(type(reason).__name__) from reason
-
-
-def _read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
-    implicit, little = encoding
-    source = cast(BinaryIO, CountedReads(BytesIO(value)))
-    head = struct.Struct("<HHI" if little else ">HHI")
+    source = CountedReads(BytesIO(value))
+    head = struct.Struct("<HHI" if encoding.little else ">HHI")
     items: list[Dataset] = []
     complaint = ""
     while start := source.read(8):
@@ -147,10 +116,10 @@ def _read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
         if (group, number) != _ITEM:
             raise Unreadable(f"({group:04X},{number:04X}) where an item should begin")
         if length == UNDEFINED_LENGTH:
-            items.append(read_dataset(source, implicit, little, at_top_level=False))
+            items.append(read_odd(source, encoding))
             continue
         content = source.read(length)
         if len(content) < length:
             complaint = f"the sequence ends after {len(content)} of the last item's {length} bytes"
-        items.append(_read_odd(content, encoding))
+        items.append(_read_item_leniently(content, encoding))
     return items, complaint

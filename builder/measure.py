@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.dataset import read_instance
 from builder.errors import InputError, StoreError, reason_of
 from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
+from builder.files import ReadableFile
 from builder.frames import StageClock
 from builder.jsonmodel import SOP_CLASS_UID, first_value
 from builder.layout import Kind, bulk_data_key, parse_key, thumbnail_key
@@ -34,7 +35,7 @@ class CountSink:
     def __init__(self) -> None:
         self.tallies: dict[Kind, Tally] = {}
 
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
         """See `frames.Sink`; of a file only the length is asked."""
         from_file = not isinstance(data, bytes)
         size = len(data) if isinstance(data, bytes) else data.seek(0, io.SEEK_END)

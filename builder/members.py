@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final, cast
 
 from builder.archive import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Archive
 from builder.errors import InputError
+from builder.files import ReadableFile
 from builder.model import InputRef, Rejected, S3Object
 from builder.s3_file import RangeFile, open_object
 
@@ -132,11 +133,11 @@ def _open(path: str, version: int | S3Object, places: tuple[int, ...]) -> Archiv
         return Archive(unpack_member(_open(path, version, places[:-1]), places[-1]))
     if isinstance(version, S3Object):
         reopen = partial(RangeFile, version, _FIRST_OF_MEMBER)
-        return Archive(open_object(version), cast("Callable[[], BinaryIO]", reopen))
+        return Archive(open_object(version), cast("Callable[[], ReadableFile]", reopen))
     return Archive(Path(path).open("rb"))
 
 
-def unpack_member(archive: Archive, place: int) -> BinaryIO:
+def unpack_member(archive: Archive, place: int) -> ReadableFile:
     """One archive member as a seekable file; never more than the size its directory entry promises.
 
     Raises:
@@ -150,4 +151,4 @@ def unpack_member(archive: Archive, place: int) -> BinaryIO:
         spool.close()
         raise
     spool.seek(0)
-    return cast(BinaryIO, spool)
+    return spool

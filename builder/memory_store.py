@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 from builder.errors import PreconditionFailed
+from builder.files import ReadableFile
 from builder.layout import is_key
 from builder.store import ObjectHead, StoredObject, Written
 
@@ -45,7 +45,7 @@ class MemoryStore:
         return None if found is None else ObjectHead(len(found.data), found.etag)
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         """See `Store.put`."""
         content = data if isinstance(data, bytes) else data.read()

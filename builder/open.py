@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from io import BufferedReader, BytesIO, FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.errors import InputError
+from builder.files import LoadedInput, ReadableFile
 from builder.members import SPOOL_BYTES, archive_of, unpack_member
 from builder.model import InputRef
 from builder.s3_file import open_object
@@ -39,7 +40,7 @@ def read_head(source: InputRef, size: int) -> bytes:
     return head[:size]
 
 
-def open_input(source: InputRef) -> BinaryIO:
+def open_input(source: InputRef) -> ReadableFile:
     """Open an input for reading and seeking.
 
     Reading an object raises `InputError` if it is not the one that was found any more, `StoreError` if its store fails.
@@ -59,7 +60,7 @@ def open_input(source: InputRef) -> BinaryIO:
         raise InputError(f"cannot be opened: {reason or error}") from error
 
 
-def open_to_end(source: InputRef) -> BinaryIO:
+def open_to_end(source: InputRef) -> ReadableFile:
     """As `open_input`, to be read once to its end: an object that is not large comes with one request.
 
     Raises:
@@ -69,7 +70,7 @@ def open_to_end(source: InputRef) -> BinaryIO:
     return open_input(source) if source.remote is None else load_input(source)
 
 
-def file_state(file: BinaryIO) -> tuple[int, ...]:
+def file_state(file: ReadableFile) -> tuple[int, ...]:
     """What changes when the file of an open input is written to.
 
     Nothing for an input in memory or unpacked; nor for an object, every range of which comes of the same version.
@@ -80,24 +81,17 @@ def file_state(file: BinaryIO) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def digest_of(file: BinaryIO) -> str:
+def digest_of(file: ReadableFile) -> str:
     """Digest of an input's bytes, `sha256:` before it; the file is left at its end."""
     file.seek(0)
     buffer = memoryview(bytearray(_DIGEST_BYTES))
     digest = hashlib.sha256()
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # every file opened here has it
+    while count := file.readinto(buffer):
         digest.update(buffer[:count])
     return f"sha256:{digest.hexdigest()}"
 
 
-class LoadedInput(BytesIO):
-    """An input in memory. Frames may be views of it that outlive its use, so closing it does nothing."""
-
-    def close(self) -> None:
-        """Leave the memory to the last view of it."""
-
-
-def load_input(source: InputRef) -> BinaryIO:
+def load_input(source: InputRef) -> ReadableFile:
     """As `open_input`; an input of at most `SPOOL_BYTES` is held in memory.
 
     It is read once then, however often it is gone through, and stays the same if the file is changed meanwhile.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
 
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomIO
@@ -12,11 +11,11 @@ from pydicom.uid import UID
 
 from builder.dataset import Instance
 from builder.errors import InputError
-from builder.joined import join_files
+from builder.files import ReadableFile, join_files
 from builder.uids import InstanceUIDs
 
 
-def open_part10(uids: InstanceUIDs, instance: Instance, file: BinaryIO) -> BinaryIO:
+def open_part10(uids: InstanceUIDs, instance: Instance, file: ReadableFile) -> ReadableFile:
     """The original object, to be read from its first byte to its end; one without a Part 10 head gets it.
 
     `file` is what the instance was read from; it must stay open and is moved by reading.

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -17,9 +17,9 @@ from builder.decoders import decode_compressed
 from builder.description import PixelDescription
 from builder.encapsulated import Fragment, group_frames, read_frame
 from builder.errors import PixelDataError
+from builder.files import LoadedInput, ReadableFile
 from builder.jsonmodel import JSONDataset
 from builder.native import Frame, frame_bits, unpack_frame
-from builder.open import LoadedInput
 from builder.overlays import EmbeddedOverlay, embedded_overlays
 from builder.probe import FrameFacts, probe_frame
 from builder.samples import Contradiction, DecodedFrame, mask_samples, reconcile_samples
@@ -76,7 +76,7 @@ class FrameReader:
         self.description = self.stated = description
         self.notes: list[str] = []
         self._adopted: list[str] = []
-        self._file: BinaryIO = instance.file
+        self._file: ReadableFile = instance.file
         self._pixels = instance.pixels
         self._groups: list[tuple[Fragment, ...]] = []
         self._lengths: tuple[int, ...] = ()
@@ -264,7 +264,7 @@ class FrameReader:
         wanted = length + margin
         data = bytearray(wanted + wanted % 2 if swapped else wanted)
         self._file.seek(self._pixels.offset + start - margin)
-        read = self._file.readinto(data)  # type: ignore[attr-defined]  # every binary file here has it
+        read = self._file.readinto(data)
         if read < wanted:
             raise PixelDataError("the file became shorter while it was read")
         if swapped:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from builder.files import ReadableFile
 from builder.syntaxes import transfer_syntax
 from builder.walk import MAX_PARTS, UNDEFINED_LENGTH, VRS, Encoding, Odd, Short, Walker, too_many_parts
 
@@ -120,7 +121,7 @@ def read_elements(
     return elements, place
 
 
-def read_growing[T](file: BinaryIO, first: int, read: Callable[[bytes, bool], T]) -> T | None:
+def read_growing[T](file: ReadableFile, first: int, read: Callable[[bytes, bool], T]) -> T | None:
     """What `read` makes of `first` bytes from the file's place on, or of more, as many as it takes.
 
     It is told whether the bytes are the whole rest of the file. None if they are odd, or go on for too long.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.codestream import FrameRow
 from builder.dataset import Instance
 from builder.description import describe_pixels
 from builder.dicomjson import convert
 from builder.errors import InputError, LayoutError
+from builder.files import ReadableFile
 from builder.frames import Sink, StageClock, publish_frames
 from builder.jsonmodel import (
     NUMBER_OF_FRAMES,
@@ -69,7 +70,7 @@ class Producer:
         self.choose = choose
         self.reader: FrameReader | None = None
 
-    def produce(self, instance: Instance, file: BinaryIO) -> Content:
+    def produce(self, instance: Instance, file: ReadableFile) -> Content:
         """Put everything but the metadata and the pictures into the sink; `file` is what the instance was read from.
 
         Raises:

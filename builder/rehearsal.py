@@ -9,10 +9,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
-from typing import BinaryIO
 
 from builder.errors import PreconditionFailed
 from builder.estimate import Tally
+from builder.files import ReadableFile
 from builder.layout import Kind, is_json, parse_key
 from builder.prices import Requests, requests_of_list, requests_of_put
 from builder.store import ObjectHead, Store, StoredObject, Written
@@ -92,7 +92,7 @@ class RehearsalStore:
         return None if stored is None else ObjectHead(len(stored.data), stored.etag)
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         """See `Store.put`; the object stays in memory."""
         content = data if isinstance(data, bytes) else data.read()

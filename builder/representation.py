@@ -6,22 +6,19 @@ import struct
 from functools import lru_cache
 from typing import Final
 
-from pydicom import DataElement, Dataset
+from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 from pydicom.valuerep import STANDARD_VR
+
+from builder.lenient import raw_element
 
 KNOWN_VRS: Final = frozenset(str(vr) for vr in STANDARD_VR)
 _PIXEL_REPRESENTATION: Final = BaseTag(0x00280103)
 _LUT_DESCRIPTOR: Final = BaseTag(0x00283002)
 # A UN value this long may have been made UN because its own VR has no room for the length (PS3.5 6.2.2).
 _LONG_UN: Final = 0xFFFF
-
-
-def get_element(dataset: Dataset, tag: BaseTag) -> RawDataElement | DataElement | None:
-    """An element as it was read: unconverted, unless somebody has asked for its value."""
-    return dataset.get_item(tag)
 
 
 def find_vr(element: RawDataElement, datasets: tuple[Dataset, ...]) -> str:
@@ -55,7 +52,7 @@ def _private_vr(tag: int, dataset: Dataset) -> str:
     block = tag >> 8 & 0xFF
     if tag & 0xFFFF < 0x100:
         return "LO" if tag & 0xFFFF >= 0x10 else "UN"
-    creator = get_element(dataset, BaseTag(tag & 0xFFFF0000 | block))
+    creator = raw_element(dataset, BaseTag(tag & 0xFFFF0000 | block))
     if creator is None:
         return "UN"
     value = creator.value
@@ -74,7 +71,7 @@ def _private_dictionary_vr(tag: int, creator: str) -> str:
 def _first_short(tag: BaseTag, datasets: tuple[Dataset, ...]) -> int | None:
     """First value of a US attribute in the innermost data set that has it."""
     for dataset in datasets:
-        element = get_element(dataset, tag)
+        element = raw_element(dataset, tag)
         value = element.value if element is not None else None
         if isinstance(value, bytes):
             if len(value) >= 2:

@@ -8,8 +8,9 @@ import os
 from collections import deque
 from collections.abc import Buffer
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, Final, cast
+from typing import Final
 
+from builder.files import ReadableFile
 from builder.model import S3Object
 from builder.s3_source import read_range
 from builder.threads import made_once
@@ -25,12 +26,12 @@ _LARGEST_SKIP: Final = 1 << 20
 _READERS: Final = 12
 
 
-def open_object(source: S3Object) -> BinaryIO:
+def open_object(source: S3Object) -> ReadableFile:
     """An object as a seekable file.
 
     Nothing is asked of the store yet. Reading raises what `s3_source.read_range` does.
     """
-    return cast(BinaryIO, io.BufferedReader(RangeFile(source), _FIRST_RANGE_BYTES))
+    return io.BufferedReader(RangeFile(source), _FIRST_RANGE_BYTES)
 
 
 class RangeFile(io.RawIOBase):

@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import batched
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from builder.errors import LayoutError, PreconditionFailed, Refused, StoreError
+from builder.files import ReadableFile
 from builder.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from builder.requests import side_by_side
 from builder.s3_client import PARALLEL, Bucket, Checksums, client_of, iter_pages, persist
@@ -119,7 +120,7 @@ class S3Store:
         return {"ChecksumMode": "ENABLED"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         """See `Store.put`."""
         if not isinstance(data, bytes):
@@ -156,7 +157,7 @@ class S3Store:
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         return {"ContentMD5": base64.b64encode(digest).decode("ascii")}
 
-    def _put_file(self, key: str, file: BinaryIO) -> Written:
+    def _put_file(self, key: str, file: ReadableFile) -> Written:
         first = _read_part(file)
         if len(first) < PART_BYTES:
             return self.put(key, first)
@@ -167,7 +168,7 @@ class S3Store:
             file.seek(len(first))
         return self._put_parts(key, first[:HEAD_BYTES], _parts(first, file))
 
-    def _put_whole(self, key: str, head: bytes, file: BinaryIO, size: int) -> Written:
+    def _put_whole(self, key: str, head: bytes, file: ReadableFile, size: int) -> Written:
         """A file in one request: a whole object's key is the prefix of its frames'.
 
         SeaweedFS 4.48 does not complete a multipart upload to such a key.
@@ -278,7 +279,7 @@ def _read(answer: dict[str, Any]) -> StoredObject:
     return StoredObject(data, answer["ETag"])
 
 
-def _md5_of_file(file: BinaryIO) -> str:
+def _md5_of_file(file: ReadableFile) -> str:
     file.seek(0)
     digest = hashlib.md5(usedforsecurity=False)
     while piece := file.read(1 << 20):
@@ -286,7 +287,7 @@ def _md5_of_file(file: BinaryIO) -> str:
     return base64.b64encode(digest.digest()).decode("ascii")
 
 
-def _read_part(file: BinaryIO) -> bytes:
+def _read_part(file: ReadableFile) -> bytes:
     """As many bytes as a part has, fewer only at the end of the file."""
     part = bytearray()
     while len(part) < PART_BYTES and (piece := file.read(PART_BYTES - len(part))):
@@ -294,7 +295,7 @@ def _read_part(file: BinaryIO) -> bytes:
     return bytes(part)
 
 
-def _parts(first: bytes, file: BinaryIO) -> Iterator[bytes]:
+def _parts(first: bytes, file: ReadableFile) -> Iterator[bytes]:
     yield first
     while part := _read_part(file):
         yield part

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Container
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder.claims import Lease
 from builder.errors import PreconditionFailed, StoreError
+from builder.files import ReadableFile
 from builder.frames import same_frame
 from builder.layout import Kind, parse_key
 from builder.store import ObjectHead, Store, Written
@@ -35,7 +36,7 @@ class StoreSink:
         self._pending: deque[Future[Written]] = deque()
         self.sizes: dict[str, int] = {}
 
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
         """See `frames.Sink`.
 
         Raises:
@@ -99,7 +100,7 @@ class StoreSink:
 class NullSink:
     """Takes objects to nowhere: a rehearsal before published objects are replaced."""
 
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
         """See `frames.Sink`."""
         del key, data
 
@@ -120,7 +121,7 @@ class CompareSink:
         self.attributes: set[str] = set()
         self.same_video: bool | None = None
 
-    def put(self, key: str, data: bytes | BinaryIO) -> None:
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
         """See `frames.Sink`."""
         parsed = parse_key(key)
         if parsed.kind is Kind.RENDERED and not isinstance(data, bytes):
@@ -143,7 +144,7 @@ class CompareSink:
         self.same_video = None
 
 
-def _same_bytes(stored: bytes, file: BinaryIO) -> bool:
+def _same_bytes(stored: bytes, file: ReadableFile) -> bool:
     """Whether a file, read to its end, holds the same bytes."""
     place = 0
     while chunk := file.read(_CHUNK_BYTES):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
+
+from builder.files import ReadableFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Store(Protocol):
         """Size and tag of an object, or None if there is none."""
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         """Write an object whole, from bytes or from a file read to its end.
 

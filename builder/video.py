@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 from builder.dataset import Instance
 from builder.encapsulated import read_fragments
 from builder.errors import PixelDataError
-from builder.joined import join_files
+from builder.files import ReadableFile, join_files
 from builder.syntaxes import Family, transfer_syntax
 
 
@@ -16,7 +14,7 @@ def is_video(instance: Instance) -> bool:
     return instance.pixels is not None and transfer_syntax(instance.transfer_syntax).family is Family.VIDEO
 
 
-def open_video(instance: Instance) -> BinaryIO:
+def open_video(instance: Instance) -> ReadableFile:
     """The stream, its fragments joined: to be read from its first byte to its end. The pad byte, if any, stays.
 
     Raises:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor, make_executor
+from builder.files import ReadableFile
 from builder.store import Written
 from builder.tasks import InstanceTask, Result
 from builder.workers import build_instances
@@ -62,7 +63,7 @@ class DyingStore(DirectoryStore):
     """Its process is gone when the finished metadata of an instance come."""
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         if key.endswith("/metadata") and if_match is not None:
             os.kill(os.getpid(), signal.SIGKILL)

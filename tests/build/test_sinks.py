@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
 
 import pytest
 
 from builder.claims import CommitState, Lease
 from builder.errors import ClaimLost, PreconditionFailed, StoreError
+from builder.files import ReadableFile
 from builder.layout import frame_key, instance_key
 from builder.memory_store import MemoryStore
 from builder.sinks import StoreSink
@@ -31,7 +31,7 @@ class SlowStore(MemoryStore):
         self.taken = 0
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         assert isinstance(data, bytes)
         if "/frames/" not in key:
@@ -141,7 +141,7 @@ class PrefixStore(MemoryStore):
     """Takes a key that has others below it for one that is there when it is to be created, as SeaweedFS does."""
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         if if_none_match and any(other.startswith(f"{key}/") for other in self.objects):
             raise PreconditionFailed(f"{key} is there already")

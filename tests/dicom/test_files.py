@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import InputError
-from builder.joined import join_files
+from builder.files import join_files
 
 
 @given(

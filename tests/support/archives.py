@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from builder.build import build
 from builder.deletion import DeletionReport, Scope, delete
 from builder.documents import read_document
 from builder.execute import SerialExecutor
+from builder.files import ReadableFile
 from builder.job import BuildRequest
 from builder.layout import STUDIES, instance_key, metadata_key
 from builder.memory_store import MemoryStore
@@ -92,7 +92,7 @@ class Interrupted(MemoryStore):
         self.acted = False
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         if key.endswith(self.ending) and not self.acted:
             self.acted = True

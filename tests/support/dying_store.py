@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from io import BytesIO
-from typing import BinaryIO
 
 from builder.directory_store import DirectoryStore
+from builder.files import ReadableFile
 from builder.store import Written
 
 
@@ -20,7 +20,7 @@ class DyingStore(DirectoryStore):
         self.halfway = halfway
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         self.left -= 1
         if self.left < 0:

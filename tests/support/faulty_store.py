@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import BinaryIO, Self
+from typing import Self
 
 from builder.errors import PreconditionFailed, StoreError
+from builder.files import ReadableFile
 from builder.store import ObjectHead, Store, StoredObject, Written
 
 
@@ -86,7 +87,7 @@ class FaultyStore:
         return self._request(f"head {key}", lambda: self._inner.head(key))
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         return self._request(
             f"put {key}",

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -27,6 +27,7 @@ from builder.build import build
 from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.files import ReadableFile
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Outcome
 from builder.store import Written
@@ -468,7 +469,7 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
     assert source.stat().st_size > 16 << 20
 
     class MeddlingStore(DirectoryStore):
-        def put(self, key: str, data: bytes | BinaryIO, **condition: Any) -> Written:
+        def put(self, key: str, data: bytes | ReadableFile, **condition: Any) -> Written:
             os.utime(source)
             return super().put(key, data, **condition)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.errors import StoreError
 from builder.execute import SerialExecutor
+from builder.files import ReadableFile
 from builder.job import BuildRequest
 from builder.layout import metadata_key, parse_key
 from builder.model import BuildOptions
@@ -304,7 +305,7 @@ class StoppingStore(S3Store):
     left = 0
 
     def put(
-        self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         if "/frames/" in key or "/metadata" in key or "/rendered" in key:
             self.left -= 1
