@@ -26,9 +26,9 @@ from builder.errors import ClaimLost, PreconditionFailed, StoreError
 from builder.jsonmodel import dumps, named_uids, parse_datasets
 from builder.layout import InstanceUIDs, metadata_key
 from builder.model import JSONDataset
+from builder.parallel import made_once
 from builder.provenance import claimed, holder_of
 from builder.store import Store
-from builder.threads import made_once
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""

@@ -33,12 +33,12 @@ from builder.layout import (
     parse_key,
     study_series_key,
 )
+from builder.parallel import side_by_side
 from builder.provenance import provenance
 from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
 from builder.published import held_objects
 from builder.query import base_url_of
 from builder.reindex import ensure_list, index_series, settle_study
-from builder.requests import side_by_side
 from builder.roots import Roots
 from builder.store import Store
 

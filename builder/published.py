@@ -15,8 +15,8 @@ from builder.errors import ClaimLost, InputError
 from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value, named_uids, parse_datasets
 from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, parse_key
 from builder.model import BuildOptions, InputRef, JSONDataset
+from builder.parallel import side_by_side
 from builder.provenance import UNKNOWN, Provenance, provenance
-from builder.requests import side_by_side
 from builder.sop_classes import VIDEO_SYNTAXES
 from builder.source import open_to_end
 from builder.store import Store

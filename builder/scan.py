@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from builder.ahead import map_ahead
 from builder.dicomdir import A_DICOMDIR, referenced_files
 from builder.errors import InputError
 from builder.layout import InstanceUIDs, check_uid
 from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
+from builder.parallel import map_ahead
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.s3_client import PARALLEL
 from builder.source import open_input, read_head
@@ -83,7 +83,7 @@ def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
         except NotPlain:
             return None
 
-    return map_ahead(scan, sources, PARALLEL, lambda source: source.remote is not None)
+    return map_ahead(scan, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
 
 
 def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:

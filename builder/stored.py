@@ -12,9 +12,9 @@ from builder.errors import CodecError, CodestreamError
 from builder.jsonmodel import SYNTAX, first_value, named_uids, parse_datasets
 from builder.layout import HTJ2K_RPCL, InstanceUIDs, Kind, instances_key, metadata_key, parse_key
 from builder.model import FrameRow, JSONDataset
+from builder.parallel import side_by_side
 from builder.provenance import holder_of, provenance
 from builder.published import Holding, promised_frames, promised_holding
-from builder.requests import side_by_side
 from builder.store import Store
 
 _ROWS: Final = "00280010"

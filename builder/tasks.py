@@ -10,10 +10,10 @@ from builder.claims import LEASE_SECONDS
 from builder.errors import StoreError
 from builder.layout import InstanceUIDs
 from builder.model import BuildOptions, Built, InputRef, Rejected
+from builder.parallel import side_by_side
 from builder.provenance import Provenance
 from builder.scan import Scanned
 from builder.store import Store
-from builder.threads import Threads
 
 if TYPE_CHECKING:
     from builder.estimate import Measured
@@ -58,25 +58,14 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
             failures.append(error)
             return error
 
-    if len(tasks) == 1:
-        return [build(tasks[0])]
-    with Threads(INSTANCES_AT_ONCE) as threads:
-        return list(threads.map(build, tasks))
+    return side_by_side(INSTANCES_AT_ONCE, build, tasks)
 
 
-@dataclass(frozen=True, slots=True)
-class ScanTask:
-    """Inputs whose headers need the full parser; one may unpack to `max_unpacked` bytes."""
-
-    sources: tuple[InputRef, ...]
-    max_unpacked: int
-
-
-def scan_inputs(task: ScanTask) -> list[Scanned]:
+def scan_inputs(sources: Sequence[InputRef], max_unpacked: int) -> list[Scanned]:
     """See `scan.scan_input`; one result for each source."""
     from builder import scan
 
-    return [scan.scan_input(source, task.max_unpacked) for source in task.sources]
+    return [scan.scan_input(source, max_unpacked) for source in sources]
 
 
 @dataclass(frozen=True, slots=True)
