@@ -12,6 +12,7 @@ from builder.errors import UsageError
 from builder.find import check_sources, iter_inputs
 from builder.headers import read_headers
 from builder.job import BuildRequest
+from builder.parallel import side_by_side
 from builder.plan import Plan, make_plan
 from builder.progress import Progress
 from builder.publish import published_patient
@@ -20,7 +21,6 @@ from builder.report import Report
 from builder.roots import Roots
 from builder.s3_client import SCHEME, S3Settings, check_place, parse_location
 from builder.store import Store
-from builder.threads import Threads
 from builder.uids import InstanceUIDs
 
 _NO_SETTINGS: Final = S3Settings()
@@ -67,9 +67,10 @@ def _published_patients(
 ) -> dict[str, tuple[str, str] | None]:
     """Patient ID and name of the studies that are published already, and will not be replaced as a whole."""
     ordered = sorted(studies)
-    with Threads(roots.store.parallel) as threads:
-        found = threads.map(lambda study: published_patient(roots.of(study), study, replaced), ordered)
-        return dict(zip(ordered, found, strict=True))
+    patients = side_by_side(
+        roots.store.parallel, lambda study: published_patient(roots.of(study), study, replaced), ordered
+    )
+    return dict(zip(ordered, patients, strict=True))
 
 
 def check_destination(

@@ -27,9 +27,9 @@ from builder.errors import ClaimLost, PreconditionFailed, StoreError
 from builder.holdings import held_objects
 from builder.jsonmodel import JSONDataset, dumps, named_uids, parse_datasets
 from builder.layout import metadata_key
+from builder.parallel import made_once
 from builder.record import claimed, holder_of
 from builder.store import Store
-from builder.threads import made_once
 from builder.uids import InstanceUIDs
 
 LEASE_SECONDS: Final = 30.0

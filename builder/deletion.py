@@ -31,12 +31,12 @@ from builder.layout import (
     parse_key,
     study_series_key,
 )
+from builder.parallel import side_by_side
 from builder.progress import Progress
 from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
 from builder.query import base_url_of
 from builder.record import record_of
 from builder.reindex import ensure_list, index_series, settle_study
-from builder.requests import side_by_side
 from builder.roots import Roots
 from builder.store import Store
 from builder.uids import InstanceUIDs, is_uid

@@ -10,20 +10,24 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import batched, islice
+from functools import partial
+from itertools import batched
 from typing import Final
 
 from builder.build import plan_build
 from builder.errors import WorkerDied
 from builder.estimate import Group, Measured, Pool, Tally, add_tallies, choose_instances, spread, sum_tallies
+from builder.execute import AHEAD, run_batches
 from builder.forecast import Forecast
-from builder.job import AHEAD, BuildRequest, run_tasks
+from builder.job import BuildRequest
 from builder.jsonmodel import dumps
 from builder.layout import Kind, metadata_key, thumbnail_key
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
+from builder.parallel import map_ahead
 from builder.plan import Plan, SeriesPlan
 from builder.prices import Prices, Requests
 from builder.progress import Progress
@@ -36,7 +40,6 @@ from builder.roots import Roots
 from builder.series_state import SeriesOpener, SeriesState
 from builder.store import Store
 from builder.tasks import MeasureTask
-from builder.threads import Threads
 from builder.uids import InstanceUIDs
 from builder.workers import measure_instances
 
@@ -130,9 +133,10 @@ class _DryRun:
 
     def _run(self, executor: Executor, batches: Iterator[_Batch]) -> None:
         while True:
-            tagged = ((batch, [self._task(candidate) for candidate in batch]) for batch in batches)
-            for batch, future in run_tasks(executor, measure_instances, tagged, self.request.workers * AHEAD):
-                self._finish(executor, batch, future)
+            tasks = ([(candidate, self._task(candidate)) for candidate in batch] for batch in batches)
+            for results in run_batches(executor, measure_instances, tasks, self.request.workers * AHEAD):
+                for candidate, result in results:
+                    self._take(candidate, _rejected(candidate, result) if isinstance(result, WorkerDied) else result)
             if not self.ready:
                 return
             batches = self._take_ready()
@@ -165,30 +169,8 @@ class _DryRun:
 
     def _open_series(self, plans: list[SeriesPlan], *, sampled: bool) -> Iterator[SeriesState]:
         """The series with what the store has of them, read ahead."""
-        waiting = iter(plans)
-        ahead = self.opener.parallel
-        with Threads(ahead) as threads:
-            opened = deque(threads.submit(self.opener.open, plan, sampled) for plan in islice(waiting, ahead))
-            while opened:
-                series = opened.popleft().result()
-                opened.extend(threads.submit(self.opener.open, plan, sampled) for plan in islice(waiting, 1))
-                yield series
-
-    def _finish(self, executor: Executor, batch: _Batch, future: Future[list[Measured | Rejected]]) -> None:
-        """Take a worker's results in; if its process died, each task is tried by itself."""
-        try:
-            results = future.result()
-        except WorkerDied as error:
-            if len(batch) > 1:
-                alone = [((one,), executor.submit(measure_instances, [self._task(one)])) for one in batch]
-                for one, done in alone:
-                    self._finish(executor, one, done)
-                return
-            uids = batch[0].uids
-            source = str(batch[0].inputs[0].source)
-            results = [Rejected(source, str(error), uids.study, uids.series, uids.instance)]
-        for candidate, result in zip(batch, results, strict=True):
-            self._take(candidate, result)
+        with closing(map_ahead(partial(self.opener.open, sampled=sampled), plans, self.opener.parallel)) as opened:
+            yield from opened
 
     def _take(self, candidate: _Candidate, result: Measured | Rejected) -> None:
         series, uid = candidate.series, candidate.uids.instance
@@ -332,6 +314,11 @@ class _DryRun:
         forecast.series = len(self.published)
         forecast.studies = len({study for study, _ in self.published})
         return forecast
+
+
+def _rejected(candidate: _Candidate, died: WorkerDied) -> Rejected:
+    uids = candidate.uids
+    return Rejected(str(candidate.inputs[0].source), str(died), uids.study, uids.series, uids.instance)
 
 
 def _as_rehearsal(store: Store) -> RehearsalStore:

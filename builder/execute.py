@@ -1,7 +1,8 @@
-"""Running tasks: one `concurrent.futures.Executor`, serial or over processes.
+"""Running tasks: one `concurrent.futures.Executor`, serial or over processes, and how it is kept busy.
 
 A native decoder can crash its process. The process executor survives that: it starts a new pool, runs the tasks that
-were under way once more, each alone, and fails only the one whose process dies again.
+were under way once more, each alone, and fails only the one whose process dies again. Where that one was a batch,
+`run_batches` has each of its members tried by itself.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
@@ -20,6 +21,9 @@ from multiprocessing import forkserver, resource_tracker
 from typing import Any, Final
 
 from builder.errors import WorkerDied
+
+AHEAD: Final = 3
+"""Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
 
 # What tasks import, where they run.
 _PRELOADED: Final = ("builder.instance", "builder.scan")
@@ -194,3 +198,57 @@ def make_executor(workers: int) -> Executor:
         prepare_process()
         return SerialExecutor()
     return ProcessExecutor(workers)
+
+
+type Batch[K, A] = Sequence[tuple[K, A]]
+"""Tasks that are handed to a worker together, each with a tag that its result comes back with."""
+
+
+def run_tasks[K, A, T](
+    executor: Executor,
+    work: Callable[[A], T],
+    tasks: Iterable[tuple[K, A]],
+    window: int,
+    pending: dict[Future[T], K] | None = None,
+) -> Iterator[tuple[K, Future[T]]]:
+    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish.
+
+    Those under way stand in `pending`, which is left to whoever gives up; what is put there meanwhile is waited for.
+    """
+    pending = {} if pending is None else pending
+    for tag, argument in tasks:
+        pending[executor.submit(work, argument)] = tag
+        while len(pending) >= window:
+            yield from _take_finished(pending)
+    while pending:
+        yield from _take_finished(pending)
+
+
+def _take_finished[K, T](pending: dict[Future[T], K]) -> Iterator[tuple[K, Future[T]]]:
+    done = [future for future in pending if future.done()]
+    for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
+        yield pending.pop(future), future
+
+
+def run_batches[K, A, T](
+    executor: Executor,
+    work: Callable[[Sequence[A]], list[T]],
+    batches: Iterable[Batch[K, A]],
+    window: int,
+    pending: dict[Future[list[T]], Batch[K, A]] | None = None,
+) -> Iterator[list[tuple[K, T | WorkerDied]]]:
+    """Run batches of tasks with at most `window` of them under way; tags and results of each, as they finish.
+
+    Where the process of a batch died, each of its tasks is tried by itself. The result of one whose process dies again
+    is that death. `pending` is as for `run_tasks`.
+    """
+    pending = {} if pending is None else pending
+    tasks = ((batch, [argument for _, argument in batch]) for batch in batches)
+    for batch, future in run_tasks(executor, work, tasks, window, pending):
+        died = future.exception()
+        if not isinstance(died, WorkerDied):
+            yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
+        elif len(batch) == 1:
+            yield [(batch[0][0], died)]
+        else:
+            pending.update((executor.submit(work, [argument]), [(tag, argument)]) for tag, argument in batch)

@@ -7,11 +7,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from builder.ahead import map_ahead
 from builder.errors import InputError, UsageError
 from builder.folders import Walk
 from builder.members import list_members, looks_like_archive
 from builder.model import MAX_UNPACKED, InputRef, Rejected, S3Object, Skipped
+from builder.parallel import map_ahead
 from builder.s3_client import PARALLEL, SCHEME, S3Settings
 from builder.s3_source import check_location, list_objects
 
@@ -105,11 +105,13 @@ def _named_archive(path: str) -> bool:
 def _iter_remote(objects: Iterable[S3Object], max_unpacked: int) -> Iterator[Found]:
     """Objects and the members of archives among them, in order; several archives are listed at once."""
 
-    def found(item: S3Object) -> list[InputRef | Rejected]:
-        source = InputRef(str(item), size=item.size, remote=item)
-        return _members(source, max_unpacked) if _named_archive(item.key) else [source]
+    def inputs(remote: S3Object) -> list[InputRef | Rejected]:
+        source = InputRef(str(remote), size=remote.size, remote=remote)
+        return _members(source, max_unpacked) if _named_archive(remote.key) else [source]
 
-    for several in map_ahead(found, objects, PARALLEL, lambda item: _named_archive(item.key)):
+    for several in map_ahead(
+        inputs, objects, PARALLEL, window=2 * PARALLEL, apart=lambda remote: _named_archive(remote.key)
+    ):
         yield from several
 
 

@@ -15,8 +15,8 @@ from builder.holdings import StoredSeries
 from builder.jsonmodel import SYNTAX, JSONDataset, first_value
 from builder.layout import frame_key
 from builder.markers import parse_header
+from builder.parallel import side_by_side
 from builder.record import promised_frames
-from builder.requests import side_by_side
 from builder.store import Store
 from builder.syntaxes import HTJ2K_RPCL
 from builder.uids import InstanceUIDs

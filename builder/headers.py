@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from functools import partial
 from itertools import batched
 from typing import Final
 
 from builder.errors import WorkerDied
+from builder.execute import AHEAD, run_batches
 from builder.find import Found
-from builder.job import AHEAD, BuildRequest, clocked, run_tasks
+from builder.job import BuildRequest
 from builder.model import Header, InputRef, Rejected, Skipped
 from builder.progress import Progress
-from builder.report import Report
+from builder.report import Report, clocked
 from builder.scan import Scanned, scan_heads, with_missing_told
-from builder.tasks import ScanTask
 from builder.workers import scan_inputs
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.
@@ -36,11 +37,12 @@ def read_headers(
             else:
                 scanned[source] = header
                 progress.step()
-        limit = request.options.max_unpacked
-        batches = ((batch, ScanTask(batch, limit)) for batch in batched(left, _SCAN_BATCH))
-        for batch, future in run_tasks(executor, scan_inputs, batches, request.workers * AHEAD):
-            scanned.update(zip(batch, _scan_result(executor, ScanTask(batch, limit), future), strict=True))
-            progress.step(len(batch))
+        batches = ([(source, source) for source in batch] for batch in batched(left, _SCAN_BATCH))
+        scan = partial(scan_inputs, max_unpacked=request.options.max_unpacked)
+        for results in run_batches(executor, scan, batches, request.workers * AHEAD):
+            for source, result in results:
+                scanned[source] = Rejected(str(source), str(result)) if isinstance(result, WorkerDied) else result
+            progress.step(len(results))
     present = _paths_beside_dicomdirs(found, scanned)
     for item in found:
         header = scanned[item] if isinstance(item, InputRef) else item
@@ -61,15 +63,3 @@ def _paths_beside_dicomdirs(found: list[Found], scanned: Mapping[InputRef, Scann
     if not any(isinstance(header, Skipped) and header.files for header in scanned.values()):
         return frozenset()
     return frozenset((str(item) if isinstance(item, InputRef) else item.path).lower() for item in found)
-
-
-def _scan_result(executor: Executor, task: ScanTask, future: Future[list[Scanned]]) -> list[Scanned]:
-    """A batch's headers; if its process died, each input is tried by itself so that one does not cost the others."""
-    try:
-        return future.result()
-    except WorkerDied as error:
-        if len(task.sources) == 1:
-            return [Rejected(str(task.sources[0]), str(error))]
-        alone = [ScanTask((source,), task.max_unpacked) for source in task.sources]
-        under_way = [(one, executor.submit(scan_inputs, one)) for one in alone]
-        return [header for one, done in under_way for header in _scan_result(executor, one, done)]

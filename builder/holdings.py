@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from builder.documents import read_document
 from builder.jsonmodel import SOP_INSTANCE_UID, JSONDataset, named_uids, parse_datasets, rebase_bulk, text_value
 from builder.layout import Kind, instance_key, instances_key, metadata_key, parse_key
+from builder.parallel import side_by_side
 from builder.record import UNKNOWN, Holding, holder_of, record_of
-from builder.requests import side_by_side
 from builder.store import Store
 from builder.uids import InstanceUIDs
 

@@ -40,12 +40,12 @@ from builder.layout import (
     study_series_key,
     thumbnail_key,
 )
+from builder.parallel import side_by_side
 from builder.record import Record, record_of
 from builder.representative import series_candidates, study_candidates
 from builder.store import Store
 from builder.studylist import make_study_list, merge_study_list
 from builder.syntaxes import HTJ2K_RPCL
-from builder.threads import Threads
 from builder.uids import InstanceUIDs, is_uid
 
 
@@ -261,8 +261,7 @@ def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[
         return next(iter(query.study_list(_metadata(store, study), base_url)), None)
 
     ordered = sorted(studies)
-    with Threads(store.parallel) as threads:
-        return dict(zip(ordered, threads.map(record, ordered), strict=True))
+    return dict(zip(ordered, side_by_side(store.parallel, record, ordered), strict=True))
 
 
 def _every_study(store: Store, base_url: str) -> list[JSONDataset]:

@@ -7,26 +7,27 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import batched, islice
+from itertools import batched
 from typing import Final
 
 from builder.claims import discard_instance
 from builder.errors import StoreError, WorkerDied
+from builder.execute import AHEAD, Batch, run_batches
 from builder.holdings import HeldInstance, held_in_series
-from builder.job import AHEAD, BuildRequest, clocked, run_tasks
+from builder.job import BuildRequest
 from builder.lists import ListWriter
 from builder.model import Built, Header, Outcome, Rejected
+from builder.parallel import map_ahead, side_by_side
 from builder.plan import Plan, SeriesPlan
 from builder.progress import Progress
 from builder.publish import PublishedInstance, begin_lists, listed_instances
 from builder.published import is_unchanged
 from builder.record import Record
-from builder.report import Report, Unfinished
+from builder.report import Report, Unfinished, clocked
 from builder.roots import Roots
 from builder.s3_client import PARALLEL
 from builder.store import Store
 from builder.tasks import InstanceTask, Result
-from builder.threads import Threads
 from builder.uids import InstanceUIDs
 from builder.workers import build_instances
 
@@ -55,9 +56,6 @@ class _Candidate:
     uids: InstanceUIDs
     inputs: tuple[Header, ...]
     first: bool = True
-
-
-type _Batch = tuple[tuple[_Candidate, InstanceTask], ...]
 
 
 class _Publisher:
@@ -102,13 +100,8 @@ class _Publisher:
                 begin_lists(store, plan.study, plan.series)
             return _Series(plan, listed_instances(store, plan.study, plan.series))
 
-        waiting = iter(self.plan.series)
-        ahead = self.roots.store.parallel
-        with Threads(ahead) as threads:
-            opened = deque(threads.submit(open_one, plan) for plan in islice(waiting, ahead))
-            while opened:
-                series = opened.popleft().result()
-                opened.extend(threads.submit(open_one, plan) for plan in islice(waiting, 1))
+        with closing(map_ahead(open_one, self.plan.series, self.roots.store.parallel)) as opened:
+            for series in opened:
                 self.begun[series.plan] = series
                 yield series
 
@@ -128,9 +121,9 @@ class _Publisher:
             return is_unchanged(store, uids, source, self.request.options, record, holding)
 
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
-        with clocked(self.report, "check"), Threads(count) as threads:
-            results = threads.map(check, listed)
-            return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
+        with clocked(self.report, "check"):
+            results = side_by_side(count, check, listed)
+        return frozenset(candidate.uids.instance for (candidate, _), same in zip(listed, results, strict=True) if same)
 
     def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
         """Inputs whose turn came because another one for the same instance is done."""
@@ -155,41 +148,37 @@ class _Publisher:
         """
         far = self.roots.store.parallel > 1 or self.request.far_sources
         size = _INSTANCE_BATCH if far else 1
-        batches = ((batch, [task for _, task in batch]) for batch in batched(tasks, size))
-        under_way: dict[Future[list[Result]], _Batch] = {}
+        under_way: dict[Future[list[Result]], Batch[_Candidate, InstanceTask]] = {}
+        window = self.request.workers * AHEAD
         try:
-            for batch, future in run_tasks(executor, build_instances, batches, self.request.workers * AHEAD, under_way):
-                self._finish(executor, batch, future)
+            for results in run_batches(executor, build_instances, batched(tasks, size), window, under_way):
+                self._take_in(results)
         except StoreError:
             for future in wait(under_way, _GRACE_SECONDS).done:
                 if not future.exception():
+                    candidates = [candidate for candidate, _ in under_way[future]]
                     with suppress(StoreError):  # as the one before
-                        self._take_in(under_way[future], future.result())
+                        self._take_in(zip(candidates, future.result(), strict=True))
             raise
 
-    def _finish(self, executor: Executor, batch: _Batch, future: Future[list[Result]]) -> None:
-        """Take a worker's results in; if its process died, each task is tried by itself."""
-        try:
-            results = future.result()
-        except WorkerDied as error:
-            if len(batch) > 1:
-                alone = [((one,), executor.submit(build_instances, [one[1]])) for one in batch]
-                for one, done in alone:
-                    self._finish(executor, one, done)
-                return
-            uids = batch[0][0].uids
-            discard_instance(self.roots.of(uids.study), uids)
-            source = str(batch[0][0].inputs[0].source)
-            results = [Rejected(source, str(error), uids.study, uids.series, uids.instance)]
-        self._take_in(batch, results)
-
-    def _take_in(self, batch: _Batch, results: list[Result]) -> None:
-        for (candidate, _), result in zip(batch, results, strict=True):
-            if not isinstance(result, StoreError):
-                self.settle(candidate, result)
-        for result in results:
+    def _take_in(self, results: Iterable[tuple[_Candidate, Result | WorkerDied]]) -> None:
+        """Settle what came of a batch; then raise the failure of the store, if one of its tasks met one."""
+        failure: StoreError | None = None
+        for candidate, result in results:
             if isinstance(result, StoreError):
-                raise result
+                failure = failure or result
+            elif isinstance(result, WorkerDied):
+                self.settle(candidate, self._discard(candidate, result))
+            else:
+                self.settle(candidate, result)
+        if failure is not None:
+            raise failure
+
+    def _discard(self, candidate: _Candidate, died: WorkerDied) -> Rejected:
+        """Remove what a dead worker left of an instance."""
+        uids = candidate.uids
+        discard_instance(self.roots.of(uids.study), uids)
+        return Rejected(str(candidate.inputs[0].source), str(died), uids.study, uids.series, uids.instance)
 
     def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
         """Report one result, send the next input for the instance on its way, write the lists that are complete."""
@@ -229,7 +218,7 @@ def publish_plan(
     total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
     progress.stage("publishing", total)
     try:
-        # Closed here: left to the garbage collector, it would wait for its threads at any moment and in any thread.
+        # Closed here: left to the garbage collector, its threads would end at any moment and in any thread.
         with closing(publisher.tasks()) as tasks:
             publisher.run(executor, tasks)
         while publisher.next_inputs:

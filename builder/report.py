@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -132,3 +135,13 @@ def _entry(result: Built) -> dict[str, Any]:
         "series": uids.series,
         "instance": uids.instance,
     }
+
+
+@contextmanager
+def clocked(report: Report, stage: str) -> Iterator[None]:
+    """Count this process's CPU time in the block as a stage's."""
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        report.stages[stage] += time.process_time() - start

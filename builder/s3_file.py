@@ -12,8 +12,8 @@ from typing import Final
 
 from builder.files import ReadableFile
 from builder.model import S3Object
+from builder.parallel import made_once
 from builder.s3_source import read_range
-from builder.threads import made_once
 
 MAX_RANGE_BYTES: Final = 4 << 20
 """The largest range that is asked for. An open object takes the memory of six: three that were read, three to come."""

@@ -7,8 +7,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,10 +17,9 @@ from typing import Any, Final
 from builder.errors import LayoutError, PreconditionFailed, Refused, StoreError
 from builder.files import ReadableFile
 from builder.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
-from builder.requests import side_by_side
+from builder.parallel import map_ahead, side_by_side
 from builder.s3_client import PARALLEL, Bucket, Checksums, client_of, iter_pages, persist
 from builder.store import ObjectHead, StoredObject, Written
-from builder.threads import Threads
 
 PART_BYTES: Final = 16 << 20
 """Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
@@ -192,29 +190,23 @@ class S3Store:
         sums = {"ChecksumAlgorithm": "CRC32"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
         upload = self._call("create_multipart_upload", key, **headers, **sums)["UploadId"]
         try:
-            parts: list[dict[str, Any]] = []
-            pending: list[Future[dict[str, Any]]] = []
-            size = 0
-            with Threads(_PARTS_AT_ONCE) as threads:
-                for number, part in enumerate(_cut(pieces), 1):
-                    size += len(part)
-                    pending.append(threads.submit(self._put_part, key, upload, number, part))
-                    if len(pending) >= _PARTS_AT_ONCE:
-                        parts.append(pending.pop(0).result())
-                parts += [future.result() for future in pending]
+            numbered = enumerate(_cut(pieces), 1)
+            put = map_ahead(partial(self._put_part, key, upload), numbered, _PARTS_AT_ONCE, window=_PARTS_AT_ONCE - 1)
+            parts, sizes = zip(*put, strict=True)
             self._complete(key, upload, parts)
         except BaseException:
             with suppress(StoreError, FileNotFoundError):
                 self._call("abort_multipart_upload", key, UploadId=upload)
             raise
-        return Written(size)
+        return Written(sum(sizes))
 
-    def _put_part(self, key: str, upload: str, number: int, part: bytes) -> dict[str, Any]:
+    def _put_part(self, key: str, upload: str, numbered: tuple[int, bytes]) -> tuple[dict[str, Any], int]:
+        number, part = numbered
         answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=part, **self._sums(part))
         sums = {name: value for name, value in answer.items() if name == "ChecksumCRC32"}
-        return {"ETag": answer["ETag"], "PartNumber": number} | sums
+        return {"ETag": answer["ETag"], "PartNumber": number} | sums, len(part)
 
-    def _complete(self, key: str, upload: str, parts: list[dict[str, Any]]) -> None:
+    def _complete(self, key: str, upload: str, parts: Sequence[dict[str, Any]]) -> None:
         try:
             self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
         except (StoreError, FileNotFoundError):
@@ -308,7 +300,7 @@ def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
             yield piece[place : place + PART_BYTES]
 
 
-def _multipart_etag(parts: list[dict[str, Any]]) -> str:
+def _multipart_etag(parts: Sequence[dict[str, Any]]) -> str:
     """The tag that S3 gives an object made of these parts, where tags are MD5 digests."""
     digests = b"".join(bytes.fromhex(tag) for part in parts if len(tag := part["ETag"].strip('"')) == 32)
     return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from builder.ahead import map_ahead
+from builder.dicomdir import referenced_files
 from builder.errors import InputError
 from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
 from builder.open import open_input, read_head
+from builder.parallel import map_ahead
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.s3_client import PARALLEL
 from builder.text import PN_DELIMITERS, decode_text, parse_charset
@@ -85,7 +86,7 @@ def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
         except NotPlain:
             return None
 
-    return map_ahead(scan, sources, PARALLEL, lambda source: source.remote is not None)
+    return map_ahead(scan, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
 
 
 def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
@@ -95,7 +96,6 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
     except NotPlain:
         pass
     from builder.dataset import raw_text, read_scan
-    from builder.dicomdir import referenced_files
 
     try:
         with open_input(source) as file:

@@ -34,14 +34,6 @@ type Result = Built | Rejected | StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class ScanTask:
-    """Inputs whose headers need the full parser; one may unpack to `max_unpacked` bytes."""
-
-    sources: tuple[InputRef, ...]
-    max_unpacked: int
-
-
-@dataclass(frozen=True, slots=True)
 class MeasureTask:
     """One input whose objects are counted; of its frames some are made, or none."""
 

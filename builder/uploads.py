@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
-from builder.threads import made_once
+from builder.parallel import made_once
 
 MAX_WAITING_BYTES: Final = 64 << 20
 """Of objects on their way to a store, in one process; a larger object goes alone."""

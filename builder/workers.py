@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import StoreError
-from builder.model import Rejected
+from builder.model import InputRef, Rejected
+from builder.parallel import side_by_side
 from builder.scan import Scanned
-from builder.tasks import InstanceTask, MeasureTask, Result, ScanTask
-from builder.threads import Threads
+from builder.tasks import InstanceTask, MeasureTask, Result
 
 if TYPE_CHECKING:
     from builder.estimate import Measured
@@ -36,17 +36,14 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
             failures.append(error)
             return error
 
-    if len(tasks) == 1:
-        return [build(tasks[0])]
-    with Threads(INSTANCES_AT_ONCE) as threads:
-        return list(threads.map(build, tasks))
+    return side_by_side(INSTANCES_AT_ONCE, build, tasks)
 
 
-def scan_inputs(task: ScanTask) -> list[Scanned]:
+def scan_inputs(sources: Sequence[InputRef], max_unpacked: int) -> list[Scanned]:
     """See `scan.scan_input`; one result for each source."""
     from builder import scan
 
-    return [scan.scan_input(source, task.max_unpacked) for source in task.sources]
+    return [scan.scan_input(source, max_unpacked) for source in sources]
 
 
 def measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:

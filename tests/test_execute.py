@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
@@ -13,7 +14,7 @@ import pytest
 
 from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
-from builder.execute import ProcessExecutor, SerialExecutor, make_executor
+from builder.execute import ProcessExecutor, SerialExecutor, make_executor, run_batches
 from builder.files import ReadableFile
 from builder.store import Written
 from builder.tasks import InstanceTask, Result
@@ -57,6 +58,52 @@ def test_a_task_that_kills_its_process_is_the_only_one_that_fails() -> None:
                 future.result(timeout=60)
         assert [future.result(timeout=60) for future in good] == [double(number) for number in range(12)]
         assert executor.submit(double, 21).result(timeout=60) == 42
+
+
+def double_all(numbers: Sequence[int]) -> list[int]:
+    """Doubles, in a process that dies of a negative number."""
+    if min(numbers) < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [2 * number for number in numbers]
+
+
+def test_of_a_batch_whose_process_died_each_task_is_tried_by_itself() -> None:
+    batches = [[(str(number), number) for number in batch] for batch in ([1, 2, 3], [4, -1, 5], [6, 7], [-2])]
+    with ProcessExecutor(2) as executor:
+        results = [pair for batch in run_batches(executor, double_all, batches, 3) for pair in batch]
+    died = sorted(tag for tag, result in results if isinstance(result, WorkerDied))
+    assert died == ["-1", "-2"]
+    doubled = {tag: result for tag, result in results if not isinstance(result, WorkerDied)}
+    assert doubled == {str(number): 2 * number for number in range(1, 8)}
+    assert len(results) == 9
+
+
+def test_what_a_task_raises_ends_a_run_of_batches(executor: Executor) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        list(run_batches(executor, double_all, [[("one", 1)], []], 4))
+
+
+def test_no_more_tasks_are_under_way_than_the_window_has_room_for() -> None:
+    class Waiting(Executor):
+        """Tasks are done when somebody waits for the first of them."""
+
+        most = 0
+        under_way: dict[Future[Any], Any]
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            threading.Timer(0.01, lambda: future.set_result(fn(*args, **kwargs))).start()
+            self.most = max(self.most, 1 + sum(not other.done() for other in self.under_way))
+            return future
+
+    executor = Waiting()
+    pending: dict[Future[Any], Any] = {}
+    executor.under_way = pending
+    batches = [[(number, number)] for number in range(20)]
+    results = [result for batch in run_batches(executor, double_all, batches, 4, pending) for _, result in batch]
+    assert set(results) == {2 * number for number in range(20)}
+    assert executor.most == 4
+    assert not pending
 
 
 class DyingStore(DirectoryStore):
