@@ -10,19 +10,16 @@ import zlib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from builder import codec
 from builder.description import PixelDescription
 from builder.errors import CodecError, PixelDataError
-from builder.native import frame_bits, unpack_frame
+from builder.jpeg import decode_jpeg, decode_jpeg_xl
+from builder.native import Frame, frame_bits, unpack_frame
 from builder.probe import FrameFacts, jp2_codestream
 from builder.syntaxes import DEFLATED_FRAMES, JPEG_EXTENDED, Family, TransferSyntax
-
-type Frame = npt.NDArray[Any]
 
 
 def decode_compressed(data: bytes, syntax: TransferSyntax, d: PixelDescription, facts: FrameFacts) -> tuple[Frame, str]:
@@ -45,7 +42,7 @@ def decode_compressed(data: bytes, syntax: TransferSyntax, d: PixelDescription, 
         return unpack_frame(_uncompressed(data, syntax, d), d), d.photometric
     is_jpeg_xl = syntax.family is Family.JPEG_XL
     if is_jpeg_xl or (syntax.uid == JPEG_EXTENDED and facts.precision > 8 and d.samples == 1):
-        decode = codec.decode_jpeg_xl if is_jpeg_xl else codec.decode_jpeg
+        decode = decode_jpeg_xl if is_jpeg_xl else decode_jpeg
         try:
             return decode(data), d.photometric if d.samples == 1 else "RGB"
         except CodecError as error:

@@ -16,9 +16,8 @@ from builder.errors import InputError
 from builder.items import SequenceValue, read_item, read_items, sequence_value
 from builder.jsonmodel import PN_GROUPS, BulkValue, JSONDataset
 from builder.lenient import Unreadable, pydicom_at_work, raw_element
-from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
+from builder.numbers import NUMBER_CODES, encode_value, parse_number, swap_words, unpack_numbers, unpack_tags
 from builder.representation import KNOWN_VRS, find_vr
-from builder.rewrite import encode_value
 from builder.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from builder.walk import MAX_PARTS, SEQUENCE_DEPTH, Encoding, Odd, too_many_parts
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from builder import codec, codestream
+from builder import codestream, htj2k
 from builder.codestream import FrameRow
 from builder.errors import CodecError, PixelDataError
 from builder.files import ReadableFile
@@ -205,7 +205,7 @@ class _Publisher:
         data, header, frame = self._codestream(index)
         self._show(index, frame, data, header)
         with self.clock("index"):
-            row = FrameRow(codestream.resolutions(header, len(data)), codec.frame_crc32(frame))
+            row = FrameRow(codestream.resolutions(header, len(data)), htj2k.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
         for level in self.options.reduced:
             if level <= header.levels:
@@ -227,10 +227,10 @@ class _Publisher:
             frame = self._decoded(index)
         bits = self.reader.description.bits_stored
         with self.clock("encode"):
-            data = codec.encode_frame(frame, bits)
+            data = htj2k.encode_frame(frame, bits)
         with self.clock("verify"):
             header = parse_header(data)
-            if not np.array_equal(codec.decode_lossless(data, header), frame):
+            if not np.array_equal(htj2k.decode_lossless(data, header), frame):
                 raise CodecError(f"frame {index + 1} did not come back from its codestream as it went in")
         return data, header, frame
 
@@ -242,11 +242,11 @@ class _Publisher:
         """
         for resolution in codestream.resolutions(header, len(data)):
             level = resolution.decode_level
-            prefix = codec.decode_prefix(data[: resolution.prefix_length], level)
-            if not np.array_equal(prefix, codec.decode_frame(data, level)):
+            prefix = htj2k.decode_prefix(data[: resolution.prefix_length], level)
+            if not np.array_equal(prefix, htj2k.decode_frame(data, level)):
                 raise CodecError(f"the tile-parts of frame {index + 1} are not its resolutions")
-        pixels = codec.decode_lossless(data, header)
-        if not np.array_equal(pixels, codec.decode_frame(data)):
+        pixels = htj2k.decode_lossless(data, header)
+        if not np.array_equal(pixels, htj2k.decode_frame(data)):
             raise CodecError(f"decoders do not agree on the pixels of frame {index + 1}")
         return pixels.astype(self.reader.description.dtype, copy=False)
 
@@ -316,6 +316,6 @@ def same_frame(one: bytes, other: bytes) -> bool:
     if not (one.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
         return False
     try:
-        return bool(np.array_equal(codec.decode_lossless(one), codec.decode_lossless(other)))
+        return bool(np.array_equal(htj2k.decode_lossless(one), htj2k.decode_lossless(other)))
     except CodecError as error:
         raise PixelDataError(f"a published frame cannot be decoded: {error}") from error

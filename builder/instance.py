@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from builder import codec, codestream
+from builder import codestream, htj2k
 from builder.claims import Lease, Record, read_record
 from builder.codestream import FrameRow
 from builder.dataset import Instance, read_instance
@@ -225,7 +225,7 @@ class _Worker:
         with _COMPUTING:
             content = self._produce(instance, source.file, sink)
             with self.clock("render"):
-                pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+                pictures, notes = make_pictures(task.uids, task.options, content)
             with self.clock("write"):
                 for key, data in pictures.items():
                     sink.put(key, data)
@@ -276,5 +276,5 @@ def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
     if stored is None:
         raise CodestreamError(f"{key} is missing")
     header = parse_header(stored.data)
-    pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
-    return FrameRow(codestream.resolutions(header, len(stored.data)), codec.frame_crc32(pixels))
+    pixels = htj2k.decode_lossless(stored.data).astype(dtype, copy=False)
+    return FrameRow(codestream.resolutions(header, len(stored.data)), htj2k.frame_crc32(pixels))

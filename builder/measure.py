@@ -73,7 +73,7 @@ def _measure(task: MeasureTask) -> Measured:
             sink = CountSink()
             producer = Producer(task.uids, task.options, sink, StageClock(), choose)
             content = producer.produce(instance, file)
-            pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+            pictures, notes = make_pictures(task.uids, task.options, content)
         finally:
             if instance.file is not file:
                 instance.file.close()

@@ -75,11 +75,6 @@ def _expand_422(data: bytes | bytearray | memoryview, d: PixelDescription) -> Fr
     return pixels.reshape(d.shape)
 
 
-def sample_range(bits: int, *, signed: bool) -> tuple[int, int]:
-    """The least and the greatest sample of so many bits."""
-    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-
-
 def keep_bits(frame: Frame, bits: int) -> Frame:
     """The lower bits of each sample: the others cleared, or filled with the sign (PS3.5 8.1.1)."""
     unused = frame.dtype.itemsize * 8 - bits

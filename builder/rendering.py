@@ -337,19 +337,3 @@ def _expand(
             raise ValueError(f"a palette segment of type {operation} at {place}")
         left = None if left is None else left - 1
     return budget
-
-
-__all__ = [
-    "Display",
-    "Image",
-    "LookupTable",
-    "Ramp",
-    "Rescale",
-    "Sigmoid",
-    "expand_segments",
-    "fit_size",
-    "linear_window",
-    "reduce_image",
-    "render_frame",
-    "settle_window",
-]

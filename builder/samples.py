@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from builder.description import PixelDescription
 from builder.errors import PixelDataError
-from builder.native import Frame, keep_bits, sample_range
+from builder.htj2k import sample_range
+from builder.native import Frame, keep_bits
 from builder.overlays import EmbeddedOverlay
 from builder.probe import FrameFacts
 

@@ -20,10 +20,10 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from builder.build import build
-from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.files import ReadableFile
+from builder.htj2k import encode_frame
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
 from builder.store import Written

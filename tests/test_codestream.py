@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 
-from builder.codec import decode_frame, encode_frame
 from builder.codestream import level_size, nonconformities, reduce_codestream, resolutions
 from builder.errors import CodestreamError
+from builder.htj2k import decode_frame, encode_frame
 from builder.markers import Component, MainHeader, TilePart, parse_header, parse_tile_part
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "htj2k-input"
