@@ -52,7 +52,7 @@ class PixelElement:
     length: int | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Instance:
     """One opened instance. `file` holds the uncompressed data set and is the caller's to close.
 
@@ -127,7 +127,7 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
         elif transfer_syntax(syntax).has_frames and not transfer_syntax(syntax).is_native:
             fragments = read_fragments(body, pixels.offset, size)
             _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
-    return Instance(dataset, syntax, body, size, pixels, fragments)
+    return Instance(dataset=dataset, transfer_syntax=syntax, file=body, size=size, pixels=pixels, fragments=fragments)
 
 
 def _raw_dataset(found: dict[int, PlainElement], encoding: Encoding, place: int = 0) -> Dataset:

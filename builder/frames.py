@@ -63,7 +63,7 @@ class StageClock:
             self.times[stage] += time.thread_time() - start
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFrames:
     """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
 
@@ -189,7 +189,9 @@ class _Publisher:
         if self.lossy:
             decoded_bytes = len(reader.indices) * description.frame_bytes
             changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
-        return PublishedFrames(syntax, changes, rows, (*notes, *reader.notes, *self._notes()), self.middle)
+        return PublishedFrames(
+            syntax=syntax, changes=changes, rows=rows, notes=(*notes, *reader.notes, *self._notes()), middle=self.middle
+        )
 
     def _overlays(self) -> JSONDataset:
         """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""

@@ -18,7 +18,7 @@ _ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GREY: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JpegXlHeader:
     """Size in pixels, colour channels, bits a sample; `plain` is an upright still of integer colour channels only.
 
@@ -67,16 +67,18 @@ def parse_jpeg_xl(data: bytes) -> JpegXlHeader:
     if not bits.take(1):  # all_default
         upright = _upright_still(bits)
         if upright is None:
-            return JpegXlHeader(width, height, 0, 0, plain=False, lossy=True)
+            return JpegXlHeader(width=width, height=height, samples=0, precision=0, plain=False, lossy=True)
         precision, whole = _bit_depth(bits)
         bits.take(1)  # modular_16bit_buffers
         extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
         if extra:
-            return JpegXlHeader(width, height, 0, precision, plain=False, lossy=True)
+            return JpegXlHeader(width=width, height=height, samples=0, precision=precision, plain=False, lossy=True)
         plain = upright and whole
         xyb = bool(bits.take(1))
         samples = _colour_channels(bits)
-    return JpegXlHeader(width, height, samples, precision, plain, xyb or was_jpeg)
+    return JpegXlHeader(
+        width=width, height=height, samples=samples, precision=precision, plain=plain, lossy=xyb or was_jpeg
+    )
 
 
 def _codestream_head(data: bytes) -> tuple[bytes, bool]:

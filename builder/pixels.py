@@ -201,7 +201,11 @@ class FrameReader:
     def probe(self, data: bytes) -> FrameFacts:
         """Facts of a compressed frame, checked against the data set."""
         d = self.description
-        return probe_frame(data, self.syntax, FrameFacts(d.columns, d.rows, d.samples, d.bits_allocated, True))
+        return probe_frame(
+            data,
+            self.syntax,
+            FrameFacts(width=d.columns, height=d.rows, samples=d.samples, precision=d.bits_allocated, lossless=True),
+        )
 
     def decoded(self, frame_index: int) -> DecodedFrame:
         """The pixels of a frame; `frame_index` counts from 0.
@@ -238,7 +242,7 @@ class FrameReader:
     def _finish_native(self, frame: Frame) -> DecodedFrame:
         d = self.description
         if d.photometric in ("YBR_FULL", "YBR_FULL_422"):
-            return DecodedFrame(np.asarray(convert_color_space(frame.copy(), "YBR_FULL", "RGB")), converted=True)
+            return DecodedFrame(array=np.asarray(convert_color_space(frame.copy(), "YBR_FULL", "RGB")), converted=True)
         return mask_samples(frame, d, self.overlays)
 
     def _read_native(self, frame_index: int) -> Frame:

@@ -58,7 +58,7 @@ class Sigmoid:
     width: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Display:
     """How the frames of an image are to be shown.
 

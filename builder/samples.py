@@ -13,7 +13,7 @@ from builder.overlays import EmbeddedOverlay
 from builder.probe import FrameFacts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedFrame:
     """One frame as pixels: `array` as `PixelDescription.shape` and `.dtype` say, colour as RGB.
 
@@ -45,13 +45,13 @@ class Contradiction(PixelDataError):
 def mask_samples(frame: Frame, d: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
     """Samples with unused bits: those are cleared, or filled with the sign; what `overlays` need of them is kept."""
     if d.dtype.itemsize * 8 == d.bits_stored or d.floating or d.bits_allocated == 1:
-        return DecodedFrame(frame)
+        return DecodedFrame(array=frame)
     if overlays:
         return _mask_overlays(frame, d, overlays)
     least, most = sample_range(d.bits_stored, signed=d.pixel_representation == 1)
     if frame.max() <= most and frame.min() >= least:
-        return DecodedFrame(frame)
-    return DecodedFrame(keep_bits(frame, d.bits_stored), masked=True)
+        return DecodedFrame(array=frame)
+    return DecodedFrame(array=keep_bits(frame, d.bits_stored), masked=True)
 
 
 def _mask_overlays(frame: Frame, d: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
@@ -62,7 +62,7 @@ def _mask_overlays(frame: Frame, d: PixelDescription, overlays: Sequence[Embedde
         others &= ~(1 << overlay.bit)
     rest = cells & others
     stray = (rest != 0) & (rest != others) if d.pixel_representation else rest != 0
-    return DecodedFrame(keep_bits(frame, d.bits_stored), masked=bool(stray.any()), cells=cells)
+    return DecodedFrame(array=keep_bits(frame, d.bits_stored), masked=bool(stray.any()), cells=cells)
 
 
 def reconcile_samples(frame: Frame, d: PixelDescription, facts: FrameFacts) -> DecodedFrame:
@@ -86,7 +86,7 @@ def reconcile_samples(frame: Frame, d: PixelDescription, facts: FrameFacts) -> D
     for candidate in candidates:
         if candidate.min() >= least and candidate.max() <= most:
             turned = bool(candidate.min() < 0) and candidate is not frame
-            return DecodedFrame(candidate.astype(d.dtype, copy=False), signed=turned)
+            return DecodedFrame(array=candidate.astype(d.dtype, copy=False), signed=turned)
     raise _contradiction(frame, d, facts)
 
 
