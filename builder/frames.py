@@ -254,14 +254,15 @@ class _Publisher:
 
     def _is_published_form(self, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
-        d = self.reader.description
+        description = self.reader.description
         if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
         self.reader.probe(data)
         component = parse_header(data).components[0]
-        return (component.precision, component.signed) == (d.bits_stored, d.pixel_representation == 1) and (
-            d.samples == 1 or d.photometric in ("RGB", "YBR_RCT")
-        )
+        return (component.precision, component.signed) == (
+            description.bits_stored,
+            description.pixel_representation == 1,
+        ) and (description.samples == 1 or description.photometric in ("RGB", "YBR_RCT"))
 
     def _read(self, index: int) -> bytes:
         with self.clock("read"):
@@ -311,13 +312,13 @@ def _colour(photometric: str) -> JSONDataset:
     return {"00280004": {"vr": "CS", "Value": [photometric]}, "00280006": {"vr": "US", "Value": [0]}}
 
 
-def same_frame(one: bytes, other: bytes) -> bool:
+def same_frame(frame: bytes, other: bytes) -> bool:
     """Whether two stored frames hold the same pixels: equal bytes, or codestreams that decode alike."""
-    if one == other:
+    if frame == other:
         return True
-    if not (one.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
+    if not (frame.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
         return False
     try:
-        return bool(np.array_equal(htj2k.decode_lossless(one), htj2k.decode_lossless(other)))
+        return bool(np.array_equal(htj2k.decode_lossless(frame), htj2k.decode_lossless(other)))
     except CodecError as error:
         raise PixelDataError(f"a published frame cannot be decoded: {error}") from error

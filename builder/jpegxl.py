@@ -88,22 +88,22 @@ def _codestream_head(data: bytes) -> tuple[bytes, bool]:
     """
     if data[:2] == _CODESTREAM:
         return data[:_HEAD_BYTES], False
-    found, was_jpeg, place = b"", False, 0
-    while data[:12] == _CONTAINER and place + 8 <= len(data):
-        length, kind = struct.unpack_from(">L4s", data, place)
+    codestream, was_jpeg, offset = b"", False, 0
+    while data[:12] == _CONTAINER and offset + 8 <= len(data):
+        length, kind = struct.unpack_from(">L4s", data, offset)
         head = 8
-        if length == 1 and place + 16 <= len(data):
-            length, head = struct.unpack_from(">Q", data, place + 8)[0], 16
+        if length == 1 and offset + 16 <= len(data):
+            length, head = struct.unpack_from(">Q", data, offset + 8)[0], 16
         was_jpeg |= kind == b"jbrd"
-        if kind in (b"jxlc", b"jxlp") and not found:
-            body = place + head + (4 if kind == b"jxlp" else 0)
-            found = data[body : body + _HEAD_BYTES]
+        if kind in (b"jxlc", b"jxlp") and not codestream:
+            body = offset + head + (4 if kind == b"jxlp" else 0)
+            codestream = data[body : body + _HEAD_BYTES]
         if length < head:  # 0: up to the end
             break
-        place += length
-    if found[:2] != _CODESTREAM:
+        offset += length
+    if codestream[:2] != _CODESTREAM:
         raise PixelDataError(f"not a JPEG XL image: begins with {data[:4].hex()}")
-    return found, was_jpeg
+    return codestream, was_jpeg
 
 
 def _size(bits: _Bits) -> tuple[int, int]:

@@ -46,10 +46,10 @@ def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
 def parse_datasets(data: bytes) -> list[JSONDataset] | None:
     """The data sets of a document as `dumps` writes it; None if the bytes are anything else."""
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and all(map(_is_dataset, found)) else None
+    return document if isinstance(document, list) and all(map(_is_dataset, document)) else None
 
 
 def _is_dataset(value: Any) -> bool:

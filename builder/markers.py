@@ -181,10 +181,10 @@ def iter_segments(data: bytes, offset: int, stop: int) -> Iterator[Segment]:
 
 def _only(bodies: dict[int, list[bytes]], marker: int) -> bytes:
     """The body of a marker segment of which the main header must have exactly one."""
-    found = bodies.get(marker, [])
-    if len(found) != 1:
-        raise CodestreamError(f"the main header has {len(found)} {_NAMES[marker]} segments, expected one")
-    return found[0]
+    own = bodies.get(marker, [])
+    if len(own) != 1:
+        raise CodestreamError(f"the main header has {len(own)} {_NAMES[marker]} segments, expected one")
+    return own[0]
 
 
 type _Pair = tuple[int, int]

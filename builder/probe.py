@@ -110,14 +110,14 @@ def jp2_codestream(data: bytes) -> bytes:
     """
     if data[4:8] != b"jP  ":
         return data
-    place = 0
-    while place + 8 <= len(data):
-        length, kind = struct.unpack(">L4s", data[place : place + 8])
+    offset = 0
+    while offset + 8 <= len(data):
+        length, kind = struct.unpack(">L4s", data[offset : offset + 8])
         if kind == b"jp2c":
-            return data[place + (16 if length == 1 else 8) :]
+            return data[offset + (16 if length == 1 else 8) :]
         if length < 8:
             break
-        place += length
+        offset += length
     raise PixelDataError("a JP2 file without a codestream")
 
 
@@ -126,18 +126,18 @@ def _probe_jpeg(data: bytes) -> FrameFacts:
     if data[:2] != b"\xff\xd8":
         raise PixelDataError(f"not a JPEG image: begins with {data[:4].hex()}")
     facts: FrameFacts | None = None
-    place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
-            raise PixelDataError(f"damaged JPEG image: no marker at byte {place}")
-        marker = data[place + 1]
+    offset = 2
+    while offset + 4 <= len(data):
+        if data[offset] != 0xFF:
+            raise PixelDataError(f"damaged JPEG image: no marker at byte {offset}")
+        marker = data[offset + 1]
         if marker == 0xFF or marker in _STANDALONE:
-            place += 1 if marker == 0xFF else 2
+            offset += 1 if marker == 0xFF else 2
             continue
-        length = struct.unpack(">H", data[place + 2 : place + 4])[0]
-        segment = data[place + 4 : place + 2 + length]
+        length = struct.unpack(">H", data[offset + 2 : offset + 4])[0]
+        segment = data[offset + 4 : offset + 2 + length]
         if marker == 0xDA:
-            if data.rfind(b"\xff\xd9", place) < 0:  # CharLS takes seconds to find out, however small the image
+            if data.rfind(b"\xff\xd9", offset) < 0:  # CharLS takes seconds to find out, however small the image
                 raise PixelDataError("truncated: the JPEG-LS image has no end marker")
             return _with_near(facts, segment)
         if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == _SOF_JPEG_LS:
@@ -149,7 +149,7 @@ def _probe_jpeg(data: bytes) -> FrameFacts:
             _check_plausible(facts, marker, len(data))
             if marker != _SOF_JPEG_LS:
                 return facts
-        place += 2 + length
+        offset += 2 + length
     raise PixelDataError("damaged JPEG image: no frame header")
 
 
