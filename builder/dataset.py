@@ -1,4 +1,4 @@
-"""Reading one DICOM instance: its header whole, its pixel data only by place and length.
+"""Reading one DICOM instance: its header whole, its pixel data only by offset and length.
 
 The parsing is pydicom's. What is decided here is what counts as DICOM, where the pixel data lie, and that a file
 which ends too early is never taken for a whole one.
@@ -52,7 +52,7 @@ class PixelElement:
     length: int | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Instance:
     """One opened instance. `file` holds the uncompressed data set and is the caller's to close.
 
@@ -118,7 +118,7 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
     dataset, syntax, body = _open(file, PIXEL_TAGS.__contains__, max_unpacked)
     fragments: Fragments | None = None
     with _closed_on_error(body, file):
-        size = _size_keeping_place(body)
+        size = _size_of(body)
         pixels = _read_pixel_element(body, dataset, syntax, size)
         if pixels is None:
             _check_complete(dataset, body, size)
@@ -127,17 +127,17 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
         elif transfer_syntax(syntax).has_frames and not transfer_syntax(syntax).is_native:
             fragments = read_fragments(body, pixels.offset, size)
             _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
-    return Instance(dataset, syntax, body, size, pixels, fragments)
+    return Instance(dataset=dataset, transfer_syntax=syntax, file=body, size=size, pixels=pixels, fragments=fragments)
 
 
-def _raw_dataset(found: dict[int, PlainElement], encoding: Encoding, place: int = 0) -> Dataset:
-    """The same data set that pydicom would have read, its values raw; `place` is where its bytes begin in the file."""
+def _raw_dataset(plain: dict[int, PlainElement], encoding: Encoding, base: int = 0) -> Dataset:
+    """The same data set that pydicom would have read, its values raw; `base` is where its bytes begin in the file."""
     implicit, little = encoding
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    for number, element in found.items():
+    for number, element in plain.items():
         tag = BaseTag(number)
         length, value = len(element.value), element.value or None
-        elements[tag] = RawDataElement(tag, element.vr, length, value, element.place + place, implicit, little)
+        elements[tag] = RawDataElement(tag, element.vr, length, value, base + element.offset, implicit, little)
     dataset = Dataset(elements)
     dataset.set_original_encoding(is_implicit_vr=implicit, is_little_endian=little)
     return dataset
@@ -154,10 +154,10 @@ def _closed_on_error(body: ReadableFile, file: ReadableFile) -> Iterator[None]:
         raise
 
 
-def _size_keeping_place(file: ReadableFile) -> int:
-    place = file.tell()
+def _size_of(file: ReadableFile) -> int:
+    offset = file.tell()
     size = file.seek(0, 2)
-    file.seek(place)
+    file.seek(offset)
     return size
 
 
@@ -249,7 +249,7 @@ def _inflate(file: ReadableFile, max_unpacked: int) -> ReadableFile:
 
 
 def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size: int) -> PixelElement | None:
-    """The pixel data element at the file's place, or None at its end."""
+    """The pixel data element at the file's offset, or None at its end."""
     head = file.read(12)
     if len(head) < 8:
         return None
@@ -275,14 +275,14 @@ def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size:
     return PixelElement(keyword, vr.decode(), offset, length)
 
 
-def _read_rest(file: ReadableFile, dataset: Dataset, place: int, size: int) -> None:
+def _read_rest(file: ReadableFile, dataset: Dataset, offset: int, size: int) -> None:
     """Add the elements behind the pixel data (digital signatures, padding) to the data set."""
-    if size - place < 8:
+    if size - offset < 8:
         return
-    file.seek(place)
+    file.seek(offset)
     if not any(file.read(8)):
         return  # padding
-    file.seek(place)
+    file.seek(offset)
     implicit, little = dataset.original_encoding
     with _parsing("damaged behind its pixel data"), pydicom_at_work():
         rest = _read_elements(file, Encoding(bool(implicit), bool(little)), lambda _: False, cut=True)

@@ -27,7 +27,7 @@ _GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "XYB"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PixelDescription:
     """The Image Pixel module (PS3.3 C.7.6.3) of an instance, checked. Bits are counted per sample.
 
@@ -70,6 +70,38 @@ class PixelDescription:
         """Whether HTJ2K as published here can hold the samples: integers of 8 or 16 allocated bits."""
         return self.bits_allocated in (8, 16) and not self.floating
 
+    def check(self, high_bit: int) -> None:
+        """Refuse what contradicts itself, or is not supported.
+
+        Raises:
+            PixelDataError: naming the attribute.
+        """
+        if self.rows < 1 or self.columns < 1:
+            raise PixelDataError(f"an image of {self.columns} x {self.rows} pixels")
+        if self.frames < 0:
+            raise PixelDataError(f"Number of Frames is {self.frames}")
+        if self.photometric not in (_GREY if self.samples == 1 else _COLOUR) or self.samples not in (1, 3):
+            raise PixelDataError(
+                f"Photometric Interpretation {self.photometric!r} with {self.samples} samples is not supported"
+            )
+        if self.bits_allocated not in ((32, 64) if self.floating else (1, 8, 16, 32, 64)):
+            raise PixelDataError(f"Bits Allocated {self.bits_allocated} is not supported")
+        allocated = 12 if self.packed else self.bits_allocated
+        if not 1 <= self.bits_stored <= allocated:
+            raise PixelDataError(f"Bits Stored {self.bits_stored} with Bits Allocated {allocated}")
+        if self.packed and self.samples > 1:
+            raise PixelDataError(f"Bits Allocated 12 with {self.samples} samples is not supported")
+        if high_bit != self.bits_stored - 1 and not self.floating:
+            raise PixelDataError(f"High Bit {high_bit} is not Bits Stored {self.bits_stored} - 1 (PS3.5 8.1.1)")
+        if self.pixel_representation not in (0, 1) or self.planar not in (0, 1):
+            raise PixelDataError("Pixel Representation and Planar Configuration are 0 or 1")
+        if self.samples == 3 and self.pixel_representation == 1:
+            raise PixelDataError("signed colour samples are not supported")
+        if self.photometric.startswith("YBR_FULL") and (self.bits_allocated, self.bits_stored) != (8, 8):
+            raise PixelDataError(
+                f"{self.photometric} with Bits Stored {self.bits_stored} of {self.bits_allocated} is not supported"
+            )
+
 
 def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
     """Read and check the Image Pixel module; a decoded frame may have `max_frame_bytes`.
@@ -95,34 +127,10 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
         packed=packed,
     )
     high_bit = _integer(dataset, "HighBit", default=stored - 1)
-    _check_description(description, high_bit)
+    description.check(high_bit)
     if description.frame_bytes > max_frame_bytes:
         raise PixelDataError(f"a frame of {description.frame_bytes} bytes exceeds the limit of {max_frame_bytes}")
     return description
-
-
-def _check_description(d: PixelDescription, high_bit: int) -> None:
-    if d.rows < 1 or d.columns < 1:
-        raise PixelDataError(f"an image of {d.columns} x {d.rows} pixels")
-    if d.frames < 0:
-        raise PixelDataError(f"Number of Frames is {d.frames}")
-    if d.photometric not in (_GREY if d.samples == 1 else _COLOUR) or d.samples not in (1, 3):
-        raise PixelDataError(f"Photometric Interpretation {d.photometric!r} with {d.samples} samples is not supported")
-    if d.bits_allocated not in ((32, 64) if d.floating else (1, 8, 16, 32, 64)):
-        raise PixelDataError(f"Bits Allocated {d.bits_allocated} is not supported")
-    allocated = 12 if d.packed else d.bits_allocated
-    if not 1 <= d.bits_stored <= allocated:
-        raise PixelDataError(f"Bits Stored {d.bits_stored} with Bits Allocated {allocated}")
-    if d.packed and d.samples > 1:
-        raise PixelDataError(f"Bits Allocated 12 with {d.samples} samples is not supported")
-    if high_bit != d.bits_stored - 1 and not d.floating:
-        raise PixelDataError(f"High Bit {high_bit} is not Bits Stored {d.bits_stored} - 1 (PS3.5 8.1.1)")
-    if d.pixel_representation not in (0, 1) or d.planar not in (0, 1):
-        raise PixelDataError("Pixel Representation and Planar Configuration are 0 or 1")
-    if d.samples == 3 and d.pixel_representation == 1:
-        raise PixelDataError("signed colour samples are not supported")
-    if d.photometric.startswith("YBR_FULL") and (d.bits_allocated, d.bits_stored) != (8, 8):
-        raise PixelDataError(f"{d.photometric} with Bits Stored {d.bits_stored} of {d.bits_allocated} is not supported")
 
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:

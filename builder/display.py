@@ -7,14 +7,13 @@ pixels. What is malformed counts as absent: a broken window must not keep an ima
 from __future__ import annotations
 
 import math
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from builder.jsonmodel import JSONDataset, first_value
+from builder.jsonmodel import JSONDataset, binary_value, first_value
 from builder.rendering import Display, LookupTable, Ramp, Rescale, Sigmoid, expand_segments, linear_window
 
 _SHARED_GROUPS: Final = "52009229"
@@ -215,14 +214,9 @@ def _settle_bits(*tables: LookupTable) -> list[LookupTable]:
 
 def _words(element: Mapping[str, Any], bulk: BulkData) -> bytes:
     """The value of a LUT's data as bytes in little endian order, wherever the JSON model keeps it."""
-    if "BulkDataURI" in element:
-        return bulk.get(str(element["BulkDataURI"]).removeprefix("bulkdata/"), b"")
-    if "InlineBinary" in element:
-        return b64decode(element["InlineBinary"])
-    values = element.get("Value", ())
-    if element.get("vr") not in ("US", "SS"):
-        return b""
-    return np.array(values, np.int64).astype("<u2").tobytes()
+    if "Value" in element and element.get("vr") in ("US", "SS"):
+        return np.array(element["Value"], np.int64).astype("<u2").tobytes()
+    return binary_value(element, bulk)
 
 
 def _read_padding(metadata: JSONDataset) -> tuple[float, float] | None:

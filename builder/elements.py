@@ -16,9 +16,8 @@ from builder.errors import InputError
 from builder.items import SequenceValue, read_item, read_items, sequence_value
 from builder.jsonmodel import PN_GROUPS, BulkValue, JSONDataset
 from builder.lenient import Unreadable, pydicom_at_work, raw_element
-from builder.numeric import NUMBER_CODES, parse_number, swap_words, unpack_numbers, unpack_tags
+from builder.numbers import NUMBER_CODES, encode_value, parse_number, swap_words, unpack_numbers, unpack_tags
 from builder.representation import KNOWN_VRS, find_vr
-from builder.rewrite import encode_value
 from builder.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from builder.walk import MAX_PARTS, SEQUENCE_DEPTH, Encoding, Odd, too_many_parts
 
@@ -150,7 +149,7 @@ def _convert_or_keep(key: str, vr: str, value: bytes, little: bool, scope: _Scop
 
 
 def _convert_inferred(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
-    """An element whose VR has to be found. A guess that does not fit leaves the bytes alone."""
+    """An element whose VR has to be converted. A guess that does not fit leaves the bytes alone."""
     vr, value = find_vr(element, scope.datasets), element.value
     if element.VR is not None and element.VR != "UN":
         scope.note(key, "its VR is none that DICOM defines")
@@ -162,13 +161,13 @@ def _convert_inferred(key: str, element: RawDataElement, scope: _Scope) -> dict[
         return _convert_or_keep(key, vr, value, element.is_little_endian, scope)
     mark = scope.output.mark()
     try:
-        found = _convert_value(key, vr, value, element.is_little_endian, scope)
+        converted = _convert_value(key, vr, value, element.is_little_endian, scope)
     except ValueError:
-        found = None
-    if found is None or len(scope.output.notes) > mark[1]:
+        converted = None
+    if converted is None or len(scope.output.notes) > mark[1]:
         scope.output.undo(mark)
         return _convert_binary(key, "UN", value, True, scope)
-    return found
+    return converted
 
 
 def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
@@ -209,16 +208,16 @@ def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> d
     sequence = sequence_value(value, encoding)
     if encoding.implicit or len(value) > _SHORT_SEQUENCE_BYTES or b"UN" in value or len(scope.datasets) > 1:
         return _convert_sequence(key, sequence, scope)
-    what = (value, encoding.little, scope.charset)
-    found = _SEQUENCES.get(what)
-    if found is None:
+    shared = (value, encoding.little, scope.charset)
+    converted = _SEQUENCES.get(shared)
+    if converted is None:
         mark = scope.output.mark()
-        found = _convert_sequence(key, sequence, scope)
+        converted = _convert_sequence(key, sequence, scope)
         if mark == scope.output.mark():
             if len(_SEQUENCES) == _MOST_SEQUENCES:
                 _SEQUENCES.clear()
-            _SEQUENCES[what] = found
-    return found
+            _SEQUENCES[shared] = converted
+    return converted
 
 
 def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str, Any]:
@@ -231,8 +230,8 @@ def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str
             if complaint:
                 scope.note(key, complaint)
             return _convert_items(key, items, scope)
-        places = zip(starts, ends, strict=True)
-        return _convert_items(key, (_item(value, start, end) for start, end in places), scope)
+        spans = zip(starts, ends, strict=True)
+        return _convert_items(key, (_item(value, start, end) for start, end in spans), scope)
     except Unreadable as cause:
         scope.output.undo(mark)
         scope.note(key, f"not a sequence that can be read ({cause}); its bytes are published as UN")

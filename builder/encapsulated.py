@@ -19,7 +19,7 @@ _EOI: Final = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """One fragment: `offset` of its first byte in the file, its `length`, and its item's place behind the table."""
+    """One fragment: `offset` of its first byte in the file, its `length`, and its item's offset behind the table."""
 
     offset: int
     length: int
@@ -46,27 +46,27 @@ def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
     """
     table: tuple[int, ...] | None = None
     items: list[Fragment] = []
-    place = base = offset
+    base = offset
     delimited = False
-    while place + 8 <= size:
-        file.seek(place)
+    while offset + 8 <= size:
+        file.seek(offset)
         group, element, length = struct.unpack("<HHL", file.read(8))
         tag = group << 16 | element
         if tag == _DELIMITER:
-            delimited, place = True, place + 8
+            delimited, offset = True, offset + 8
             break
         if tag != _ITEM:
             raise PixelDataError(f"encapsulated pixel data: ({group:04X},{element:04X}) where an item must be")
-        if place + 8 + length > size:
+        if offset + 8 + length > size:
             raise PixelDataError(f"truncated: a fragment of {length} bytes ends beyond the file")
         if table is None:
             count = length // 4
             table = struct.unpack(f"<{count}L", file.read(count * 4))
-            base = place + 8 + length
+            base = offset + 8 + length
         else:
-            items.append(Fragment(place + 8, length, place - base))
-        place += 8 + length
-    return Fragments(table or (), tuple(items), delimited, place)
+            items.append(Fragment(offset + 8, length, offset - base))
+        offset += 8 + length
+    return Fragments(table or (), tuple(items), delimited, offset)
 
 
 def group_frames(
@@ -110,10 +110,10 @@ def _count_frames(
     counts = {len(groups) for groups in signs}
     if len(counts) == 1:
         return signs[0]
-    found = (
+    evidence = (
         f"say {' or '.join(map(str, sorted(counts)))}" if counts else f"are {len(items)} fragments that do not say it"
     )
-    raise PixelDataError(f"Number of Frames is missing, and the pixel data {found}")
+    raise PixelDataError(f"Number of Frames is missing, and the pixel data {evidence}")
 
 
 def _by_offsets(items: Sequence[Fragment], offsets: Sequence[int]) -> list[tuple[Fragment, ...]]:

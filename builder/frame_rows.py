@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from builder import codec, codestream
+from builder import codestream, htj2k
 from builder.codestream import FrameRow
 from builder.errors import CodecError, CodestreamError
 from builder.holdings import StoredSeries
@@ -46,8 +46,8 @@ def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
     if stored is None:
         raise CodestreamError(f"{key} is missing")
     header = parse_header(stored.data)
-    pixels = codec.decode_lossless(stored.data).astype(dtype, copy=False)
-    return FrameRow(codestream.resolutions(header, len(stored.data)), codec.frame_crc32(pixels))
+    pixels = htj2k.decode_lossless(stored.data).astype(dtype, copy=False)
+    return FrameRow(codestream.resolutions(header, len(stored.data)), htj2k.frame_crc32(pixels))
 
 
 def complete_rows(

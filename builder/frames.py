@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from builder import codec, codestream
+from builder import codestream, htj2k
 from builder.codestream import FrameRow
 from builder.errors import CodecError, PixelDataError
 from builder.files import ReadableFile
@@ -63,7 +63,7 @@ class StageClock:
             self.times[stage] += time.thread_time() - start
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFrames:
     """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
 
@@ -189,7 +189,9 @@ class _Publisher:
         if self.lossy:
             decoded_bytes = len(reader.indices) * description.frame_bytes
             changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
-        return PublishedFrames(syntax, changes, rows, (*notes, *reader.notes, *self._notes()), self.middle)
+        return PublishedFrames(
+            syntax=syntax, changes=changes, rows=rows, notes=(*notes, *reader.notes, *self._notes()), middle=self.middle
+        )
 
     def _overlays(self) -> JSONDataset:
         """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""
@@ -205,7 +207,7 @@ class _Publisher:
         data, header, frame = self._codestream(index)
         self._show(index, frame, data, header)
         with self.clock("index"):
-            row = FrameRow(codestream.resolutions(header, len(data)), codec.frame_crc32(frame))
+            row = FrameRow(codestream.resolutions(header, len(data)), htj2k.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
         for level in self.options.reduced:
             if level <= header.levels:
@@ -227,10 +229,10 @@ class _Publisher:
             frame = self._decoded(index)
         bits = self.reader.description.bits_stored
         with self.clock("encode"):
-            data = codec.encode_frame(frame, bits)
+            data = htj2k.encode_frame(frame, bits)
         with self.clock("verify"):
             header = parse_header(data)
-            if not np.array_equal(codec.decode_lossless(data, header), frame):
+            if not np.array_equal(htj2k.decode_lossless(data, header), frame):
                 raise CodecError(f"frame {index + 1} did not come back from its codestream as it went in")
         return data, header, frame
 
@@ -242,24 +244,25 @@ class _Publisher:
         """
         for resolution in codestream.resolutions(header, len(data)):
             level = resolution.decode_level
-            prefix = codec.decode_prefix(data[: resolution.prefix_length], level)
-            if not np.array_equal(prefix, codec.decode_frame(data, level)):
+            prefix = htj2k.decode_prefix(data[: resolution.prefix_length], level)
+            if not np.array_equal(prefix, htj2k.decode_frame(data, level)):
                 raise CodecError(f"the tile-parts of frame {index + 1} are not its resolutions")
-        pixels = codec.decode_lossless(data, header)
-        if not np.array_equal(pixels, codec.decode_frame(data)):
+        pixels = htj2k.decode_lossless(data, header)
+        if not np.array_equal(pixels, htj2k.decode_frame(data)):
             raise CodecError(f"decoders do not agree on the pixels of frame {index + 1}")
         return pixels.astype(self.reader.description.dtype, copy=False)
 
     def _is_published_form(self, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
-        d = self.reader.description
+        description = self.reader.description
         if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
         self.reader.probe(data)
         component = parse_header(data).components[0]
-        return (component.precision, component.signed) == (d.bits_stored, d.pixel_representation == 1) and (
-            d.samples == 1 or d.photometric in ("RGB", "YBR_RCT")
-        )
+        return (component.precision, component.signed) == (
+            description.bits_stored,
+            description.pixel_representation == 1,
+        ) and (description.samples == 1 or description.photometric in ("RGB", "YBR_RCT"))
 
     def _read(self, index: int) -> bytes:
         with self.clock("read"):
@@ -309,13 +312,13 @@ def _colour(photometric: str) -> JSONDataset:
     return {"00280004": {"vr": "CS", "Value": [photometric]}, "00280006": {"vr": "US", "Value": [0]}}
 
 
-def same_frame(one: bytes, other: bytes) -> bool:
+def same_frame(frame: bytes, other: bytes) -> bool:
     """Whether two stored frames hold the same pixels: equal bytes, or codestreams that decode alike."""
-    if one == other:
+    if frame == other:
         return True
-    if not (one.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
+    if not (frame.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
         return False
     try:
-        return bool(np.array_equal(codec.decode_lossless(one), codec.decode_lossless(other)))
+        return bool(np.array_equal(htj2k.decode_lossless(frame), htj2k.decode_lossless(other)))
     except CodecError as error:
         raise PixelDataError(f"a published frame cannot be decoded: {error}") from error

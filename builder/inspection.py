@@ -134,7 +134,9 @@ def _read_tile_parts(get_bytes: GetBytes, header: MainHeader, length: int) -> It
         if offset + SOT_LENGTH > length:
             return
         part = parse_tile_part(get_bytes(offset, SOT_LENGTH))
-        yield TilePart(offset, part.length, part.tile_index, part.part_index, part.count)
+        yield TilePart(
+            offset=offset, length=part.length, tile_index=part.tile_index, part_index=part.part_index, count=part.count
+        )
         if not part.length:
             return
         offset += part.length

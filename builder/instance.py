@@ -220,7 +220,7 @@ class _Worker:
         with _COMPUTING:
             content = self._produce(instance, source.file, sink)
             with self.clock("render"):
-                pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+                pictures, notes = make_pictures(task.uids, task.options, content)
             with self.clock("write"):
                 for key, data in pictures.items():
                     sink.put(key, data)

@@ -24,7 +24,7 @@ _COPIED_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class SequenceValue:
-    """The value field of a sequence, in place within the buffer of the sequence around it."""
+    """The value field of a sequence, in its place within the buffer of the sequence around it."""
 
     walker: Walker
     start: int
@@ -56,7 +56,7 @@ def sequence_value(value: bytes, encoding: Encoding) -> SequenceValue:
 
 
 def read_item(walker: Walker, start: int, end: int) -> Dataset:
-    """The item whose content lies between two places, its elements unconverted.
+    """The item whose content lies between two offsets, its elements unconverted.
 
     Raises:
         Unreadable: if pydicom can make nothing of it either.
@@ -64,7 +64,7 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
     """
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     implicit, little = walker.encoding
-    place = start
+    offset = start
     try:
         for _, number, vr, begin, length in walker.elements(start, end):
             if length == UNDEFINED_LENGTH:
@@ -72,15 +72,15 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
             if len(elements) == MAX_PARTS:
                 raise too_many_parts()
             tag = BaseTag(number)
-            place = begin + length
+            offset = begin + length
             is_sequence = vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")
             value = (
-                SequenceValue(walker, begin, place)
+                SequenceValue(walker, begin, offset)
                 if is_sequence and length > _COPIED_BYTES
-                else walker.data[begin:place] or None
+                else walker.data[begin:offset] or None
             )
             elements[tag] = RawDataElement(tag, vr, length, cast(bytes | None, value), begin, implicit, little)
-        if place != end:
+        if offset != end:
             raise Odd("a delimiter within an item of known length")
     except Odd:
         return _read_item_leniently(walker.data[start:end], walker.encoding)

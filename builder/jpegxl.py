@@ -18,7 +18,7 @@ _ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GREY: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JpegXlHeader:
     """Size in pixels, colour channels, bits a sample; `plain` is an upright still of integer colour channels only.
 
@@ -67,16 +67,18 @@ def parse_jpeg_xl(data: bytes) -> JpegXlHeader:
     if not bits.take(1):  # all_default
         upright = _upright_still(bits)
         if upright is None:
-            return JpegXlHeader(width, height, 0, 0, plain=False, lossy=True)
+            return JpegXlHeader(width=width, height=height, samples=0, precision=0, plain=False, lossy=True)
         precision, whole = _bit_depth(bits)
         bits.take(1)  # modular_16bit_buffers
         extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
         if extra:
-            return JpegXlHeader(width, height, 0, precision, plain=False, lossy=True)
+            return JpegXlHeader(width=width, height=height, samples=0, precision=precision, plain=False, lossy=True)
         plain = upright and whole
         xyb = bool(bits.take(1))
         samples = _colour_channels(bits)
-    return JpegXlHeader(width, height, samples, precision, plain, xyb or was_jpeg)
+    return JpegXlHeader(
+        width=width, height=height, samples=samples, precision=precision, plain=plain, lossy=xyb or was_jpeg
+    )
 
 
 def _codestream_head(data: bytes) -> tuple[bytes, bool]:
@@ -86,22 +88,22 @@ def _codestream_head(data: bytes) -> tuple[bytes, bool]:
     """
     if data[:2] == _CODESTREAM:
         return data[:_HEAD_BYTES], False
-    found, was_jpeg, place = b"", False, 0
-    while data[:12] == _CONTAINER and place + 8 <= len(data):
-        length, kind = struct.unpack_from(">L4s", data, place)
+    codestream, was_jpeg, offset = b"", False, 0
+    while data[:12] == _CONTAINER and offset + 8 <= len(data):
+        length, kind = struct.unpack_from(">L4s", data, offset)
         head = 8
-        if length == 1 and place + 16 <= len(data):
-            length, head = struct.unpack_from(">Q", data, place + 8)[0], 16
+        if length == 1 and offset + 16 <= len(data):
+            length, head = struct.unpack_from(">Q", data, offset + 8)[0], 16
         was_jpeg |= kind == b"jbrd"
-        if kind in (b"jxlc", b"jxlp") and not found:
-            body = place + head + (4 if kind == b"jxlp" else 0)
-            found = data[body : body + _HEAD_BYTES]
+        if kind in (b"jxlc", b"jxlp") and not codestream:
+            body = offset + head + (4 if kind == b"jxlp" else 0)
+            codestream = data[body : body + _HEAD_BYTES]
         if length < head:  # 0: up to the end
             break
-        place += length
-    if found[:2] != _CODESTREAM:
+        offset += length
+    if codestream[:2] != _CODESTREAM:
         raise PixelDataError(f"not a JPEG XL image: begins with {data[:4].hex()}")
-    return found, was_jpeg
+    return codestream, was_jpeg
 
 
 def _size(bits: _Bits) -> tuple[int, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,10 +46,10 @@ def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
 def parse_datasets(data: bytes) -> list[JSONDataset] | None:
     """The data sets of a document as `dumps` writes it; None if the bytes are anything else."""
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and all(map(_is_dataset, found)) else None
+    return document if isinstance(document, list) and all(map(_is_dataset, document)) else None
 
 
 def _is_dataset(value: Any) -> bool:
@@ -73,6 +75,16 @@ def first_value(dataset: JSONDataset, tag: str) -> Any:
     """The first value of an attribute, None if it is absent or empty."""
     values = dataset.get(tag, {}).get("Value")
     return values[0] if values else None
+
+
+def binary_value(element: Mapping[str, Any], bulk: Mapping[str, bytes]) -> bytes:
+    """The bytes of a binary value, wherever the JSON model keeps them; none of any other value.
+
+    `bulk` are the values that left the JSON, by their path below `bulkdata/`.
+    """
+    if "BulkDataURI" in element:
+        return bulk.get(str(element["BulkDataURI"]).removeprefix("bulkdata/"), b"")
+    return b64decode(element.get("InlineBinary", ""))
 
 
 def text_value(dataset: JSONDataset, tag: str) -> str:

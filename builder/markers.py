@@ -51,7 +51,7 @@ class Component:
     dy: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MainHeader:
     """What the main header of a codestream says.
 
@@ -96,7 +96,7 @@ class MainHeader:
         return all(o + s >= e for o, s, e in zip(self.tile_offset, self.tile_size, self.end, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TilePart:
     """A tile-part as its SOT has it: `length` is Psot (0: up to EOC), `count` TNsot (0: not said)."""
 
@@ -181,10 +181,10 @@ def iter_segments(data: bytes, offset: int, stop: int) -> Iterator[Segment]:
 
 def _only(bodies: dict[int, list[bytes]], marker: int) -> bytes:
     """The body of a marker segment of which the main header must have exactly one."""
-    found = bodies.get(marker, [])
-    if len(found) != 1:
-        raise CodestreamError(f"the main header has {len(found)} {_NAMES[marker]} segments, expected one")
-    return found[0]
+    own = bodies.get(marker, [])
+    if len(own) != 1:
+        raise CodestreamError(f"the main header has {len(own)} {_NAMES[marker]} segments, expected one")
+    return own[0]
 
 
 type _Pair = tuple[int, int]
@@ -277,4 +277,4 @@ def parse_tile_part(data: bytes, offset: int = 0) -> TilePart:
         raise CodestreamError(f"no tile-part at offset {offset}: found {data[offset : offset + 4].hex()}")
     if psot and psot < SOT_LENGTH + 2:
         raise CodestreamError(f"the tile-part at offset {offset} has the impossible length {psot}")
-    return TilePart(offset, psot, tile, part, count)
+    return TilePart(offset=offset, length=psot, tile_index=tile, part_index=part, count=count)

@@ -73,7 +73,7 @@ def _measure(task: MeasureTask) -> Measured:
             sink = CountSink()
             producer = Producer(task.uids, task.options, sink, StageClock(), choose)
             content = producer.produce(instance, file)
-            pictures, notes = make_pictures(task.uids, task.options, instance.dataset, content)
+            pictures, notes = make_pictures(task.uids, task.options, content)
         finally:
             if instance.file is not file:
                 instance.file.close()
@@ -83,11 +83,17 @@ def _measure(task: MeasureTask) -> Measured:
     if reader is None:
         return known
     weights = [reader.stored_bytes(index) for index in range(content.frames)]
-    d, sop_class = reader.stated, first_value(content.metadata, SOP_CLASS_UID)
-    samples = (d.samples, d.photometric, d.bits_allocated, d.bits_stored, d.pixel_representation)
+    stated, sop_class = reader.stated, first_value(content.metadata, SOP_CLASS_UID)
+    samples = (
+        stated.samples,
+        stated.photometric,
+        stated.bits_allocated,
+        stated.bits_stored,
+        stated.pixel_representation,
+    )
     kind = (reader.syntax.uid, sop_class, *samples)
     return replace(
-        known, kind=kind, shape=(d.rows, d.columns), frames=content.frames, made=len(reader.indices),
+        known, kind=kind, shape=(stated.rows, stated.columns), frames=content.frames, made=len(reader.indices),
         weight=sum(weights), made_weight=sum(weights[index] for index in reader.indices),
         of_frames=of_frames, of_image=of_image,
         thumbnail=pictures.get(thumbnail_key(task.uids.study, task.uids.series, task.uids.instance), b""),

@@ -83,11 +83,11 @@ class EmbeddedOverlay:
 def embedded_overlays(dataset: Dataset, description: PixelDescription) -> tuple[EmbeddedOverlay, ...]:
     """The overlay planes in the unused bits above Bits Stored.
 
-    One whose size is not that of the image, or whose bit is not unused, is none: its bit means nothing then.
+    A plane whose size is not that of the image, or whose bit is not unused, is none: its bit means nothing then.
     """
     if description.floating or description.samples > 1:
         return ()
-    found = []
+    overlays = []
     cell_bits = 12 if description.packed else description.bits_allocated
     for group in _GROUPS:
         values = {
@@ -99,8 +99,8 @@ def embedded_overlays(dataset: Dataset, description: PixelDescription) -> tuple[
         if (values[_ROWS], values[_COLUMNS]) == (description.rows, description.columns) and (
             values[_BITS_ALLOCATED] == cell_bits and description.bits_stored <= bit < cell_bits
         ):
-            found.append(EmbeddedOverlay(group, bit, _frames(dataset, group, description.frames)))
-    return tuple(found)
+            overlays.append(EmbeddedOverlay(group, bit, _frames(dataset, group, description.frames)))
+    return tuple(overlays)
 
 
 def _frames(dataset: Dataset, group: int, frames: int) -> range:

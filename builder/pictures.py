@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from builder.display import read_display
 from builder.errors import CodecError, CodestreamError, LayoutError
-from builder.jsonmodel import SOP_CLASS_UID, first_value
+from builder.jsonmodel import SOP_CLASS_UID, binary_value, first_value
 from builder.layout import HEAD_BYTES, Kind, media_type, rendered_key, thumbnail_key
 from builder.model import BuildOptions, Rendered
 from builder.preview import PublishedFrame, make_rendered, make_thumbnail
@@ -16,21 +14,21 @@ from builder.production import Content
 from builder.sop_classes import ENCAPSULATED_PDF
 from builder.uids import InstanceUIDs
 
-_DOCUMENT: Final = 0x00420011
+_DOCUMENT: Final = "00420011"
 _DOCUMENT_LENGTH: Final = "00420015"
 
 # Objects by their keys, and what the owner of the image should know.
 type Pictures = tuple[dict[str, bytes], tuple[str, ...]]
 
 
-def make_pictures(uids: InstanceUIDs, options: BuildOptions, dataset: Dataset, content: Content) -> Pictures:
+def make_pictures(uids: InstanceUIDs, options: BuildOptions, content: Content) -> Pictures:
     """The pictures of an instance that the options ask for, and the notes on it, of its content and of these."""
     pictures: dict[str, bytes] = {}
     notes: tuple[str, ...] = ()
     if content.middle is not None and (options.thumbnails or options.rendered is Rendered.ALWAYS):
         pictures, notes = _picture_frame(uids, options, content, content.middle)
     elif first_value(content.metadata, SOP_CLASS_UID) == ENCAPSULATED_PDF and options.rendered is not Rendered.NEVER:
-        pictures, notes = _take_document(uids, dataset, content)
+        pictures, notes = _take_document(uids, content)
     return pictures, (*content.notes, *notes)
 
 
@@ -49,16 +47,16 @@ def _picture_frame(uids: InstanceUIDs, options: BuildOptions, content: Content, 
     return pictures, ()
 
 
-def _take_document(uids: InstanceUIDs, dataset: Dataset, content: Content) -> Pictures:
+def _take_document(uids: InstanceUIDs, content: Content) -> Pictures:
     """The document of an Encapsulated PDF (PS3.3 C.24.2) as it is, without the byte that pads it to even length."""
-    element = dataset.get_item(_DOCUMENT)
-    document: bytes = getattr(element, "value", None) or b""
+    bulk = {value.path: value.data for value in content.bulk}
+    document = binary_value(content.metadata.get(_DOCUMENT, {}), bulk)
     if first_value(content.metadata, _DOCUMENT_LENGTH) == len(document) - 1:
         document = document[:-1]
     try:
-        found = media_type(Kind.RENDERED, document[:HEAD_BYTES])
+        holds = media_type(Kind.RENDERED, document[:HEAD_BYTES])
     except LayoutError as error:
         return {}, (f"no document under rendered: {error}",)
-    if found != "application/pdf":
-        return {}, (f"no document under rendered: an Encapsulated PDF that holds {found}",)
+    if holds != "application/pdf":
+        return {}, (f"no document under rendered: an Encapsulated PDF that holds {holds}",)
     return {rendered_key(uids): document}, ()

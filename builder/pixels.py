@@ -186,11 +186,11 @@ class FrameReader:
     @property
     def encodable(self) -> bool:
         """Whether the samples can become HTJ2K: 8 or 16 bit integers, and of JPEG XL only what needs no guessing."""
-        d = self.description
+        description = self.description
         plain = self.syntax.family is not Family.JPEG_XL or (
-            d.photometric in _PLAIN_COLOUR and not d.pixel_representation
+            description.photometric in _PLAIN_COLOUR and not description.pixel_representation
         )
-        return d.encodable and plain
+        return description.encodable and plain
 
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
@@ -205,8 +205,18 @@ class FrameReader:
 
     def probe(self, data: bytes) -> FrameFacts:
         """Facts of a compressed frame, checked against the data set."""
-        d = self.description
-        return probe_frame(data, self.syntax, FrameFacts(d.columns, d.rows, d.samples, d.bits_allocated, True))
+        description = self.description
+        return probe_frame(
+            data,
+            self.syntax,
+            FrameFacts(
+                width=description.columns,
+                height=description.rows,
+                samples=description.samples,
+                precision=description.bits_allocated,
+                lossless=True,
+            ),
+        )
 
     def decoded(self, frame_index: int) -> DecodedFrame:
         """The pixels of a frame; `frame_index` counts from 0.
@@ -220,46 +230,55 @@ class FrameReader:
 
     def decode(self, data: bytes) -> DecodedFrame:
         """The pixels of one compressed frame of this instance."""
-        d = self.description
+        description = self.description
         if self.syntax.is_passed_through:
             raise PixelDataError(f"{self.syntax} is not decoded here")
         facts = self.probe(data)
         if not facts.decodable:
             raise PixelDataError("this form of JPEG XL is not decoded here")
-        array, photometric = decode_compressed(data, self.syntax, d, facts)
-        if array.shape != d.shape:
-            raise PixelDataError(f"a frame decodes to {array.shape}, the data set says {d.shape}")
+        array, photometric = decode_compressed(data, self.syntax, description, facts)
+        if array.shape != description.shape:
+            raise PixelDataError(f"a frame decodes to {array.shape}, the data set says {description.shape}")
         if self.syntax.family is Family.ITEMS:
             return self._finish_native(array)
         # The precision of lossless JPEG is often that of the cells, whose unused bits were compressed with the rest.
-        unused_bits = not self.syntax.is_self_describing and d.bits_stored < facts.precision <= d.bits_allocated
+        unused_bits = (
+            not self.syntax.is_self_describing
+            and description.bits_stored < facts.precision <= description.bits_allocated
+        )
         if self.overlays or unused_bits or not facts.precision:
-            decoded = mask_samples(array.astype(d.dtype, copy=False), d, self.overlays)
+            decoded = mask_samples(array.astype(description.dtype, copy=False), description, self.overlays)
         else:
-            decoded = reconcile_samples(array, d, facts)
-        converted = d.photometric.startswith("YBR_FULL") and photometric == "RGB"
+            decoded = reconcile_samples(array, description, facts)
+        converted = description.photometric.startswith("YBR_FULL") and photometric == "RGB"
         return replace(decoded, converted=converted, lossless=facts.lossless)
 
     def _finish_native(self, frame: Frame) -> DecodedFrame:
-        d = self.description
-        if d.photometric in ("YBR_FULL", "YBR_FULL_422"):
-            return DecodedFrame(np.asarray(convert_color_space(frame.copy(), "YBR_FULL", "RGB")), converted=True)
-        return mask_samples(frame, d, self.overlays)
+        description = self.description
+        if description.photometric in ("YBR_FULL", "YBR_FULL_422"):
+            return DecodedFrame(array=np.asarray(convert_color_space(frame.copy(), "YBR_FULL", "RGB")), converted=True)
+        return mask_samples(frame, description, self.overlays)
 
     def _read_native(self, frame_index: int) -> Frame:
-        d = self.description
-        bits = frame_bits(d)
+        description = self.description
+        bits = frame_bits(description)
         start = frame_index * bits
         data = self._read_bytes(start // 8, (start + bits + 7) // 8 - start // 8)
-        return unpack_frame(data, d, first_bit=start % 8, order=">" if self.syntax.uid == EXPLICIT_BIG else "<")
+        return unpack_frame(
+            data, description, first_bit=start % 8, order=">" if self.syntax.uid == EXPLICIT_BIG else "<"
+        )
 
     def _read_bytes(self, start: int, length: int) -> bytearray | memoryview:
         """Part of the native pixel data; cells up to 12 bits in big endian OW words are brought back into order."""
-        d = self.description
-        swapped = self.syntax.uid == EXPLICIT_BIG and self._pixels.vr == "OW" and (d.bits_allocated <= 8 or d.packed)
+        description = self.description
+        swapped = (
+            self.syntax.uid == EXPLICIT_BIG
+            and self._pixels.vr == "OW"
+            and (description.bits_allocated <= 8 or description.packed)
+        )
         if isinstance(self._file, LoadedInput) and not swapped:
-            place = self._pixels.offset + start
-            return self._file.getbuffer()[place : place + length]
+            offset = self._pixels.offset + start
+            return self._file.getbuffer()[offset : offset + length]
         margin = start % 2 if swapped else 0
         wanted = length + margin
         data = bytearray(wanted + wanted % 2 if swapped else wanted)
@@ -285,11 +304,11 @@ def _frames_in(length: int, bits: int) -> int:
     Raises:
         PixelDataError: if the length allows no number of frames, or several but not one.
     """
-    held = length * 8 // bits
+    most = length * 8 // bits
     possible = [
-        frames for frames in range(max(1, (length * 8 - 16) // bits), held + 1) if length * 8 - frames * bits < 16
+        frames for frames in range(max(1, (length * 8 - 16) // bits), most + 1) if length * 8 - frames * bits < 16
     ]
-    if held <= 1 or 1 in possible:
+    if most <= 1 or 1 in possible:
         return 1
     if len(possible) == 1:
         return possible[0]

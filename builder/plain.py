@@ -1,6 +1,6 @@
 """The header of a Part 10 file whose elements are all in order, in a fifth of the time a parser for every file needs.
 
-Whatever is deflated, damaged or odd is left to pydicom. The values stay as they are in the file; only places and
+Whatever is deflated, damaged or odd is left to pydicom. The values stay as they are in the file; only offsets and
 lengths are looked at. No DICOM library is needed, so planning starts at once.
 """
 
@@ -31,16 +31,16 @@ type Stop = Callable[[int], bool]
 
 
 class PlainElement(NamedTuple):
-    """One element: its VR (None if implicit), the place of its value in the file, and the value as it is there."""
+    """One element: its VR (None if implicit), the offset of its value in the file, and the value as it is there."""
 
     vr: str | None
-    place: int
+    offset: int
     value: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PlainHeader:
-    """The elements of a data set by tag, without those of its meta header, and the place where reading stopped."""
+    """The elements of a data set by tag, without those of its meta header, and the offset where reading stopped."""
 
     elements: dict[int, PlainElement]
     transfer_syntax: str
@@ -79,31 +79,31 @@ def read_plain(head: bytes, stop: Stop, *, whole: bool = False) -> PlainHeader |
 
 
 def _read_meta(head: bytes) -> tuple[str, int]:
-    """Transfer syntax, empty if none is named, and the place behind the meta header (PS3.10 7.1)."""
-    syntax, place = "", PREAMBLE
-    if head[place : place + 2] == _META_GROUP:
+    """Transfer syntax, empty if none is named, and the offset behind the meta header (PS3.10 7.1)."""
+    syntax, offset = "", PREAMBLE
+    if head[offset : offset + 2] == _META_GROUP:
         for _, tag, _, value, length in Walker(head, _EXPLICIT_LITTLE).elements(PREAMBLE, len(head)):
-            place = value + length
+            offset = value + length
             if tag == _TRANSFER_SYNTAX:
-                syntax = head[value:place].rstrip(b"\0 ").decode("latin-1")
-            if head[place : place + 2] != _META_GROUP:  # what follows may be written otherwise
+                syntax = head[value:offset].rstrip(b"\0 ").decode("latin-1")
+            if head[offset : offset + 2] != _META_GROUP:  # what follows may be written otherwise
                 break
-    if len(head) - place < 2:
+    if len(head) - offset < 2:
         raise Short("ends with its meta header")
-    return syntax, place
+    return syntax, offset
 
 
 def read_elements(
     data: bytes, start: int, encoding: Encoding, stop: Stop, *, whole: bool
 ) -> tuple[dict[int, PlainElement], int]:
-    """The elements from `start` to the first whose tag satisfies `stop`, or to the end; the place of that.
+    """The elements from `start` to the first whose tag satisfies `stop`, or to the end; the offset of that.
 
     Raises:
         Short: if the data end first and are not the `whole` file.
         Odd, InputError: as `Walker.elements` does.
     """
     elements: dict[int, PlainElement] = {}
-    place = start
+    offset = start
     walk = Walker(data, encoding).elements(start, len(data))
     for count, (begin, tag, vr, value, length) in enumerate(walk, 1):
         if stop(tag):
@@ -112,17 +112,17 @@ def read_elements(
             raise Odd("a value of undefined length")
         if count > MAX_PARTS:
             raise too_many_parts()
-        place = value + length
-        elements[tag] = PlainElement(vr, value, data[value:place])
-    if place != len(data):
+        offset = value + length
+        elements[tag] = PlainElement(vr, value, data[value:offset])
+    if offset != len(data):
         raise Odd("a delimiter outside a sequence")
     if not whole:
         raise Short("goes on")
-    return elements, place
+    return elements, offset
 
 
 def read_growing[T](file: ReadableFile, first: int, read: Callable[[bytes, bool], T]) -> T | None:
-    """What `read` makes of `first` bytes from the file's place on, or of more, as many as it takes.
+    """What `read` makes of `first` bytes from the file's offset on, or of more, as many as it takes.
 
     It is told whether the bytes are the whole rest of the file. None if they are odd, or go on for too long.
     """
@@ -145,7 +145,7 @@ def read_growing[T](file: ReadableFile, first: int, read: Callable[[bytes, bool]
 def is_dicom(head: bytes) -> bool:
     """Whether a file that begins with `head` (132 bytes or more) is DICOM, with or without preamble and meta header.
 
-    Without a preamble (PS3.10 7.1 asks for one, old archives lack it) the first element must be one of group 0002 or
+    Without a preamble (PS3.10 7.1 asks for it, old archives lack it) the first element must be one of group 0002 or
     0008, in one of the three native encodings, with a plausible VR or length.
     """
     if head[128:132] == b"DICM":

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from builder import codec
 from builder.codestream import level_size
+from builder.htj2k import decode_frame
+from builder.jpeg import encode_jpeg
 from builder.markers import MainHeader, parse_header
 from builder.rendering import Display, fit_size, reduce_image, render_frame, settle_window
 
@@ -42,7 +43,7 @@ def make_thumbnail(frame: PublishedFrame, display: Display) -> bytes:
     height, width = fit_size(rows, columns, display.spacing, THUMBNAIL_SIDE)
     display = settle_window(display, frame.pixels)
     image = render_frame(_smallest_sufficient(frame, display, height, width), display)
-    return codec.encode_jpeg(reduce_image(image, height, width), _THUMBNAIL_QUALITY)
+    return encode_jpeg(reduce_image(image, height, width), _THUMBNAIL_QUALITY)
 
 
 def _smallest_sufficient(frame: PublishedFrame, display: Display, height: int, width: int) -> npt.NDArray[Any]:
@@ -56,7 +57,7 @@ def _smallest_sufficient(frame: PublishedFrame, display: Display, height: int, w
     levels = range(header.levels, 0, -1)
     sizes = ((level, level_size(header, level)) for level in levels)
     level = next((level for level, size in sizes if size[0] >= width and size[1] >= height), 0)
-    return codec.decode_frame(frame.codestream, level, header) if level else frame.pixels
+    return decode_frame(frame.codestream, level, header) if level else frame.pixels
 
 
 def make_rendered(frame: PublishedFrame, display: Display) -> bytes:
@@ -67,9 +68,4 @@ def make_rendered(frame: PublishedFrame, display: Display) -> bytes:
     """
     rows, columns = frame.pixels.shape[:2]
     image = render_frame(frame.pixels, settle_window(display, frame.pixels))
-    return codec.encode_jpeg(
-        reduce_image(image, *fit_size(rows, columns, display.spacing, _JPEG_SIDE)), _RENDERED_QUALITY
-    )
-
-
-__all__ = ["THUMBNAIL_SIDE", "PublishedFrame", "make_rendered", "make_thumbnail"]
+    return encode_jpeg(reduce_image(image, *fit_size(rows, columns, display.spacing, _JPEG_SIDE)), _RENDERED_QUALITY)

@@ -20,7 +20,7 @@ _SOF_JPEG_LS: Final = 0xF7
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFacts:
     """Width and height in pixels, `samples` a pixel, `precision` in bits, and whether decoding gives back the original.
 
@@ -52,7 +52,7 @@ def probe_frame(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> Fr
         case Family.JPEG_XL:
             facts = _probe_jpeg_xl(data, syntax)
         case Family.ITEMS:
-            facts = FrameFacts(expected.width, expected.height, 0, 0, True)
+            facts = FrameFacts(width=expected.width, height=expected.height, samples=0, precision=0, lossless=True)
         case Family.RLE:
             facts = _probe_rle(data, expected)
         case _:
@@ -78,7 +78,14 @@ def _probe_jpeg_2000(data: bytes) -> FrameFacts:
         raise PixelDataError(f"not a JPEG 2000 codestream: {error}") from error
     precision = max(component.precision for component in header.components)
     signed = any(component.signed for component in header.components)
-    return FrameFacts(header.width, header.height, len(header.components), precision, header.reversible, signed)
+    return FrameFacts(
+        width=header.width,
+        height=header.height,
+        samples=len(header.components),
+        precision=precision,
+        lossless=header.reversible,
+        signed=signed,
+    )
 
 
 def _probe_jpeg_xl(data: bytes, syntax: TransferSyntax) -> FrameFacts:
@@ -86,7 +93,14 @@ def _probe_jpeg_xl(data: bytes, syntax: TransferSyntax) -> FrameFacts:
     header = parse_jpeg_xl(data)
     lossless = syntax.lossless and not header.lossy
     decodable = header.plain and 0 < header.precision <= 16
-    return FrameFacts(header.width, header.height, header.samples, header.precision, lossless, decodable=decodable)
+    return FrameFacts(
+        width=header.width,
+        height=header.height,
+        samples=header.samples,
+        precision=header.precision,
+        lossless=lossless,
+        decodable=decodable,
+    )
 
 
 def jp2_codestream(data: bytes) -> bytes:
@@ -96,14 +110,14 @@ def jp2_codestream(data: bytes) -> bytes:
     """
     if data[4:8] != b"jP  ":
         return data
-    place = 0
-    while place + 8 <= len(data):
-        length, kind = struct.unpack(">L4s", data[place : place + 8])
+    offset = 0
+    while offset + 8 <= len(data):
+        length, kind = struct.unpack(">L4s", data[offset : offset + 8])
         if kind == b"jp2c":
-            return data[place + (16 if length == 1 else 8) :]
+            return data[offset + (16 if length == 1 else 8) :]
         if length < 8:
             break
-        place += length
+        offset += length
     raise PixelDataError("a JP2 file without a codestream")
 
 
@@ -112,18 +126,18 @@ def _probe_jpeg(data: bytes) -> FrameFacts:
     if data[:2] != b"\xff\xd8":
         raise PixelDataError(f"not a JPEG image: begins with {data[:4].hex()}")
     facts: FrameFacts | None = None
-    place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
-            raise PixelDataError(f"damaged JPEG image: no marker at byte {place}")
-        marker = data[place + 1]
+    offset = 2
+    while offset + 4 <= len(data):
+        if data[offset] != 0xFF:
+            raise PixelDataError(f"damaged JPEG image: no marker at byte {offset}")
+        marker = data[offset + 1]
         if marker == 0xFF or marker in _STANDALONE:
-            place += 1 if marker == 0xFF else 2
+            offset += 1 if marker == 0xFF else 2
             continue
-        length = struct.unpack(">H", data[place + 2 : place + 4])[0]
-        segment = data[place + 4 : place + 2 + length]
+        length = struct.unpack(">H", data[offset + 2 : offset + 4])[0]
+        segment = data[offset + 4 : offset + 2 + length]
         if marker == 0xDA:
-            if data.rfind(b"\xff\xd9", place) < 0:  # CharLS takes seconds to find out, however small the image
+            if data.rfind(b"\xff\xd9", offset) < 0:  # CharLS takes seconds to find out, however small the image
                 raise PixelDataError("truncated: the JPEG-LS image has no end marker")
             return _with_near(facts, segment)
         if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == _SOF_JPEG_LS:
@@ -131,11 +145,11 @@ def _probe_jpeg(data: bytes) -> FrameFacts:
                 break
             precision, height, width, samples = struct.unpack(">BHHB", segment[:6])
             lossless = marker in _SOF_LOSSLESS or marker == _SOF_JPEG_LS
-            facts = FrameFacts(width, height, samples, precision, lossless)
+            facts = FrameFacts(width=width, height=height, samples=samples, precision=precision, lossless=lossless)
             _check_plausible(facts, marker, len(data))
             if marker != _SOF_JPEG_LS:
                 return facts
-        place += 2 + length
+        offset += 2 + length
     raise PixelDataError("damaged JPEG image: no frame header")
 
 
@@ -155,7 +169,9 @@ def _with_near(facts: FrameFacts | None, segment: bytes) -> FrameFacts:
     if facts is None or not segment or len(segment) < 2 + 2 * segment[0]:
         raise PixelDataError("damaged JPEG image: a scan before its frame header")
     near = segment[1 + 2 * segment[0]]
-    return FrameFacts(facts.width, facts.height, facts.samples, facts.precision, near == 0)
+    return FrameFacts(
+        width=facts.width, height=facts.height, samples=facts.samples, precision=facts.precision, lossless=near == 0
+    )
 
 
 def _probe_rle(data: bytes, expected: FrameFacts) -> FrameFacts:
@@ -168,4 +184,4 @@ def _probe_rle(data: bytes, expected: FrameFacts) -> FrameFacts:
         raise PixelDataError(f"the RLE frame has {segments} segments, the data set asks for {planes}")
     if expected.width * expected.height * planes > 64 * len(data):
         raise PixelDataError(f"{len(data)} bytes of RLE cannot hold {expected.width} x {expected.height} pixels")
-    return FrameFacts(expected.width, expected.height, 0, 0, True)
+    return FrameFacts(width=expected.width, height=expected.height, samples=0, precision=0, lossless=True)

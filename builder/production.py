@@ -39,7 +39,7 @@ from builder.video import is_video, open_video
 _IMAGE_ROWS: Final = 0x00280010
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """What one pass over an input made of it; `middle` is the frame that stands for all, if it has any."""
 
@@ -78,7 +78,11 @@ class Producer:
         """
         with self.clock("JSON"):
             converted = convert(instance.dataset)
-        content = Content(without_record(converted.dataset) | _identity(self.uids), converted.bulk, converted.notes)
+        content = Content(
+            metadata=without_record(converted.dataset) | _identity(self.uids),
+            bulk=converted.bulk,
+            notes=converted.notes,
+        )
         if is_video(instance):
             content = self._produce_video(instance, content)
         elif instance.pixels is not None:
@@ -107,7 +111,14 @@ class Producer:
             changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
         notes = (*content.notes, *published.notes)
         metadata = _merged(content.metadata, changes)
-        return Content(metadata, content.bulk, notes, published.rows, frames, published.middle)
+        return Content(
+            metadata=metadata,
+            bulk=content.bulk,
+            notes=notes,
+            rows=published.rows,
+            frames=frames,
+            middle=published.middle,
+        )
 
     def _produce_video(self, instance: Instance, content: Content) -> Content:
         """The stream as it is, unless nothing in it tells what it is."""
@@ -122,7 +133,7 @@ class Producer:
         except LayoutError as error:
             notes = (*notes, f"no video under rendered: {error}")
         metadata = _merged(content.metadata, {SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})
-        return Content(metadata, content.bulk, notes, video=True)
+        return Content(metadata=metadata, bulk=content.bulk, notes=notes, video=True)
 
     def _wants_part10(self, content: Content) -> bool:
         """Whether the whole object is published: with `auto` of what has no frames, or is fetched whole regardless."""

@@ -29,9 +29,9 @@ class LookupTable:
 
     def look_up(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
         """The entries for some inputs; those before the first or past the last map to the entry at that end."""
-        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
-        found: npt.NDArray[np.uint16] = self.entries[places.astype(np.intp)]
-        return found
+        indices = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
+        entries: npt.NDArray[np.uint16] = self.entries[indices.astype(np.intp)]
+        return entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Sigmoid:
     width: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Display:
     """How the frames of an image are to be shown.
 
@@ -97,20 +97,20 @@ def settle_window(display: Display, frame: npt.NDArray[Any]) -> Display:
     """
     if display.voi is not None or display.palette is not None or frame.ndim > 2:
         return display
-    low, high = display.stored_range or _found_range(frame, display.padding)
+    low, high = display.stored_range or _sample_extent(frame, display.padding)
     modality = display.modality
     if isinstance(modality, LookupTable):
         last = len(modality.entries) - 1
         ends = [int(np.clip(value - modality.first, 0, last)) for value in (low, high)]
         part = modality.entries[ends[0] : ends[1] + 1]
         return replace(display, voi=Ramp(float(part.min()), float(part.max())))
-    found = sorted(value * modality.slope + modality.intercept for value in (low, high))
-    if not math.isfinite(found[1] - found[0]):  # a rescale that leads out of the numbers is none
+    dark, bright = sorted(value * modality.slope + modality.intercept for value in (low, high))
+    if not math.isfinite(bright - dark):  # a rescale that leads out of the numbers is none
         return replace(display, modality=Rescale(), voi=Ramp(low, high))
-    return replace(display, voi=Ramp(found[0], found[1]))
+    return replace(display, voi=Ramp(dark, bright))
 
 
-def _found_range(frame: npt.NDArray[Any], padding: tuple[float, float] | None) -> tuple[float, float]:
+def _sample_extent(frame: npt.NDArray[Any], padding: tuple[float, float] | None) -> tuple[float, float]:
     """The least and the greatest sample; what is not a number, or padding, does not count."""
     kept = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
     if padding is not None:
@@ -157,7 +157,7 @@ def _render_palette(frame: npt.NDArray[Any], palette: tuple[LookupTable, LookupT
     low = min(table.first for table in palette)
     high = max(table.first + len(table.entries) - 1 for table in palette)
     inputs = np.arange(low, high + 1)
-    colours = np.stack([_eight_bits(table)[_places(inputs, table)] for table in palette], axis=-1)
+    colours = np.stack([_eight_bits(table)[_indices(inputs, table)] for table in palette], axis=-1)
     shown = np.empty((*frame.shape, 3), np.uint8)
     for band in _bands(frame):
         shown[band] = colours[np.clip(frame[band].astype(np.int64), low, high) - low]
@@ -169,7 +169,7 @@ def _eight_bits(table: LookupTable) -> Image:
     return (table.entries >> shift if shift > 0 else table.entries << -shift).astype(np.uint8)
 
 
-def _places(inputs: npt.NDArray[np.int64], table: LookupTable) -> npt.NDArray[np.int64]:
+def _indices(inputs: npt.NDArray[np.int64], table: LookupTable) -> npt.NDArray[np.int64]:
     return np.clip(inputs - table.first, 0, len(table.entries) - 1)
 
 
@@ -293,63 +293,56 @@ def expand_segments(data: Sequence[int], eight_bit: bool, entries: int) -> list[
     Raises:
         ValueError: if a segment is malformed.
     """
-    found: list[int] = []
-    _expand(data, 0, None, eight_bit, entries, found, entries + len(data))
-    return found
+    segments = _Segments(data, eight_bit, entries)
+    segments.expand()
+    return segments.entries
 
 
-def _expand(
-    data: Sequence[int],
-    place: int,
-    segments: int | None,
-    eight_bit: bool,
-    entries: int,
-    found: list[int],
-    budget: int,
-) -> int:
-    """Append what the segments from `place` on make: so many of them, or all, which then may be indirect.
+class _Segments:
+    """The segments of a palette, and the entries that they have made so far: at most `wanted`.
 
     Every segment makes an entry or ends the data, so that well-formed ones stay within the budget of segments.
-    Returns what is left of it.
     """
-    left = segments
-    while place < len(data) and len(found) < entries and left != 0:
-        operation, length = data[place], data[place + 1] if place + 1 < len(data) else 0
-        if operation == 0 and place + 1 == len(data):  # pads the data to even length
-            break
-        wanted = min(length, entries - len(found))
-        budget -= 1
-        if length == 0 or budget < 0:
-            raise ValueError(f"an empty palette segment at {place}, or too many")
-        if operation == 0:
-            found += data[place + 2 : place + 2 + wanted]
-            place += 2 + length
-        elif operation == 1 and found and place + 2 < len(data):
-            start, end = found[-1], data[place + 2]
-            found += [round(start + (end - start) * step / length) for step in range(1, wanted + 1)]
-            place += 3
-        elif operation == 2 and segments is None:
-            parts = data[place + 2 : place + (6 if eight_bit else 4)]
-            offset = sum(part << ((8 if eight_bit else 16) * index) for index, part in enumerate(parts))
-            budget = _expand(data, offset if eight_bit else offset // 2, length, eight_bit, entries, found, budget)
-            place += 6 if eight_bit else 4
-        else:
-            raise ValueError(f"a palette segment of type {operation} at {place}")
-        left = None if left is None else left - 1
-    return budget
 
+    def __init__(self, data: Sequence[int], eight_bit: bool, wanted: int) -> None:
+        self.data = data
+        self.eight_bit = eight_bit
+        self.wanted = wanted
+        self.entries: list[int] = []
+        self.budget = wanted + len(data)
 
-__all__ = [
-    "Display",
-    "Image",
-    "LookupTable",
-    "Ramp",
-    "Rescale",
-    "Sigmoid",
-    "expand_segments",
-    "fit_size",
-    "linear_window",
-    "reduce_image",
-    "render_frame",
-    "settle_window",
-]
+    def expand(self, offset: int = 0, segments: int | None = None) -> None:
+        """Make what the segments from `offset` on say: so many of them, or all, which then may be indirect.
+
+        Raises:
+            ValueError: if a segment is malformed, or there are too many.
+        """
+        data, entries = self.data, self.entries
+        left = segments
+        while offset < len(data) and len(entries) < self.wanted and left != 0:
+            operation, length = data[offset], data[offset + 1] if offset + 1 < len(data) else 0
+            if operation == 0 and offset + 1 == len(data):  # pads the data to even length
+                break
+            count = min(length, self.wanted - len(entries))
+            self.budget -= 1
+            if length == 0 or self.budget < 0:
+                raise ValueError(f"an empty palette segment at {offset}, or too many")
+            if operation == 0:
+                entries += data[offset + 2 : offset + 2 + count]
+                offset += 2 + length
+            elif operation == 1 and entries and offset + 2 < len(data):
+                start, end = entries[-1], data[offset + 2]
+                entries += [round(start + (end - start) * step / length) for step in range(1, count + 1)]
+                offset += 3
+            elif operation == 2 and segments is None:
+                self.expand(self._target(offset), length)
+                offset += 6 if self.eight_bit else 4
+            else:
+                raise ValueError(f"a palette segment of type {operation} at {offset}")
+            left = None if left is None else left - 1
+
+    def _target(self, offset: int) -> int:
+        """The index in the data of the segments that an indirect one repeats."""
+        parts = self.data[offset + 2 : offset + (6 if self.eight_bit else 4)]
+        target = sum(part << ((8 if self.eight_bit else 16) * index) for index, part in enumerate(parts))
+        return target if self.eight_bit else target // 2

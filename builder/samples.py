@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from builder.description import PixelDescription
 from builder.errors import PixelDataError
-from builder.native import Frame, keep_bits, sample_range
+from builder.htj2k import sample_range
+from builder.native import Frame, keep_bits
 from builder.overlays import EmbeddedOverlay
 from builder.probe import FrameFacts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedFrame:
     """One frame as pixels: `array` as `PixelDescription.shape` and `.dtype` say, colour as RGB.
 
@@ -41,30 +42,34 @@ class Contradiction(PixelDataError):
         self.description = description
 
 
-def mask_samples(frame: Frame, d: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
+def mask_samples(frame: Frame, description: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
     """Samples with unused bits: those are cleared, or filled with the sign; what `overlays` need of them is kept."""
-    if d.dtype.itemsize * 8 == d.bits_stored or d.floating or d.bits_allocated == 1:
-        return DecodedFrame(frame)
+    if (
+        description.dtype.itemsize * 8 == description.bits_stored
+        or description.floating
+        or description.bits_allocated == 1
+    ):
+        return DecodedFrame(array=frame)
     if overlays:
-        return _mask_overlays(frame, d, overlays)
-    least, most = sample_range(d.bits_stored, signed=d.pixel_representation == 1)
+        return _mask_overlays(frame, description, overlays)
+    least, most = sample_range(description.bits_stored, signed=description.pixel_representation == 1)
     if frame.max() <= most and frame.min() >= least:
-        return DecodedFrame(frame)
-    return DecodedFrame(keep_bits(frame, d.bits_stored), masked=True)
+        return DecodedFrame(array=frame)
+    return DecodedFrame(array=keep_bits(frame, description.bits_stored), masked=True)
 
 
-def _mask_overlays(frame: Frame, d: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
+def _mask_overlays(frame: Frame, description: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
     """Unused bits beside those of the overlays count as masked where they are more than the sign."""
     cells = frame.view(f"u{frame.itemsize}")
-    others = (1 << 8 * frame.itemsize) - (1 << d.bits_stored)
+    others = (1 << 8 * frame.itemsize) - (1 << description.bits_stored)
     for overlay in overlays:
         others &= ~(1 << overlay.bit)
     rest = cells & others
-    stray = (rest != 0) & (rest != others) if d.pixel_representation else rest != 0
-    return DecodedFrame(keep_bits(frame, d.bits_stored), masked=bool(stray.any()), cells=cells)
+    stray = (rest != 0) & (rest != others) if description.pixel_representation else rest != 0
+    return DecodedFrame(array=keep_bits(frame, description.bits_stored), masked=bool(stray.any()), cells=cells)
 
 
-def reconcile_samples(frame: Frame, d: PixelDescription, facts: FrameFacts) -> DecodedFrame:
+def reconcile_samples(frame: Frame, description: PixelDescription, facts: FrameFacts) -> DecodedFrame:
     """The samples of a codestream that has its own precision and sign, as the data set says, if it allows them.
 
     A precision above Bits Stored is common and harmless as long as the samples fit. Unsigned samples under Pixel
@@ -75,26 +80,28 @@ def reconcile_samples(frame: Frame, d: PixelDescription, facts: FrameFacts) -> D
         Contradiction: if the data set does not allow the samples.
         PixelDataError: if nothing that can be published does.
     """
-    least, most = sample_range(d.bits_stored, signed=d.pixel_representation == 1)
+    least, most = sample_range(description.bits_stored, signed=description.pixel_representation == 1)
     candidates = [frame]
-    if d.pixel_representation and not facts.signed:
-        signed = frame.astype(f"i{max(frame.itemsize, d.dtype.itemsize)}", copy=False)
+    if description.pixel_representation and not facts.signed:
+        signed = frame.astype(f"i{max(frame.itemsize, description.dtype.itemsize)}", copy=False)
         candidates = [keep_bits(signed, facts.precision)]
-        if frame.max() < 1 << d.bits_stored:
-            candidates.append(keep_bits(signed, d.bits_stored))
+        if frame.max() < 1 << description.bits_stored:
+            candidates.append(keep_bits(signed, description.bits_stored))
     for candidate in candidates:
         if candidate.min() >= least and candidate.max() <= most:
             turned = bool(candidate.min() < 0) and candidate is not frame
-            return DecodedFrame(candidate.astype(d.dtype, copy=False), signed=turned)
-    raise _contradiction(frame, d, facts)
+            return DecodedFrame(array=candidate.astype(description.dtype, copy=False), signed=turned)
+    raise _contradiction(frame, description, facts)
 
 
-def _contradiction(frame: Frame, d: PixelDescription, facts: FrameFacts) -> PixelDataError:
-    signed = d.pixel_representation == 1 or (facts.signed and int(frame.min()) < 0)
-    stored = max(facts.precision, d.bits_stored)
-    allocated = max(d.bits_allocated, 8 if stored <= 8 else 16 if stored <= 16 else 32)
-    found = replace(d, bits_stored=stored, bits_allocated=allocated, pixel_representation=int(signed))
+def _contradiction(frame: Frame, description: PixelDescription, facts: FrameFacts) -> PixelDataError:
+    signed = description.pixel_representation == 1 or (facts.signed and int(frame.min()) < 0)
+    stored = max(facts.precision, description.bits_stored)
+    allocated = max(description.bits_allocated, 8 if stored <= 8 else 16 if stored <= 16 else 32)
+    corrected = replace(description, bits_stored=stored, bits_allocated=allocated, pixel_representation=int(signed))
     message = f"the codestream has {'signed' if signed else 'unsigned'} samples of {stored} bits"
-    if (signed and d.samples > 1) or found == d or d.bits_allocated == 1:
-        return PixelDataError(f"{message}, the data set says {d.bits_stored} bits, {d.samples} samples a pixel")
-    return Contradiction(message, found)
+    if (signed and description.samples > 1) or corrected == description or description.bits_allocated == 1:
+        return PixelDataError(
+            f"{message}, the data set says {description.bits_stored} bits, {description.samples} samples a pixel"
+        )
+    return Contradiction(message, corrected)

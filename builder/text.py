@@ -110,8 +110,8 @@ def parse_charset(value: bytes) -> tuple[Charset, bool]:
 
 
 def _registered_codec(name: str) -> str | None:
-    found = _REGISTERED.fullmatch(name)
-    number = int(found[1]) if found else 0
+    match = _REGISTERED.fullmatch(name)
+    number = int(match[1]) if match else 0
     return _SINGLE_BYTE.get(number) or _MULTI_BYTE.get(number)
 
 

@@ -47,7 +47,7 @@ class Encoding(NamedTuple):
 
 
 type Element = tuple[int, int, str | None, int, int]
-"""One element: the place of its head, its tag, its VR, the place and the length of its value.
+"""One element: the offset of its head, its tag, its VR, the offset and the length of its value.
 
 The VR is None where none is written. The length of a sequence counts its delimiter in, if it has one; any other
 undefined length stays what it is. A plain tuple, since a header has a hundred of them and an archive a million headers.
@@ -72,8 +72,8 @@ class Walker:
         self.encoding = encoding
         self._ends: dict[int, int] = {}
 
-    def elements(self, place: int, end: int, depth: int = 0) -> Iterator[Element]:
-        """The elements from `place` up to `end`, or to an item delimiter before it.
+    def elements(self, offset: int, end: int, depth: int = 0) -> Iterator[Element]:
+        """The elements from `offset` up to `end`, or to an item delimiter before it.
 
         Raises:
             Odd: behind the last element that is well formed; `Short` behind one whose head or value `end` cuts.
@@ -82,25 +82,25 @@ class Walker:
         data, (implicit, little) = self.data, self.encoding
         read = _IMPLICIT[little] if implicit else _EXPLICIT[little]
         read_length = _LENGTH[little]
-        self._check_implicit(place)
+        self._check_implicit(offset)
         vr: str | None = None
         length = 0
-        while place < end:
-            if end - place < 8:
+        while offset < end:
+            if end - offset < 8:
                 raise Short("ends inside the head of an element")
-            start = place
+            start = offset
             if implicit:
-                group, number, length = read(data, place)
-                place += 8
+                group, number, length = read(data, offset)
+                offset += 8
             else:
-                group, number, code, length = read(data, place)
-                place += 8
+                group, number, code, length = read(data, offset)
+                offset += 8
                 vr = _NAMES.get(code)
                 if code in LONG_VRS:
-                    if end - place < 4:
+                    if end - offset < 4:
                         raise Short("ends inside the head of an element")
-                    length = read_length(data, place)[0]
-                    place += 4
+                    length = read_length(data, offset)[0]
+                    offset += 4
                 elif vr is None and group != 0xFFFE:
                     raise Odd("no VR")
             if group == 0xFFFE:
@@ -109,37 +109,37 @@ class Walker:
                 raise Odd("an item outside a sequence")
             tag = group << 16 | number
             if length == UNDEFINED_LENGTH and (vr == "SQ" or (implicit and group != _PIXEL_GROUP)):
-                length = self._sequence_end(place, end, depth + 1) - place
-                yield start, tag, "SQ", place, length
+                length = self._sequence_end(offset, end, depth + 1) - offset
+                yield start, tag, "SQ", offset, length
             else:
-                yield start, tag, vr, place, length
-            place += length
-        if place > end:
+                yield start, tag, vr, offset, length
+            offset += length
+        if offset > end:
             raise Odd("a value of undefined length") if length == UNDEFINED_LENGTH else Short("ends inside a value")
 
-    def _check_implicit(self, place: int) -> None:
+    def _check_implicit(self, offset: int) -> None:
         """Raise where a data set has explicit VRs although its transfer syntax says implicit: some writers do that."""
-        if self.encoding.implicit and self.data[place + 4 : place + 6] in VRS:
+        if self.encoding.implicit and self.data[offset + 4 : offset + 6] in VRS:
             raise Odd("explicit VR where implicit was said to be")
 
-    def _sequence_end(self, place: int, end: int, depth: int) -> int:
+    def _sequence_end(self, offset: int, end: int, depth: int) -> int:
         """Where a sequence of undefined length ends, its delimiter included (PS3.5 7.5)."""
-        known = self._ends.get(place)
+        known = self._ends.get(offset)
         if known is not None:
             return known
-        begin = place
-        for _, item_end in self.items(place, end, depth):
-            place = item_end
+        begin = offset
+        for _, item_end in self.items(offset, end, depth):
+            offset = item_end
         # What follows the last item: its own delimiter if it has one, then that of the sequence.
-        if self._head(place, end)[:2] == _ITEM_DELIMITER:
-            place += 8
-        if self._head(place, end)[:2] != _SEQUENCE_DELIMITER:
+        if self._head(offset, end)[:2] == _ITEM_DELIMITER:
+            offset += 8
+        if self._head(offset, end)[:2] != _SEQUENCE_DELIMITER:
             raise Odd("no sequence delimiter")
-        self._ends[begin] = place + 8
-        return place + 8
+        self._ends[begin] = offset + 8
+        return offset + 8
 
-    def items(self, place: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
-        """Start and end of the content of every item from `place` up to `end`, or to a sequence delimiter before it.
+    def items(self, offset: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
+        """Start and end of the content of every item from `offset` up to `end`, or to a sequence delimiter before it.
 
         Raises:
             Odd, InputError: as `elements` does.
@@ -147,8 +147,8 @@ class Walker:
         if depth > SEQUENCE_DEPTH:
             raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep")
         count = 0
-        while place < end:
-            group, number, length = self._head(place, end)
+        while offset < end:
+            group, number, length = self._head(offset, end)
             if (group, number) == _SEQUENCE_DELIMITER:
                 return
             if (group, number) != _ITEM:
@@ -156,36 +156,36 @@ class Walker:
             count += 1
             if count > MAX_PARTS:
                 raise too_many_parts()
-            place += 8
+            offset += 8
             if length == UNDEFINED_LENGTH:
-                item_end = self._item_end(place, end, depth)
-                yield place, item_end
-                place = item_end + 8
+                item_end = self._item_end(offset, end, depth)
+                yield offset, item_end
+                offset = item_end + 8
                 continue
-            if place + length > end:
+            if offset + length > end:
                 raise Short("ends inside an item")
-            yield place, place + length
-            place += length
+            yield offset, offset + length
+            offset += length
 
-    def _item_end(self, place: int, end: int, depth: int) -> int:
+    def _item_end(self, offset: int, end: int, depth: int) -> int:
         """Where the content of an item of undefined length ends and its delimiter begins."""
-        if self._head(place, end)[:2] == _ITEM_DELIMITER:
-            return place
-        known = self._ends.get(place)
+        if self._head(offset, end)[:2] == _ITEM_DELIMITER:
+            return offset
+        known = self._ends.get(offset)
         if known is not None:
             return known
-        begin = place
-        for count, (_, _, _, value, length) in enumerate(self.elements(place, end, depth), 1):
-            place = value + length
+        begin = offset
+        for count, (_, _, _, value, length) in enumerate(self.elements(offset, end, depth), 1):
+            offset = value + length
             if count + len(self._ends) > MAX_PARTS:
                 raise too_many_parts()
-        if self._head(place, end)[:2] != _ITEM_DELIMITER:
+        if self._head(offset, end)[:2] != _ITEM_DELIMITER:
             raise Odd("no item delimiter")
-        self._ends[begin] = place
-        return place
+        self._ends[begin] = offset
+        return offset
 
-    def _head(self, place: int, end: int) -> tuple[int, int, int]:
-        if end - place < 8:
+    def _head(self, offset: int, end: int) -> tuple[int, int, int]:
+        if end - offset < 8:
             raise Short("ends inside the head of an item")
-        group, number, length = _IMPLICIT[self.encoding.little](self.data, place)
+        group, number, length = _IMPLICIT[self.encoding.little](self.data, offset)
         return group, number, length

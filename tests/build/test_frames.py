@@ -18,11 +18,11 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
-from builder import codec
 from builder.build import build
 from builder.codestream import nonconformities, reduce_codestream
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor
+from builder.htj2k import decode_frame, decode_lossless, encode_frame
 from builder.instance import build_instance
 from builder.job import BuildRequest
 from builder.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
@@ -106,7 +106,7 @@ def test_codestreams_as_published_here_pass_byte_for_byte(
     tmp_path: Path, publish: Callable[..., Published], number: int, shape: tuple[int, ...], dtype: str, bits: int
 ) -> None:
     frames = [random_samples(shape, dtype, bits, seed) for seed in range(4)]
-    encoded = [codec.encode_frame(frame, bits) for frame in frames]
+    encoded = [encode_frame(frame, bits) for frame in frames]
     assert any(len(data) % 2 for data in encoded)  # some of them are padded
     attributes = image_attributes(frames[0], 4, BitsStored=bits)
     if len(shape) == 3:
@@ -133,7 +133,7 @@ def test_conformant_codestreams_of_another_encoder_pass_byte_for_byte(
     comment = b"\xff\x64\x00\x10\x00\x01another one."
     data = bytes(other[:place]) + comment + bytes(other[place:])
     assert nonconformities(data) == []
-    assert data != codec.encode_frame(frame, 8)
+    assert data != encode_frame(frame, 8)
     attributes = image_attributes(frame)
     if rgb:
         attributes["PhotometricInterpretation"] = "YBR_RCT"
@@ -162,7 +162,7 @@ def test_real_files_of_the_published_syntax(shared_data: Path, tmp_path: Path, n
 
 def not_as_published(frame: Frame, bits: int) -> dict[str, bytes]:
     """Reversible HTJ2K that lacks something .202 asks for, or that is published with."""
-    good = codec.encode_frame(frame, bits)
+    good = encode_frame(frame, bits)
     encode = imagecodecs.htj2k_encode
     return {
         "no TLM": bytes(encode(frame, reversible=True, bitspersample=bits)),
@@ -191,7 +191,7 @@ def test_a_codestream_of_another_precision_than_bits_stored_is_encoded_anew(
     tmp_path: Path, publish: Callable[..., Published]
 ) -> None:
     frame = random_samples((70, 90), "u2", 12)
-    data = codec.encode_frame(frame, 16)
+    data = encode_frame(frame, 16)
     path = write_dicom(tmp_path / "file", jpeg(202), image_attributes(frame, BitsStored=12), encapsulated_value([data]))
     published = publish(path)
     assert parse_header(published.frames[0]).components[0].precision == 12
@@ -202,7 +202,7 @@ def test_one_frame_that_does_not_conform_leaves_the_others_as_they_are(
     tmp_path: Path, publish: Callable[..., Published]
 ) -> None:
     frames = [random_samples((70, 90), "u2", 12, seed) for seed in range(3)]
-    encoded = [codec.encode_frame(frames[0], 12), htj2k(frames[1], 12), codec.encode_frame(frames[2], 12)]
+    encoded = [encode_frame(frames[0], 12), htj2k(frames[1], 12), encode_frame(frames[2], 12)]
     path = write_dicom(
         tmp_path / "file", jpeg(202), image_attributes(frames[0], 3, BitsStored=12), encapsulated_value(encoded)
     )
@@ -241,7 +241,7 @@ def test_the_reduced_levels_asked_for_are_written_where_they_exist(
     for level in levels:
         if level <= 3:
             reduced = stored(published.store, reduced_key(UIDS, level, 1))
-            assert np.array_equal(codec.decode_frame(reduced), codec.decode_frame(published.frames[0], level))
+            assert np.array_equal(decode_frame(reduced), decode_frame(published.frames[0], level))
 
 
 @pytest.mark.parametrize("planar", [0, 1])
@@ -375,7 +375,7 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
     tmp_path: Path, publish: Callable[..., Published], monkeypatch: pytest.MonkeyPatch, colour: bool
 ) -> None:
     """The first frame is fine and already written when the second fails: it is replaced, its reduced variant goes."""
-    monkeypatch.setattr(codec, "MemOutfile", DamagedOutfile)
+    monkeypatch.setattr("builder.htj2k.MemOutfile", DamagedOutfile)
     monkeypatch.setattr(DamagedOutfile, "written", 0)
     frames = random_samples((3, 70, 90, 3) if colour else (3, 70, 90), "u1", 8)
     path = write_dicom(tmp_path / "file", BIG_ENDIAN, image_attributes(frames[0], 3), frames.tobytes(), vr="OB")
@@ -410,7 +410,7 @@ def test_a_real_frame_that_the_encoder_loses_is_published_as_native(
     generator = np.random.default_rng(0)
     for _ in range(20000):
         frame = generator.integers(0, 2, (32, 32)).astype("u1")
-        if not np.array_equal(codec.decode_lossless(codec.encode_frame(frame, 1)), frame):
+        if not np.array_equal(decode_lossless(encode_frame(frame, 1)), frame):
             break
     else:
         pytest.skip("this encoder loses none of 20000 frames of one-bit noise")

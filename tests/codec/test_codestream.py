@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 
-from builder.codec import decode_frame, encode_frame
 from builder.codestream import level_size, nonconformities, reduce_codestream, resolutions
 from builder.errors import CodestreamError
+from builder.htj2k import decode_frame, encode_frame
 from builder.markers import Component, MainHeader, TilePart, parse_header, parse_tile_part
 from tests.support.places import SHARED_DATA
 
@@ -226,7 +226,9 @@ def test_no_tile_part_is_shorter_than_its_own_markers() -> None:
         resolutions(parse_header(replace_in(GREY, "TLM", 4, struct.pack(">I", 13))), len(GREY))
     with pytest.raises(CodestreamError, match="the tile-part at offset 0 has the impossible length 13"):
         parse_tile_part(sot(13))
-    assert parse_tile_part(bytes(3) + sot(14, 2, 5, 7), 3) == TilePart(3, 14, 7, 2, 5)
+    assert parse_tile_part(bytes(3) + sot(14, 2, 5, 7), 3) == TilePart(
+        offset=3, length=14, tile_index=7, part_index=2, count=5
+    )
 
 
 @pytest.mark.parametrize("data", [GREY, COLOUR])

@@ -24,7 +24,9 @@ def test_a_header_says_what_was_encoded(shape: tuple[int, int], dtype: str, bits
     frame = random_samples(shape if samples == 1 else (*shape, 3), dtype, bits)
     for lossy, options in ((False, {"lossless": True}), (True, {"distance": 2.0})):
         data = bytes(imagecodecs.jpegxl_encode(frame, bitspersample=bits, effort=1, **options))
-        expected = JpegXlHeader(shape[1], shape[0], samples, bits, plain=True, lossy=lossy)
+        expected = JpegXlHeader(
+            width=shape[1], height=shape[0], samples=samples, precision=bits, plain=True, lossy=lossy
+        )
         assert parse_jpeg_xl(data) == expected
 
 
@@ -32,7 +34,7 @@ def test_a_header_says_what_was_encoded(shape: tuple[int, int], dtype: str, bits
 def test_a_container_holds_the_same_header(container: bool) -> None:
     frame = random_samples((9, 13), "u2", 16)
     data = bytes(imagecodecs.jpegxl_encode(frame, lossless=True, usecontainer=container))
-    assert parse_jpeg_xl(data) == JpegXlHeader(13, 9, 1, 16, plain=True, lossy=False)
+    assert parse_jpeg_xl(data) == JpegXlHeader(width=13, height=9, samples=1, precision=16, plain=True, lossy=False)
 
 
 def test_a_recompressed_jpeg_image_is_never_lossless() -> None:

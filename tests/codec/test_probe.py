@@ -53,23 +53,27 @@ def probe(data: bytes, syntax: str, expected: FrameFacts) -> FrameFacts:
 @pytest.mark.parametrize(("frame", "bits"), [(GREY, 8), (WIDE, 12), (COLOUR, 8)], ids=["grey", "wide", "colour"])
 def test_a_frame_says_what_it_is(number: int, encode: Any, lossless: bool, frame: Any, bits: int) -> None:
     samples = 1 if frame.ndim == 2 else 3
-    facts = probe(encode(frame, bits), jpeg(number), FrameFacts(13, 9, samples, bits, True))
-    assert facts == FrameFacts(13, 9, samples, bits, lossless)
+    facts = probe(
+        encode(frame, bits),
+        jpeg(number),
+        FrameFacts(width=13, height=9, samples=samples, precision=bits, lossless=True),
+    )
+    assert facts == FrameFacts(width=13, height=9, samples=samples, precision=bits, lossless=lossless)
 
 
 @pytest.mark.parametrize(("number", "encode", "lossless"), ENCODERS)
 def test_a_frame_of_another_size_or_sample_count_is_refused(number: int, encode: Any, lossless: bool) -> None:
     data = encode(GREY, 8)
     with pytest.raises(PixelDataError, match="the frame is 13 x 9, the data set says 13 x 10"):
-        probe(data, jpeg(number), FrameFacts(13, 10, 1, 8, True))
+        probe(data, jpeg(number), FrameFacts(width=13, height=10, samples=1, precision=8, lossless=True))
     with pytest.raises(PixelDataError, match="has 1 components, the data set says 3 samples"):
-        probe(data, jpeg(number), FrameFacts(13, 9, 3, 8, True))
+        probe(data, jpeg(number), FrameFacts(width=13, height=9, samples=3, precision=8, lossless=True))
 
 
 def test_the_codestream_inside_a_jp2_file_is_found() -> None:
     boxed = bytes(imagecodecs.jpeg2k_encode(GREY, level=0, reversible=True, codecformat="jp2"))
     assert jp2_codestream(boxed)[:4] == b"\xff\x4f\xff\x51"
-    assert probe(boxed, jpeg(90), FrameFacts(13, 9, 1, 8, True)).lossless
+    assert probe(boxed, jpeg(90), FrameFacts(width=13, height=9, samples=1, precision=8, lossless=True)).lossless
     bare = j2k(GREY, 8)
     assert jp2_codestream(bare) is bare
 
@@ -83,13 +87,15 @@ def test_a_jp2_file_without_a_codestream_is_refused(rest: bytes) -> None:
 def test_fill_bytes_and_application_segments_before_the_frame_header_are_passed_over() -> None:
     data = jpeg_lossy(GREY, 8)
     stuffed = data[:2] + b"\xff\xff\xfe\x00\x06ABCD" + b"\xff\xff\xff" + data[2:]
-    assert probe(stuffed, jpeg(50), FrameFacts(13, 9, 1, 8, True)) == FrameFacts(13, 9, 1, 8, False)
+    assert probe(
+        stuffed, jpeg(50), FrameFacts(width=13, height=9, samples=1, precision=8, lossless=True)
+    ) == FrameFacts(width=13, height=9, samples=1, precision=8, lossless=False)
 
 
 def test_a_jpeg_ls_image_without_an_end_is_refused_before_decoding() -> None:
     data = jpegls(GREY, 8)
     with pytest.raises(PixelDataError, match="truncated: the JPEG-LS image has no end marker"):
-        probe(data[:-2], jpeg(80), FrameFacts(13, 9, 1, 8, True))
+        probe(data[:-2], jpeg(80), FrameFacts(width=13, height=9, samples=1, precision=8, lossless=True))
 
 
 @pytest.mark.parametrize(
@@ -108,15 +114,17 @@ def test_a_jpeg_ls_image_without_an_end_is_refused_before_decoding() -> None:
 )
 def test_what_is_no_frame_is_refused(syntax: str, data: bytes, reason: str) -> None:
     with pytest.raises(PixelDataError, match=reason):
-        probe(data, syntax, FrameFacts(13, 9, 1, 8, True))
+        probe(data, syntax, FrameFacts(width=13, height=9, samples=1, precision=8, lossless=True))
 
 
 def test_a_few_bytes_of_rle_cannot_claim_a_large_image() -> None:
     data = struct.pack("<2L", 1, 64) + bytes(56) + b"\x81\x00"
-    assert probe(data, RLE, FrameFacts(128, 1, 1, 8, True)) == FrameFacts(128, 1, 0, 0, True)
-    assert probe(data, RLE, FrameFacts(64, 66, 1, 8, True)).lossless
+    assert probe(data, RLE, FrameFacts(width=128, height=1, samples=1, precision=8, lossless=True)) == FrameFacts(
+        width=128, height=1, samples=0, precision=0, lossless=True
+    )
+    assert probe(data, RLE, FrameFacts(width=64, height=66, samples=1, precision=8, lossless=True)).lossless
     with pytest.raises(PixelDataError, match="66 bytes of RLE cannot hold 65 x 65 pixels"):
-        probe(data, RLE, FrameFacts(65, 65, 1, 8, True))
+        probe(data, RLE, FrameFacts(width=65, height=65, samples=1, precision=8, lossless=True))
 
 
 PROBED = sorted(
@@ -141,7 +149,7 @@ def test_any_bytes_are_the_expected_frame_or_refused(
         if place < len(changed):
             changed[place] = value
     try:
-        facts = probe(bytes(changed), syntax, FrameFacts(13, 9, 1, 8, True))
+        facts = probe(bytes(changed), syntax, FrameFacts(width=13, height=9, samples=1, precision=8, lossless=True))
     except PixelDataError:
         return
     assert (facts.width, facts.height) == (13, 9)

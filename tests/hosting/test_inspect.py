@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from builder.byte_source import GetBytes, file_source, http_source
-from builder.codec import encode_frame
 from builder.codestream import reduce_codestream
 from builder.errors import CodestreamError, StoreError
+from builder.htj2k import encode_frame
 from builder.inspection import format_report, inspect_frame
 from builder.markers import parse_header
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.codec import encode_frame
+from builder.htj2k import encode_frame
 from builder.preview import PublishedFrame, make_rendered, make_thumbnail
 from builder.rendering import Display, LookupTable, Ramp
 from tests.support.dicom_files import noise

@@ -35,10 +35,10 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
 from builder.build import build
-from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.htj2k import encode_frame
 from builder.job import BuildRequest
 from builder.model import BuildOptions
 from builder.multipart import unwrap_part

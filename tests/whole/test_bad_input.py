@@ -24,10 +24,10 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
 from builder.build import build
-from builder.codec import encode_frame
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.files import ReadableFile
+from builder.htj2k import encode_frame
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Outcome
 from builder.store import Written

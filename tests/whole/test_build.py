@@ -19,8 +19,8 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from builder.build import build
-from builder.codec import encode_frame
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.htj2k import encode_frame
 from builder.job import BuildRequest
 from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
 from tests.support.dicom_files import (

@@ -1,4 +1,4 @@
-"""HTJ2K coding of frames, JPEG of pictures, and JPEG XL: the only module that imports an image codec beside pydicom's.
+"""HTJ2K coding of frames.
 
 Two libraries bind OpenJPH. `ojph` encodes about 1.8 times as fast as `imagecodecs` (512 x 512 of 16 bits: 1.09 ms
 against 1.94 ms; 640 x 480 RGB: 4.0 ms against 7.1 ms) and can clip what it decodes; `imagecodecs` decodes the full
@@ -26,8 +26,8 @@ _MIN_LEVELS: Final = 3
 _LARGEST_BASE: Final = 64
 _BLOCK: Final = 64
 
-# What the libraries raise for bad input; both derive their own exceptions from RuntimeError.
-_FAILURES: Final = (RuntimeError, ValueError, TypeError, MemoryError)
+# What image codecs raise for bad input; their own exceptions derive from RuntimeError.
+CODEC_FAILURES: Final = (RuntimeError, ValueError, TypeError, MemoryError)
 
 
 def levels_for(width: int, height: int) -> int:
@@ -48,33 +48,34 @@ def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
     _check_frame(frame, bits_stored)
     try:
         return _encode(frame, bits_stored)
-    except _FAILURES as error:
-        raise CodecError(f"encoding a frame {_describe(frame)} failed: {error}") from error
+    except CODEC_FAILURES as error:
+        raise CodecError(f"encoding a frame {describe_array(frame)} failed: {error}") from error
 
 
-def _describe(frame: npt.NDArray[Any]) -> str:
+def describe_array(frame: npt.NDArray[Any]) -> str:
+    """Shape and type of an array, as messages call them."""
     return f"of shape {frame.shape} and type {frame.dtype}"
 
 
 def _check_frame(frame: npt.NDArray[Any], bits_stored: int) -> None:
     dtype = frame.dtype
     if dtype.kind not in "iu" or dtype.itemsize > 2:
-        raise CodecError(f"a frame {_describe(frame)} is not of 8 or 16 bit integers")
+        raise CodecError(f"a frame {describe_array(frame)} is not of 8 or 16 bit integers")
     if not (frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3 and dtype.kind == "u")) or not frame.size:
-        raise CodecError(f"a frame {_describe(frame)} is neither grey nor unsigned RGB")
+        raise CodecError(f"a frame {describe_array(frame)} is neither grey nor unsigned RGB")
     if not 1 <= bits_stored <= 8 * dtype.itemsize:
         raise CodecError(f"{bits_stored} bits stored do not fit {dtype}")
     if bits_stored == 8 * dtype.itemsize:
         return
-    least, most = _sample_range(bits_stored, signed=dtype.kind == "i")
-    found = int(frame.min()), int(frame.max())
-    if found[0] < least or found[1] > most:
-        raise CodecError(f"samples from {found[0]} to {found[1]} do not fit {bits_stored} bits stored")
+    least, most = sample_range(bits_stored, signed=dtype.kind == "i")
+    low, high = int(frame.min()), int(frame.max())
+    if low < least or high > most:
+        raise CodecError(f"samples from {low} to {high} do not fit {bits_stored} bits stored")
 
 
-def _sample_range(precision: int, *, signed: bool) -> tuple[int, int]:
+def sample_range(bits: int, *, signed: bool) -> tuple[int, int]:
     """The least and the greatest sample of so many bits."""
-    return (-(1 << precision - 1), (1 << precision - 1) - 1) if signed else (0, (1 << precision) - 1)
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
 def _encode(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
@@ -143,7 +144,7 @@ def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArra
     _decodable(data, 0, header)
     try:
         return imagecodecs.htj2k_decode(data)
-    except _FAILURES as error:
+    except CODEC_FAILURES as error:
         raise CodecError(f"decoding failed: {error}") from error
 
 
@@ -188,9 +189,9 @@ def _decode_clipped(data: bytes, level: int, header: MainHeader | None, *, resil
         height, width = size.get_recon_height(0), size.get_recon_width(0)
         kind = ("i" if component.signed else "u") + ("1" if component.precision <= 8 else "2")
         lines = np.empty((height * count, width), kind)
-        least, most = _sample_range(component.precision, signed=component.signed)
+        least, most = sample_range(component.precision, signed=component.signed)
         codestream.pull_all_components(lines, 1, "HW", least, most)  # in the order of _lines
-    except _FAILURES as error:
+    except CODEC_FAILURES as error:
         raise CodecError(f"decoding failed: {error}") from error
     finally:
         codestream.close()
@@ -205,50 +206,3 @@ def frame_crc32(frame: npt.NDArray[Any]) -> int:
     """
     little = frame.astype(frame.dtype.newbyteorder("<"), copy=False)
     return int(imagecodecs.deflate_crc32(np.ascontiguousarray(little)))
-
-
-def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
-    """Decode a lossy JPEG image of 12 bits (ISO/IEC 10918-1 process 4), which no pydicom plugin here can.
-
-    Returns:
-        (rows, columns) of uint16.
-
-    Raises:
-        CodecError: if the image is damaged.
-    """
-    try:
-        return np.asarray(imagecodecs.jpeg_decode(data))
-    except _FAILURES as error:
-        raise CodecError(f"cannot decode a JPEG image: {error}") from error
-
-
-def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
-    """Decode a JPEG XL image (ISO/IEC 18181-1), colour to RGB; the size is that of its header: look there before.
-
-    Returns:
-        (rows, columns) or (rows, columns, 3), 8 bits up to a precision of 8, else 16.
-
-    Raises:
-        CodecError: if the image is damaged.
-    """
-    try:
-        return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1))
-    except _FAILURES as error:
-        raise CodecError(f"cannot decode a JPEG XL image: {error}") from error
-
-
-def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """Encode a picture as baseline JPEG (ISO/IEC 10918-1); colour keeps its full chrominance resolution.
-
-    Args:
-        image: (rows, columns) grey, or (rows, columns, 3) RGB.
-        quality: from 1 to 100, as libjpeg counts.
-
-    Raises:
-        CodecError: if the library fails.
-    """
-    try:
-        subsampling = "444" if image.ndim == 3 else None
-        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
-    except _FAILURES as error:
-        raise CodecError(f"encoding a JPEG image {_describe(image)} failed: {error}") from error

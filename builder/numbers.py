@@ -1,4 +1,4 @@
-"""Binary numbers and number strings as JSON numbers that keep their value (PS3.18 F.2.3)."""
+"""Binary numbers and number strings as JSON numbers that keep their value (PS3.18 F.2.3), and values as bytes again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import re
 import struct
 from array import array
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
+
+from pydicom import DataElement
+from pydicom.multival import MultiValue
 
 # struct codes of the binary number VRs, and the word length of every VR that depends on byte order (PS3.5 7.3).
 NUMBER_CODES: Final = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
@@ -88,3 +91,32 @@ def swap_words(value: bytes, vr: str) -> bytes:
     words = array(_ARRAY_CODES[size], value[:whole])
     words.byteswap()
     return words.tobytes() + value[whole:]
+
+
+def encode_value(element: DataElement, little_endian: bool) -> bytes:
+    """The value field of an element that pydicom has converted: it goes the same way as a raw one then.
+
+    Text comes as UTF-8, numbers in the byte order asked for, bytes as they are.
+
+    Raises:
+        ValueError, TypeError, struct.error: if the value is none of its VR.
+    """
+    value = element.value
+    if value is None:
+        return b""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    values = _list_values(value)
+    vr = str(element.VR)
+    if vr in NUMBER_CODES or vr == "US or SS":
+        code = NUMBER_CODES.get(vr) or ("h" if min(values, default=0) < 0 else "H")
+        return struct.pack(f"{'<' if little_endian else '>'}{len(values)}{code}", *values)
+    if vr == "AT":
+        encoded = b"".join(struct.pack("<HH", int(tag) >> 16, int(tag) & 0xFFFF) for tag in values)
+        return encoded if little_endian else swap_words(encoded, vr)
+    return "\\".join("" if part is None else str(part) for part in values).encode("utf_8", "replace")
+
+
+def _list_values(value: Any) -> list[Any]:
+    # Not every iterable is one of several values: a person name is iterable too.
+    return list(value) if isinstance(value, list | tuple | MultiValue) else [value]
