@@ -40,7 +40,7 @@ from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor, prepare_process
 from builder.job import BuildRequest
-from builder.model import BuildOptions, Rendered
+from builder.options import BuildOptions, Rendered
 from builder.report import Report
 
 CT_SERIES = Path(__file__).parents[2] / "shared" / "data" / "ct-volume"

@@ -31,7 +31,7 @@ from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.layout import Kind, parse_key
 from builder.memory_store import MemoryStore
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.s3_client import PARALLEL, Bucket
 from builder.s3_store import S3Store
 from builder.sinks import StoreSink

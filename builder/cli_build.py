@@ -29,7 +29,8 @@ from builder.cli_options import (
 )
 from builder.errors import UsageError
 from builder.layout import STUDIES, parse_key
-from builder.model import MAX_FRAME_BYTES, BuildOptions, Lossy, Outcome, Part10, Rendered
+from builder.options import MAX_FRAME_BYTES, BuildOptions, Lossy, Part10, Rendered
+from builder.results import Outcome
 from builder.roots import find_roots
 from builder.s3_client import SCHEME, same_endpoint
 from builder.store import Store

@@ -22,7 +22,7 @@ from builder.encapsulated import Fragments, read_fragments
 from builder.errors import InputError
 from builder.files import ReadableFile
 from builder.lenient import Unreadable, pydicom_at_work, raw_element, read_odd
-from builder.model import MAX_UNPACKED
+from builder.options import MAX_UNPACKED
 from builder.plain import (
     PREAMBLE,
     STOP_SCAN,

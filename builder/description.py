@@ -13,7 +13,7 @@ from pydicom.tag import BaseTag
 from builder.dataset import PixelElement, raw_text
 from builder.errors import PixelDataError
 from builder.lenient import raw_element
-from builder.model import MAX_FRAME_BYTES
+from builder.options import MAX_FRAME_BYTES
 
 _TAGS: Final = {
     keyword: BaseTag(tag)

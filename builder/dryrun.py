@@ -22,11 +22,11 @@ from builder.errors import WorkerDied
 from builder.estimate import Group, Measured, Pool, Tally, add_tallies, choose_instances, spread, sum_tallies
 from builder.execute import AHEAD, run_batches
 from builder.forecast import Forecast
+from builder.inputs import Header, Rejected
 from builder.job import BuildRequest
 from builder.jsonmodel import dumps
 from builder.layout import Kind, metadata_key, thumbnail_key
 from builder.lists import ListWriter
-from builder.model import Built, Header, Outcome, Rejected
 from builder.parallel import map_ahead
 from builder.plan import Plan, SeriesPlan
 from builder.prices import Prices, Requests
@@ -36,6 +36,7 @@ from builder.publish import PublishedInstance
 from builder.record import Holding, Record, describe_options, with_record
 from builder.rehearsal import Encode, Journal, RehearsalStore
 from builder.report import Report
+from builder.results import Built, Outcome
 from builder.roots import Roots
 from builder.series_state import SeriesOpener, SeriesState
 from builder.store import Store

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from builder.codestream import FrameRow, Resolution
+from builder.inputs import InputRef
 from builder.jsonmodel import JSONDataset
 from builder.layout import Kind
-from builder.model import InputRef
 from builder.uids import InstanceUIDs
 
 _MOST_INSTANCES: Final = 16

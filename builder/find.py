@@ -9,8 +9,9 @@ from pathlib import Path
 
 from builder.errors import InputError, UsageError
 from builder.folders import Walk
+from builder.inputs import InputRef, Rejected, S3Object, Skipped
 from builder.members import list_members, looks_like_archive
-from builder.model import MAX_UNPACKED, InputRef, Rejected, S3Object, Skipped
+from builder.options import MAX_UNPACKED
 from builder.parallel import map_ahead
 from builder.s3_client import PARALLEL, SCHEME, S3Settings
 from builder.s3_source import check_location, list_objects

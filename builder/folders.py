@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.model import Skipped
+from builder.inputs import Skipped
 
 
 class Walk:

@@ -24,9 +24,9 @@ from builder.jsonmodel import JSONDataset
 from builder.layout import bulk_data_key, frame_key, reduced_key
 from builder.lossy import lossy_changes
 from builder.markers import MainHeader, parse_header
-from builder.model import BuildOptions, Lossy
 from builder.multipart import wrap_part
 from builder.native import Frame, native_bytes
+from builder.options import BuildOptions, Lossy
 from builder.pixels import Form, FrameReader
 from builder.preview import PublishedFrame
 from builder.samples import Contradiction, DecodedFrame

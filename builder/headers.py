@@ -11,8 +11,8 @@ from typing import Final
 from builder.errors import WorkerDied
 from builder.execute import AHEAD, run_batches
 from builder.find import Found
+from builder.inputs import Header, InputRef, Rejected, Skipped
 from builder.job import BuildRequest
-from builder.model import Header, InputRef, Rejected, Skipped
 from builder.progress import Progress
 from builder.report import Report, clocked
 from builder.scan import Scanned, scan_heads, with_missing_told

@@ -19,14 +19,15 @@ from builder.files import ReadableFile
 from builder.frame_rows import read_rows
 from builder.frames import Sink, StageClock
 from builder.holdings import held_objects
+from builder.inputs import CHANGED, Rejected
 from builder.jsonmodel import SYNTAX, JSONDataset, dumps
 from builder.layout import instance_key, is_fixed
-from builder.model import CHANGED, Built, Outcome, Rejected
 from builder.open import digest_of, file_state, load_input
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
 from builder.published import is_intact
 from builder.record import Holding, Record, describe_options, notes_of, promised_frames, record_of, with_record
+from builder.results import Built, Outcome
 from builder.sinks import CompareSink, NullSink, StoreSink
 from builder.tasks import InstanceTask
 

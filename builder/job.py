@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from builder.claims import LEASE_SECONDS
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.s3_client import SCHEME, S3Settings
 
 

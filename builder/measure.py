@@ -15,9 +15,9 @@ from builder.errors import InputError, StoreError, reason_of
 from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
 from builder.files import ReadableFile
 from builder.frames import StageClock
+from builder.inputs import CHANGED, Rejected
 from builder.jsonmodel import SOP_CLASS_UID, first_value
 from builder.layout import Kind, bulk_data_key, parse_key, thumbnail_key
-from builder.model import CHANGED, Rejected
 from builder.open import load_input, open_input
 from builder.pictures import make_pictures
 from builder.pixels import FrameReader

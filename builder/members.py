@@ -15,7 +15,7 @@ from typing import Final, cast
 from builder.archive import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Archive
 from builder.errors import InputError
 from builder.files import ReadableFile
-from builder.model import InputRef, Rejected, S3Object
+from builder.inputs import InputRef, Rejected, S3Object
 from builder.s3_file import RangeFile, open_object
 
 # A zip member up to this size is unpacked in memory, a larger one into a temporary file.

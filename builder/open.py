@@ -10,8 +10,8 @@ from typing import Final
 
 from builder.errors import InputError
 from builder.files import LoadedInput, ReadableFile
+from builder.inputs import InputRef
 from builder.members import SPOOL_BYTES, archive_of, unpack_member
-from builder.model import InputRef
 from builder.s3_file import open_object
 from builder.s3_source import read_object, read_range
 

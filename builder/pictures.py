@@ -8,7 +8,7 @@ from builder.display import read_display
 from builder.errors import CodecError, CodestreamError, LayoutError
 from builder.jsonmodel import SOP_CLASS_UID, binary_value, first_value
 from builder.layout import HEAD_BYTES, Kind, media_type, rendered_key, thumbnail_key
-from builder.model import BuildOptions, Rendered
+from builder.options import BuildOptions, Rendered
 from builder.preview import PublishedFrame, make_rendered, make_thumbnail
 from builder.production import Content
 from builder.sop_classes import ENCAPSULATED_PDF

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from builder.model import Header, Rejected
+from builder.inputs import Header, Rejected
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ from builder.jsonmodel import (
 )
 from builder.layout import HEAD_BYTES, Kind, bulk_data_key, media_type, part10_key, rendered_key
 from builder.lossy import with_history
-from builder.model import BuildOptions, Part10, Rendered
+from builder.options import BuildOptions, Part10, Rendered
 from builder.part10 import open_part10
 from builder.pixels import FrameReader, check_still_frames
 from builder.preview import PublishedFrame

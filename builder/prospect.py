@@ -8,8 +8,9 @@ from typing import Final
 
 from builder.errors import InputError
 from builder.holdings import read_metadata
-from builder.model import BuildOptions, InputRef
+from builder.inputs import InputRef
 from builder.open import digest_of, open_to_end
+from builder.options import BuildOptions
 from builder.prices import Requests, requests_of_list
 from builder.published import is_intact
 from builder.record import Holding, Record, promised_frames, record_of

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from builder.errors import InputError
 from builder.holdings import read_metadata
-from builder.model import BuildOptions, InputRef
+from builder.inputs import InputRef
 from builder.open import digest_of, open_to_end
+from builder.options import BuildOptions
 from builder.record import Holding, Record, describe_options, record_of
 from builder.store import Store
 from builder.uids import InstanceUIDs

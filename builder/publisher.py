@@ -14,9 +14,9 @@ from builder.claims import discard_instance
 from builder.errors import StoreError, WorkerDied
 from builder.execute import AHEAD, Batch, run_batches
 from builder.holdings import HeldInstance, held_in_series
+from builder.inputs import Header, Rejected
 from builder.job import BuildRequest
 from builder.lists import ListWriter
-from builder.model import Built, Header, Outcome, Rejected
 from builder.parallel import map_ahead, side_by_side
 from builder.plan import Plan, SeriesPlan
 from builder.progress import Progress
@@ -24,6 +24,7 @@ from builder.publish import PublishedInstance, begin_lists, listed_instances
 from builder.published import is_unchanged
 from builder.record import Record
 from builder.report import Report, Unfinished, clocked
+from builder.results import Built, Outcome
 from builder.roots import Roots
 from builder.s3_client import PARALLEL
 from builder.store import Store

@@ -16,7 +16,7 @@ from typing import Final
 from builder import FORMAT_VERSION
 from builder.errors import InputError
 from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, first_value
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.syntaxes import Family, transfer_syntax
 
 CREATOR: Final = "STILLFRAME"

@@ -11,7 +11,8 @@ from typing import Any
 
 from builder import __version__
 from builder.forecast import Forecast
-from builder.model import Built, Outcome, Rejected, Skipped
+from builder.inputs import Rejected, Skipped
+from builder.results import Built, Outcome
 from builder.uids import InstanceUIDs
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from builder.files import ReadableFile
-from builder.model import S3Object
+from builder.inputs import S3Object
 from builder.parallel import made_once
 from builder.s3_source import read_range
 

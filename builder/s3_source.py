@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from builder.errors import InputError, PreconditionFailed, Refused, StoreError, UsageError
-from builder.model import CHANGED, S3Object
+from builder.inputs import CHANGED, S3Object
 from builder.s3_client import SCHEME, Bucket, S3Settings, iter_pages, parse_location, persist
 
 _FIRST_CONTACT_SECONDS: Final = 10.0

@@ -8,8 +8,9 @@ from typing import Final
 
 from builder.dicomdir import referenced_files
 from builder.errors import InputError
-from builder.model import MAX_UNPACKED, Header, InputRef, Rejected, Skipped
+from builder.inputs import Header, InputRef, Rejected, Skipped
 from builder.open import open_input, read_head
+from builder.options import MAX_UNPACKED
 from builder.parallel import map_ahead
 from builder.plain import STOP_SCAN, is_dicom, read_plain
 from builder.s3_client import PARALLEL

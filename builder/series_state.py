@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from builder.estimate import Measured, Pool
 from builder.holdings import HeldInstance, held_in_series
+from builder.inputs import Header
 from builder.job import BuildRequest
 from builder.layout import instances_key
-from builder.model import Header
 from builder.plan import SeriesPlan
 from builder.prices import Requests
 from builder.prospect import Judgement, Prospect, judge_input, source_digest

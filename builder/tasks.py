@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from builder.claims import LEASE_SECONDS
 from builder.errors import StoreError
-from builder.model import BuildOptions, Built, InputRef, Rejected
+from builder.inputs import InputRef, Rejected
+from builder.options import BuildOptions
 from builder.record import Record
+from builder.results import Built
 from builder.store import Store
 from builder.uids import InstanceUIDs
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import StoreError
-from builder.model import InputRef, Rejected
+from builder.inputs import InputRef, Rejected
 from builder.parallel import side_by_side
 from builder.scan import Scanned
 from builder.tasks import InstanceTask, MeasureTask, Result

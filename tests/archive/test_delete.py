@@ -21,7 +21,8 @@ from builder.execute import SerialExecutor
 from builder.job import BuildRequest
 from builder.layout import STUDIES, instance_key, is_fixed
 from builder.memory_store import MemoryStore
-from builder.model import BuildOptions, Outcome
+from builder.options import BuildOptions
+from builder.results import Outcome
 from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store

@@ -13,8 +13,8 @@ from builder.directory_store import DirectoryStore
 from builder.errors import UsageError
 from builder.layout import STUDIES, frame_index_key, instance_key, instances_key, metadata_key, parse_key
 from builder.memory_store import MemoryStore
-from builder.model import Outcome
 from builder.reindex import IndexReport, index_archive
+from builder.results import Outcome
 from builder.roots import Roots
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store

@@ -12,8 +12,9 @@ from builder.build import build
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
 from builder.memory_store import MemoryStore
-from builder.model import BuildOptions, Outcome
+from builder.options import BuildOptions
 from builder.report import Report
+from builder.results import Outcome
 from builder.roots import Roots, root_token
 from tests.support.dicom_files import image, write
 from tests.support.trees import NoProgress, build_tree, contents

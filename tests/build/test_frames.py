@@ -23,12 +23,14 @@ from builder.codestream import nonconformities, reduce_codestream
 from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor
 from builder.htj2k import decode_frame, decode_lossless, encode_frame
+from builder.inputs import InputRef
 from builder.instance import build_instance
 from builder.job import BuildRequest
 from builder.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
 from builder.markers import parse_header
-from builder.model import BuildOptions, Built, InputRef, Lossy, Outcome
 from builder.multipart import unwrap_part
+from builder.options import BuildOptions, Lossy
+from builder.results import Built, Outcome
 from builder.tasks import InstanceTask
 from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (

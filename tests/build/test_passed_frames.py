@@ -15,10 +15,12 @@ from openjpeg.utils import decode as openjpeg_decode
 
 from builder.codestream import nonconformities
 from builder.directory_store import DirectoryStore
+from builder.inputs import InputRef, Rejected
 from builder.instance import build_instance
 from builder.layout import Kind, frame_key, media_type, metadata_key
 from builder.markers import parse_header
-from builder.model import BuildOptions, Built, InputRef, Lossy, Rejected
+from builder.options import BuildOptions, Lossy
+from builder.results import Built
 from builder.tasks import InstanceTask
 from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (

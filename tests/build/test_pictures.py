@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from pydicom.uid import RTDoseStorage, SegmentationStorage
 
-from builder.model import BuildOptions, Outcome, Rendered
+from builder.options import BuildOptions, Rendered
 from builder.representative import series_candidates, study_candidates
+from builder.results import Outcome
 from tests.support.dicom_files import (
     ROOT,
     SERIES,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.model import Header, InputRef
+from builder.inputs import Header, InputRef
 from builder.plan import make_plan
 from builder.uids import InstanceUIDs
 

@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from builder.model import Outcome
 from builder.report import Report
+from builder.results import Outcome
 from builder.scan import A_DICOMDIR
 from tests.support.dicom_files import image, noise, write
 from tests.support.trees import build_tree

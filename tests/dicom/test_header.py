@@ -12,8 +12,8 @@ from pydicom.filereader import dcmread
 from builder.dataset import PIXEL_TAGS, read_instance
 from builder.dicomjson import convert
 from builder.errors import InputError
+from builder.inputs import InputRef
 from builder.items import SequenceValue
-from builder.model import InputRef
 from builder.plain import is_dicom, read_plain
 from builder.scan import NotPlain, scan_input, scan_plain
 from builder.walk import Odd, Short

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from builder.model import BuildOptions, Outcome, Part10, Rendered
+from builder.options import BuildOptions, Part10, Rendered
+from builder.results import Outcome
 from builder.syntaxes import TRANSFER_SYNTAXES, Family
 from tests.support.dicom_files import (
     AVC,

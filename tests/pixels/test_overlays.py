@@ -14,9 +14,11 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom import Dataset, dcmread
 
 from builder.directory_store import DirectoryStore
+from builder.inputs import InputRef
 from builder.instance import build_instance
 from builder.layout import bulk_data_key, frame_key, metadata_key
-from builder.model import BuildOptions, Built, InputRef
+from builder.options import BuildOptions
+from builder.results import Built
 from builder.tasks import InstanceTask
 from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (

@@ -9,9 +9,11 @@ import pytest
 
 from builder.errors import InputError, UsageError
 from builder.find import iter_inputs
+from builder.inputs import InputRef, Skipped
 from builder.members import SPOOL_BYTES
-from builder.model import BuildOptions, InputRef, Outcome, Part10, Skipped
 from builder.open import open_input
+from builder.options import BuildOptions, Part10
+from builder.results import Outcome
 from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.trees import build_tree, contents
 

@@ -22,11 +22,13 @@ from builder.directory_store import DirectoryStore
 from builder.errors import InputError, StoreError, UsageError
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.find import iter_inputs
+from builder.inputs import InputRef, Rejected, S3Object
 from builder.job import BuildRequest
 from builder.members import SPOOL_BYTES
-from builder.model import BuildOptions, InputRef, Outcome, Rejected, S3Object
 from builder.open import load_input, open_input, read_head
+from builder.options import BuildOptions
 from builder.report import Report
+from builder.results import Outcome
 from builder.s3_client import Bucket, S3Settings, client_of
 from builder.s3_file import MAX_RANGE_BYTES, open_object
 from builder.s3_source import list_objects

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from builder.archive import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
 from builder.errors import InputError
 from builder.find import iter_inputs
-from builder.model import BuildOptions, InputRef, Outcome, Rejected
+from builder.inputs import InputRef, Rejected
 from builder.open import open_input, read_head
+from builder.options import BuildOptions
+from builder.results import Outcome
 from tests.support.dicom_files import image, instance_uid, to_bytes
 from tests.support.trees import build_tree, contents
 from tests.support.zips import zip_bytes

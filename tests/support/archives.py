@@ -13,7 +13,7 @@ from builder.files import ReadableFile
 from builder.job import BuildRequest
 from builder.layout import STUDIES, instance_key, metadata_key
 from builder.memory_store import MemoryStore
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.report import Report
 from builder.roots import Roots
 from builder.store import Store, Written

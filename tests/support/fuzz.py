@@ -40,8 +40,8 @@ from builder.errors import WorkerDied
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.htj2k import encode_frame
 from builder.job import BuildRequest
-from builder.model import BuildOptions
 from builder.multipart import unwrap_part
+from builder.options import BuildOptions
 from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     EXPLICIT,

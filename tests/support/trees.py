@@ -12,7 +12,7 @@ from builder.build import build
 from builder.directory_store import DirectoryStore
 from builder.execute import SerialExecutor
 from builder.job import BuildRequest
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.report import Report
 from builder.store import Store
 

@@ -29,7 +29,8 @@ from builder.execute import ProcessExecutor, SerialExecutor
 from builder.files import ReadableFile
 from builder.htj2k import encode_frame
 from builder.job import BuildRequest
-from builder.model import BuildOptions, Outcome
+from builder.options import BuildOptions
+from builder.results import Outcome
 from builder.store import Written
 from tests.support.dicom_files import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
 from tests.support.trees import NoProgress, build_tree, contents

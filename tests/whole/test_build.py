@@ -22,7 +22,8 @@ from builder.build import build
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.htj2k import encode_frame
 from builder.job import BuildRequest
-from builder.model import BuildOptions, Lossy, Outcome, Part10, Rendered
+from builder.options import BuildOptions, Lossy, Part10, Rendered
+from builder.results import Outcome
 from tests.support.dicom_files import (
     ROOT,
     SERIES,

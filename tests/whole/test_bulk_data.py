@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian
 
 from builder import serve
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from tests.support.dicom_files import image, noise, write
 from tests.support.same_json import assert_same
 from tests.support.serving import Client, serving

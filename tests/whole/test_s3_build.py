@@ -16,8 +16,9 @@ from builder.directory_store import DirectoryStore
 from builder.execute import ProcessExecutor, SerialExecutor
 from builder.job import BuildRequest
 from builder.layout import Kind, cache_control, is_json, is_list, media_type, parse_key
-from builder.model import BuildOptions, Outcome
+from builder.options import BuildOptions
 from builder.report import Report
+from builder.results import Outcome
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store
 from builder.store import Store

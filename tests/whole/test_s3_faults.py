@@ -27,7 +27,7 @@ from builder.execute import SerialExecutor
 from builder.files import ReadableFile
 from builder.job import BuildRequest
 from builder.layout import metadata_key, parse_key
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.publish import listed_instances
 from builder.record import record_of
 from builder.report import Report

@@ -51,8 +51,9 @@ from builder.layout import (
     thumbnail_key,
 )
 from builder.markers import parse_header
-from builder.model import BuildOptions, Outcome
+from builder.options import BuildOptions
 from builder.report import Report
+from builder.results import Outcome
 from builder.syntaxes import transfer_syntax
 from builder.uids import InstanceUIDs
 from tests.support.dicom_files import (

@@ -21,7 +21,7 @@ from builder.job import BuildRequest
 from builder.jsonmodel import named_uids
 from builder.layout import Kind, parse_key
 from builder.memory_store import MemoryStore
-from builder.model import BuildOptions
+from builder.options import BuildOptions
 from builder.report import Report
 from builder.store import Store
 from builder.uids import InstanceUIDs

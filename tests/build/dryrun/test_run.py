@@ -20,7 +20,7 @@ from builder.execute import ProcessExecutor, SerialExecutor
 from builder.forecast import Forecast
 from builder.job import BuildRequest
 from builder.layout import Kind, key_of_path, parse_key
-from builder.model import BuildOptions, Part10
+from builder.options import BuildOptions, Part10
 from builder.prices import S3_STANDARD, Requests, requests_of_put
 from builder.prospect import Prospect
 from builder.report import Report

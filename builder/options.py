@@ -1,0 +1,55 @@
+"""The choices of a build that shape what it publishes, and the limits to what it attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+# Largest decoded frame that is attempted, unless told otherwise; a header can claim 65535 x 65535 in a few bytes.
+MAX_FRAME_BYTES: Final = 1 << 29
+
+MAX_UNPACKED: Final = 8_000_000_000
+"""Bytes that one deflated data set or archive member may unpack to, where nothing else is asked for."""
+
+
+class Lossy(StrEnum):
+    """What becomes of frames that were compressed with loss."""
+
+    KEEP = "keep"
+    TRANSCODE = "transcode"
+
+
+class Part10(StrEnum):
+    """For which instances the whole original object is published."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Rendered(StrEnum):
+    """Which instances get an object under `rendered`."""
+
+    ALWAYS = "always"
+    DOCUMENTS = "documents"  # and videos: what is published there as it is
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """The choices that shape the published bytes of an instance, and the limit to what is attempted.
+
+    `reduced` are the decode levels (halvings) written as separate objects, ascending. Two limits and the base URL shape
+    nothing of an instance that is within them: `max_frame_bytes` is the size of the largest decoded frame,
+    `max_unpacked` what one deflated data set or archive member may unpack to, in bytes.
+    """
+
+    reduced: tuple[int, ...] = (2,)
+    lossy: Lossy = Lossy.KEEP
+    part10: Part10 = Part10.AUTO
+    rendered: Rendered = Rendered.ALWAYS
+    thumbnails: bool = True
+    base_url: str = ""
+    max_frame_bytes: int = MAX_FRAME_BYTES
+    max_unpacked: int = MAX_UNPACKED
