@@ -1,4 +1,4 @@
-"""The command line. It, the modules of its larger commands (`cli_…`) and `terminal` are all that prints.
+"""The command line: its commands, a file each, and what becomes of their failures.
 
 Exit codes: 0 all is published, 2 finished but some inputs were rejected, 1 could not finish.
 Libraries are imported inside the commands: `stillframe --help` must not wait for them.
@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from builder import __version__
-from builder.cli_archive import delete, index
 from builder.cli_build import build
-from builder.cli_hosting import grant, nginx
+from builder.cli_delete import delete
+from builder.cli_grant import grant
+from builder.cli_index import index
+from builder.cli_inspect import inspect
+from builder.cli_nginx import nginx
+from builder.cli_serve import serve
 from builder.errors import StillframeError
 
 
@@ -27,56 +30,8 @@ def cli() -> None:
     """DICOM studies in, a static DICOMweb service out."""
 
 
-cli.add_command(build)
-cli.add_command(delete)
-cli.add_command(index)
-cli.add_command(nginx)
-cli.add_command(grant)
-
-
-@cli.command(short_help="Preview a tree in a browser or a viewer.")
-@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
-@click.option(
-    "--viewer",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
-    metavar="DIST",
-    help="Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.",
-)
-def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
-    """Preview the tree DIR: it answers under /dicomweb, with a page that lists its studies at /."""
-    from builder.serve import run
-
-    def announce(address: str) -> None:
-        if not (directory / "studies" / "index.json").is_file():
-            click.echo(_missing_tree(directory), err=True)
-        click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
-
-    run(directory, host, port, viewer, announce)
-    return 0
-
-
-def _missing_tree(directory: Path) -> str:
-    from builder.directory_store import DirectoryStore
-    from builder.roots import find_roots
-
-    if any(find_roots(DirectoryStore(str(directory)))):
-        return f"{directory} holds unlisted studies, each in a folder of its own: stillframe serve {directory}/NAME"
-    return f"there is no tree in {directory} yet: stillframe build SOURCE {directory} makes one"
-
-
-@cli.command(short_help="Show a frame's markers and resolutions.")
-@click.argument("frame", metavar="FILE|URL")
-def inspect(frame: str) -> int:
-    """Show one frame: its markers, its resolutions, and how many bytes reach each of them."""
-    from builder.byte_source import file_source, http_source
-    from builder.inspection import format_report, inspect_frame
-
-    get_bytes, size = http_source(frame) if "://" in frame else file_source(Path(frame))
-    click.echo(format_report(inspect_frame(get_bytes, size)))
-    return 0
+for command in (build, delete, index, serve, inspect, nginx, grant):
+    cli.add_command(command)
 
 
 def main() -> NoReturn:
@@ -104,7 +59,3 @@ def main() -> NoReturn:
         click.echo(f"stillframe: {error}", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Container
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Container
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from builder.claims import Lease
 from builder.errors import PreconditionFailed, StoreError
 from builder.files import ReadableFile
 from builder.frames import same_frame
 from builder.layout import Kind, parse_key
+from builder.parallel import made_once
 from builder.store import ObjectHead, Store, Written
-from builder.uploads import uploads_of_process
 
 _CHUNK_BYTES: Final = 1 << 20
 # Versions of one object that others may put there while a claim is held: left over from jobs that lost theirs.
 _ATTEMPTS: Final = 20
+
+
+MAX_WAITING_BYTES: Final = 64 << 20
+"""Of objects on their way to a store, in one process; a larger object goes alone."""
+
+
+class Uploads:
+    """Threads that put objects. Whoever makes objects faster than they are taken waits."""
+
+    def __init__(self, threads: int, limit: int = MAX_WAITING_BYTES) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
+        self._limit = limit
+        self._waiting = 0
+        self._room = threading.Condition()
+
+    def submit(self, size: int, work: Callable[[], Any]) -> Future[Any]:
+        """Have an object of `size` bytes put by `work`, as soon as there is room for it."""
+        cost = min(size, self._limit)
+        with self._room:
+            self._room.wait_for(lambda: self._waiting + cost <= self._limit)
+            self._waiting += cost
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _: self._release(cost))
+        return future
+
+    def _release(self, cost: int) -> None:
+        with self._room:
+            self._waiting -= cost
+            self._room.notify_all()
+
+
+@made_once
+def uploads_of_process(threads: int) -> Uploads:
+    """The uploads that all stores of this process share."""
+    return Uploads(threads)
 
 
 class StoreSink:

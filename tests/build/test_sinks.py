@@ -13,10 +13,9 @@ from builder.errors import ClaimLost, PreconditionFailed, StoreError
 from builder.files import ReadableFile
 from builder.layout import frame_key, instance_key
 from builder.memory_store import MemoryStore
-from builder.sinks import StoreSink
+from builder.sinks import MAX_WAITING_BYTES, StoreSink, Uploads
 from builder.store import Written
 from builder.uids import InstanceUIDs
-from builder.uploads import MAX_WAITING_BYTES, Uploads
 from tests.support.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
