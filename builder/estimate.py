@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from builder.layout import InstanceUIDs, Kind
-from builder.model import FrameRow, InputRef, JSONDataset, Resolution
+from builder.model import BuildOptions, FrameRow, InputRef, JSONDataset, Resolution
 
 _MOST_INSTANCES: Final = 16
 """Instances of one series that are made as a sample."""
@@ -26,24 +26,38 @@ type Profile = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Objects, their bytes as stored, and the requests that put them into an object store; means are no integers."""
+    """Objects and their bytes as stored; means are no integers."""
 
     objects: float = 0
     size: float = 0
-    puts: float = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.objects + other.objects, self.size + other.size, self.puts + other.puts)
+        return Tally(self.objects + other.objects, self.size + other.size)
+
+    @property
+    def mean_size(self) -> float:
+        """Bytes of an object; 0 without any."""
+        return self.size / self.objects if self.objects else 0.0
 
     def times(self, count: float, size: float | None = None) -> Tally:
         """So many times as many objects, with `size` times the bytes."""
-        return Tally(self.objects * count, self.size * (count if size is None else size), self.puts * count)
+        return Tally(self.objects * count, self.size * (count if size is None else size))
 
 
 type Tallies = Mapping[Kind, Tally]
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """One input whose objects are counted; of its frames some are made, or none."""
+
+    source: InputRef
+    uids: InstanceUIDs
+    options: BuildOptions
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What is known of one instance: with `made` of its `frames` made, perhaps none.
 
@@ -65,14 +79,13 @@ class Measured:
     made_weight: int = 0
     of_frames: Tallies = field(default_factory=dict)
     of_image: Tallies = field(default_factory=dict)
-    thumbnail: bytes = b""
     rows: tuple[FrameRow, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def profile(self) -> Profile:
-        """What instances have in common whose frames compress alike and are of one size."""
-        return (*self.kind, *self.shape)
+    def objects(self) -> dict[Kind, Tally]:
+        """All its objects beside the metadata."""
+        return sum_tallies((self.own, self.of_frames, self.of_image))
 
 
 def sample_size(count: int, most: int) -> int:
@@ -96,36 +109,38 @@ def no_frames(_count: int) -> Sequence[int]:
     return ()
 
 
-def choose_instances(surveyed: Sequence[Measured]) -> list[Measured]:
-    """The instances of a series that are made: of every profile one at least, up to the number there may be."""
-    groups: dict[Profile, list[Measured]] = {}
-    for item in surveyed:
-        if item.frames:
-            groups.setdefault(item.profile, []).append(item)
-    largest = sorted(groups.values(), key=len, reverse=True)[:_MOST_INSTANCES]
-    room = _MOST_INSTANCES - len(largest)
-    chosen = []
-    for group in largest:
-        size = sample_size(len(group), 1 + room)
-        room -= size - 1
-        chosen += [group[index] for index in spread(len(group), size)]
-    return chosen
+def choose_instances(count: int) -> Sequence[int]:
+    """Indices of the instances of one series that are made."""
+    return spread(count, sample_size(count, _MOST_INSTANCES))
 
 
 class Pool:
-    """Samples to judge instances by: of the same profile if there are such, else of the same kind."""
+    """Samples to judge instances by: of their series and profile if there are such, of their profile, of their kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Pool | None = None) -> None:
+        """A pool that falls back to `others` for what it knows nothing of."""
         self._groups: dict[Profile, Group] = {}
+        self._others = others
 
     def add(self, sample: Measured) -> None:
         """Take in an instance of which frames were made."""
-        for key in (sample.profile, sample.kind):
+        for key in _keys(sample):
             self._groups.setdefault(key, Group()).add(sample)
 
     def find(self, instance: Measured) -> Group | None:
         """The samples to judge an instance by, None if there are none."""
-        return self._groups.get(instance.profile) or self._groups.get(instance.kind)
+        own = next((self._groups[key] for key in _keys(instance) if key in self._groups), None)
+        return own or (self._others.find(instance) if self._others else None)
+
+    def complete(self, instance: Measured) -> Measured:
+        """An instance as it would come out with all its frames made."""
+        group = self.find(instance) if instance.made < instance.frames else None
+        return instance if group is None else group.complete(instance)
+
+
+def _keys(instance: Measured) -> tuple[Profile, ...]:
+    profile = (*instance.kind, *instance.shape)
+    return (instance.uids.series, *profile), profile, instance.kind
 
 
 class Group:
@@ -136,7 +151,6 @@ class Group:
         self._of_frames: dict[Kind, Tally] = {}
         self._of_image: dict[Kind, Tally] = {}
         self._rows: list[FrameRow] = []
-        self._thumbnail = b""
 
     def add(self, sample: Measured) -> None:
         """Sum a sample up."""
@@ -147,12 +161,9 @@ class Group:
         add_tallies(self._of_image, sample.of_image)
         if len(self._rows) < 2 * _MOST_FRAMES:
             self._rows += sample.rows
-        self._thumbnail = self._thumbnail or sample.thumbnail
 
     def complete(self, instance: Measured) -> Measured:
         """An instance as it would come out with all its frames made."""
-        if instance.made == instance.frames:
-            return instance
         own = instance if instance.made else None
         frames = instance.frames / (own.made if own else self._frames)
         weight = instance.weight / ((own.made_weight if own else self._weight) or 1)
@@ -161,7 +172,6 @@ class Group:
         return replace(
             instance, made=instance.frames, made_weight=instance.weight, of_image=of_image,
             of_frames={kind: tally.times(frames, weight) for kind, tally in of_frames.items()},
-            thumbnail=instance.thumbnail if own else self._thumbnail,
             rows=_likely_rows(instance, instance.rows if own else self._rows),
         )  # fmt: skip
 

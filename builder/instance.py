@@ -16,6 +16,7 @@ import numpy as np
 from builder import codec, codestream, dicomjson
 from builder.claims import Lease, Record, read_record
 from builder.dataset import Instance, read_instance
+from builder.decide import Asked, Decision, decide, record_of
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
 from builder.frames import Sink, StageClock
 from builder.jsonmodel import SYNTAX
@@ -23,10 +24,10 @@ from builder.layout import HTJ2K_RPCL, InstanceUIDs, frame_key, is_fixed
 from builder.model import CHANGED, Built, FrameRow, JSONDataset, Outcome, Rejected
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
-from builder.provenance import Provenance, add_provenance, provenance, published_notes
-from builder.published import Holding, digest_of, full_record, held_objects, is_intact, promised_frames
+from builder.provenance import add_provenance, published_notes
+from builder.published import Holding, full_record, held_objects, promised_frames
 from builder.sinks import CompareSink, NullSink, StoreSink
-from builder.source import file_state, load_input
+from builder.source import digest_of, file_state, load_input
 from builder.store import Store
 from builder.tasks import InstanceTask
 
@@ -103,22 +104,21 @@ class _Worker:
                 digest = digest_of(file)
                 size = file.tell()
             self.record = Record(None, None) if new else read_record(task.store, task.uids, task.lease)
-            published = provenance(self.published) if self.published is not None else None
-            same = published is not None and published[0] == digest
-            if published and same and (not task.first or self._is_intact(published)):
-                unchanged = self._unchanged()
-                if unchanged is not None:
-                    return unchanged
+            asked = Asked(digest, task.options, task.replace, task.first)
+            decision = decide(asked, record_of(self.published), task.listed, self._held)
+            done = self._keep(decision)
+            if done is not None:
+                return done
             with _COMPUTING, self.clock("read"):
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
             try:
                 if instance.uids != task.uids:
                     raise InputError(CHANGED)
-                other = published is not None and not same
-                if other and not (task.replace and task.first):
+                if decision is Decision.COMPARE:
                     return self._compare(instance, file)
-                return self._publish(instance, _Source(file, state, digest, size), replaces=other)
+                source = _Source(file, state, digest, size)
+                return self._publish(instance, source, replaces=decision is Decision.REPLACE)
             finally:
                 if instance.file is not file:
                     instance.file.close()
@@ -128,23 +128,26 @@ class _Worker:
         """The metadata that were published before."""
         return self.record.metadata
 
-    def _is_intact(self, published: Provenance) -> bool:
+    def _held(self) -> Holding:
         held = held_objects(self.task.store, self.task.uids)
-        return is_intact(Holding(len(held), sum(held.values())), published[1], self.task.options)
+        return Holding(len(held), sum(held.values()))
 
-    def _unchanged(self) -> Built | None:
-        """The instance as it is published; None if its frames turn out to be damaged.
+    def _keep(self, decision: Decision) -> Built | None:
+        """The instance as it is published; None if it is to be written, or its frames turn out to be damaged."""
+        match decision:
+            case Decision.DUPLICATE:
+                return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
+            case Decision.UNCHANGED:
+                return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
+            case Decision.RESUME:
+                return self._resume()
+        return None
 
-        One that the lists do not name, or name as it was before, comes from an attempt that was cut off.
-        """
-        task = self.task
-        if not task.first:
-            return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
+    def _resume(self) -> Built | None:
+        """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
         assert self.published is not None
-        if task.listed and task.listed == provenance(self.published):
-            return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
         try:
-            rows = read_rows(task.store, task.uids, self.published)
+            rows = read_rows(self.task.store, self.task.uids, self.published)
         except (CodecError, CodestreamError):
             return None
         frames = promised_frames(self.published)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from builder import FORMAT_VERSION
 from builder.claims import Lease, read_record
-from builder.errors import ClaimLost, InputError
+from builder.errors import ClaimLost
 from builder.jsonmodel import NUMBER_OF_FRAMES, SYNTAX, first_value, named_uids, parse_datasets
 from builder.layout import InstanceUIDs, Kind, instances_key, metadata_key, parse_key
-from builder.model import BuildOptions, InputRef, JSONDataset
-from builder.provenance import UNKNOWN, Provenance, provenance
+from builder.model import BuildOptions, JSONDataset
+from builder.provenance import UNKNOWN, provenance
 from builder.requests import side_by_side
 from builder.sop_classes import VIDEO_SYNTAXES
-from builder.source import open_to_end
 from builder.store import Store
 
 _RECORD = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
-_DIGEST_BYTES: Final = 1 << 16
 _THUMBNAILS: Final = "thumbnails="
 
 
@@ -114,35 +111,6 @@ def unpublished(store: Store, study: str, series: str, instances: Collection[str
 
     results = side_by_side(store.parallel, check, instances)
     return frozenset(instance for instance, gone in zip(instances, results, strict=True) if gone)
-
-
-def is_unchanged(
-    store: Store, uids: InstanceUIDs, source: InputRef, options: BuildOptions, listed: Provenance, held: Holding
-) -> bool:
-    """Whether an input is published already, from the same bytes and under the same options, and listed as such.
-
-    `held` is what the store holds of the instance.
-    """
-    if not is_intact(held, listed[1], options):
-        return False
-    metadata = read_published(store, uids)
-    if metadata is None or provenance(metadata) != listed:
-        return False
-    try:
-        with open_to_end(source) as file:
-            return listed[0] == digest_of(file)
-    except (InputError, OSError):
-        return False  # whoever builds it will say what is wrong
-
-
-def digest_of(file: BinaryIO) -> str:
-    """Digest of an input's bytes; the file is left at its end."""
-    file.seek(0)
-    buffer = memoryview(bytearray(_DIGEST_BYTES))
-    digest = hashlib.sha256()
-    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # every file opened here has it
-        digest.update(buffer[:count])
-    return f"sha256:{digest.hexdigest()}"
 
 
 def discard_instance(store: Store, uids: InstanceUIDs) -> None:

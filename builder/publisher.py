@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import batched, islice
 from typing import Final
 
+from builder.decide import Asked, Decision, decide, record_of
 from builder.errors import StoreError, WorkerDied
 from builder.job import AHEAD, BuildRequest, Progress, clocked, run_tasks
 from builder.layout import InstanceUIDs
@@ -18,10 +19,11 @@ from builder.model import Built, Header, Outcome, Rejected
 from builder.plan import Plan, SeriesPlan
 from builder.provenance import Provenance
 from builder.publish import begin_lists, listed_instances
-from builder.published import Holding, discard_instance, held_in_series, is_unchanged
+from builder.published import Holding, discard_instance, held_in_series, read_published
 from builder.report import Report, Unfinished
 from builder.roots import Roots
 from builder.s3_client import PARALLEL
+from builder.source import source_digest
 from builder.store import Store
 from builder.tasks import InstanceTask, Result, build_instances
 from builder.threads import Threads
@@ -119,14 +121,29 @@ class _Publisher:
 
         def check(item: tuple[_Candidate, Provenance]) -> bool:
             candidate, record = item
-            source, uids = candidate.inputs[0].source, candidate.uids
-            holding = held.get(uids.instance, Holding())
-            return is_unchanged(store, uids, source, self.request.options, record, holding)
+            holding = held.get(candidate.uids.instance, Holding())
+            return self._is_unchanged(store, candidate, record, holding)
 
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
         with clocked(self.report, "check"), Threads(count) as threads:
             results = threads.map(check, listed)
             return frozenset(item[0].uids.instance for item, same in zip(listed, results, strict=True) if same)
+
+    def _is_unchanged(self, store: Store, candidate: _Candidate, listed: Provenance, held: Holding) -> bool:
+        """Whether an instance is published as it is listed, and from the bytes of its input.
+
+        What costs most comes last: first a look at the list, then at the instance's metadata, then at the input.
+        """
+        asked = Asked(listed[0], self.request.options, self.request.replace)
+
+        def is_kept(published: Provenance | None) -> bool:
+            return decide(asked, published, listed, lambda: held) is Decision.UNCHANGED
+
+        return (
+            is_kept(listed)
+            and is_kept(record_of(read_published(store, candidate.uids)))
+            and source_digest(candidate.inputs[0].source) == listed[0]
+        )
 
     def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
         """Inputs whose turn came because another one for the same instance is done."""

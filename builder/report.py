@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from builder import __version__
-from builder.forecast import Forecast
 from builder.invalidation import Invalidation
 from builder.layout import InstanceUIDs
 from builder.model import Built, Outcome, Rejected, Skipped
@@ -27,7 +26,6 @@ class Report:
 
     `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
     caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
-    `forecast` is what a dry run found; such a report counts nothing as published.
     `invalidation` is what a CDN was told of what changed, None if it was not to be told.
     """
 
@@ -40,7 +38,6 @@ class Report:
     skipped: list[Skipped] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
-    forecast: Forecast | None = None
     invalidation: Invalidation | None = None
     failure: str = ""
     unfinished: Unfinished = Unfinished()
@@ -102,7 +99,6 @@ class Report:
             },
             "studies": sorted(self.studies),
             **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
-            **({"dryRun": self.forecast.as_json()} if self.forecast else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": sorted(set(self.changed)),
             **({"invalidation": self.invalidation.as_json()} if self.invalidation else {}),

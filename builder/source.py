@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from builder.ahead import map_ahead
 from builder.errors import InputError, UsageError
@@ -21,6 +22,7 @@ from builder.s3_source import check_location, list_objects, read_object, read_ra
 type Found = InputRef | Rejected | Skipped
 
 _NO_SETTINGS = S3Settings()
+_DIGEST_BYTES: Final = 1 << 16
 
 
 def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None:
@@ -178,6 +180,29 @@ def open_to_end(source: InputRef) -> BinaryIO:
         StoreError: if its store fails.
     """
     return open_input(source) if source.remote is None else load_input(source)
+
+
+def digest_of(file: BinaryIO) -> str:
+    """Digest of an input's bytes; the file is left at its end."""
+    file.seek(0)
+    buffer = memoryview(bytearray(_DIGEST_BYTES))
+    digest = hashlib.sha256()
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]  # every file opened here has it
+        digest.update(buffer[:count])
+    return f"sha256:{digest.hexdigest()}"
+
+
+def source_digest(source: InputRef) -> str:
+    """Digest of an input's bytes; empty if it cannot be read: whoever makes its objects says why.
+
+    Raises:
+        StoreError: if the store of the input fails.
+    """
+    try:
+        with open_to_end(source) as file:
+            return digest_of(file)
+    except (InputError, OSError):
+        return ""
 
 
 def file_state(file: BinaryIO) -> tuple[int, ...]:

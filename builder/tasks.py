@@ -16,7 +16,7 @@ from builder.store import Store
 from builder.threads import Threads
 
 if TYPE_CHECKING:
-    from builder.estimate import Measured
+    from builder.estimate import Measured, MeasureTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,6 @@ def scan_inputs(task: ScanTask) -> list[Scanned]:
     from builder import scan
 
     return [scan.scan_input(source, task.max_unpacked) for source in task.sources]
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureTask:
-    """One input whose objects are counted; of its frames some are made, or none."""
-
-    source: InputRef
-    uids: InstanceUIDs
-    options: BuildOptions
-    frames: bool = False
 
 
 def measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
