@@ -43,7 +43,7 @@ def forecast(request: BuildRequest, store: Store, executor: Executor, progress: 
 def print_forecast(report: Report, forecast: Forecast, destination: str) -> None:
     """What a build would do, on stdout."""
     click.echo(f"{visible(destination)}: dry run, nothing is written")
-    lines = [(forecast.inputs.get(decision, 0), text) for decision, text in _WOULD.items()]
+    lines = [(forecast.inputs[decision], text) for decision, text in _WOULD.items()]
     lines.append((len(report.rejected), "would be rejected"))
     lines.append((len(report.skipped), f"other {'file' if len(report.skipped) == 1 else 'files'} passed over"))
     for count, text in lines:
@@ -53,8 +53,9 @@ def print_forecast(report: Report, forecast: Forecast, destination: str) -> None
         return
     _print_objects(forecast)
     sample = forecast.sample
-    made = f"{plural(sample.instances, 'instance')} and {plural(sample.frames, 'frame')}"
-    bad = f"; {sample.rejected} of these would be rejected, perhaps others like them" if sample.rejected else ""
+    made = f"{plural(sample['instances'], 'instance')} and {plural(sample['frames'], 'frame')}"
+    rejected = sample["rejected"]
+    bad = f"; {rejected} of these would be rejected, perhaps others like them" if rejected else ""
     click.echo(f"sizes estimated from a sample of {made} of {forecast.frames:,}{bad}; {report.seconds:.1f} s")
     _print_cost(forecast)
 

@@ -6,37 +6,33 @@ frames it has and which objects come of it is known. Of each series some instanc
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import batched, groupby
+from itertools import groupby
 from typing import Final
 
 from builder.ahead import map_ahead
 from builder.build import plan_build
-from builder.errors import WorkerDied
-from builder.estimate import Measured, MeasureTask, Pool, spread
+from builder.dry_job import Job
+from builder.estimate import Pool, spread
 from builder.forecast import Forecast
-from builder.job import AHEAD, BuildRequest, Progress, run_tasks
+from builder.job import BuildRequest, Progress
 from builder.list_sizes import Encode
-from builder.model import JSONDataset, Rejected
+from builder.model import JSONDataset
 from builder.plan import SeriesPlan
 from builder.prices import Prices
 from builder.report import Report
 from builder.roots import Roots
 from builder.store import Store
-from builder.study_forecast import Job, StudyForecast, forecast_study
-from builder.tasks import measure_instances
+from builder.study_forecast import StudyForecast, StudyRun
 
 # Series of which instances are made, if a study has no more; others are judged by these.
 _MOST_SERIES: Final = 256
 # Studies under way at once where the store is far away, each with the metadata of all its instances.
 _FAR_STUDIES: Final = 16
-# Instances that one task looks at without frames.
-_BATCH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +58,7 @@ def forecast_build(
     roots = Roots(destination.store, request.secret)
     plan = plan_build(request, roots, executor, progress, report)
     progress.stage("estimating", sum(len(inputs) for series in plan.series for inputs in series.instances.values()))
-    with closing(_Measuring(executor, request.workers, progress)) as measuring:
-        job = Job(
-            request=request, roots=roots, encode=destination.encode, measure=measuring.measure, step=measuring.step
-        )
+    with closing(Job(request, roots, destination.encode, executor, progress)) as job:
         forecast = Forecast(prices=destination.prices)
         records: dict[str, JSONDataset | None] = {}
         studies = [tuple(plans) for _, plans in groupby(plan.series, lambda series: series.study)]
@@ -82,52 +75,6 @@ def forecast_build(
     return report, forecast
 
 
-class _Measuring:
-    """Has tasks of several series done at once; called by a thread for each."""
-
-    def __init__(self, executor: Executor, workers: int, progress: Progress) -> None:
-        self._executor = executor
-        self._window = workers * AHEAD
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def step(self) -> None:
-        """An input is done with."""
-        with self._lock:
-            self._progress.step()
-
-    def close(self) -> None:
-        """Begin no more tasks: nobody waits for them any more."""
-        self._closed = True
-
-    def measure(self, tasks: Sequence[MeasureTask]) -> Iterator[tuple[int, Measured | Rejected]]:
-        """The place of each task with its result, as they finish. With frames each task is alone."""
-        size = 1 if any(task.frames for task in tasks) else _BATCH
-        batches = ((places, [tasks[place] for place in places]) for places in batched(range(len(tasks)), size))
-        for places, future in run_tasks(self._executor, measure_instances, self._open(batches), self._window):
-            yield from zip(places, self._results([tasks[place] for place in places], future), strict=True)
-
-    def _open[T](self, batches: Iterable[T]) -> Iterator[T]:
-        for batch in batches:
-            if self._closed:
-                raise CancelledError
-            yield batch
-
-    def _results(
-        self, tasks: list[MeasureTask], future: Future[list[Measured | Rejected]]
-    ) -> list[Measured | Rejected]:
-        """A worker's results; if its process died, each task is tried by itself."""
-        try:
-            return future.result()
-        except WorkerDied as error:
-            if len(tasks) == 1:
-                uids = tasks[0].uids
-                return [Rejected(str(tasks[0].source), str(error), uids.study, uids.series, uids.instance)]
-        alone = [(task, self._executor.submit(measure_instances, [task])) for task in tasks]
-        return [result for task, done in alone for result in self._results([task], done)]
-
-
 def _forecast_studies(job: Job, studies: Sequence[Sequence[SeriesPlan]]) -> Iterator[StudyForecast]:
     """What would become of every study: first those of which instances are made, then those judged by these."""
     threads = max(job.request.workers, min(job.roots.store.parallel, _FAR_STUDIES))
@@ -135,9 +82,9 @@ def _forecast_studies(job: Job, studies: Sequence[Sequence[SeriesPlan]]) -> Iter
     most = max(1, _MOST_SERIES * len(studies) // max(1, sum(map(len, studies))))
     chosen = frozenset(spread(len(studies), min(most, len(studies))))
     sampled = [plans for index, plans in enumerate(studies) if index in chosen]
-    for told in map_ahead(lambda plans: forecast_study(job, plans, None), sampled, threads, lambda _: True):
+    for told in map_ahead(lambda plans: StudyRun(job, plans, None).run(), sampled, threads, lambda _: True):
         for sample in told.samples:
             pool.add(sample)
         yield told
     others = [plans for index, plans in enumerate(studies) if index not in chosen]
-    yield from map_ahead(lambda plans: forecast_study(job, plans, pool), others, threads, lambda _: True)
+    yield from map_ahead(lambda plans: StudyRun(job, plans, pool).run(), others, threads, lambda _: True)

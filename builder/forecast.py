@@ -17,29 +17,18 @@ _READS_OF_SERIES: Final = 14
 _READS_OF_STUDY: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What the estimate rests on: instances and frames that were made, instances that would be rejected of these."""
-
-    instances: int = 0
-    frames: int = 0
-    rejected: int = 0
-
-    def __add__(self, other: Sample) -> Sample:
-        return Sample(self.instances + other.instances, self.frames + other.frames, self.rejected + other.rejected)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """What a build, or a part of it, would do. `objects` are those that would be written, their sizes as stored.
 
+    `sample` counts what the estimate rests on: `instances` and `frames` that were made, `rejected` of these instances.
     `examined` are objects of published instances that would be looked at, to be kept, compared or replaced.
     `prices` are those of the store, None if it costs nothing.
     """
 
-    inputs: Mapping[Decision, int] = field(default_factory=Counter)
+    inputs: Counter[Decision] = field(default_factory=Counter)
     objects: Mapping[Kind, Tally] = field(default_factory=dict)
-    sample: Sample = field(default_factory=Sample)
+    sample: Counter[str] = field(default_factory=Counter)
     studies: int = 0
     series: int = 0
     frames: int = 0
@@ -49,7 +38,7 @@ class Forecast:
 
     def __add__(self, other: Forecast) -> Forecast:
         return Forecast(
-            inputs=Counter(self.inputs) + Counter(other.inputs),
+            inputs=self.inputs + other.inputs,
             objects=sum_tallies((self.objects, other.objects)),
             sample=self.sample + other.sample,
             studies=self.studies + other.studies,
@@ -76,16 +65,13 @@ class Forecast:
     @property
     def requests(self) -> Requests:
         """About how many requests the build sends to an object store, by the rules that `docs/format.md` states."""
-        written = sum(self.inputs.get(decision, 0) for decision in WRITTEN)
-        again = self.inputs.get(Decision.REBUILD, 0) + self.inputs.get(Decision.REPLACE, 0)
+        written = sum(self.inputs[decision] for decision in WRITTEN)
+        again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE]
         bodies = sum(tally.objects * requests_of_put(tally.mean_size) for tally in self.objects.values())
         return Requests(
             put=round(bodies) + written + self.count(Kind.QUERY),
             list=1 + self.series + again,
-            get=sum(self.inputs.values())
-            + self.examined
-            + _READS_OF_SERIES * self.series
-            + _READS_OF_STUDY * self.studies,
+            get=self.inputs.total() + self.examined + _READS_OF_SERIES * self.series + _READS_OF_STUDY * self.studies,
             delete=again,
         )
 
@@ -103,7 +89,7 @@ class Forecast:
         """The forecast as reports have it; `docs/format.md` describes it."""
         total = self.total
         return {
-            "inputs": {str(decision): self.inputs.get(decision, 0) for decision in Decision},
+            "inputs": {str(decision): self.inputs[decision] for decision in Decision},
             "studies": self.studies,
             "series": self.series,
             "frames": self.frames,
@@ -112,9 +98,7 @@ class Forecast:
                 str(kind): {"count": self.count(kind), "bytes": self.size(kind)} for kind in Kind if self.count(kind)
             },
             "total": {"count": round(total.objects), "bytes": round(total.size)},
-            "sample": {
-                "instances": self.sample.instances, "frames": self.sample.frames, "rejected": self.sample.rejected,
-            },
+            "sample": {name: self.sample[name] for name in ("instances", "frames", "rejected")},
             **({"cost": self._cost(self.prices)} if self.prices else {}),
         }  # fmt: skip
 
