@@ -83,10 +83,9 @@ class ListCounter:
         before, index = self._read(key), read_document(self.store, index_key) or {}
         new = [rebase_bulk(item.metadata, f"instances/{uid}/") for uid, item in listed.items()]
         after = query.merge_instances(before, new)
-        # What is written again has the same rows, unless other pixels take its place.
+        # What is written or listed again has the same rows, unless other pixels take its place.
         known = {uid for group in index.get("groups", ()) for uid in group["instances"]}
-        again = (Decision.PUBLISH, Decision.REBUILD)
-        same = {uid for uid, item in listed.items() if item.decision in again and item.rows} & known
+        same = {uid for uid, item in listed.items() if item.decision is not Decision.REPLACE and item.rows} & known
         rows = {uid: item.rows for uid, item in listed.items() if uid not in same}
         self._update(index_key, dumps(merge_frame_index(index, rows)))
         self._update_metadata(key, before, after)
