@@ -6,14 +6,14 @@ encoded anew mostly grow with them.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from zlib import crc32
 
 from builder.layout import InstanceUIDs, Kind
-from builder.model import BuildOptions, FrameRow, InputRef, JSONDataset, Resolution
+from builder.model import BuildOptions, FrameRow, InputRef, JSONDataset
 
 _MOST_INSTANCES: Final = 16
 """Instances of one series that are made as a sample."""
@@ -134,7 +134,12 @@ class Pool:
 
     def complete(self, instance: Measured) -> Measured:
         """An instance as it would come out with all its frames made."""
-        group = self.find(instance) if instance.made < instance.frames else None
+        if instance.made == instance.frames:
+            return instance
+        group = self.find(instance)
+        if instance.made:  # its own frames tell most of it
+            group = Group()
+            group.add(instance)
         return instance if group is None else group.complete(instance)
 
 
@@ -164,31 +169,24 @@ class Group:
 
     def complete(self, instance: Measured) -> Measured:
         """An instance as it would come out with all its frames made."""
-        own = instance if instance.made else None
-        frames = instance.frames / (own.made if own else self._frames)
-        weight = instance.weight / ((own.made_weight if own else self._weight) or 1)
-        of_frames = own.of_frames if own else self._of_frames
-        of_image = own.of_image if own else {kind: t.times(1 / self._count) for kind, t in self._of_image.items()}
+        frames, weight = instance.frames / self._frames, instance.weight / (self._weight or 1)
         return replace(
-            instance, made=instance.frames, made_weight=instance.weight, of_image=of_image,
-            of_frames={kind: tally.times(frames, weight) for kind, tally in of_frames.items()},
-            rows=_likely_rows(instance, instance.rows if own else self._rows),
+            instance, made=instance.frames, made_weight=instance.weight, rows=_likely_rows(instance, self._rows),
+            of_frames={kind: tally.times(frames, weight) for kind, tally in self._of_frames.items()},
+            of_image={kind: tally.times(1 / self._count) for kind, tally in self._of_image.items()},
         )  # fmt: skip
 
 
 def _likely_rows(instance: Measured, known: Sequence[FrameRow]) -> tuple[FrameRow, ...]:
     """Rows for every frame of an instance after those of a few, varied a little: equal ones would compress too well."""
-    if not known:
-        return ()
     rows = []
-    for number in range(instance.frames):
-        row = known[number % len(known)]
-        noise = hashlib.sha256(f"{instance.uids.instance} {number}".encode()).digest()
-        part = 0.97 + noise[0] / 4250
-        resolutions = tuple(
-            Resolution(r.decode_level, r.width, r.height, int(r.prefix_length * part)) for r in row.resolutions
+    for number in range(instance.frames if known else 0):
+        noise = crc32(f"{instance.uids.instance} {number}".encode())
+        resolutions = (
+            replace(one, prefix_length=one.prefix_length * (3968 + noise % 256) // 4096)
+            for one in known[number % len(known)].resolutions
         )
-        rows.append(FrameRow(resolutions, int.from_bytes(noise[1:5])))
+        rows.append(FrameRow(tuple(resolutions), noise))
     return tuple(rows)
 
 

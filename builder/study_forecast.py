@@ -40,7 +40,7 @@ class StudyForecast:
     records: Mapping[str, JSONDataset | None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Instance:
     """An instance under way: the inputs still to be looked at, and what is known of the one that would be published.
 
