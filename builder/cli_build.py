@@ -44,7 +44,13 @@ from builder.terminal import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from builder.forecast import Forecast
+    from builder.job import BuildRequest
+    from builder.progress import Progress
     from builder.report import Report
+    from builder.store import Store
 
 # Where the store or the sources are far away a process waits for it now and then, and another one works.
 _WORKERS_A_CORE: Final = 2
@@ -182,9 +188,7 @@ def build(
     What DEST already holds stays; unchanged inputs are skipped. Exit code 0: all published or unchanged. 2: finished,
     some inputs were rejected, each listed with its reason. 1: could not finish.
     """
-    from builder.build import build as run_build
     from builder.cli_forecast import forecast as run_dry
-    from builder.cli_forecast import print_forecast
     from builder.execute import end_processes
     from builder.job import BuildRequest
 
@@ -209,22 +213,21 @@ def build(
         access.sources,
     )
     with job_running(workers) as (executor, progress):
-        report = (run_dry if job.dry_run else run_build)(request, store, executor, progress)
+        report, forecast = (run_dry if job.dry_run else _run_build)(request, store, executor, progress)
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     invalidation = None
     if not job.dry_run:
         changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
         invalidation = public.tell(changed, destination, access.destination.profile)
-    _print_inputs(report, sources, job.report_file)
-    if report.forecast is not None:
-        print_forecast(report, report.forecast, destination)
-    else:
-        _print_summary(report, destination)
+    _print_inputs(report, job.report_file)
+    if not (report.rejected or (forecast.inputs if forecast else report.outcomes)):
+        click.echo(f"no DICOM found in {visible(', '.join(sources))}", err=True)
+    _print_result(report, forecast, destination)
     if report.failure:
         _print_failure(report, job.report_file)
     print_invalidation(invalidation, job.report_file, complete=not report.failure)
-    write_report(report.as_json(), job.report_file, invalidation)
+    write_report(report.as_json(), job.report_file, dryRun=forecast, invalidation=invalidation)
     return 1 if invalidation and invalidation.failure else report.exit_code
 
 
@@ -265,11 +268,18 @@ def job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
         executor.shutdown(cancel_futures=True)
 
 
+def _run_build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> tuple[Report, None]:
+    """A build in earnest, which has no forecast."""
+    from builder.build import build as run_build
+
+    return run_build(request, store, executor, progress), None
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _print_inputs(report: Report, sources: list[str], report_file: Path | None) -> None:
+def _print_inputs(report: Report, report_file: Path | None) -> None:
     """Every input that a person should look at, on stderr."""
     for item in sorted(report.rejected, key=lambda item: item.path):
         uids = "  ".join(uid for uid in (item.study, item.series, item.instance) if uid)
@@ -280,9 +290,15 @@ def _print_inputs(report: Report, sources: list[str], report_file: Path | None) 
     print_some("duplicate", [(str(item.source), "; ".join(item.notes)) for item in report.duplicates], report_file)
     print_some("note", [(str(item.source), "; ".join(item.notes)) for item in report.noted], report_file)
     print_some("not read", [(item.path, item.reason) for item in report.skipped if item.noteworthy], report_file)
-    found = report.forecast.prospects if report.forecast is not None else report.outcomes
-    if not found and not report.rejected:
-        click.echo(f"no DICOM found in {visible(', '.join(sources))}", err=True)
+
+
+def _print_result(report: Report, forecast: Forecast | None, destination: str) -> None:
+    from builder.cli_forecast import print_forecast
+
+    if forecast is None:
+        _print_summary(report, destination)
+    else:
+        print_forecast(report, forecast, destination)
 
 
 def _print_summary(report: Report, destination: str) -> None:

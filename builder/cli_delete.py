@@ -81,7 +81,7 @@ def delete(
         progress.close()
     changed = ((report.root, key) for key in report.changed)
     invalidation = public.tell(changed, destination, s3.profile)
-    write_report(report.as_json(), report_file, invalidation)
+    write_report(report.as_json(), report_file, invalidation=invalidation)
     found = _tell_deletion(report, destination, report_file)
     print_invalidation(invalidation, report_file)
     return 0 if found and not (invalidation and invalidation.failure) else 1

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.decide import Decision
 from builder.directory_store import DirectoryStore
 from builder.job import BuildRequest
 from builder.layout import Kind
 from builder.progress import Progress
-from builder.prospect import Prospect
 from builder.store import Store
 from builder.terminal import megabytes, plural, visible
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from builder.report import Report
 
 _WOULD = {
-    Prospect.PUBLISH: "would be published",
-    Prospect.REBUILD: "would be rebuilt: other options, or objects are missing",
-    Prospect.REPLACE: "would replace what is published",
-    Prospect.RESUME: "would be listed: written by a job that was cut off",
-    Prospect.UNCHANGED: "unchanged",
-    Prospect.DUPLICATE: "duplicates: the same bytes as another input",
-    Prospect.COMPARE: "to be compared: same UID, other content (duplicates, or conflicts that would be rejected)",
+    Decision.PUBLISH: "would be published",
+    Decision.REBUILD: "would be rebuilt: other options, or objects are missing",
+    Decision.REPLACE: "would replace what is published",
+    Decision.RESUME: "would be listed: written by a job that was cut off",
+    Decision.UNCHANGED: "unchanged",
+    Decision.DUPLICATE: "duplicates: the same bytes as another input",
+    Decision.COMPARE: "to be compared: same UID, other content (duplicates, or conflicts that would be rejected)",
 }
 
 
-def forecast(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
+def forecast(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> tuple[Report, Forecast]:
     """See `dryrun.forecast_build`; a folder holds JSON as it is, and costs nothing."""
-    from builder.dryrun import forecast_build
+    from builder.dryrun import Destination, forecast_build
     from builder.prices import S3_STANDARD
     from builder.s3_store import compress_json
 
-    if isinstance(store, DirectoryStore):
-        return forecast_build(request, store, executor, progress, bytes, None)
-    return forecast_build(request, store, executor, progress, compress_json, S3_STANDARD)
+    local = isinstance(store, DirectoryStore)
+    destination = Destination(store) if local else Destination(store, compress_json, S3_STANDARD)
+    return forecast_build(request, destination, executor, progress)
 
 
 def print_forecast(report: Report, forecast: Forecast, destination: str) -> None:
     """What a build would do, on stdout."""
     click.echo(f"{visible(destination)}: dry run, nothing is written")
-    lines = [(forecast.prospects[prospect], text) for prospect, text in _WOULD.items()]
+    lines = [(forecast.inputs[decision], text) for decision, text in _WOULD.items()]
     lines.append((len(report.rejected), "would be rejected"))
     lines.append((len(report.skipped), f"other {'file' if len(report.skipped) == 1 else 'files'} passed over"))
     for count, text in lines:
@@ -54,8 +54,9 @@ def print_forecast(report: Report, forecast: Forecast, destination: str) -> None
         return
     _print_objects(forecast)
     sample = forecast.sample
-    made = f"{plural(sample.instances, 'instance')} and {plural(sample.frames, 'frame')}"
-    bad = f"; {sample.rejected} of these would be rejected, perhaps others like them" if sample.rejected else ""
+    made = f"{plural(sample['instances'], 'instance')} and {plural(sample['frames'], 'frame')}"
+    rejected = sample["rejected"]
+    bad = f"; {rejected} of these would be rejected, perhaps others like them" if rejected else ""
     click.echo(f"sizes estimated from a sample of {made} of {forecast.frames:,}{bad}; {report.seconds:.1f} s")
     _print_cost(forecast)
 

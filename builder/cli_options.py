@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
@@ -286,16 +286,19 @@ def check_report(path: Path | None, destination: str) -> None:
         raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
 
 
-def write_report(report: dict[str, Any], path: Path | None, invalidation: Invalidation | None = None) -> None:
-    """Write a report as JSON, with what a CDN was told of what changed; nowhere without a path.
+class _Part(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+
+def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | None) -> None:
+    """Write a report as JSON, with further parts by their names; nowhere without a path.
 
     Raises:
         UsageError: if it cannot be written.
     """
     if path is None:
         return
-    if invalidation is not None:
-        report = report | {"invalidation": invalidation.as_json()}
+    report = report | {name: part.as_json() for name, part in parts.items() if part is not None}
     try:
         text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
         # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.

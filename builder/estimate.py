@@ -6,16 +6,17 @@ encoded anew mostly grow with them.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from zlib import crc32
 
-from builder.codestream import FrameRow, Resolution
+from builder.codestream import FrameRow
 from builder.inputs import InputRef
 from builder.jsonmodel import JSONDataset
 from builder.layout import Kind
+from builder.options import BuildOptions
 from builder.uids import InstanceUIDs
 
 _MOST_INSTANCES: Final = 16
@@ -29,24 +30,38 @@ type Profile = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Objects, their bytes as stored, and the requests that put them into an object store; means are no integers."""
+    """Objects and their bytes as stored; means are no integers."""
 
     objects: float = 0
     size: float = 0
-    puts: float = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.objects + other.objects, self.size + other.size, self.puts + other.puts)
+        return Tally(self.objects + other.objects, self.size + other.size)
+
+    @property
+    def mean_size(self) -> float:
+        """Bytes of an object; 0 without any."""
+        return self.size / self.objects if self.objects else 0.0
 
     def times(self, count: float, size: float | None = None) -> Tally:
         """So many times as many objects, with `size` times the bytes."""
-        return Tally(self.objects * count, self.size * (count if size is None else size), self.puts * count)
+        return Tally(self.objects * count, self.size * (count if size is None else size))
 
 
 type Tallies = Mapping[Kind, Tally]
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """One input whose objects are counted; of its frames some are made, or none."""
+
+    source: InputRef
+    uids: InstanceUIDs
+    options: BuildOptions
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What is known of one instance: with `made` of its `frames` made, perhaps none.
 
@@ -68,14 +83,13 @@ class Measured:
     made_weight: int = 0
     of_frames: Tallies = field(default_factory=dict)
     of_image: Tallies = field(default_factory=dict)
-    thumbnail: bytes = b""
     rows: tuple[FrameRow, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def profile(self) -> Profile:
-        """What instances have in common whose frames compress alike and are of one size."""
-        return (*self.kind, *self.shape)
+    def objects(self) -> dict[Kind, Tally]:
+        """All its objects beside the metadata."""
+        return sum_tallies((self.own, self.of_frames, self.of_image))
 
 
 def sample_size(count: int, most: int) -> int:
@@ -99,36 +113,43 @@ def no_frames(_count: int) -> Sequence[int]:
     return ()
 
 
-def choose_instances(surveyed: Sequence[Measured]) -> list[Measured]:
-    """The instances of a series that are made: of every profile one at least, up to the number there may be."""
-    groups: dict[Profile, list[Measured]] = {}
-    for item in surveyed:
-        if item.frames:
-            groups.setdefault(item.profile, []).append(item)
-    largest = sorted(groups.values(), key=len, reverse=True)[:_MOST_INSTANCES]
-    room = _MOST_INSTANCES - len(largest)
-    chosen = []
-    for group in largest:
-        size = sample_size(len(group), 1 + room)
-        room -= size - 1
-        chosen += [group[index] for index in spread(len(group), size)]
-    return chosen
+def choose_instances(count: int) -> Sequence[int]:
+    """Indices of the instances of one series that are made."""
+    return spread(count, sample_size(count, _MOST_INSTANCES))
 
 
 class Pool:
-    """Samples to judge instances by: of the same profile if there are such, else of the same kind."""
+    """Samples to judge instances by: of their series and profile if there are such, of their profile, of their kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Pool | None = None) -> None:
+        """A pool that falls back to `others` for what it knows nothing of."""
         self._groups: dict[Profile, Group] = {}
+        self._others = others
 
     def add(self, sample: Measured) -> None:
         """Take in an instance of which frames were made."""
-        for key in (sample.profile, sample.kind):
+        for key in _keys(sample):
             self._groups.setdefault(key, Group()).add(sample)
 
     def find(self, instance: Measured) -> Group | None:
         """The samples to judge an instance by, None if there are none."""
-        return self._groups.get(instance.profile) or self._groups.get(instance.kind)
+        own = next((self._groups[key] for key in _keys(instance) if key in self._groups), None)
+        return own or (self._others.find(instance) if self._others else None)
+
+    def complete(self, instance: Measured) -> Measured:
+        """An instance as it would come out with all its frames made."""
+        if instance.made == instance.frames:
+            return instance
+        group = self.find(instance)
+        if instance.made:  # its own frames tell most of it
+            group = Group()
+            group.add(instance)
+        return instance if group is None else group.complete(instance)
+
+
+def _keys(instance: Measured) -> tuple[Profile, ...]:
+    profile = (*instance.kind, *instance.shape)
+    return (instance.uids.series, *profile), profile, instance.kind
 
 
 class Group:
@@ -139,7 +160,6 @@ class Group:
         self._of_frames: dict[Kind, Tally] = {}
         self._of_image: dict[Kind, Tally] = {}
         self._rows: list[FrameRow] = []
-        self._thumbnail = b""
 
     def add(self, sample: Measured) -> None:
         """Sum a sample up."""
@@ -150,38 +170,27 @@ class Group:
         add_tallies(self._of_image, sample.of_image)
         if len(self._rows) < 2 * _MOST_FRAMES:
             self._rows += sample.rows
-        self._thumbnail = self._thumbnail or sample.thumbnail
 
     def complete(self, instance: Measured) -> Measured:
         """An instance as it would come out with all its frames made."""
-        if instance.made == instance.frames:
-            return instance
-        own = instance if instance.made else None
-        frames = instance.frames / (own.made if own else self._frames)
-        weight = instance.weight / ((own.made_weight if own else self._weight) or 1)
-        of_frames = own.of_frames if own else self._of_frames
-        of_image = own.of_image if own else {kind: t.times(1 / self._count) for kind, t in self._of_image.items()}
+        frames, weight = instance.frames / self._frames, instance.weight / (self._weight or 1)
         return replace(
-            instance, made=instance.frames, made_weight=instance.weight, of_image=of_image,
-            of_frames={kind: tally.times(frames, weight) for kind, tally in of_frames.items()},
-            thumbnail=instance.thumbnail if own else self._thumbnail,
-            rows=_likely_rows(instance, instance.rows if own else self._rows),
+            instance, made=instance.frames, made_weight=instance.weight, rows=_likely_rows(instance, self._rows),
+            of_frames={kind: tally.times(frames, weight) for kind, tally in self._of_frames.items()},
+            of_image={kind: tally.times(1 / self._count) for kind, tally in self._of_image.items()},
         )  # fmt: skip
 
 
 def _likely_rows(instance: Measured, known: Sequence[FrameRow]) -> tuple[FrameRow, ...]:
     """Rows for every frame of an instance after those of a few, varied a little: equal ones would compress too well."""
-    if not known:
-        return ()
     rows = []
-    for number in range(instance.frames):
-        row = known[number % len(known)]
-        noise = hashlib.sha256(f"{instance.uids.instance} {number}".encode()).digest()
-        part = 0.97 + noise[0] / 4250
-        resolutions = tuple(
-            Resolution(r.decode_level, r.width, r.height, int(r.prefix_length * part)) for r in row.resolutions
+    for number in range(instance.frames if known else 0):
+        noise = crc32(f"{instance.uids.instance} {number}".encode())
+        resolutions = (
+            replace(one, prefix_length=one.prefix_length * (3968 + noise % 256) // 4096)
+            for one in known[number % len(known)].resolutions
         )
-        rows.append(FrameRow(resolutions, int.from_bytes(noise[1:5])))
+        rows.append(FrameRow(tuple(resolutions), noise))
     return tuple(rows)
 
 

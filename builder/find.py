@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from builder.errors import InputError, UsageError
 from builder.folders import Walk
@@ -19,6 +20,7 @@ from builder.s3_source import check_location, list_objects
 type Found = InputRef | Rejected | Skipped
 
 _NO_SETTINGS = S3Settings()
+_DIGEST_BYTES: Final = 1 << 16
 
 
 def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None:

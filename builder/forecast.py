@@ -3,40 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from builder.estimate import Tally
+from builder.decide import WRITTEN, Decision
+from builder.estimate import Tally, sum_tallies
 from builder.layout import Kind
-from builder.prices import Prices, Requests
-from builder.prospect import Prospect
+from builder.prices import Prices, Requests, requests_of_put
+
+# Documents that a build reads to write the lists of a series and of a study, and to see that they still hold.
+_READS_OF_SERIES: Final = 14
+_READS_OF_STUDY: Final = 16
 
 
-@dataclass(slots=True)
-class Sample:
-    """What the estimate rests on: instances and frames that were made, instances that would be rejected of these."""
-
-    instances: int = 0
-    frames: int = 0
-    rejected: int = 0
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Filled in while a build is rehearsed. `objects` are those that would be written, their sizes as stored.
+    """What a build, or a part of it, would do. `objects` are those that would be written, their sizes as stored.
 
-    `requests` and `prices` count where the destination is an object store; `prices` is None where it is not.
+    `sample` counts what the estimate rests on: `instances` and `frames` that were made, `rejected` of these instances.
+    `examined` are objects of published instances that would be looked at, to be kept, compared or replaced.
+    `prices` are those of the store, None if it costs nothing.
     """
 
-    prospects: Counter[Prospect] = field(default_factory=Counter)
-    objects: dict[Kind, Tally] = field(default_factory=dict)
-    sample: Sample = field(default_factory=Sample)
-    requests: Requests = field(default_factory=Requests)
-    prices: Prices | None = None
+    inputs: Counter[Decision] = field(default_factory=Counter)
+    objects: Mapping[Kind, Tally] = field(default_factory=dict)
+    sample: Counter[str] = field(default_factory=Counter)
     studies: int = 0
     series: int = 0
     frames: int = 0
     bytes_read: int = 0
+    examined: int = 0
+    prices: Prices | None = None
+
+    def __add__(self, other: Forecast) -> Forecast:
+        return Forecast(
+            inputs=self.inputs + other.inputs,
+            objects=sum_tallies((self.objects, other.objects)),
+            sample=self.sample + other.sample,
+            studies=self.studies + other.studies,
+            series=self.series + other.series,
+            frames=self.frames + other.frames,
+            bytes_read=self.bytes_read + other.bytes_read,
+            examined=self.examined + other.examined,
+            prices=self.prices or other.prices,
+        )
 
     @property
     def total(self) -> Tally:
@@ -52,6 +63,19 @@ class Forecast:
         return round(self.objects.get(kind, Tally()).size)
 
     @property
+    def requests(self) -> Requests:
+        """About how many requests the build sends to an object store, by the rules that `docs/format.md` states."""
+        written = sum(self.inputs[decision] for decision in WRITTEN)
+        again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE]
+        bodies = sum(tally.objects * requests_of_put(tally.mean_size) for tally in self.objects.values())
+        return Requests(
+            put=round(bodies) + written + self.count(Kind.QUERY),
+            list=1 + self.series + again,
+            get=self.inputs.total() + self.examined + _READS_OF_SERIES * self.series + _READS_OF_STUDY * self.studies,
+            delete=again,
+        )
+
+    @property
     def build_price(self) -> float:
         """What the requests of the build cost; 0 where nothing is billed."""
         return self.prices.requests(self.requests) if self.prices else 0.0
@@ -65,7 +89,7 @@ class Forecast:
         """The forecast as reports have it; `docs/format.md` describes it."""
         total = self.total
         return {
-            "inputs": {str(prospect): self.prospects[prospect] for prospect in Prospect},
+            "inputs": {str(decision): self.inputs[decision] for decision in Decision},
             "studies": self.studies,
             "series": self.series,
             "frames": self.frames,
@@ -74,19 +98,15 @@ class Forecast:
                 str(kind): {"count": self.count(kind), "bytes": self.size(kind)} for kind in Kind if self.count(kind)
             },
             "total": {"count": round(total.objects), "bytes": round(total.size)},
-            "sample": {
-                "instances": self.sample.instances, "frames": self.sample.frames, "rejected": self.sample.rejected,
-            },
+            "sample": {name: self.sample[name] for name in ("instances", "frames", "rejected")},
             **({"cost": self._cost(self.prices)} if self.prices else {}),
         }  # fmt: skip
 
     def _cost(self, prices: Prices) -> dict[str, Any]:
         requests = self.requests
         return {
-            "requests": {
-                "put": requests.put, "list": requests.list, "get": requests.get, "delete": requests.delete,
-            },
+            "requests": {"put": requests.put, "list": requests.list, "get": requests.get, "delete": requests.delete},
             "build": round(self.build_price, 6),
             "storageMonth": round(self.month_price, 6),
             "prices": prices.as_json(),
-        }  # fmt: skip
+        }

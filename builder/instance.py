@@ -14,6 +14,7 @@ from typing import Final
 from builder.claims import CommitState, Lease, settled_state
 from builder.codestream import FrameRow
 from builder.dataset import Instance, read_instance
+from builder.decide import Asked, Decision, decide, published_record
 from builder.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
 from builder.files import ReadableFile
 from builder.frame_rows import read_rows
@@ -25,8 +26,7 @@ from builder.layout import instance_key, is_fixed
 from builder.open import digest_of, file_state, load_input
 from builder.pictures import make_pictures
 from builder.production import Content, Producer
-from builder.published import is_intact
-from builder.record import Holding, Record, describe_options, notes_of, promised_frames, record_of, with_record
+from builder.record import Holding, Record, describe_options, notes_of, promised_frames, with_record
 from builder.results import Built, Outcome
 from builder.sinks import CompareSink, NullSink, StoreSink
 from builder.tasks import InstanceTask
@@ -104,22 +104,21 @@ class _Worker:
                 digest = digest_of(file)
                 size = file.tell()
             self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
-            published = record_of(self.published) if self.published is not None else None
-            same = published is not None and published.digest == digest
-            if published and same and (not task.first or self._is_intact(published)):
-                unchanged = self._unchanged()
-                if unchanged is not None:
-                    return unchanged
+            asked = Asked(digest, task.options, task.replace, task.first)
+            decision = decide(asked, published_record(self.published), task.listed, self._held)
+            done = self._keep(decision)
+            if done is not None:
+                return done
             with _COMPUTING, self.clock("read"):
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
             try:
                 if instance.uids != task.uids:
                     raise InputError(CHANGED)
-                other = published is not None and not same
-                if other and not (task.replace and task.first):
+                if decision is Decision.COMPARE:
                     return self._compare(instance, file)
-                return self._publish(instance, _Source(file, state, digest, size), replaces=other)
+                source = _Source(file, state, digest, size)
+                return self._publish(instance, source, replaces=decision is Decision.REPLACE)
             finally:
                 if instance.file is not file:
                     instance.file.close()
@@ -129,23 +128,26 @@ class _Worker:
         """The metadata that were published before."""
         return self.state.metadata
 
-    def _is_intact(self, published: Record) -> bool:
+    def _held(self) -> Holding:
         held = held_objects(self.task.store, self.task.uids)
-        return is_intact(Holding(len(held), sum(held.values())), published, self.task.options)
+        return Holding(len(held), sum(held.values()))
 
-    def _unchanged(self) -> Built | None:
-        """The instance as it is published; None if its frames turn out to be damaged.
+    def _keep(self, decision: Decision) -> Built | None:
+        """The instance as it is published; None if it is to be written, or its frames turn out to be damaged."""
+        match decision:
+            case Decision.DUPLICATE:
+                return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
+            case Decision.UNCHANGED:
+                return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
+            case Decision.RESUME:
+                return self._resume()
+        return None
 
-        One that the lists do not name, or name as it was before, comes from an attempt that was cut off.
-        """
-        task = self.task
-        if not task.first:
-            return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
+    def _resume(self) -> Built | None:
+        """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
         assert self.published is not None
-        if task.listed and task.listed == record_of(self.published):
-            return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
         try:
-            rows = read_rows(task.store, task.uids, self.published)
+            rows = read_rows(self.task.store, self.task.uids, self.published)
         except (CodecError, CodestreamError):
             return None
         frames = promised_frames(self.published)

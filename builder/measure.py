@@ -6,27 +6,29 @@ What a worker does in a dry run; everything that comes in and goes out can be pi
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from builder.dataset import read_instance
 from builder.errors import InputError, StoreError, reason_of
-from builder.estimate import Measured, Tallies, Tally, choose_frames, no_frames
+from builder.estimate import Measured, MeasureTask, Tallies, Tally, choose_frames, no_frames
 from builder.files import ReadableFile
 from builder.frames import StageClock
 from builder.inputs import CHANGED, Rejected
 from builder.jsonmodel import SOP_CLASS_UID, first_value
-from builder.layout import Kind, bulk_data_key, parse_key, thumbnail_key
+from builder.layout import Kind, bulk_data_key, parse_key
 from builder.open import load_input, open_input
 from builder.pictures import make_pictures
 from builder.pixels import FrameReader
-from builder.prices import requests_of_put
 from builder.production import Content, Producer
-from builder.tasks import MeasureTask
+from builder.record import UNKNOWN, Record, with_record
 from builder.uids import InstanceUIDs
 
 _OF_FRAMES: Final = frozenset({Kind.FRAME, Kind.REDUCED_FRAME})
+# Threads of one process take turns: each needs a core and much memory.
+_COMPUTING: Final = threading.Lock()
 
 
 class CountSink:
@@ -37,11 +39,9 @@ class CountSink:
 
     def put(self, key: str, data: bytes | ReadableFile) -> None:
         """See `frames.Sink`; of a file only the length is asked."""
-        from_file = not isinstance(data, bytes)
         size = len(data) if isinstance(data, bytes) else data.seek(0, io.SEEK_END)
         kind = parse_key(key).kind
-        tally = Tally(1, size, requests_of_put(size, from_file=from_file))
-        self.tallies[kind] = self.tallies.get(kind, Tally()) + tally
+        self.tallies[kind] = self.tallies.get(kind, Tally()) + Tally(1, size)
 
     def restart(self) -> None:
         """See `frames.Sink`."""
@@ -55,7 +55,8 @@ def measure_instance(task: MeasureTask) -> Measured | Rejected:
         StoreError: if the store of the input fails.
     """
     try:
-        return _measure(task)
+        with _COMPUTING:
+            return _measure(task)
     except StoreError:
         raise
     except Exception as error:
@@ -78,7 +79,8 @@ def _measure(task: MeasureTask) -> Measured:
             if instance.file is not file:
                 instance.file.close()
     own, of_frames, of_image = _divided(sink.tallies, _bulk(task.uids, content), _count(pictures), producer.reader)
-    known = Measured(task.source, task.uids, content.metadata, own, notes=notes)
+    metadata = with_record(content.metadata, Record(UNKNOWN))  # another one follows, or there is no room for any
+    known = Measured(source=task.source, uids=task.uids, metadata=metadata, own=own, notes=notes)
     reader = producer.reader
     if reader is None:
         return known
@@ -95,9 +97,7 @@ def _measure(task: MeasureTask) -> Measured:
     return replace(
         known, kind=kind, shape=(stated.rows, stated.columns), frames=content.frames, made=len(reader.indices),
         weight=sum(weights), made_weight=sum(weights[index] for index in reader.indices),
-        of_frames=of_frames, of_image=of_image,
-        thumbnail=pictures.get(thumbnail_key(task.uids.study, task.uids.series, task.uids.instance), b""),
-        rows=content.rows,
+        of_frames=of_frames, of_image=of_image, rows=content.rows,
     )  # fmt: skip
 
 

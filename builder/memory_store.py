@@ -1,4 +1,4 @@
-"""A store in memory, for tests and rehearsals: the smallest thing that fulfils the protocol."""
+"""A store in memory, for tests: the smallest thing that fulfils the protocol."""
 
 from __future__ import annotations
 

@@ -70,6 +70,19 @@ def open_to_end(source: InputRef) -> ReadableFile:
     return open_input(source) if source.remote is None else load_input(source)
 
 
+def source_digest(source: InputRef) -> str:
+    """Digest of an input's bytes; empty if it cannot be read: whoever makes its objects says why.
+
+    Raises:
+        StoreError: if the store of the input fails.
+    """
+    try:
+        with open_to_end(source) as file:
+            return digest_of(file)
+    except (InputError, OSError):
+        return ""
+
+
 def file_state(file: ReadableFile) -> tuple[int, ...]:
     """What changes when the file of an open input is written to.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,11 +20,8 @@ class Requests:
     get: int = 0
     delete: int = 0
 
-    def __add__(self, other: Requests) -> Requests:
-        return Requests(self.put + other.put, self.list + other.list, self.get + other.get, self.delete + other.delete)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
     """List prices in `currency`: of a GB-month by how much is stored, and of a thousand requests.
 
@@ -56,7 +54,6 @@ class Prices:
         return {"store": self.store, "date": self.date, "source": self.source, "currency": self.currency}
 
 
-_PAGE: Final = 1000  # keys that one request lists
 S3_STANDARD: Final = Prices(
     store="Amazon S3 Standard, us-east-1",
     date="2025",
@@ -68,13 +65,6 @@ S3_STANDARD: Final = Prices(
 )
 
 
-def requests_of_list(count: int) -> int:
-    """How many requests listing so many keys takes: each tells of a page of them."""
-    return -(-max(1, count) // _PAGE)
-
-
-def requests_of_put(size: int, *, from_file: bool = False) -> int:
+def requests_of_put(size: float) -> int:
     """How many requests putting an object takes: one, or in parts one each with one before and one after."""
-    if size > LARGE_BYTES or (from_file and size >= PART_BYTES):
-        return 2 + -(-size // PART_BYTES)
-    return 1
+    return 2 + math.ceil(size / PART_BYTES) if size > LARGE_BYTES else 1

@@ -11,18 +11,19 @@ from itertools import batched
 from typing import Final
 
 from builder.claims import discard_instance
+from builder.decide import Asked, Decision, decide, published_record
 from builder.errors import StoreError, WorkerDied
 from builder.execute import AHEAD, Batch, run_batches
-from builder.holdings import HeldInstance, held_in_series
+from builder.holdings import HeldInstance, held_in_series, read_metadata
 from builder.inputs import Header, Rejected
 from builder.job import BuildRequest
 from builder.lists import ListWriter
+from builder.open import source_digest
 from builder.parallel import map_ahead, side_by_side
 from builder.plan import Plan, SeriesPlan
 from builder.progress import Progress
 from builder.publish import PublishedInstance, begin_lists, listed_instances
-from builder.published import is_unchanged
-from builder.record import Record
+from builder.record import Holding, Record
 from builder.report import Report, Unfinished, clocked
 from builder.results import Built, Outcome
 from builder.roots import Roots
@@ -117,14 +118,29 @@ class _Publisher:
 
         def check(item: tuple[_Candidate, Record]) -> bool:
             candidate, record = item
-            source, uids = candidate.inputs[0].source, candidate.uids
-            holding = held.get(uids.instance, HeldInstance()).holding
-            return is_unchanged(store, uids, source, self.request.options, record, holding)
+            holding = held.get(candidate.uids.instance, HeldInstance()).holding
+            return self._is_unchanged(store, candidate, record, holding)
 
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
         with clocked(self.report, "check"):
             results = side_by_side(count, check, listed)
         return frozenset(candidate.uids.instance for (candidate, _), same in zip(listed, results, strict=True) if same)
+
+    def _is_unchanged(self, store: Store, candidate: _Candidate, listed: Record, held: Holding) -> bool:
+        """Whether an instance is published as it is listed, and from the bytes of its input.
+
+        What costs most comes last: first a look at the list, then at the instance's metadata, then at the input.
+        """
+        asked = Asked(listed.digest, self.request.options, self.request.replace)
+
+        def is_kept(published: Record | None) -> bool:
+            return decide(asked, published, listed, lambda: held) is Decision.UNCHANGED
+
+        return (
+            is_kept(listed)
+            and is_kept(published_record(read_metadata(store, candidate.uids)))
+            and source_digest(candidate.inputs[0].source) == listed.digest
+        )
 
     def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
         """Inputs whose turn came because another one for the same instance is done."""

@@ -99,7 +99,6 @@ class Report:
             },
             "studies": sorted(self.studies),
             **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
-            **({"dryRun": self.forecast.as_json()} if self.forecast else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": sorted(set(self.changed)),
             "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],

@@ -33,13 +33,3 @@ class InstanceTask:
 
 
 type Result = Built | Rejected | StoreError
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureTask:
-    """One input whose objects are counted; of its frames some are made, or none."""
-
-    source: InputRef
-    uids: InstanceUIDs
-    options: BuildOptions
-    frames: bool = False

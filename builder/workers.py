@@ -12,10 +12,10 @@ from builder.errors import StoreError
 from builder.inputs import InputRef, Rejected
 from builder.parallel import side_by_side
 from builder.scan import Scanned
-from builder.tasks import InstanceTask, MeasureTask, Result
+from builder.tasks import InstanceTask, Result
 
 if TYPE_CHECKING:
-    from builder.estimate import Measured
+    from builder.estimate import Measured, MeasureTask
 
 # Instances of one task that wait for a store side by side. They take turns in what needs a core.
 INSTANCES_AT_ONCE: Final = 12

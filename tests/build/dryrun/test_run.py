@@ -14,32 +14,35 @@ from click.testing import CliRunner
 
 from builder.build import build
 from builder.cli import cli
+from builder.decide import Decision
 from builder.directory_store import DirectoryStore
-from builder.dryrun import forecast_build
+from builder.dryrun import Destination, forecast_build
+from builder.errors import PreconditionFailed
 from builder.execute import ProcessExecutor, SerialExecutor
+from builder.files import ReadableFile
 from builder.forecast import Forecast
 from builder.job import BuildRequest
-from builder.layout import Kind, key_of_path, parse_key
+from builder.layout import Kind, frame_key, instances_key, key_of_path, metadata_key, parse_key, thumbnail_key
+from builder.memory_store import MemoryStore
 from builder.options import BuildOptions, Part10
 from builder.prices import S3_STANDARD, Requests, requests_of_put
-from builder.prospect import Prospect
 from builder.report import Report
 from builder.s3_client import Bucket
 from builder.s3_store import S3Store, compress_json
-from tests.support.dicom_files import ROOT, encapsulated, image, noise, write, write_series
-from tests.support.trees import NoProgress, build_tree, contents
+from builder.store import Store, Written
+from builder.uids import InstanceUIDs
+from tests.support.dicom_files import ROOT, SERIES, STUDY, encapsulated, image, instance_uid, noise, write, write_series
+from tests.support.faulty_store import FaultyStore
+from tests.support.trees import NoProgress, build_tree, contents, objects
 
 
-def dry_run(tree: Path, *sources: Path, workers: int = 0, replace: bool = False, **options: Any) -> Report:
+def dry_run(
+    tree: Path, *sources: Path, workers: int = 0, replace: bool = False, **options: Any
+) -> tuple[Report, Forecast]:
     request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), max(1, workers), replace, str(tree))
     store = DirectoryStore(str(tree))
     with ProcessExecutor(workers) if workers else SerialExecutor() as executor:
-        return forecast_build(request, store, executor, NoProgress(), bytes, None)
-
-
-def forecast_of(report: Report) -> Forecast:
-    assert report.forecast is not None
-    return report.forecast
+        return forecast_build(request, Destination(store), executor, NoProgress())
 
 
 def held(tree: Path) -> tuple[Counter[Kind], Counter[Kind]]:
@@ -63,27 +66,26 @@ def assert_foretold(forecast: Forecast, tree: Path, bound: float) -> None:
 
 @pytest.mark.parametrize("study", ["ct-volume", "mr-enhanced", "mr-seg-sr-pdf", "wsi-tiles"])
 def test_a_real_study_is_foretold(tmp_path: Path, shared_data: Path, study: str) -> None:
-    report = dry_run(tmp_path / "tree", shared_data / study, workers=2)
+    report, forecast = dry_run(tmp_path / "tree", shared_data / study, workers=2)
     assert not (tmp_path / "tree").exists()
     with ProcessExecutor(2) as executor:
         built = build_tree(tmp_path / "tree", shared_data / study, executor=executor)
-    assert_foretold(forecast_of(report), tmp_path / "tree", 0.10)
-    assert (forecast_of(report).frames, report.exit_code) == (built.frames, built.exit_code)
+    assert_foretold(forecast, tmp_path / "tree", 0.10)
+    assert (forecast.frames, report.exit_code) == (built.frames, built.exit_code)
 
 
 @pytest.mark.parametrize("part10", list(Part10))
 def test_a_folder_of_everything_is_foretold(tmp_path: Path, pydicom_files: list[Path], part10: Part10) -> None:
-    report = dry_run(tmp_path / "tree", *pydicom_files, workers=2, part10=part10)
+    report, forecast = dry_run(tmp_path / "tree", *pydicom_files, workers=2, part10=part10)
     with ProcessExecutor(2) as executor:
         options = BuildOptions(part10=part10)
         built = build_tree(tmp_path / "tree", *pydicom_files, executor=executor, options=options)
-    forecast = forecast_of(report)
     assert_foretold(forecast, tmp_path / "tree", 0.05)
     told = {(item.path, item.reason) for item in report.rejected}
     conflicts = {(item.path, item.reason) for item in built.rejected if "is published already" in item.reason}
     assert told == {(item.path, item.reason) for item in built.rejected} - conflicts
     assert len(report.skipped) == len(built.skipped)
-    assert forecast.prospects[Prospect.DUPLICATE] + forecast.prospects[Prospect.COMPARE] == (
+    assert forecast.inputs[Decision.DUPLICATE] + forecast.inputs[Decision.COMPARE] == (
         len(built.duplicates) + len(conflicts)
     )
 
@@ -91,8 +93,8 @@ def test_a_folder_of_everything_is_foretold(tmp_path: Path, pydicom_files: list[
 def test_of_a_long_object_few_frames_are_made(tmp_path: Path) -> None:
     pixels = np.stack([noise(number, (64, 64)) for number in range(200)])
     source = write(tmp_path, "in.dcm", image(1, pixels))
-    forecast = forecast_of(dry_run(tmp_path / "tree", source))
-    assert (forecast.frames, forecast.sample.instances, forecast.sample.frames) == (200, 1, 15)
+    _, forecast = dry_run(tmp_path / "tree", source)
+    assert (forecast.frames, forecast.sample["instances"], forecast.sample["frames"]) == (200, 1, 15)
     build_tree(tmp_path / "tree", source)
     assert_foretold(forecast, tmp_path / "tree", 0.05)
 
@@ -100,7 +102,7 @@ def test_of_a_long_object_few_frames_are_made(tmp_path: Path) -> None:
 def test_kept_frames_have_the_sizes_of_the_source(tmp_path: Path) -> None:
     frames = [bytes([number % 251]) * (100 + 37 * number) for number in range(120)]
     source = write(tmp_path, "in.dcm", encapsulated(frames, "1.2.3.4.5", NumberOfFrames=120, Rows=64, Columns=64))
-    forecast = forecast_of(dry_run(tmp_path / "tree", source))
+    _, forecast = dry_run(tmp_path / "tree", source)
     report = build_tree(tmp_path / "tree", source)
     assert report.exit_code == 0
     assert_foretold(forecast, tmp_path / "tree", 0.05)
@@ -110,19 +112,23 @@ def test_the_same_inputs_give_the_same_answer(tmp_path: Path) -> None:
     source = write_series(tmp_path / "in", 30)
     for number in range(5):
         write(source, f"other{number}.dcm", image(1, SeriesInstanceUID=f"{ROOT}.1.{number + 7}"))
-    serial = forecast_of(dry_run(tmp_path / "tree", source)).as_json()
+    _, serial = dry_run(tmp_path / "tree", source)
     for _ in range(2):
-        assert forecast_of(dry_run(tmp_path / "tree", source, workers=2)).as_json() == serial
+        _, forecast = dry_run(tmp_path / "tree", source, workers=2)
+        assert forecast.as_json() == serial.as_json()
 
 
 def test_series_beyond_a_number_are_judged_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builder.dryrun._MOST_SERIES", 2)
     for number in range(8):
         shape = (96, 80) if number % 2 else (64, 120)
-        write(tmp_path, f"in/{number}.dcm", image(1, noise(number, shape), SeriesInstanceUID=f"{ROOT}.1.{number + 7}"))
-    write(tmp_path, "in/8.dcm", image(1, noise(8, (50, 40, 3), 8), SeriesInstanceUID=f"{ROOT}.1.77"))
-    forecast = forecast_of(dry_run(tmp_path / "tree", tmp_path / "in"))
-    assert forecast.sample.instances < 9
+        study = f"{ROOT}.{number + 7}"
+        pixels = noise(number, shape)
+        write(tmp_path, f"in/{number}.dcm", image(1, pixels, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1"))
+    colour, study = noise(8, (50, 40, 3), 8), f"{ROOT}.77"
+    write(tmp_path, "in/8.dcm", image(1, colour, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1"))
+    _, forecast = dry_run(tmp_path / "tree", tmp_path / "in")
+    assert forecast.sample["instances"] < 9
     build_tree(tmp_path / "tree", tmp_path / "in")
     assert_foretold(forecast, tmp_path / "tree", 0.10)
 
@@ -135,16 +141,16 @@ def test_what_is_published_already_is_told_and_not_touched(tmp_path: Path) -> No
     write(source, "007.dcm", image(7))
     shutil.copy(source / "001.dcm", source / "copy.dcm")
     write(source, "zother.dcm", image(1, noise(98)))
-    forecast = forecast_of(dry_run(tree, source))
-    assert forecast.prospects == {
-        Prospect.PUBLISH: 1, Prospect.UNCHANGED: 5, Prospect.DUPLICATE: 1, Prospect.COMPARE: 2,
+    _, forecast = dry_run(tree, source)
+    assert forecast.inputs == {
+        Decision.PUBLISH: 1, Decision.UNCHANGED: 5, Decision.DUPLICATE: 1, Decision.COMPARE: 2,
     }  # fmt: skip
     assert forecast.count(Kind.FRAME) == 1
     assert forecast.count(Kind.METADATA) == 3  # its own, and those of series and study with it
-    replaced = forecast_of(dry_run(tree, source, replace=True))
-    assert (replaced.prospects[Prospect.REPLACE], replaced.count(Kind.FRAME)) == (1, 2)
-    rebuilt = forecast_of(dry_run(tree, source, reduced=(1,)))
-    assert (rebuilt.prospects[Prospect.REBUILD], rebuilt.prospects[Prospect.COMPARE]) == (5, 2)
+    _, replaced = dry_run(tree, source, replace=True)
+    assert (replaced.inputs[Decision.REPLACE], replaced.count(Kind.FRAME)) == (1, 2)
+    _, rebuilt = dry_run(tree, source, reduced=(1,))
+    assert (rebuilt.inputs[Decision.REBUILD], rebuilt.inputs[Decision.COMPARE]) == (5, 2)
     after = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in tree.rglob("*")}
     assert after == before
 
@@ -154,8 +160,8 @@ def test_what_a_killed_job_left_would_be_listed(tmp_path: Path) -> None:
     build_tree(tree, source)
     for path in [path for path in tree.rglob("*") if path.is_file() and "/instances/" not in path.as_posix()]:
         path.unlink()
-    forecast = forecast_of(dry_run(tree, source))
-    assert forecast.prospects == {Prospect.RESUME: 3}
+    _, forecast = dry_run(tree, source)
+    assert forecast.inputs == {Decision.RESUME: 3}
     assert (forecast.count(Kind.FRAME), forecast.count(Kind.FRAME_INDEX)) == (0, 1)
 
 
@@ -164,21 +170,21 @@ def test_what_would_be_rejected_is_told_from_headers_and_of_the_sample(tmp_path:
     write(source, "short.dcm", image(7, NumberOfFrames=9))
     damaged = encapsulated([b"\xff\xd8\xff\xd9"], "1.2.840.10008.1.2.4.70", SeriesInstanceUID=f"{ROOT}.1.9")
     write(source, "damaged.dcm", damaged)
-    report = dry_run(tmp_path / "tree", source)
+    report, forecast = dry_run(tmp_path / "tree", source)
     assert {Path(item.path).name for item in report.rejected} == {"short.dcm", "damaged.dcm"}
     assert report.exit_code == 2
     build_tree(tmp_path / "tree", source)
-    assert_foretold(forecast_of(report), tmp_path / "tree", 0.10)
+    assert_foretold(forecast, tmp_path / "tree", 0.10)
 
 
 def test_an_input_in_place_of_a_rejected_one_is_foretold(tmp_path: Path) -> None:
     source = tmp_path / "in"
     write(source, "1.dcm", image(1, NumberOfFrames=9))
     write(source, "2.dcm", image(1))
-    report = dry_run(tmp_path / "tree", source)
-    assert (forecast_of(report).prospects, len(report.rejected)) == ({Prospect.PUBLISH: 1}, 1)
+    report, forecast = dry_run(tmp_path / "tree", source)
+    assert (forecast.inputs, len(report.rejected)) == ({Decision.PUBLISH: 1}, 1)
     build_tree(tmp_path / "tree", source)
-    assert_foretold(forecast_of(report), tmp_path / "tree", 0.05)
+    assert_foretold(forecast, tmp_path / "tree", 0.05)
 
 
 def test_the_command_tells_it_and_writes_nothing_but_the_report(tmp_path: Path) -> None:
@@ -194,6 +200,113 @@ def test_the_command_tells_it_and_writes_nothing_but_the_report(tmp_path: Path) 
     assert report["dryRun"]["inputs"]["publish"] == report["dryRun"]["objects"]["frame"]["count"] == 3
     assert report["summary"]["published"] == 0
     assert "cost" not in report["dryRun"]
+
+
+@pytest.fixture(params=["folder", "memory", "S3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    match request.param:
+        case "folder":
+            folder = DirectoryStore(str(tmp_path / "tree"))
+            folder.create()
+            return folder
+        case "memory":
+            return MemoryStore()
+    return S3Store(request.getfixturevalue("bucket"), "archive")
+
+
+class WatchedStore(FaultyStore):
+    """A store without a fault that tells what was written, or would have been if the same bytes were not there."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.written: set[str] = set()
+
+    def put(
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
+        try:
+            written = super().put(key, data, if_match=if_match, if_none_match=if_none_match)
+        except PreconditionFailed:
+            stored = self.get(key)
+            if stored is not None and stored.data == data:
+                self.written.add(key)
+            raise
+        self.written.add(key)
+        return written
+
+
+def assert_next_build_is_foretold(store: Store, source: Path, *, replace: bool = False, **options: Any) -> Forecast:
+    """A build writes the objects that a dry run tells, by kind exactly, their bytes within 10 %, and of lists too."""
+    request = BuildRequest((str(source),), BuildOptions(**options), replace=replace)
+    remote = isinstance(store, S3Store)
+    destination = Destination(store, compress_json, S3_STANDARD) if remote else Destination(store)
+    before = objects(store)
+    report, forecast = forecast_build(request, destination, SerialExecutor(), NoProgress())
+    assert objects(store) == before
+    watched = WatchedStore(store)
+    built = build(request, watched, SerialExecutor(), NoProgress())
+    count: Counter[Kind] = Counter()
+    size: Counter[Kind] = Counter()
+    for key, stored in store.list(""):
+        if key in watched.written:
+            count[parse_key(key).kind] += 1
+            size[parse_key(key).kind] += stored
+    assert {kind: forecast.count(kind) for kind in Kind} == {kind: count[kind] for kind in Kind}
+    assert forecast.total.size == pytest.approx(size.total(), rel=0.10)
+    for kind in (Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL):
+        assert forecast.size(kind) == pytest.approx(size[kind], rel=0.10)
+    assert report.exit_code == built.exit_code
+    assert len(report.rejected) == len(built.rejected)
+    return forecast
+
+
+def test_every_build_into_a_store_is_foretold(store: Store, tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 6)
+    assert_next_build_is_foretold(store, source)
+    again = assert_next_build_is_foretold(store, source)
+    assert (again.inputs, again.total.objects) == ({Decision.UNCHANGED: 6}, 0)
+    # An instance more, which becomes the middle one; another series; another study.
+    for number in (7, 8):
+        write(source, f"{number:03}.dcm", image(number))
+    write(source, "series.dcm", image(1, SeriesInstanceUID=f"{ROOT}.1.2", SeriesNumber=2))
+    write(source, "study.dcm", image(1, StudyInstanceUID=f"{ROOT}.2", SeriesInstanceUID=f"{ROOT}.2.1"))
+    more = assert_next_build_is_foretold(store, source)
+    assert more.inputs == {Decision.UNCHANGED: 6, Decision.PUBLISH: 4}
+    # Other options, then other pixels of the image that stands for its series, and of one that does not.
+    rebuilt = assert_next_build_is_foretold(store, source, reduced=())
+    assert rebuilt.inputs == {Decision.REBUILD: 10}
+    for number in (1, 5):
+        write(source, f"{number:03}.dcm", image(number, noise(90 + number)))
+    replaced = assert_next_build_is_foretold(store, source, replace=True, reduced=())
+    assert replaced.inputs == {Decision.UNCHANGED: 8, Decision.REPLACE: 2}
+    # The same objects at another address, and none of the pictures.
+    moved = assert_next_build_is_foretold(store, source, reduced=(), base_url="https://example.org/dicomweb")
+    assert set(moved.objects) == {Kind.QUERY}
+    assert_next_build_is_foretold(store, source, reduced=(), thumbnails=False)
+
+
+def test_what_is_missing_in_a_store_is_foretold(store: Store, tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 5)
+    assert_next_build_is_foretold(store, source)
+    one, other = (InstanceUIDs(STUDY, SERIES, instance_uid(number)) for number in (2, 3))
+    store.delete(frame_key(one, 1))
+    missing = assert_next_build_is_foretold(store, source)
+    assert missing.inputs == {Decision.UNCHANGED: 4, Decision.REBUILD: 1}
+    store.delete(metadata_key(STUDY, SERIES, other.instance))
+    assert assert_next_build_is_foretold(store, source).inputs == {Decision.UNCHANGED: 4, Decision.PUBLISH: 1}
+    store.delete_many([metadata_key(STUDY, SERIES), thumbnail_key(STUDY), instances_key(STUDY)])
+    assert assert_next_build_is_foretold(store, source).inputs == {Decision.RESUME: 5}
+
+
+def test_what_has_no_room_for_a_record_would_be_rejected(tmp_path: Path) -> None:
+    dataset = image(1)
+    for block in range(0x10, 0x100):
+        dataset.private_block(0x0099, f"OWNER {block}", create=True)
+    source = write(tmp_path, "in.dcm", dataset)
+    report, _ = dry_run(tmp_path / "tree", source)
+    built = build_tree(tmp_path / "tree", source)
+    assert report.exit_code == 2
+    assert [item.reason for item in report.rejected] == [item.reason for item in built.rejected]
 
 
 class CountedRequests:
@@ -230,10 +343,17 @@ class CountedRequests:
         return found
 
 
+def assert_requests(foretold: Requests, made: Requests) -> None:
+    """The rules of `docs/format.md` come near to what a build asks; threads also ask in vain now and then."""
+    assert foretold.put == pytest.approx(made.put, rel=0.10)
+    assert foretold.get == pytest.approx(made.get, rel=0.25)
+    assert (foretold.list, foretold.delete) == (made.list, made.delete)
+
+
 def remote_dry_run(store: S3Store, source: Path) -> Forecast:
     request = BuildRequest((str(source),), BuildOptions())
-    report = forecast_build(request, store, SerialExecutor(), NoProgress(), compress_json, S3_STANDARD)
-    return forecast_of(report)
+    destination = Destination(store, compress_json, S3_STANDARD)
+    return forecast_build(request, destination, SerialExecutor(), NoProgress())[1]
 
 
 @pytest.mark.parametrize("study", ["ct-volume", "mr-seg-sr-pdf"])
@@ -248,10 +368,7 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
     build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
     counted.stop()
     made = counted.requests
-    # Threads that begin lists at once ask in vain now and then.
-    assert forecast.requests.put == pytest.approx(made.put, rel=0.05)
-    assert forecast.requests.get == pytest.approx(made.get, rel=0.05)
-    assert forecast.requests.list == made.list
+    assert_requests(forecast.requests, made)
     objects = list(store.list(""))
     assert Counter(parse_key(key).kind for key, _ in objects) == {
         kind: forecast.count(kind) for kind in Kind if forecast.count(kind)
@@ -259,13 +376,13 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
     assert forecast.total.size == pytest.approx(sum(size for _, size in objects), rel=0.10)
     counted = CountedRequests(bucket)
     again = remote_dry_run(store, shared_data / study)
-    assert set(again.prospects) == {Prospect.UNCHANGED}
+    assert set(again.inputs) == {Decision.UNCHANGED}
     assert not again.objects
     counted.sent.clear()
     build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
     counted.stop()
     made = counted.requests
-    assert (again.requests.put, again.requests.list, again.requests.get) == (made.put, made.list, made.get)
+    assert_requests(again.requests, made)
 
 
 def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_path: Path) -> None:
@@ -273,16 +390,18 @@ def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_pa
     build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
     request = BuildRequest((str(source),), BuildOptions(reduced=()))
     before = {key: store.get(key) for key, _ in store.list("")}
-    report = forecast_build(request, store, SerialExecutor(), NoProgress(), compress_json, S3_STANDARD)
+    destination = Destination(store, compress_json, S3_STANDARD)
+    _, forecast = forecast_build(request, destination, SerialExecutor(), NoProgress())
     assert {key: store.get(key) for key, _ in store.list("")} == before
     counted = CountedRequests(bucket)
     build(request, store, SerialExecutor(), NoProgress())
     counted.stop()
-    forecast, made = forecast_of(report), counted.requests
-    assert forecast.prospects == {Prospect.REBUILD: 5}
-    # The frame index stays as it is; a dry run cannot know.
-    assert forecast.requests.put == made.put + 1
-    assert forecast.requests.get == made.get
+    made = counted.requests
+    assert forecast.inputs == {Decision.REBUILD: 5}
+    # The lists of records and the frame index stay as they are.
+    assert (forecast.count(Kind.QUERY), forecast.count(Kind.FRAME_INDEX), forecast.count(Kind.METADATA)) == (0, 0, 7)
+    assert (forecast.requests.put, forecast.requests.delete) == (made.put, made.delete)
+    assert forecast.requests.get == pytest.approx(made.get, rel=0.25)
 
 
 def test_the_command_tells_prices_and_leaves_a_bucket_as_it_is(bucket: Bucket, tmp_path: Path) -> None:
@@ -307,7 +426,7 @@ def test_unlisted_roots_are_foretold(tmp_path: Path) -> None:
     tree, source = tmp_path / "tree", write_series(tmp_path / "in", 4)
     request = BuildRequest((str(source),), BuildOptions(), destination=str(tree), secret=b"sixteen bytes at least")
     store = DirectoryStore(str(tree))
-    forecast = forecast_of(forecast_build(request, store, SerialExecutor(), NoProgress(), bytes, None))
+    _, forecast = forecast_build(request, Destination(store), SerialExecutor(), NoProgress())
     assert not tree.exists()
     store.create()
     build(request, store, SerialExecutor(), NoProgress())
@@ -321,4 +440,4 @@ def test_prices() -> None:
     assert S3_STANDARD.storage_month(60 * terabyte) == pytest.approx(1024 * (50 * 0.023 + 10 * 0.022))
     assert S3_STANDARD.storage_month(600 * terabyte) == pytest.approx(1024 * (50 * 0.023 + 450 * 0.022 + 100 * 0.021))
     assert (requests_of_put(5), requests_of_put(32 << 20)) == (1, 1)
-    assert (requests_of_put((32 << 20) + 1), requests_of_put(16 << 20, from_file=True)) == (5, 3)
+    assert requests_of_put((32 << 20) + 1) == 5
