@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def write_api_pages(app: Sphinx) -> None:
     packages = list(_packages(importlib.import_module(PACKAGE)))
     folder = Path(app.srcdir) / "reference" / "api"
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {f"{package.__name__}.rst": _page(package) for package in packages}
+    pages = {f"{_page_name(package.__name__)}.rst": _page(package) for package in packages}
     for path in folder.iterdir():
         if path.name not in pages:
             path.unlink()
@@ -80,12 +81,16 @@ def _children(package: ModuleType) -> list[tuple[str, bool]]:
     return sorted((child.name, child.ispkg) for child in found if not child.name.rpartition(".")[2].startswith("_"))
 
 
+def _page_name(package: str) -> str:
+    return "index" if package == PACKAGE else package.removeprefix(f"{PACKAGE}.")
+
+
 def _page(package: ModuleType) -> str:
     name = package.__name__
     rooms = [child for child, is_package in _children(package) if is_package]
     lines = [name, "=" * len(name), "", f".. automodule:: {name}", ""]
     if rooms:
-        lines += [".. toctree::", "   :maxdepth: 1", "", *(f"   {room}" for room in rooms), ""]
+        lines += [".. toctree::", "   :maxdepth: 1", "", *(f"   {_page_name(room)}" for room in rooms), ""]
     for child, is_package in _children(package):
         if not is_package:
             title = child.rpartition(".")[2]
@@ -112,6 +117,13 @@ def read_sections(_app: Sphinx, what: str, name: str, value: Any, _options: Any,
         lines[:] = GoogleDocstring(lines, config, what=what, name=name, obj=value).lines()
 
 
+def shorten_defaults(
+    _app: Sphinx, _what: str, _name: str, _value: Any, _options: Any, signature: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Write defaults that are no Python, such as `<factory>`, as an ellipsis: signatures are parsed."""
+    return signature and re.sub(r"<\w[^<>]*>", "...", signature), result
+
+
 def resolve_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element) -> Element | None:
     """Resolve a name that Sphinx did not find; the build fails for one that this does not find either.
 
@@ -125,8 +137,9 @@ def resolve_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: E
     value = getattr(module, name.partition(".")[0], None)
     full = f"{value.__module__}.{name}" if inspect.isclass(value) or inspect.isfunction(value) else name
     if full.startswith(f"{PACKAGE}."):
-        private = full.rpartition(".")[2].startswith("_")
-        return text if private else env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, text)
+        if full.rpartition(".")[2].startswith("_"):
+            return text
+        return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, text)
     is_parameter = len(name) == 1 and name.isupper()
     return text if value is not None or "." in full or hasattr(builtins, name) or is_parameter else None
 
@@ -135,4 +148,5 @@ def setup(app: Sphinx) -> None:
     """Connect the functions above with the moments of a build."""
     app.connect("builder-inited", write_api_pages)
     app.connect("autodoc-process-docstring", read_sections)
+    app.connect("autodoc-process-signature", shorten_defaults)
     app.connect("missing-reference", resolve_name)
