@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.ext.napoleon import Config
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from docutils.nodes import Element
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
@@ -34,6 +34,7 @@ release = version = importlib.metadata.version("stillframe")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # would make a dash of --option
 default_role = "code"  # docstrings write `name`, as Markdown does
 
 html_theme = "furo"
@@ -42,7 +43,12 @@ html_copy_source = False
 
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": True,
+    "ignore-module-all": True,
+    "show-inheritance": True,
+}
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
@@ -106,14 +112,14 @@ def _import_names_of_types(module: ModuleType) -> None:
             exec(code, module.__dict__)
 
 
-def read_sections(_app: Sphinx, what: str, name: str, value: Any, _options: Any, lines: list[str]) -> None:
+def read_sections(_app: Sphinx, what: Any, name: str, value: Any, _options: Any, lines: list[str]) -> None:
     """Read the sections of a docstring in Google's style (`Returns:`, `Raises:` …).
 
     Napoleon as an extension would take what stands before a colon for a type, in attributes and in what is returned.
     Types are in annotations here.
     """
     if what not in {"attribute", "data", "property"}:
-        config = Config(napoleon_custom_sections=["Returns", "Yields"])
+        config: Any = Config(napoleon_custom_sections=["Returns", "Yields"])
         lines[:] = GoogleDocstring(lines, config, what=what, name=name, obj=value).lines()
 
 
@@ -124,7 +130,7 @@ def shorten_defaults(
     return signature and re.sub(r"<\w[^<>]*>", "...", signature), result
 
 
-def resolve_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element) -> Element | None:
+def resolve_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Any) -> Any:
     """Resolve a name that Sphinx did not find; the build fails for one that this does not find either.
 
     A name may be one that its module imports from another. Private names, type parameters and names of other packages
