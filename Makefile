@@ -5,13 +5,15 @@
 #   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
 #   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
+#   make docs     the documentation in docs/_build/html
+#   make picture  draw the README's picture anew
 #   make clean    remove what the targets above made
 # PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test e2e check fuzz bench wheel clean
+.PHONY: help demo serve test e2e check fuzz bench wheel docs picture clean
 
 PORT ?= 8080
 SITE ?= site
@@ -74,7 +76,7 @@ test: .venv/.installed-test
 check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy builder $(wildcard tests benchmarks/*.py)
+	$(BIN)/mypy builder $(wildcard tests benchmarks/*.py docs/*.py)
 
 # SERVER=nginx serves the trees with nginx. The viewers come from npm, the browser from the machine: Debian's chromium,
 # or CHROMIUM=/path/to/one.
@@ -96,5 +98,12 @@ bench: .venv/.installed-test
 wheel: .venv/.installed-test
 	$(BIN)/python -m hatchling build -d dist
 
+# Every warning is an error, a reference that leads nowhere among them.
+docs: .venv/.installed-test
+	$(BIN)/sphinx-build -q -W -n --keep-going -j auto -b html docs docs/_build/html
+
+picture: .venv/.installed-test
+	$(BIN)/python docs/make_picture.py
+
 clean:
-	rm -rf .venv dist build site tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist build site docs/_build docs/reference/api tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -90,7 +90,7 @@ class DeletionReport:
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """The report as it is written to a file; `docs/format.md` describes it."""
+        """The report as it is written to a file; `docs/reference/report.md` describes it."""
         scope = self.scope
         return {
             "version": 1,

@@ -86,7 +86,7 @@ class Forecast:
         return self.prices.storage_month(round(self.total.size)) if self.prices else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """The forecast as reports have it; `docs/format.md` describes it."""
+        """The forecast as reports have it; `docs/reference/report.md` describes it."""
         total = self.total
         return {
             "inputs": {str(decision): self.inputs[decision] for decision in Decision},

@@ -68,7 +68,7 @@ class IndexReport:
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """The report as it is written to a file; `docs/format.md` describes it."""
+        """The report as it is written to a file; `docs/reference/report.md` describes it."""
         return {
             "version": 1,
             "stillframe": __version__,

@@ -81,7 +81,7 @@ class Report:
         self.unfinished = unfinished
 
     def as_json(self) -> dict[str, Any]:
-        """The report as it is written to a file; `docs/format.md` describes it."""
+        """The report as it is written to a file; `docs/reference/report.md` describes it."""
         return {
             "version": 1,
             "stillframe": __version__,

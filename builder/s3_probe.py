@@ -37,7 +37,9 @@ def probe_store(store: S3Store) -> None:
         for key in (name, f"{name}/below", f"{name}-none"):
             _request(store, "delete_object", Key=key)
     if lacking:
-        raise StoreError(f"{store}: this store {lacking}, and an archive needs that (docs/hosting.md)")
+        raise StoreError(
+            f"{store}: this store {lacking}, and an archive needs that (docs/how-to/host-on-other-stores.md)"
+        )
 
 
 def _lacking(store: S3Store, name: str) -> str:

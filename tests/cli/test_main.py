@@ -254,26 +254,6 @@ def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
     assert run("build", tmp_path / "a.zip", tmp_path / "out", "--max-unpacked", "0.1").returncode == 0
 
 
-def test_an_option_for_each_line_of_the_readme_and_back() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
-    for command in ("build", "delete", "index", "serve", "inspect", "nginx", "grant"):
-        documented = set(re.findall(r"^\| `(--[a-z0-9-]+)", readme, re.MULTILINE))
-        offered = set(re.findall(r"^\s+(?:-\w, )?(--[a-z0-9-]+)", run(command, "--help").stdout, re.MULTILINE)) - {
-            "--help"
-        }
-        assert offered <= documented, command
-        assert f"`stillframe {command} " in readme
-    help_text = run("--help").stdout
-    commands = set(re.findall(r"^  ([a-z]+)  ", help_text, re.MULTILINE))
-    assert commands == set(re.findall(r"^\| `stillframe ([a-z]+)", readme, re.MULTILINE))
-
-
-def test_the_makefile_has_the_targets_that_the_readme_names() -> None:
-    targets = set(re.findall(r"^([a-z0-9]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    assert {"demo", "test", "check", "bench", "serve"} <= targets
-    assert set(re.findall(r"`?make ([a-z0-9]+)", (REPOSITORY / "README.md").read_text())) <= targets
-
-
 def test_help_and_planning_need_no_heavy_library(tmp_path: Path) -> None:
     script = (
         "import sys, builder.cli, builder.build\n"

@@ -120,7 +120,7 @@ def test_grants_go_with_named_origins(template: dict[str, Any]) -> None:
 
 
 def test_parameters_and_their_defaults_are_documented(template: dict[str, Any]) -> None:
-    page = (FOLDER.parent / "docs/hosting.md").read_text()
+    page = (FOLDER.parent / "docs/how-to/host-on-cloudfront.md").read_text()
     rows = re.findall(r"^\| ((?:`[A-Z]\w+`(?:, )?)+) \|(.*?)\|", page, re.MULTILINE)
     documented = {name: default.strip(" `") for names, default in rows for name in re.findall(r"`(\w+)`", names)}
     assert set(documented) == set(template["Parameters"])

@@ -1,6 +1,6 @@
 """Every sample file that pydicom and pydicom-data install, built together and alone, judged by other decoders.
 
-docs/inputs.md is made from what comes out. To write it anew:
+The tables of docs/inputs.md are made from what comes out. To write them anew:
 
     STILLFRAME_WRITE_DOCS=1 python -m pytest tests/whole/test_sample_files.py -k document
 """
@@ -612,8 +612,11 @@ def _short(names: Iterable[str]) -> str:
     return ", ".join(f"`{name.partition('/')[2].removeprefix('test_files/')}`" for name in sorted(names))
 
 
-def write_document(forms: dict[str, str], fates: dict[str, Fate], kinds: list[list[str]]) -> str:
-    """docs/inputs.md. `forms` of every file published alone, `fates` of every DICOM file among all others."""
+def make_tables(forms: dict[str, str], fates: dict[str, Fate], kinds: list[list[str]]) -> dict[str, str]:
+    """The tables of docs/inputs.md by their names, as its markers have them.
+
+    `forms` of every file published alone, `fates` of every DICOM file among all others.
+    """
     alone_counts = Counter(forms.values())
     counts = Counter(fate.outcome for fate in fates.values())
     rejected = {name for name in fates if fates[name].outcome == "rejected"}
@@ -627,139 +630,70 @@ def write_document(forms: dict[str, str], fates: dict[str, Fate], kinds: list[li
     for name in conflicts:
         differences[fates[name].reason.removeprefix(_CONFLICT)].append(name)
     not_dicom = sum(map(_expected_not_dicom, FILES))
-    return "\n".join(
-        [
-            _HEAD,
-            _table(["transfer syntax", *FORMS], ([_syntax(uid), *row] for uid, row in RULES.items())),
-            _RULES_TEXT,
-            _table(["in the source", "what is published"], FAULTS) + "\n",
-            "## Objects by kind\n",
-            "Each built without any option; what belongs to its series and study aside.\n",
-            _table(["kind", "what is published of it"], kinds) + "\n",
-            f"## The sample files of pydicom {SAMPLE_VERSIONS['pydicom']}"
-            f" and pydicom-data {SAMPLE_VERSIONS['pydicom-data']}\n",
-            _SAMPLES_TEXT,
-            _table(
-                ["what became of it", "built alone", "all in one build"],
-                [
-                    *([f"published: {form}", alone_counts[form], ""] for form in (ENCODED, PASSED, AS_NATIVE, KEPT)),
-                    [f"published: {NO_PIXELS}", alone_counts[NO_PIXELS], ""],
-                    ["published, all together", len(forms), counts["published"]],
-                    ["duplicate", 0, counts["duplicate"]],
-                    ["rejected: conflict", 0, len(conflicts)],
-                    ["rejected: other reasons", len(REJECTED), len(rejected - conflicts)],
-                    ["not DICOM", not_dicom, not_dicom],
-                    ["files", len(forms) + len(REJECTED) + not_dicom, len(FILES)],
-                ],
+    return {
+        "forms": _table(["transfer syntax", *FORMS], ([_syntax(uid), *row] for uid, row in RULES.items())),
+        "kinds": _table(["kind", "what is published of it"], kinds),
+        "samples": _table(
+            ["what became of it", "built alone", "all in one build"],
+            [
+                *([f"published: {form}", alone_counts[form], ""] for form in (ENCODED, PASSED, AS_NATIVE, KEPT)),
+                [f"published: {NO_PIXELS}", alone_counts[NO_PIXELS], ""],
+                ["published, all together", len(forms), counts["published"]],
+                ["duplicate", 0, counts["duplicate"]],
+                ["rejected: conflict", 0, len(conflicts)],
+                ["rejected: other reasons", len(REJECTED), len(rejected - conflicts)],
+                ["not DICOM", not_dicom, not_dicom],
+                ["files", len(forms) + len(REJECTED) + not_dicom, len(FILES)],
+            ],
+        ),
+        "samples by transfer syntax": _table(
+            ["transfer syntax", "pixels", "published", "files"],
+            (
+                [_syntax(uid), form, published, cells[uid, form, published]]
+                for uid, form, published in sorted(cells, key=lambda c: (list(RULES).index(c[0]), *c[1:]))
             ),
-            "\n### By transfer syntax\n",
-            "Files with pixel data, each built alone.\n",
-            _table(
-                ["transfer syntax", "pixels", "published", "files"],
-                (
-                    [_syntax(uid), form, published, cells[uid, form, published]]
-                    for uid, form, published in sorted(cells, key=lambda c: (list(RULES).index(c[0]), *c[1:]))
-                ),
-            ),
-            "\n### Rejected\n",
-            _table(["reason", "files"], ([f"`{reason}`", _short(names)] for reason, names in sorted(reasons.items()))),
-            _CONFLICTS_TEXT,
-            _table(["differs in", "files"], ([what, _short(names)] for what, names in sorted(differences.items()))),
-            "\n### Noted\n",
-            _table(
-                ["note", "files"], ([note, _short(n for n in NOTES if NOTES[n] == note)] for note in set_of_notes())
-            ),
-            "",
-        ]
-    )
+        ),
+        "rejected": _table(
+            ["reason", "files"], ([f"`{reason}`", _short(names)] for reason, names in sorted(reasons.items()))
+        ),
+        "conflicts": _table(
+            ["differs in", "files"], ([what, _short(names)] for what, names in sorted(differences.items()))
+        ),
+        "noted": _table(
+            ["note", "files"], ([note, _short(n for n in NOTES if NOTES[n] == note)] for note in set_of_notes())
+        ),
+    }
+
+
+_MARKED = re.compile(r"(<!-- begin: table (?P<name>[^>]+) -->\n\n)(?:.*?)(\n\n<!-- end -->)", re.DOTALL)
 
 
 def set_of_notes() -> list[str]:
     return sorted(set(NOTES.values()))
 
 
-_HEAD = """\
-<!-- Written by tests/whole/test_sample_files.py, which also checks it; the text is there. -->
-
-# Inputs
-
-What can go in, and in which form its frames come out. Every encoded frame is decoded again, by another build of the
-library, and compared with the source before it counts.
-
-## Frames by transfer syntax
-"""
-_RULES_TEXT = f"""
-- **{ENCODED}**: transfer syntax 1.2.840.10008.1.2.4.202, encoded without loss. Colour is RGB under the reversible
-  colour transform. Bits above Bits Stored are cleared (signed samples: filled with the sign) and noted in the report;
-  native YBR_FULL and YBR_FULL_422 become RGB, with its rounding, and are noted.
-- **{PASSED}**: the source's codestream as it is. It conforms if it is one tile, one layer, RPCL,
-  reversible, with TLM, a tile-part for every resolution, a base of at most 64 x 64 and at least 3 decompositions, has
-  the precision and sign that the data set says, and decodes alike from every prefix.
-- **{AS_NATIVE}**: Explicit VR Little Endian, colour interleaved. Also for any instance of which one frame did not come
-  back from the encoder exactly; the report says so.
-- **{KEPT}**: the source's compressed frames, byte for byte, after a look that they decode to the promised size.
-  With `--lossy transcode` their decoded pixels become HTJ2K. Lossy Image Compression is 01 either way; its method and
-  ratio are added to those of earlier steps. Loss under a transfer syntax that allows none is rejected.
-- **{PASSED_ON}**: the source's frames, byte for byte, as application/octet-stream (JPEG 2000 Part 2:
-  image/jpx). The report says that nothing looked into them.
-- Lossy or not is read in the frames themselves: the wavelet of JPEG 2000, NEAR of JPEG-LS, the process of JPEG. JPEG XL
-  counts as lossless only in its lossless syntax, and not there if its colours are XYB or it was a JPEG image. Lossless
-  JPEG XL of other forms than unsigned integers up to 16 bits that are grey, palette or RGB is kept or passed on.
-- Video (MPEG-2, MPEG-4 AVC, HEVC and their fragmentable variants) is published as the stream it is, under `rendered`,
-  and as its whole Part 10 object; it has no frames.
-- Rejected by name: SMPTE ST 2110 (`transfer syntax … is not supported`), and JPIP references, which have no pixel data.
-- An instance without pixel data is published with its metadata and its whole Part 10 object, an Encapsulated PDF also
-  as its document under `rendered`.
-- Frames may be one fragment or many; the Extended Offset Table, the Basic Offset Table, the number of fragments and
-  the start and end markers are tried in this order, and one has to give the promised Number of Frames. Without a Number
-  of Frames, those that there are have to agree.
-
-## What data sets get wrong
-"""
-FAULTS = [
-    ("Number of Frames missing, empty or 0",
-     "as many as the pixel data hold, with a note if they are several; rejected if that cannot be told"),
-    ("Number of Frames that is not true", "rejected, with the true number"),
-    ("bits set above Bits Stored", "cleared, or filled with the sign, with a note"),
-    ("overlays in bits above Bits Stored (retired)",
-     "Overlay Data (60xx,3000), a bit a pixel, of every frame, and the pixels without them, with a note"),
-    ("Bits Allocated 12, samples packed without padding (PS3.5 D.1)", "16 bits allocated, with a note"),
-    ("a codestream's samples do not fit Bits Stored, or are negative under Pixel Representation 0",
-     "the samples of the codestream, and metadata that say so (PS3.5 8.2.4), with a note"),
-    ("a codestream's precision is greater than Bits Stored, but its samples fit", "Bits Stored as it is"),
-    ("an unsigned codestream under Pixel Representation 1",
-     "two's complement, as encoders mean it that leave the sign out; with a note for JPEG 2000"),
-    ("High Bit other than Bits Stored - 1", "rejected (PS3.5 8.1.1)"),
-    ("native YBR_FULL_422 of an odd width, or as long as YBR_FULL", "rejected"),
-]  # fmt: skip
-_SAMPLES_TEXT = """\
-Both packages collect files that once were trouble, broken ones among them. Each is built alone; then all are built
-into one tree, where files that share a SOP Instance UID meet. Published frames are compared with pydicom's pixels,
-through OpenJPEG, at every resolution.
-"""
-_CONFLICTS_TEXT = f"""
-### Conflicts
-
-One SOP Instance UID is one object: the first in the order of the sources is published, the others are duplicates if
-they hold the same pixels and rejected if not, with the reason
-`{_CONFLICT}…`.
-Frames that are kept with their loss are compared by their bytes only: the decompressed copy of a lossy object under the
-same UID is a conflict, too.
-"""
-
-
 @pytest.mark.skipif(
     {package: version(package) for package in SAMPLE_VERSIONS} != SAMPLE_VERSIONS,
     reason="docs/inputs.md tells of other versions of the sample files",
 )
-def test_the_document_is_what_the_files_give(
+def test_the_tables_of_the_document_are_what_the_files_give(
     alone: Callable[[str], Alone], together: Alone, pydicom_files: list[Path], tmp_path: Path
 ) -> None:
     forms = {name: published_form(name, alone(name)) for name in SAMPLES if name not in REJECTED}
-    text = write_document(forms, _found_fates(together.report), published_kinds(tmp_path, pydicom_files))
+    tables = make_tables(forms, _found_fates(together.report), published_kinds(tmp_path, pydicom_files))
+    before = DOCUMENT.read_text(encoding="utf-8")
+    assert [match["name"] for match in _MARKED.finditer(before)] == list(tables)
+    after = _MARKED.sub(lambda match: match[1] + tables[match["name"]] + match[3], before)
     if os.environ.get("STILLFRAME_WRITE_DOCS"):
-        DOCUMENT.write_text(text, encoding="utf-8")
-    assert DOCUMENT.read_text(encoding="utf-8") == text
+        DOCUMENT.write_text(after, encoding="utf-8")
+    assert DOCUMENT.read_text(encoding="utf-8") == after
+
+
+def test_the_document_names_the_versions_of_the_samples_and_the_reason_of_conflicts() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    samples = " and ".join(f"{name} {number}" for name, number in SAMPLE_VERSIONS.items())
+    assert f"## The sample files of {samples}" in text
+    assert f"`{_CONFLICT}…`" in text
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLES if name not in REJECTED])
