@@ -38,7 +38,7 @@ from builder.provenance import provenance
 from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
 from builder.published import held_objects
 from builder.query import base_url_of
-from builder.reindex import ensure_list, index_series, settle_study
+from builder.reindex import index_series, settle_study
 from builder.roots import Roots
 from builder.store import Store
 
@@ -287,5 +287,4 @@ def _drop_root(store: Store, base_url: str) -> None:
     store.delete_many([key for key, _ in store.list("")])
     left = sorted({key.split("/")[1] for key, _ in store.list("") if key.startswith(f"{STUDIES}/")})
     if left:  # a job began to build here: it finds the list that it created
-        ensure_list(store, STUDIES)
         publish_studies(store, left, base_url)

@@ -7,9 +7,9 @@ their sizes and requests are what they would be.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, override
 
 from builder.errors import PreconditionFailed
 from builder.estimate import Tally
@@ -49,19 +49,16 @@ class Journal:
         return found
 
 
-class RehearsalStore:
+class RehearsalStore(Store):
     """Reads from `base`; nothing is written to it. Not picklable: workers have no part in lists."""
-
-    parallel = 1
 
     def __init__(self, base: Store, journal: Journal, prefix: str = "") -> None:
         self.base = base
         self.journal = journal
-        self.lists_first = base.lists_first
         self._prefix = prefix
 
+    @override
     def below(self, name: str) -> RehearsalStore:
-        """See `Store.below`."""
         return RehearsalStore(self.base.below(name), self.journal, f"{self._prefix}{name}/")
 
     def _own(self, key: str) -> tuple[bool, StoredObject | None]:
@@ -72,25 +69,21 @@ class RehearsalStore:
             return True, StoredObject(zlib.decompress(data), etag)
         return name in self.journal.objects, self.journal.objects.get(name)
 
+    @override
     def get(self, key: str) -> StoredObject | None:
-        """See `Store.get`."""
         self.journal.count(Requests(get=1))
         known, stored = self._own(key)
         return stored if known else self.base.get(key)
 
-    def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """See `Store.get_range`."""
-        stored = self.get(key)
-        return None if stored is None else stored.data[offset : offset + length]
-
+    @override
     def head(self, key: str) -> ObjectHead | None:
-        """See `Store.head`."""
         self.journal.count(Requests(get=1))
         known, stored = self._own(key)
         if not known:
             return self.base.head(key)
         return None if stored is None else ObjectHead(len(stored.data), stored.etag)
 
+    @override
     def put(
         self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
@@ -114,8 +107,8 @@ class RehearsalStore:
         """Have an object there that is counted elsewhere."""
         self.journal.objects[self._prefix + key] = StoredObject(data, "provided")
 
+    @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
-        """See `Store.list`."""
         found = dict(self.base.list(resource))
         self.journal.count(Requests(get=1, list=requests_of_list(len(found))))
         own, below = self._prefix + resource.rstrip("/"), f"{self._prefix}{resource}".rstrip("/") + "/"
@@ -126,26 +119,21 @@ class RehearsalStore:
                     found[name[len(self._prefix) :]] = len(stored.data)
         yield from sorted(found.items())
 
+    @override
     def children(self, resource: str) -> Iterator[str]:
-        """See `Store.children`."""
         self.journal.count(Requests(list=1))
         below = f"{self._prefix}{resource}".rstrip("/") + "/"
         names = [*self.journal.packed, *(name for name, stored in list(self.journal.objects.items()) if stored)]
         own = {name[len(below) :].partition("/")[0] for name in names if name.startswith(below)}
         yield from sorted(own.union(self.base.children(resource)))
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
         self.journal.count(Requests(delete=1))
         name = self._prefix + key
         self.journal.packed.pop(name, None)
         self.journal.objects[name] = None
         self.journal.sizes.pop(name, None)
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """See `Store.delete_many`."""
-        for key in keys:
-            self.delete(key)
 
     def forget(self, resource: str, kept: str) -> None:
         """Drop the bytes of everything below a resource that is complete; those of `kept` are packed."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from builder import __version__
-from builder.errors import PreconditionFailed, Refused, StoreError, UsageError
+from builder.errors import NotFound, PreconditionFailed, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -202,7 +202,7 @@ def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
         PreconditionFailed: if a condition of the request does not hold.
         Refused: if the store answers that it will not carry out the request.
         StoreError: if the store fails for longer, or no request can be made.
-        FileNotFoundError: if there is no such object.
+        NotFound: if there is no such object.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
@@ -259,7 +259,7 @@ def _judge(error: ClientError, what: str) -> str:
     if status == 412 or code == "PreconditionFailed":
         raise PreconditionFailed(f"{what} is another version by now") from error
     if code in ("NoSuchKey", "404", "NotFound"):
-        raise FileNotFoundError(what) from error
+        raise NotFound(f"{what} is not there") from error
     if status >= 500 or status == 429 or code in _LATER or code in _DAMAGED:
         return reason
     raise Refused(f"{what}: {reason}", code) from error

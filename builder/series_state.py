@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from builder.plan import SeriesPlan
 from builder.prices import Requests
 from builder.prospect import Judgement, Prospect, judge_input, source_digest
 from builder.provenance import Provenance
-from builder.publish import begin_lists, listed_instances
+from builder.publish import listed_instances
 from builder.published import Holding, held_in_series, is_intact
 from builder.rehearsal import Journal
 from builder.roots import Roots
@@ -55,7 +54,6 @@ class SeriesOpener:
         self.reads = reads  # looking at what is there: not what a build does
         self.journal = journal
         self.parallel = reads.store.parallel
-        self._beginning = threading.Lock()
 
     def open(self, plan: SeriesPlan, sampled: bool) -> SeriesState:
         """A series with what the store has of its instances; `sampled` says whether some of them are made.
@@ -64,9 +62,6 @@ class SeriesOpener:
             StoreError: if the store fails.
         """
         store, reads = self.roots.of(plan.study), self.reads.of(plan.study)
-        if store.lists_first:
-            with self._beginning:  # side by side they would be counted now so, now otherwise
-                begin_lists(store, plan.study, plan.series)
         listed = listed_instances(store, plan.study, plan.series)
         present = frozenset(reads.children(instances_key(plan.study, plan.series)))
         held: Mapping[str, Holding] = {}

@@ -12,7 +12,7 @@ import time
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, override
 
 import numpy as np
 import pytest
@@ -343,6 +343,7 @@ class DyingStore(DirectoryStore):
         self.left = moment
         self.halfway = halfway
 
+    @override
     def put(
         self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
@@ -353,6 +354,7 @@ class DyingStore(DirectoryStore):
             data = DyingFile(data if isinstance(data, bytes) else data.read())
         return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
 
+    @override
     def delete(self, key: str) -> None:
         self.left -= 1
         if self.left < 0:

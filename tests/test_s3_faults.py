@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, override
 
 import numpy as np
 import pytest
@@ -303,6 +303,7 @@ class StoppingStore(S3Store):
 
     left = 0
 
+    @override
     def put(
         self, key: str, data: bytes | BinaryIO, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
