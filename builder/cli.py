@@ -19,6 +19,7 @@ from builder.cli_archive import delete, index
 from builder.cli_build import build
 from builder.cli_hosting import grant, nginx
 from builder.errors import StillframeError
+from builder.terminal import shown_waits
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -84,7 +85,8 @@ def main() -> NoReturn:
     try:
         # What ends jobs in clusters and services: as Ctrl-C does.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        code = cli.main(standalone_mode=False)
+        with shown_waits(sys.stderr):
+            code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final, override
 from builder.errors import LayoutError, PreconditionFailed, StoreError
 from builder.layout import key_of_path, path_of_key
 from builder.store import Store, StoredObject, Written
+from builder.waiting import waiting
 
 _COPY_BYTES: Final = 1 << 20
 # How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
@@ -261,6 +262,15 @@ def _remove_forsaken(folder: Path) -> None:
         folder.rmdir()
 
 
+def _lock(descriptor: int) -> None:
+    """Hold a file alone, once another job that does has let go of it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with waiting("another job that writes a file"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 def _open_locked(path: str, folder: str) -> int:
     """Descriptor of a file, made if it is missing, held alone: what is at `path` is what is locked.
 
@@ -275,7 +285,7 @@ def _open_locked(path: str, folder: str) -> int:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (a hot path)
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor)
             if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # noqa: PTH116
                 return descriptor
         except FileNotFoundError:
