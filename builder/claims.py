@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 import weakref
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
@@ -31,6 +31,7 @@ from builder.parallel import made_once
 from builder.record import claimed, holder_of
 from builder.store import Store
 from builder.uids import InstanceUIDs
+from builder.waiting import waiting
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""
@@ -77,24 +78,27 @@ def settled_state(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS
     """The state of an instance's commit when nobody writes it, or whoever does has died."""
     watched: str | None = None
     seen, pause = 0.0, _FIRST_LOOK
-    while True:
-        stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
-        if stored is None:
-            return CommitState(None, None)
-        datasets = parse_datasets(stored.data) or []
-        known = bool(datasets) and InstanceUIDs(*named_uids(datasets[0])) == uids
-        metadata = datasets[0] if known else None
-        holder = holder_of(datasets[0]) if datasets else ""
-        if not holder:
-            # Metadata that are damaged say nothing of the objects beside them.
-            return CommitState(metadata, stored.etag, abandoned=metadata is None)
-        if stored.etag != watched:
-            watched, seen = stored.etag, 0.0
-        if seen >= lease or _has_ended(parse_claim(holder)):
-            return CommitState(metadata, stored.etag, abandoned=True)
-        time.sleep(pause)
-        seen += pause
-        pause = min(2 * pause, _LAST_LOOK)
+    with ExitStack() as waits:
+        while True:
+            stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
+            if stored is None:
+                return CommitState(None, None)
+            datasets = parse_datasets(stored.data) or []
+            known = bool(datasets) and InstanceUIDs(*named_uids(datasets[0])) == uids
+            metadata = datasets[0] if known else None
+            holder = holder_of(datasets[0]) if datasets else ""
+            if not holder:
+                # Metadata that are damaged say nothing of the objects beside them.
+                return CommitState(metadata, stored.etag, abandoned=metadata is None)
+            if watched is None:
+                waits.enter_context(waiting("another job that writes an instance"))
+            if stored.etag != watched:
+                watched, seen = stored.etag, 0.0
+            if seen >= lease or _has_ended(parse_claim(holder)):
+                return CommitState(metadata, stored.etag, abandoned=True)
+            time.sleep(pause)
+            seen += pause
+            pause = min(2 * pause, _LAST_LOOK)
 
 
 def retract(store: Store, uids: InstanceUIDs, state: CommitState) -> None:

@@ -22,6 +22,7 @@ from builder.cli_inspect import inspect
 from builder.cli_nginx import nginx
 from builder.cli_serve import serve
 from builder.errors import StillframeError
+from builder.terminal import shown_waits
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -39,7 +40,8 @@ def main() -> NoReturn:
     try:
         # What ends jobs in clusters and services: as Ctrl-C does.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        code = cli.main(standalone_mode=False)
+        with shown_waits(sys.stderr):
+            code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:

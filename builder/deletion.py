@@ -36,7 +36,7 @@ from builder.progress import Progress
 from builder.publish import publish_series, publish_studies, publish_study, withdraw_instances
 from builder.query import base_url_of
 from builder.record import record_of
-from builder.reindex import ensure_list, index_series, settle_study
+from builder.reindex import index_series, settle_study
 from builder.roots import Roots
 from builder.store import Store
 from builder.uids import InstanceUIDs, is_uid
@@ -284,5 +284,4 @@ def _drop_root(store: Store, base_url: str) -> None:
     store.delete_many([key for key, _ in store.list("")])
     left = sorted({key.split("/")[1] for key, _ in store.list("") if key.startswith(f"{STUDIES}/")})
     if left:  # a job began to build here: it finds the list that it created
-        ensure_list(store, STUDIES)
         publish_studies(store, left, base_url)

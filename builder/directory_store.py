@@ -8,31 +8,29 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, override
 
 from builder.errors import LayoutError, PreconditionFailed, StoreError
 from builder.files import ReadableFile
 from builder.layout import key_of_path, path_of_key
-from builder.store import ObjectHead, StoredObject, Written
+from builder.store import Store, StoredObject, Written
+from builder.waiting import waiting
 
 _COPY_BYTES: Final = 1 << 20
 # How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
 _RACES: Final = 1000
 
 
-class DirectoryStore:
+class DirectoryStore(Store):
     """A directory tree whose paths are the keys (`docs/format.md`), written by rename.
 
     A temporary file stands beside its target under a name fixed by it and is locked while written, so that what a
     killed job leaves behind is taken over by the next one and two jobs never share it.
     """
-
-    parallel = 1  # a disk is at hand: nothing is gained by waiting for it in several threads
-    lists_first = False
 
     def __init__(self, root: str, top: str = "") -> None:
         """A store in the folder `root`. Folders that become empty are removed up to `top`, itself if not given."""
@@ -70,8 +68,8 @@ class DirectoryStore:
     def _path(self, key: str) -> str:
         return f"{self.root}/{path_of_key(key)}"
 
+    @override
     def get(self, key: str) -> StoredObject | None:
-        """See `Store.get`."""
         try:
             data = _read_regular(self._path(key))
         except (FileNotFoundError, NotADirectoryError):
@@ -80,8 +78,8 @@ class DirectoryStore:
             raise StoreError(f"{key}: {error.strerror}") from error
         return StoredObject(data, _etag(data))
 
+    @override
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """See `Store.get_range`."""
         try:
             with _open_regular(self._path(key)) as file:
                 file.seek(offset)
@@ -91,15 +89,10 @@ class DirectoryStore:
         except OSError as error:
             raise StoreError(f"{key}: {error.strerror}") from error
 
-    def head(self, key: str) -> ObjectHead | None:
-        """See `Store.head`; the tag is a digest, so the object is read."""
-        found = self.get(key)
-        return None if found is None else ObjectHead(len(found.data), found.etag)
-
+    @override
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
-        """See `Store.put`."""
         path = self._path(key)
         folder = path.rpartition("/")[0]
         conditional = if_match is not None or if_none_match
@@ -137,8 +130,8 @@ class DirectoryStore:
                     return
             folder = folder.parent
 
+    @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
-        """See `Store.list`."""
         path = f"{self.root}/{resource}".rstrip("/")
         with suppress(FileNotFoundError, NotADirectoryError):
             status = os.lstat(path)
@@ -176,21 +169,17 @@ class DirectoryStore:
             if stat.S_ISREG(status.st_mode):
                 yield key, status.st_size
 
+    @override
     def children(self, resource: str) -> Iterator[str]:
-        """See `Store.children`."""
         for entry in self._entries(f"{self.root}/{resource}".rstrip("/")):
             if entry.name not in ("index.json", "index.dcm") and not entry.name.startswith("."):
                 yield entry.name
 
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """See `Store.delete_many`."""
-        for key in keys:
-            self.delete(key)
-
+    @override
     def below(self, name: str) -> DirectoryStore:
-        """See `Store.below`."""
         return DirectoryStore(f"{self.root}/{name}", self._top)
 
+    @override
     def delete(self, key: str) -> None:
         """See `Store.delete`; folders that become empty go too."""
         path = Path(self._path(key))
@@ -274,6 +263,15 @@ def _remove_forsaken(folder: Path) -> None:
         folder.rmdir()
 
 
+def _lock(descriptor: int) -> None:
+    """Hold a file alone, once another job that does has let go of it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with waiting("another job that writes a file"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 def _open_locked(path: str, folder: str) -> int:
     """Descriptor of a file, made if it is missing, held alone: what is at `path` is what is locked.
 
@@ -288,7 +286,7 @@ def _open_locked(path: str, folder: str) -> int:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (a hot path)
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor)
             if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # noqa: PTH116
                 return descriptor
         except FileNotFoundError:

@@ -24,8 +24,6 @@ from builder.uids import check_uid
 
 # A list that somebody else keeps changing: far more rounds than jobs that could share a store.
 ROUNDS: Final = 1000
-# Rounds after which an object that is both there and not there is no coincidence.
-FALSE_ALARMS: Final = 8
 
 
 def read_document(store: Store, key: str) -> Any:
@@ -64,8 +62,6 @@ def update_document(
             store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
         except PreconditionFailed:
             give_way(store, attempt)
-            if stored is None and attempt >= FALSE_ALARMS and store.head(key) is None:
-                force(store, key)
             continue
         _remember(key, data, merged)
         if derived and merge(merged) != merged:
@@ -91,15 +87,6 @@ def give_way(store: Store, attempt: int) -> None:
     """Let the others go first, where a round takes as long as the requests to a store that is far away."""
     if store.parallel > 1:
         time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))
-
-
-def force(store: Store, key: str) -> None:
-    """Create a list that the store finds missing and there at once (`begin_lists`): it was removed by hand, say.
-
-    An empty one, without a condition, may take the place of one that another job just wrote. Whoever does that makes
-    the list anew from what it is derived from, so nothing is lost.
-    """
-    store.put(key, dumps([]))
 
 
 class _Recent(threading.local):

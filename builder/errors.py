@@ -8,6 +8,7 @@ StillframeError
 ├── CodecError           an HTJ2K library failed, or did not return what was encoded
 ├── LayoutError          a key or path outside the published layout
 ├── StoreError           a store could not do what was asked
+│   ├── NotFound             there is no such object, or no such bucket
 │   ├── PreconditionFailed   a conditional request met another version
 │   ├── Refused              a store answered, and will not do it
 │   └── ClaimLost        another job writes the instance
@@ -49,6 +50,10 @@ class LayoutError(StillframeError):
 
 class StoreError(StillframeError):
     """A store could not carry out a request."""
+
+
+class NotFound(StoreError):
+    """There is no such object, or nothing where objects could be."""
 
 
 class PreconditionFailed(StoreError):

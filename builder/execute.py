@@ -10,21 +10,25 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import forkserver, resource_tracker
-from typing import Any, Final
+from multiprocessing.connection import Connection
+from typing import Any, Final, override
 
 from builder.errors import WorkerDied
 
 AHEAD: Final = 3
 """Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
 
+# What this package logs, in workers as elsewhere.
+_LOGGER: Final = "stillframe"
 # What tasks import, where they run.
 _PRELOADED: Final = ("builder.instance", "builder.scan")
 
@@ -57,7 +61,8 @@ class ProcessExecutor(Executor):
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._ended = self._served = False
-        self._pool = _new_pool(workers)
+        self._logs = _WorkerLogs()
+        self._pool = _new_pool(workers, self._logs)
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule a task; its future ends with the result, the task's exception or `WorkerDied`."""
@@ -86,13 +91,13 @@ class ProcessExecutor(Executor):
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
-                self._pool = _new_pool(self._workers)
+                self._pool = _new_pool(self._workers, self._logs)
                 return self._pool.submit(fn, *args, **kwargs)
 
     def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
-            with self._alone, _new_pool(1) as pool:
+            with self._alone, _new_pool(1, self._logs) as pool:
                 _copy(_finished(pool.submit(fn, *args, **kwargs)), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             outer.set_exception(error)
@@ -106,6 +111,7 @@ class ProcessExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the worker processes."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._logs.close()
 
 
 @contextmanager
@@ -141,14 +147,51 @@ def _copy(done: Future[Any], outer: Future[Any]) -> None:
         outer.set_result(done.result())
 
 
-def _new_pool(workers: int) -> ProcessPoolExecutor:
+class _WorkerLogs:
+    """What workers log travels to this process, and is logged here, as if it had happened here.
+
+    A line goes through a pipe at one stroke, so that a worker that is killed leaves no half of one and holds no lock.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self.writer = multiprocessing.Pipe(duplex=False)
+        os.set_blocking(self.writer.fileno(), False)
+        threading.Thread(target=self._read, name="worker-logs", daemon=True).start()
+
+    def _read(self) -> None:
+        with self._reader, open(self._reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
+            for line in lines:
+                name, level, message = line.rstrip("\n").split("\t", 2)
+                logging.getLogger(name).log(int(level), "%s", message)
+
+    def close(self) -> None:
+        """Take no more; what reads ends when the last worker has."""
+        self.writer.close()
+
+
+class _PipeHandler(logging.Handler):
+    """Writes a line for every record; one that finds the pipe full is lost: nobody waits in order to log."""
+
+    def __init__(self, writer: Connection) -> None:
+        super().__init__()
+        self._writer = writer
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(record.getMessage().split())
+        line = f"{record.name}\t{record.levelno}\t{message}".encode()[: select.PIPE_BUF - 1]
+        with suppress(OSError):
+            os.write(self._writer.fileno(), line + b"\n")
+
+
+def _new_pool(workers: int, logs: _WorkerLogs) -> ProcessPoolExecutor:
     """A pool whose processes never inherit threads or open files from this one.
 
     The fork server loads the libraries once; every worker is forked from it, already warm.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(logs.writer,))
 
 
 def _start_fork_server() -> None:
@@ -165,8 +208,11 @@ def _start_fork_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(logs: Connection) -> None:
     prepare_process()
+    logger = logging.getLogger(_LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_PipeHandler(logs))
     # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what counts.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

@@ -16,8 +16,6 @@ from typing import Final
 from builder.plan import Plan, SeriesPlan
 from builder.publish import (
     PublishedInstance,
-    drop_series_list,
-    drop_study_list,
     publish_series,
     publish_studies,
     publish_study,
@@ -68,8 +66,6 @@ class ListWriter:
         store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
         if built or was_listed:
             publish_series(store, plan.study, plan.series, built, base_url)
-        elif store.lists_first:
-            drop_series_list(store, plan.study, plan.series, base_url)
         with self._lock:
             if built or was_listed:
                 self._touched.setdefault(plan.study, []).append(plan.series)
@@ -78,8 +74,6 @@ class ListWriter:
             last, touched = not self._open[plan.study], self._touched.get(plan.study)
         if last and touched:
             publish_study(store, plan.study, touched, base_url)
-        elif last and store.lists_first:
-            drop_study_list(store, plan.study, base_url)
         with self._lock:
             self._stages["lists"] += time.thread_time() - started
 

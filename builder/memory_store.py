@@ -1,53 +1,48 @@
-"""A store in memory, for tests: the smallest thing that fulfils the protocol."""
+"""A store in memory, for tests: the smallest thing that is a store."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import override
 
 from builder.errors import PreconditionFailed
 from builder.files import ReadableFile
 from builder.layout import is_key
-from builder.store import ObjectHead, StoredObject, Written
+from builder.store import Store, StoredObject, Written
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """Keys to bytes in a dictionary; shared by the threads of a process, not by processes."""
 
-    lists_first = False
-
     def __init__(self, parallel: int = 1) -> None:
-        self.parallel = parallel
+        self._parallel = parallel
         self.objects: dict[str, StoredObject] = {}
         self._prefix = ""
         self._lock = threading.Lock()
         self._versions = [0]
 
+    @property
+    @override
+    def parallel(self) -> int:
+        return self._parallel
+
+    @override
     def below(self, name: str) -> MemoryStore:
         """See `Store.below`: the same objects, seen from further down."""
-        part = MemoryStore(self.parallel)
+        part = MemoryStore(self._parallel)
         part.objects, part._lock, part._versions = self.objects, self._lock, self._versions
         part._prefix = f"{self._prefix}{name}/"
         return part
 
+    @override
     def get(self, key: str) -> StoredObject | None:
-        """See `Store.get`."""
         return self.objects.get(self._prefix + key)
 
-    def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """See `Store.get_range`."""
-        found = self.get(key)
-        return None if found is None else found.data[offset : offset + length]
-
-    def head(self, key: str) -> ObjectHead | None:
-        """See `Store.head`."""
-        found = self.get(key)
-        return None if found is None else ObjectHead(len(found.data), found.etag)
-
+    @override
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
-        """See `Store.put`."""
         content = data if isinstance(data, bytes) else data.read()
         with self._lock:
             current = self.get(key)
@@ -60,8 +55,8 @@ class MemoryStore:
             self.objects[self._prefix + key] = stored
         return Written(len(content), stored.etag)
 
+    @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
-        """See `Store.list`."""
         own = resource.rstrip("/")
         below = f"{own}/" if own else ""
         yield from ((key, size) for key, size in self._held() if (key.startswith(below) or key == own) and is_key(key))
@@ -73,18 +68,13 @@ class MemoryStore:
         start = len(self._prefix)
         return ((key[start:], size) for key, size in found if key.startswith(self._prefix))
 
+    @override
     def children(self, resource: str) -> Iterator[str]:
-        """See `Store.children`."""
         below = f"{resource.rstrip('/')}/" if resource.rstrip("/") else ""
         inner = (key.removeprefix(below) for key, _ in self._held() if key.startswith(below))
         yield from sorted({key.partition("/")[0] for key in inner})
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
         with self._lock:
             self.objects.pop(self._prefix + key, None)
-
-    def delete_many(self, keys: Iterable[str]) -> None:
-        """See `Store.delete_many`."""
-        for key in keys:
-            self.delete(key)

@@ -15,7 +15,7 @@ from typing import Final
 
 from builder import query
 from builder.codestream import FrameRow
-from builder.documents import FALSE_ALARMS, ROUNDS, give_way, read_document, read_json, update_document
+from builder.documents import ROUNDS, give_way, read_document, read_json, update_document
 from builder.errors import PreconditionFailed, StoreError
 from builder.frameindex import merge_frame_index
 from builder.holdings import committed_instances, unpublished
@@ -88,40 +88,6 @@ def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes |
         if stored is not None:
             return stored.data
     return None
-
-
-def begin_lists(store: Store, study: str, series: str) -> None:
-    """Create the lists whose keys are prefixes of others, empty, before anything is below them.
-
-    Some stores (SeaweedFS 4.48) take a key that has others below it for one that is there when it is to be created.
-    """
-    for key in (STUDIES, study_series_key(study), instances_key(study, series)):
-        if store.head(key) is None:
-            try:
-                store.put(key, dumps([]), if_none_match=True)
-            except PreconditionFailed:  # another job was first, or what was below it is gone and yet in the way
-                if store.head(key) is None and not any(True for _ in store.list(key)):
-                    store.put(key, dumps([]))
-
-
-def drop_series_list(store: Store, study: str, series: str, base_url: str = "") -> None:
-    """Remove the list of a series that was begun and came to nothing."""
-    if _drop_empty(store, instances_key(study, series)) and store.head(metadata_key(study, series)) is not None:
-        write_series_lists(store, study, series, base_url)  # another job published the series meanwhile
-
-
-def drop_study_list(store: Store, study: str, base_url: str = "") -> None:
-    """Remove the list of a study that was begun and came to nothing."""
-    if _drop_empty(store, study_series_key(study)) and store.head(metadata_key(study)) is not None:
-        publish_study(store, study, (), base_url)  # as above
-
-
-def _drop_empty(store: Store, key: str) -> bool:
-    stored = store.get(key)
-    if stored is None or stored.data != dumps([]):
-        return False
-    store.delete(key)
-    return True
 
 
 def publish_series(
@@ -236,9 +202,6 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
                 word = pending_key(uuid.uuid4().hex)
                 store.put(word, dumps(sorted(own)))
             give_way(store, attempt)
-            if stored is None and attempt >= FALSE_ALARMS and store.head(STUDIES) is None:
-                # Removed by hand, or with a study that had a root of its own: made anew from what is stored.
-                store.put(STUDIES, make_study_list(_every_study(store, base_url)))
             continue
         store.delete_many({*asked, word} - {""})
         if not changed or _study_records(store, own, base_url) == {study: records[study] for study in own}:

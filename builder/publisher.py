@@ -22,7 +22,7 @@ from builder.open import source_digest
 from builder.parallel import map_ahead, side_by_side
 from builder.plan import Plan, SeriesPlan
 from builder.progress import Progress
-from builder.publish import PublishedInstance, begin_lists, listed_instances
+from builder.publish import PublishedInstance, listed_instances
 from builder.record import Holding, Record
 from builder.report import Report, Unfinished, clocked
 from builder.results import Built, Outcome
@@ -97,10 +97,7 @@ class _Publisher:
         """The series of the plan with what is listed of them; read ahead where the store is far away."""
 
         def open_one(plan: SeriesPlan) -> _Series:
-            store = self.roots.of(plan.study)
-            if store.lists_first:
-                begin_lists(store, plan.study, plan.series)
-            return _Series(plan, listed_instances(store, plan.study, plan.series))
+            return _Series(plan, listed_instances(self.roots.of(plan.study), plan.study, plan.series))
 
         with closing(map_ahead(open_one, self.plan.series, self.roots.store.parallel)) as opened:
             for series in opened:

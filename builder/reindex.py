@@ -38,8 +38,6 @@ from builder.uids import InstanceUIDs, is_uid
 _ROUNDS: Final = 1000
 # Studies whose records are put into the list of studies at one stroke.
 _STUDY_BATCH: Final = 200
-# Times that a key has to be found missing, and to refuse to be created, before it is created without a condition.
-_FALSE_ALARMS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,6 @@ def _roots(store: Store) -> Iterator[str]:
 
 def _index_root(store: Store, name: str, base_url: str, progress: Progress, report: IndexReport) -> None:
     """The lists of the studies below a root first, then the list of studies."""
-    ensure_list(store, STUDIES)
     stored = set(_uids(store, STUDIES))
     progress.stage("unlisted study" if name else "studies", len(stored))  # its name is a secret
     for study in sorted(stored):
@@ -132,7 +129,7 @@ def _index_root(store: Store, name: str, base_url: str, progress: Progress, repo
         report.studies += listed
         progress.step()
     named = {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
-    for batch in batched(sorted(stored | named), _STUDY_BATCH):
+    for batch in batched(sorted(stored | named), _STUDY_BATCH) if stored | named else [()]:
         publish_studies(store, batch, base_url)
 
 
@@ -166,8 +163,6 @@ def index_series(store: Store, study: str, series: str, base_url: str) -> Stored
             found = _index_series(store, study, series)
         except PreconditionFailed:
             continue
-        if found.published:
-            ensure_list(store, instances_key(study, series))
         write_series_lists(store, study, series, base_url, create=bool(found.published))
         if found.published or not _drop_series(store, study, series):
             return found
@@ -199,11 +194,8 @@ def _indexed(index: dict[str, Any]) -> Iterable[str]:
 
 def _drop_series(store: Store, study: str, series: str) -> bool:
     """Remove the documents of a series that has no instance any more; whether it has one meanwhile."""
-    below = instances_key(study, series)
-    _drop_empty(
-        store, (below, thumbnail_key(study, series), frame_index_key(study, series)), _still_needed(store, below)
-    )
-    _drop_empty(store, (metadata_key(study, series),))
+    below = (instances_key(study, series), thumbnail_key(study, series), frame_index_key(study, series))
+    _drop_empty(store, (*below, metadata_key(study, series)))
     return bool(read_series(store, study, series).published)
 
 
@@ -217,13 +209,11 @@ def settle_study(store: Store, study: str, base_url: str) -> bool:
         named = {text_value(item, SERIES_UID) for item in read_document(store, metadata_key(study)) or ()}
         series = sorted({*_uids(store, study_series_key(study)), *named})
         published = any(read_document(store, metadata_key(study, uid)) for uid in series)
-        if published:
-            ensure_list(store, study_series_key(study))
         if published or any(store.head(key) is not None for key in _study_documents(study)):
             publish_study(store, study, series, base_url)
         if read_document(store, metadata_key(study)):
             return True
-        _drop_empty(store, _study_documents(study), _still_needed(store, study_series_key(study)))
+        _drop_empty(store, _study_documents(study))
         if not any(read_document(store, metadata_key(study, uid)) for uid in _uids(store, study_series_key(study))):
             return False
     raise StoreError(f"{study} changed {_ROUNDS} times while it was being indexed")
@@ -237,36 +227,9 @@ def _study_documents(study: str) -> tuple[str, ...]:
 _EMPTY: Final = (dumps([]), dumps(merge_frame_index(None, {})))
 
 
-def _still_needed(store: Store, key: str) -> frozenset[str]:
-    """A list that has to be there before what is below it, for whoever is about to write there."""
-    below = (found for found, _ in store.list(f"{key}/") if found != key)
-    return frozenset({key}) if store.lists_first and next(below, None) is not None else frozenset()
-
-
-def _drop_empty(store: Store, keys: Iterable[str], kept: frozenset[str] = frozenset()) -> None:
+def _drop_empty(store: Store, keys: Iterable[str]) -> None:
     """Remove documents that say nothing. Another job may just have filled one: whoever removes it looks after that."""
     for key in keys:
-        stored = store.get(key) if key not in kept else None
+        stored = store.get(key)
         if stored is not None and stored.data in _EMPTY:
             store.delete(key)
-
-
-def ensure_list(store: Store, key: str) -> None:
-    """Create a list that is missing or damaged, empty; without a condition where the store knows no other way.
-
-    Some stores refuse to create a key under a condition when others are below it (`publish.begin_lists`). An empty list
-    may then take the place of one that another job just wrote: to be called before the store is looked through.
-    """
-    alarms = 0
-    for _ in range(_ROUNDS):
-        stored = store.get(key)
-        if stored is not None and read_document(store, key) is not None:
-            return
-        if stored is None and alarms >= _FALSE_ALARMS:
-            store.put(key, dumps([]))
-            return
-        try:
-            store.put(key, dumps([]), if_match=stored.etag if stored else None, if_none_match=stored is None)
-        except PreconditionFailed:
-            alarms += stored is None
-    raise StoreError(f"{key} changed {_ROUNDS} times while it was being created")

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from builder import __version__
-from builder.errors import PreconditionFailed, Refused, StoreError, UsageError
+from builder.errors import NotFound, PreconditionFailed, Refused, StoreError, UsageError
+from builder.waiting import waiting
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -35,6 +36,8 @@ _ATTEMPTS: Final = 3  # of botocore, before `persist` takes over
 _SENT_AT_ONCE_BYTES: Final = 1 << 20
 _FIRST_PAUSE: Final = 0.5
 _LAST_PAUSE: Final = 15.0
+# A request that takes longer is waited for, not only large.
+_SLOW_SECONDS: Final = 20.0
 # Failures that may be of the store or of every request alike: a few tries tell.
 _FEW_TRIES: Final = 4
 
@@ -190,6 +193,15 @@ def _send_at_once(params: dict[str, Any], **_: Any) -> None:
         params["headers"].pop("Expect", None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failure that may pass: why in full, why in a word or two, and whether a few tries tell that it does not."""
+
+    reason: str
+    word: str
+    few: bool = False
+
+
 def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
     """The result of a request, made again while the store fails, for `patience` seconds in a row.
 
@@ -202,28 +214,29 @@ def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
         PreconditionFailed: if a condition of the request does not hold.
         Refused: if the store answers that it will not carry out the request.
         StoreError: if the store fails for longer, or no request can be made.
-        FileNotFoundError: if there is no such object.
+        NotFound: if there is no such object.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
     started: float | None = None
     tries = 0
-    while True:
-        try:
-            return call()
-        except ClientError as error:
-            reason = _judge(error, what)
-            few = _code(error) in _DAMAGED
-        except (BotoCoreError, HTTPError, ConnectionError, TimeoutError) as error:
-            reason, few = _judge_connection(error, what)
-        tries += 1
-        now = time.monotonic()
-        started = now if started is None else started
-        pause = random.uniform(0.5, 1.0) * min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))
-        if (few and tries >= _FEW_TRIES) or now - started + pause > patience:
-            raise StoreError(f"{what}: {reason}")
-        time.sleep(pause)
+    with waiting("/".join(what.split("/")[:3]), "no answer yet", _SLOW_SECONDS) as wait:
+        while True:
+            try:
+                return call()
+            except ClientError as error:
+                failure = _judge(error, what)
+            except (BotoCoreError, HTTPError, ConnectionError, TimeoutError) as error:
+                failure = _judge_connection(error, what)
+            tries += 1
+            now = time.monotonic()
+            started = now if started is None else started
+            pause = random.uniform(0.5, 1.0) * min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))
+            if (failure.few and tries >= _FEW_TRIES) or now - started + pause > patience:
+                raise StoreError(f"{what}: {failure.reason}")
+            wait.fail(failure.word, started, patience)
+            time.sleep(pause)
 
 
 def iter_pages(bucket: Bucket, prefix: str, patience: float, **arguments: Any) -> Iterator[dict[str, Any]]:
@@ -250,7 +263,7 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _judge(error: ClientError, what: str) -> str:
+def _judge(error: ClientError, what: str) -> _Failure:
     """Why an answer is worth waiting for another one; raises what it means if it is not."""
     code, status = _code(error), _status(error)
     message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
@@ -259,14 +272,14 @@ def _judge(error: ClientError, what: str) -> str:
     if status == 412 or code == "PreconditionFailed":
         raise PreconditionFailed(f"{what} is another version by now") from error
     if code in ("NoSuchKey", "404", "NotFound"):
-        raise FileNotFoundError(what) from error
+        raise NotFound(f"{what} is not there") from error
     if status >= 500 or status == 429 or code in _LATER or code in _DAMAGED:
-        return reason
+        return _Failure(reason, f"{status} {code}", code in _DAMAGED)
     raise Refused(f"{what}: {reason}", code) from error
 
 
-def _judge_connection(error: Exception, what: str) -> tuple[str, bool]:
-    """Why a request without an answer is made again, and whether only a few times; raises if never."""
+def _judge_connection(error: Exception, what: str) -> _Failure:
+    """Why a request without an answer is made again; raises if it is not."""
     from botocore import exceptions as known
 
     lasting = (
@@ -276,4 +289,14 @@ def _judge_connection(error: Exception, what: str) -> tuple[str, bool]:
     text = " ".join(str(error).split())[:300]
     if isinstance(error, lasting):
         raise StoreError(f"{what}: {text}") from error
-    return text, isinstance(error, known.SSLError | known.FlexibleChecksumError)
+    match error:
+        case known.SSLError():
+            return _Failure(text, "no secure connection", few=True)
+        case known.FlexibleChecksumError():
+            return _Failure(text, "damaged bytes", few=True)
+        case known.EndpointConnectionError() | known.ConnectTimeoutError() | known.ProxyConnectionError():
+            return _Failure(text, "no connection")
+        case known.ReadTimeoutError() | TimeoutError():
+            return _Failure(text, "no answer")
+        case _:
+            return _Failure(text, "connection lost")

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from builder.errors import PreconditionFailed, StoreError
+from builder.errors import NotFound, PreconditionFailed, StoreError
 from builder.s3_client import persist
-from builder.s3_store import S3Store
+from builder.s3_store import FOLDER_TAG, S3Store
 
 _AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -34,7 +34,7 @@ def probe_store(store: S3Store) -> None:
     try:
         lacking = _lacking(store, name)
     finally:
-        for key in (name, f"{name}/below", f"{name}-none"):
+        for key in (name, f"{name}/below", f"{name}-none", f"{name}-late", f"{name}-late/below"):
             _request(store, "delete_object", Key=key)
     if lacking:
         raise StoreError(
@@ -61,6 +61,12 @@ def _lacking(store: S3Store, name: str) -> str:
     kept = _request(store, "get_object", Key=name)
     if {item["Key"] for item in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
         return "does not hold, or not list, an object whose key is the beginning of another's"
+    late = f"{name}-late"
+    put(Key=f"{late}/below", Body=b"6")
+    if not put(Key=late, Body=b"7", IfNoneMatch="*") and not put(Key=late, Body=b"7", IfMatch=FOLDER_TAG):
+        return "does not create an object under a condition once its key is the beginning of another's"
+    if put(Key=late, Body=b"8", IfNoneMatch="*") or put(Key=late, Body=b"8", IfMatch=FOLDER_TAG):
+        return "overwrites an object that was only to be created, where its key is the beginning of another's"
     return ""
 
 
@@ -71,5 +77,5 @@ def _request(store: S3Store, operation: str, **arguments: Any) -> Any:
         return persist(
             partial(method, Bucket=store.bucket.name, **arguments), str(store), store.bucket.settings.patience
         )
-    except (PreconditionFailed, FileNotFoundError):
+    except (PreconditionFailed, NotFound):
         return None

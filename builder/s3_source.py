@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
-from builder.errors import InputError, PreconditionFailed, Refused, StoreError, UsageError
+from builder.errors import InputError, NotFound, PreconditionFailed, Refused, StoreError, UsageError
 from builder.inputs import CHANGED, S3Object
 from builder.s3_client import SCHEME, Bucket, S3Settings, iter_pages, parse_location, persist
 
@@ -70,7 +70,7 @@ def _head(bucket: Bucket, key: str, patience: float) -> S3Object | None:
     request = partial(bucket.client.head_object, Bucket=bucket.name, Key=key)
     try:
         answer = persist(request, f"{SCHEME}{bucket.name}/{key}", patience)
-    except FileNotFoundError:
+    except NotFound:
         return None
     if "ETag" not in answer or "ContentLength" not in answer:
         raise StoreError(f"{SCHEME}{bucket.name}/{key}: what answers is no store of the S3 protocol")
@@ -122,7 +122,7 @@ def _read(source: S3Object, length: int, **arguments: str) -> bytes:
         return persist(request, str(source), bucket.settings.patience)
     except PreconditionFailed as error:
         raise InputError(CHANGED) from error
-    except FileNotFoundError as error:
+    except NotFound as error:
         raise InputError("is not there any more") from error
     except Refused as error:
         if error.code == _ARCHIVED:

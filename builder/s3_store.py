@@ -12,19 +12,21 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import batched
-from typing import Any, Final
+from typing import Any, Final, override
 
-from builder.errors import LayoutError, PreconditionFailed, Refused, StoreError
+from builder.errors import LayoutError, NotFound, PreconditionFailed, Refused, StoreError
 from builder.files import ReadableFile
 from builder.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from builder.parallel import map_ahead, side_by_side
 from builder.s3_client import PARALLEL, Bucket, Checksums, client_of, iter_pages, persist
-from builder.store import ObjectHead, StoredObject, Written
+from builder.store import ObjectHead, Store, StoredObject, Written
 
 PART_BYTES: Final = 16 << 20
 """Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
 LARGE_BYTES: Final = 2 * PART_BYTES
 """An object with more bytes in memory is put in parts."""
+FOLDER_TAG: Final = '"",""'
+"""The tag of what SeaweedFS holds for a key that only others begin with: empty, which it matches as one of several."""
 _PARTS_AT_ONCE: Final = 4
 _MOST_AT_ONCE: Final = 5 << 30  # of one PUT
 _DELETED_AT_ONCE: Final = 1000  # more are refused
@@ -32,11 +34,8 @@ _GZIP_LEVEL: Final = 6
 _FIRST_CONTACT_SECONDS: Final = 10.0
 
 
-class S3Store:
+class S3Store(Store):
     """Objects below a prefix of a bucket. JSON is stored gzip-encoded; frames never are."""
-
-    parallel = PARALLEL
-    lists_first = True
 
     def __init__(self, bucket: Bucket, prefix: str = "", *, public: bool = True) -> None:
         """A store; `public` says whether caches shared by several people may keep its objects."""
@@ -44,8 +43,13 @@ class S3Store:
         self.prefix = prefix
         self.public = public
 
+    @property
+    @override
+    def parallel(self) -> int:
+        return PARALLEL
+
+    @override
     def below(self, name: str) -> S3Store:
-        """See `Store.below`."""
         return S3Store(self.bucket, f"{self.prefix}/{name}".lstrip("/"), public=self.public)
 
     def __str__(self) -> str:
@@ -62,7 +66,7 @@ class S3Store:
         request = partial(client.list_objects_v2, Bucket=self.bucket.name, Prefix=self._name("studies"), MaxKeys=1)
         try:
             persist(request, str(self), patience)
-        except FileNotFoundError as error:
+        except NotFound as error:
             raise StoreError(f"{self}: there is no such bucket") from error
 
     def _name(self, key: str) -> str:
@@ -79,16 +83,17 @@ class S3Store:
 
         return persist(request, f"s3://{self.bucket.name}/{name}", self.bucket.settings.patience)
 
+    @override
     def get(self, key: str) -> StoredObject | None:
         """See `Store.get`; what is gzip-encoded is unpacked."""
         try:
             stored: StoredObject = self._call("get_object", key, _read, **self._checked())
             return stored
-        except FileNotFoundError:
+        except NotFound:
             return None
 
+    @override
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """See `Store.get_range`."""
         if is_json(parse_key(key).kind):
             stored = self.get(key)
             return None if stored is None else stored.data[offset : offset + length]
@@ -99,28 +104,28 @@ class S3Store:
                 "get_object", key, lambda answer: answer["Body"].read(), Range=f"bytes={offset}-{offset + length - 1}"
             )
             return found
-        except FileNotFoundError:
+        except NotFound:
             return None
         except Refused as error:
             if error.code != "InvalidRange":
                 raise
             return b""  # it ends before
 
+    @override
     def head(self, key: str) -> ObjectHead | None:
-        """See `Store.head`."""
         try:
             answer = self._call("head_object", key)
-        except FileNotFoundError:
+        except NotFound:
             return None
         return ObjectHead(answer["ContentLength"], answer["ETag"])
 
     def _checked(self) -> dict[str, str]:
         return {"ChecksumMode": "ENABLED"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
 
+    @override
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
-        """See `Store.put`."""
         if not isinstance(data, bytes):
             return self._put_file(key, data)
         conditions = {"IfMatch": if_match} if if_match is not None else {}
@@ -129,14 +134,27 @@ class S3Store:
         if len(data) > LARGE_BYTES and not conditions:
             return self._put_parts(key, data[:HEAD_BYTES], iter([data]))
         headers = self._headers(key, data[:HEAD_BYTES])
-        body = data
-        if "ContentEncoding" in headers:
-            body = compress_json(data)
+        body = compress_json(data) if "ContentEncoding" in headers else data
+        request = {"Body": body, **headers, **self._sums(body)}
         try:
-            answer = self._call("put_object", key, Body=body, **headers, **self._sums(body), **conditions)
-        except FileNotFoundError as error:  # what If-Match is answered where there is nothing
+            answer = self._put_conditional(key, request, conditions)
+        except NotFound as error:  # what If-Match is answered where there is nothing
             raise PreconditionFailed(f"{key} is not there any more") from error
         return Written(len(data), answer["ETag"])
+
+    def _put_conditional(self, key: str, request: dict[str, Any], conditions: dict[str, str]) -> Any:
+        """One request that puts an object; a second one where a store does not create what it does not have.
+
+        SeaweedFS 4.48 holds a folder for a key that others begin with, and takes it for an object when the key is to
+        be created. A folder has an empty tag, which no object has: the second request asks for that tag to be there.
+        Every store answers it with a failure where there is nothing or an object, so no object is ever overwritten.
+        """
+        try:
+            return self._call("put_object", key, **request, **conditions)
+        except PreconditionFailed:
+            if "IfNoneMatch" not in conditions or self.head(key) is not None:
+                raise
+        return self._call("put_object", key, **request, IfMatch=FOLDER_TAG)
 
     def _headers(self, key: str, head: bytes) -> dict[str, str]:
         kind = parse_key(key).kind
@@ -195,7 +213,7 @@ class S3Store:
             parts, sizes = zip(*put, strict=True)
             self._complete(key, upload, parts)
         except BaseException:
-            with suppress(StoreError, FileNotFoundError):
+            with suppress(StoreError):
                 self._call("abort_multipart_upload", key, UploadId=upload)
             raise
         return Written(sum(sizes))
@@ -209,14 +227,14 @@ class S3Store:
     def _complete(self, key: str, upload: str, parts: Sequence[dict[str, Any]]) -> None:
         try:
             self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
-        except (StoreError, FileNotFoundError):
+        except StoreError:
             # An answer that got lost is followed by one that there is no such upload.
             found = self.head(key)
             if found is None or found.etag != _multipart_etag(parts):
                 raise
 
+    @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
-        """See `Store.list`."""
         own = resource.rstrip("/")
         if own:
             found = self.head(own)
@@ -228,8 +246,8 @@ class S3Store:
                 if is_key(item["Key"][start:]):  # not one of a stranger, or a marker of a folder
                     yield item["Key"][start:], item["Size"]
 
+    @override
     def children(self, resource: str) -> Iterator[str]:
-        """See `Store.children`."""
         below = self._name(f"{resource.rstrip('/')}/" if resource.rstrip("/") else "")
         for page in self._pages(below, Delimiter="/"):
             names = {item["Prefix"] for item in page.get("CommonPrefixes", ())}
@@ -239,13 +257,13 @@ class S3Store:
     def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
         return iter_pages(self.bucket, prefix, self.bucket.settings.patience, **arguments)
 
+    @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
-        with suppress(FileNotFoundError):
+        with suppress(NotFound):
             self._call("delete_object", key)
 
+    @override
     def delete_many(self, keys: Iterable[str]) -> None:
-        """See `Store.delete_many`."""
         if self.bucket.settings.checksums is Checksums.REQUIRED:
             side_by_side(self.parallel, self.delete, keys)  # the request for many needs one of the newer checksums
             return

@@ -104,9 +104,7 @@ class StoreSink:
                 if stored is not None and stored.data == data:
                     return Written(len(data), stored.etag)  # the answer got lost
                 self._lease.renew()
-                if stored is None:  # some stores take a key that has others below it for one that is there
-                    return self._store.put(key, data)
-                found = ObjectHead(len(stored.data), stored.etag)
+                found = ObjectHead(len(stored.data), stored.etag) if stored is not None else None
         raise StoreError(f"{key} changed {_ATTEMPTS} times while it was being written")
 
     def abandon(self) -> None:

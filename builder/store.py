@@ -1,15 +1,15 @@
-"""Where objects are put: one protocol, the verbs of an object store.
+"""Where objects are put: one abstract class, the verbs of an object store.
 
 A store maps keys to bytes. `put` is atomic: a reader, or a job that is killed, sees the whole old object or the whole
 new one. Conditions make read-merge-write safe when several jobs share a store. `directory_store`, `memory_store` and
-`s3_store` fulfil the protocol; one set of tests runs against all three.
+`s3_store` are what there is; one set of tests runs against all three.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from builder.files import ReadableFile
 
@@ -38,8 +38,8 @@ class Written:
     etag: str = ""
 
 
-class Store(Protocol):
-    """Keys to bytes. Implementations are picklable: a worker process gets its own copy.
+class Store(ABC):
+    """Keys to bytes. What workers use is picklable: a worker process gets its own copy.
 
     Every method raises `StoreError` if the store fails for good.
     """
@@ -47,20 +47,23 @@ class Store(Protocol):
     @property
     def parallel(self) -> int:
         """How many requests of one process are worth having under way at once; 1 for a local store."""
+        return 1
 
-    @property
-    def lists_first(self) -> bool:
-        """Whether a key is created, under a condition, before those below it: afterwards not every store allows it."""
-
+    @abstractmethod
     def get(self, key: str) -> StoredObject | None:
         """The object, or None if there is none."""
 
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
         """That range of the object's bytes, less where it ends before; None if there is no object."""
+        stored = self.get(key)
+        return None if stored is None else stored.data[offset : offset + length]
 
     def head(self, key: str) -> ObjectHead | None:
         """Size and tag of an object, or None if there is none."""
+        stored = self.get(key)
+        return None if stored is None else ObjectHead(len(stored.data), stored.etag)
 
+    @abstractmethod
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
@@ -74,6 +77,7 @@ class Store(Protocol):
             PreconditionFailed: if the condition does not hold.
         """
 
+    @abstractmethod
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
         """Key and stored size in bytes of a resource's own object, if it has one, and of every object below it.
 
@@ -81,14 +85,19 @@ class Store(Protocol):
         What has no key of the layout is left out.
         """
 
+    @abstractmethod
     def children(self, resource: str) -> Iterator[str]:
         """The names that stand next below a resource, in no promised order: the UIDs of its studies, say."""
 
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """Remove those of the objects that are there."""
+        for key in keys:
+            self.delete(key)
 
+    @abstractmethod
     def below(self, name: str) -> Store:
         """A store of its own within this one, its keys under `name`."""

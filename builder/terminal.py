@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, TextIO, override
 
 import click
 
 from builder.invalidation import Invalidation
 
+_CLEAR_LINE: Final = "\r\x1b[K"
 _BAR_WIDTH: Final = 28
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
@@ -103,10 +107,60 @@ class TerminalProgress:
         elapsed = time.monotonic() - self._started
         left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 and elapsed > 2 else ""
         counts = f"{self._done}/{self._total}" if self._total else ""
-        self._write(f"\r\x1b[K{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
+        self._write(f"{_CLEAR_LINE}{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
 
     def close(self) -> None:
         """End the stage's line."""
         if self._live and self._name:
-            self._write("\r\x1b[K")
+            self._write(_CLEAR_LINE)
         self._name = ""
+
+
+@contextmanager
+def shown_waits(stream: TextIO) -> Iterator[None]:
+    """Show what this package logs, which is what it waits for.
+
+    On a terminal that is one line, which a bar draws over; in a log a line now and then.
+    """
+    logger, handler = logging.getLogger("stillframe"), _WaitHandler(stream)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.clear()
+
+
+class _WaitHandler(logging.Handler):
+    """Shows warnings, and the information that follows one. Whoever the stream has lost is told nothing more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(logging.INFO)
+        self._stream = stream
+        self._live = stream.isatty()
+        self._shown = -math.inf
+        self._waiting = False
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text, over = visible(record.getMessage()), record.levelno < logging.WARNING
+        now = time.monotonic()
+        if over:
+            self._write(_CLEAR_LINE if self._live else f"{text}\n", wanted=self._waiting)
+            self._waiting = False
+        elif self._live or now - self._shown >= _LOG_SECONDS:
+            self._write(f"{_CLEAR_LINE}{text}" if self._live else f"{text}\n")
+            self._shown, self._waiting = now, True
+
+    def _write(self, text: str, *, wanted: bool = True) -> None:
+        if wanted:
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+
+    def clear(self) -> None:
+        """Leave nothing on the line of a terminal."""
+        self._write(_CLEAR_LINE, wanted=self._live and self._waiting)

@@ -16,9 +16,10 @@ from typing import Any
 import data_store
 import numpy as np
 import numpy.typing as npt
-from builder.htj2k import decode_prefix
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import dcmread
+
+from builder.htj2k import decode_prefix
 
 SAMPLE = "MR2_J2KR.dcm"  # a shoulder of 1024 x 1024 from the image set of DICOM's working group 4
 PICTURE = Path(__file__).with_name("sharpening.webp")

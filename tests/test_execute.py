@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import pytest
 
@@ -109,6 +109,7 @@ def test_no_more_tasks_are_under_way_than_the_window_has_room_for() -> None:
 class DyingStore(DirectoryStore):
     """Its process is gone when the finished metadata of an instance come."""
 
+    @override
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:

@@ -14,6 +14,7 @@ import pytest
 from builder.directory_store import DirectoryStore
 from builder.errors import PreconditionFailed
 from builder.memory_store import MemoryStore
+from builder.parallel import side_by_side
 from builder.s3_client import Bucket, Checksums, S3Settings, client_of
 from builder.s3_store import PART_BYTES, S3Store
 from builder.store import Store, StoredObject
@@ -258,6 +259,38 @@ def test_of_many_who_create_an_object_one_does(store: Store) -> None:
             job.join()
         (winner,) = won
         assert data(store, f"{INSTANCE}/frames/{number}") == b"\xff\x4f" + winner
+
+
+def test_of_many_who_create_a_key_that_others_begin_with_one_does(store: Store) -> None:
+    """SeaweedFS has something there already, which is no object."""
+    skip_where_conditions_are_not_atomic(store)
+    for number in range(1, 6):
+        series = f"studies/1.{number}/series"
+        store.put(f"{series}/1/metadata", b"[]")
+        if number == 3:
+            store.put(series, b"[]")
+            store.delete(series)
+
+        def create(mark: int, series: str = series) -> bool:
+            try:
+                store.put(series, b"[%d]" % mark, if_none_match=True)
+            except PreconditionFailed:
+                return False
+            return True
+
+        created = side_by_side(8, create, range(8))
+        assert created.count(True) == 1
+        assert data(store, series) == b"[%d]" % created.index(True)
+        with pytest.raises(PreconditionFailed):
+            store.put(series, b"[]", if_none_match=True)
+        assert data(store, f"{series}/1/metadata") == b"[]"
+
+
+def test_a_key_is_created_where_nothing_is_left_below_it(store: Store) -> None:
+    store.put(f"{SERIES}/1/metadata", b"[]")
+    store.delete(f"{SERIES}/1/metadata")
+    written = store.put(SERIES, b"[1]", if_none_match=True)
+    assert store.head(SERIES).etag == written.etag  # type: ignore[union-attr]  # as above
 
 
 def test_a_store_crosses_processes(store: Store) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Self, override
 
 from builder.errors import PreconditionFailed, StoreError
 from builder.files import ReadableFile
@@ -22,7 +22,7 @@ class Fault(StrEnum):
     SLOW = "slow"
 
 
-class FaultyStore:
+class FaultyStore(Store):
     """Passes requests on to another store, but for those whose number in the plan has a fault.
 
     `calls` are the requests so far, `injected` the faults that really took place; `watch` is called after every request
@@ -41,13 +41,11 @@ class FaultyStore:
         self.injected: list[Fault] = []
 
     @property
+    @override
     def parallel(self) -> int:
         return self._inner.parallel
 
-    @property
-    def lists_first(self) -> bool:
-        return self._inner.lists_first
-
+    @override
     def below(self, name: str) -> Self:
         part = type(self)(self._inner.below(name), self._plan, self._watch)
         part._root = self._root
@@ -77,15 +75,19 @@ class FaultyStore:
             raise PreconditionFailed(f"{what}: is another version by now")
         return result
 
+    @override
     def get(self, key: str) -> StoredObject | None:
         return self._request(f"get {key}", lambda: self._inner.get(key))
 
+    @override
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
         return self._request(f"get {key}", lambda: self._inner.get_range(key, offset, length))
 
+    @override
     def head(self, key: str) -> ObjectHead | None:
         return self._request(f"head {key}", lambda: self._inner.head(key))
 
+    @override
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
@@ -96,15 +98,19 @@ class FaultyStore:
             conditional=if_none_match or if_match is not None,
         )
 
+    @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
         return iter(self._request(f"list {resource}", lambda: [*self._inner.list(resource)]))
 
+    @override
     def children(self, resource: str) -> Iterator[str]:
         return iter(self._request(f"list {resource}", lambda: [*self._inner.children(resource)]))
 
+    @override
     def delete(self, key: str) -> None:
         self._request(f"delete {key}", lambda: self._inner.delete(key), writes=True)
 
+    @override
     def delete_many(self, keys: Iterable[str]) -> None:
         listed = [*keys]
         self._request(f"delete {', '.join(listed)}", lambda: self._inner.delete_many(listed), writes=True)

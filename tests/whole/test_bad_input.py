@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import imagecodecs
 import numpy as np
@@ -470,6 +470,7 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
     assert source.stat().st_size > 16 << 20
 
     class MeddlingStore(DirectoryStore):
+        @override
         def put(self, key: str, data: bytes | ReadableFile, **condition: Any) -> Written:
             os.utime(source)
             return super().put(key, data, **condition)

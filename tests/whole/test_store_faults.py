@@ -39,9 +39,7 @@ class NearStore(MemoryStore):
 
 
 class FarStore(MemoryStore):
-    """Memory that is treated as a store far away is: several requests at once, lists begun first."""
-
-    lists_first = True
+    """Memory that is treated as a store far away is: several requests at once."""
 
     def __init__(self, parallel: int = 4) -> None:
         super().__init__(parallel)
@@ -184,29 +182,3 @@ def test_a_fault_while_an_input_turns_out_to_be_bad_is_made_good(tmp_path: Path)
             assert set(objects(inner)) <= {"studies"}, store.calls[moment]
             if moment >= len(store.calls):
                 break
-
-
-def test_a_list_that_another_job_fills_while_it_is_dropped_is_there_again(tmp_path: Path) -> None:
-    """A job all of whose inputs are rejected takes back the lists it began; another publishes the series meanwhile."""
-    good, bad = write(tmp_path, "good/1.dcm", image(1)), write(tmp_path, "bad/2.dcm", image(2, NumberOfFrames=9))
-
-    class Meddled(MemoryStore):
-        lists_first = True
-        busy = False
-
-        def delete(self, key: str) -> None:
-            if not self.busy and self.get(key) is not None and key.endswith(("/instances", "/series")):
-                self.busy = True
-                run(self, good)
-                self.busy = False
-            super().delete(key)
-
-    def run(store: MemoryStore, source: Path) -> None:
-        build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
-
-    store, clean = Meddled(), MemoryStore()
-    run(store, bad)
-    run(clean, good)
-    assert {key: item.data for key, item in store.objects.items()} == {
-        key: item.data for key, item in clean.objects.items()
-    }
