@@ -76,7 +76,7 @@ test: .venv/.installed-test
 check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy builder $(wildcard tests benchmarks/*.py docs/*.py)
+	$(BIN)/mypy builder/stillframe $(wildcard tests benchmarks/*.py docs/*.py)
 
 # SERVER=nginx serves the trees with nginx. The viewers come from npm, the browser from the machine: Debian's chromium,
 # or CHROMIUM=/path/to/one.

@@ -36,19 +36,19 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from s3_upload import measure_s3
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.execute import SerialExecutor, prepare_process
-from builder.job import BuildRequest
-from builder.options import BuildOptions, Rendered
-from builder.report import Report
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.execute import SerialExecutor, prepare_process
+from stillframe.options import BuildOptions, Rendered
+from stillframe.store.directory import DirectoryStore
 
 CT_SERIES = Path(__file__).parents[2] / "shared" / "data" / "ct-volume"
 STAGES = ("scan", "read", "decode", "encode", "verify", "index", "reduce", "render", "JSON", "write", "lists")
 CODING = ("encode", "verify")
 MEMORY = Path("/dev/shm")
 NO_PICTURES = BuildOptions(rendered=Rendered.NEVER, thumbnails=False)
-COMMAND = (sys.executable, "-m", "builder")
+COMMAND = (sys.executable, "-m", "stillframe")
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Quiet:
     """Progress that nobody watches."""
 
     def stage(self, name: str, total: int) -> None:
-        """See `builder.build.Progress`."""
+        """See `stillframe.build.pipeline.Progress`."""
 
     def step(self, count: int = 1) -> None:
-        """See `builder.build.Progress`."""
+        """See `stillframe.build.pipeline.Progress`."""
 
 
 def build_serially(source: Path, destination: Path, options: BuildOptions) -> Measured:

@@ -24,20 +24,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from builder.build import build
-from builder.claims import CommitState, Lease
-from builder.directory_store import DirectoryStore
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.job import BuildRequest
-from builder.layout import Kind, parse_key
-from builder.memory_store import MemoryStore
-from builder.options import BuildOptions
-from builder.s3_client import PARALLEL, Bucket
-from builder.s3_store import S3Store
-from builder.sinks import StoreSink
-from builder.store import Store
-from builder.uids import InstanceUIDs
-from builder.workers import INSTANCES_AT_ONCE
+from stillframe.archive.claims import CommitState, Lease
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.build.sinks import StoreSink
+from stillframe.build.workers import INSTANCES_AT_ONCE
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.layout import Kind, parse_key
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import PARALLEL, Bucket
 from tests.support.s3_server import S3Server, set_environment, weed_path
 from tests.support.trees import NoProgress
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from builder.studylist import make_study_list, merge_study_list
+from stillframe.archive.study_list import make_study_list, merge_study_list
 
 
 def record(study: str, rng: random.Random) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-PACKAGE = "builder"
+PACKAGE = "stillframe"
 
 project = "Stillframe"
 author = "the Stillframe authors"

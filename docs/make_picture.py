@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import dcmread
 
-from builder.htj2k import decode_prefix
+from stillframe.codec.htj2k import decode_prefix
 
 SAMPLE = "MR2_J2KR.dcm"  # a shoulder of 1024 x 1024 from the image set of DICOM's working group 4
 PICTURE = Path(__file__).with_name("sharpening.webp")
@@ -32,7 +32,7 @@ def main() -> None:
     """Build the sample, then draw a panel for each shown level of its frame."""
     with tempfile.TemporaryDirectory() as folder:
         sample = Path(data_store.__file__).with_name("data") / SAMPLE
-        subprocess.run([sys.executable, "-m", "builder", "build", sample, f"{folder}/archive"], check=True)
+        subprocess.run([sys.executable, "-m", "stillframe", "build", sample, f"{folder}/archive"], check=True)
         (index,) = Path(folder).glob("archive/studies/*/series/*/frame-index")
         (frame,) = Path(folder).glob("archive/studies/*/series/*/instances/*/frames/1")
         data = frame.read_bytes()

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from builder.s3_client import Bucket
+from stillframe.store.s3_client import Bucket
 from tests.support.examples import load_profile
 from tests.support.places import SHARED_DATA
 from tests.support.s3_server import S3Endpoint, set_environment, weed_path

@@ -12,13 +12,13 @@ from typing import Any, override
 
 import pytest
 
-from builder.directory_store import DirectoryStore
-from builder.errors import WorkerDied
-from builder.execute import ProcessExecutor, SerialExecutor, make_executor, run_batches
-from builder.files import ReadableFile
-from builder.store import Written
-from builder.tasks import InstanceTask, Result
-from builder.workers import build_instances
+from stillframe.build.tasks import InstanceTask, Result
+from stillframe.build.workers import build_instances
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import WorkerDied
+from stillframe.execute import ProcessExecutor, SerialExecutor, make_executor, run_batches
+from stillframe.store.base import Written
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import instance_uid, write_series
 from tests.support.trees import build_tree, contents
 

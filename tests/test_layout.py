@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import layout
-from builder.errors import LayoutError
-from builder.layout import Key, Kind
-from builder.uids import InstanceUIDs
+from stillframe import layout
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import LayoutError
+from stillframe.layout import Key, Kind
 
 uids = st.lists(st.integers(0, 999_999_999), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, parts)))
 frame_numbers = st.integers(1, 9_999_999_999)

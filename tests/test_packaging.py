@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from builder import __version__
+from stillframe import __version__
 from tests.support.places import REPOSITORY
 
 pytest.importorskip("hatchling", reason="hatchling, the build backend, is not installed")
 
-_TEMPLATES = {f"builder/templates/{path.name}" for path in (REPOSITORY / "templates").iterdir()}
+_TEMPLATES = {f"stillframe/templates/{path.name}" for path in (REPOSITORY / "templates").iterdir()}
 
 
 def build(target: str, source: Path, output: Path) -> Path:
@@ -53,7 +53,7 @@ def test_the_sdist_is_the_source_without_what_was_built(sdist: Path) -> None:
         "pyproject.toml",
         "LICENSE",
         "Makefile",
-        "builder/layout.py",
+        "builder/stillframe/layout.py",
         "templates/index.html.j2",
         "infra/archive.yaml",
     } <= names
@@ -66,9 +66,9 @@ def test_the_sdist_is_the_source_without_what_was_built(sdist: Path) -> None:
 def test_the_wheel_has_the_package_and_its_templates(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"builder/templates/index.html.j2", "builder/templates/app-config.js.j2"} <= _TEMPLATES <= names
-    assert {"builder/__init__.py", "builder/layout.py", "builder/py.typed"} <= names
-    assert {name.split("/")[0] for name in names} == {"builder", f"stillframe-{__version__}.dist-info"}
+    assert {"stillframe/templates/index.html.j2", "stillframe/templates/app-config.js.j2"} <= _TEMPLATES <= names
+    assert {"builder/__init__.py", "builder/stillframe/layout.py", "builder/py.typed"} <= names
+    assert {name.split("/")[0] for name in names} == {"stillframe", f"stillframe-{__version__}.dist-info"}
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
         assert f"{info}/licenses/LICENSE" in archive.namelist()
     assert (metadata["Name"], metadata["Version"]) == ("stillframe", __version__)
     assert metadata["Requires-Python"] == ">=3.12"
-    assert entry_points["console_scripts"]["stillframe"] == "builder.cli:main"
+    assert entry_points["console_scripts"]["stillframe"] == "stillframe.cli.main:main"
     base = {value for value in metadata.get_all("Requires-Dist", []) if "extra ==" not in value}
     assert any(value.startswith("pydicom") for value in base)
     assert not [value for value in base if value.split(">")[0] in {"pylibjpeg-libjpeg", "distributed"}]
@@ -95,7 +95,8 @@ def test_an_installed_wheel_finds_its_templates(wheel: Path, tmp_path: Path) -> 
     (libraries,) = {path for path in sys.path if path.endswith("site-packages") and Path(path, "jinja2").is_dir()}
     # After the wheel's own folder, without following .pth files: the source checkout must stay out of sight.
     (packages / "libraries.pth").write_text(f"{libraries}\n")
-    code = "import builder.site as s; print(s.templates_folder()); print(s.render_viewer_config(root='/dicomweb'))"
+    code = "from stillframe.hosting import pages; print(pages.templates_folder()); "
+    code += "print(pages.render_viewer_config(root='/dicomweb'))"
     shown = subprocess.run(
         [tmp_path / "venv/bin/python", "-c", code],
         cwd=tmp_path,
@@ -105,5 +106,5 @@ def test_an_installed_wheel_finds_its_templates(wheel: Path, tmp_path: Path) -> 
         text=True,
         timeout=60,
     ).stdout
-    assert shown.splitlines()[0] == str((packages / "builder/templates").resolve())
+    assert shown.splitlines()[0] == str((packages / "stillframe/templates").resolve())
     assert "window.config" in shown

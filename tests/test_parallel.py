@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder.parallel import made_once, map_ahead, side_by_side
+from stillframe.parallel import made_once, map_ahead, side_by_side
 
 
 def test_a_value_is_made_once_however_many_threads_want_it() -> None:

@@ -16,15 +16,15 @@ from typing import override
 
 import pytest
 
-from builder.claims import CommitState, Lease, settled_state
-from builder.directory_store import DirectoryStore
-from builder.execute import ProcessExecutor
-from builder.memory_store import MemoryStore
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.terminal import shown_waits
-from builder.uids import InstanceUIDs
-from builder.waiting import LOGGER, waiting
+from stillframe.archive.claims import CommitState, Lease, settled_state
+from stillframe.cli.terminal import shown_waits
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.execute import ProcessExecutor
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
+from stillframe.waiting import LOGGER, waiting
 from tests.support.dicom_files import ROOT, write_series
 from tests.support.faulty_proxy import Fault, FaultyProxy, Plan, Request
 
@@ -203,8 +203,8 @@ def test_the_command_says_what_it_waits_for(bucket: Bucket, tmp_path: Path, work
     with FaultyProxy(bucket.settings.endpoint_url) as proxy:
         proxy.plan = failing_for(7, target="/frames/")  # it is workers that meet them
         done = subprocess.run(
-            [sys.executable, "-m", "builder", "build", str(source), f"s3://{bucket.name}/archive", "--workers", workers,
-             "--endpoint-url", proxy.endpoint_url, "--region", "us-east-1", "--patience", "50"],
+            [sys.executable, "-m", "stillframe", "build", str(source), f"s3://{bucket.name}/archive",
+             "--workers", workers, "--endpoint-url", proxy.endpoint_url, "--region", "us-east-1", "--patience", "50"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr

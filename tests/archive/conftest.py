@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.directory_store import DirectoryStore
-from builder.memory_store import MemoryStore
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.store import Store
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
 from tests.support.archives import OTHER_SERIES, OTHER_STUDY, Making
 from tests.support.dicom_files import image, write
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from builder.claims import Claim, CommitState, Lease, _this_process, parse_claim, settled_state
-from builder.errors import ClaimLost, StoreError
-from builder.jsonmodel import JSONDataset, dumps
-from builder.layout import metadata_key
-from builder.memory_store import MemoryStore
-from builder.record import Record, claimed, holder_of, with_record
-from builder.uids import InstanceUIDs
+from stillframe.archive.claims import Claim, CommitState, Lease, _this_process, parse_claim, settled_state
+from stillframe.archive.record import Record, claimed, holder_of, with_record
+from stillframe.dicom.json_model import JSONDataset, dumps
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import ClaimLost, StoreError
+from stillframe.layout import metadata_key
+from stillframe.store.memory import MemoryStore
 from tests.support.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
@@ -112,7 +112,7 @@ def test_a_holder_that_lost_its_claim_finds_out_when_it_commits() -> None:
 
 def test_a_process_that_has_ended_is_not_waited_for() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", "from builder.claims import _this_process; print(_this_process())"],
+        [sys.executable, "-c", "from stillframe.archive.claims import _this_process; print(_this_process())"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     store = MemoryStore()

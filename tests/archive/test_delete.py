@@ -14,20 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from builder.build import build
-from builder.deletion import DeletionReport, Scope
-from builder.directory_store import DirectoryStore
-from builder.execute import SerialExecutor
-from builder.job import BuildRequest
-from builder.layout import STUDIES, instance_key, is_fixed
-from builder.memory_store import MemoryStore
-from builder.options import BuildOptions
-from builder.results import Outcome
-from builder.roots import Roots
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.store import Store
-from builder.uids import InstanceUIDs
+from stillframe.archive.delete import DeletionReport, Scope
+from stillframe.archive.roots import Roots
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.execute import SerialExecutor
+from stillframe.layout import STUDIES, instance_key, is_fixed
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
 from tests.support.archives import (
     OTHER_STUDY,
     SECRET,
@@ -288,7 +288,7 @@ def test_the_deletion_waits_for_who_is_building(source: Path) -> None:
 
 
 def test_what_was_taken_back_is_rebuilt_by_the_next_build(tmp_path: Path, source: Path) -> None:
-    from builder.claims import retract, settled_state
+    from stillframe.archive.claims import retract, settled_state
 
     store = DirectoryStore(str(tmp_path / "tree"))
     publish(store, source)
@@ -378,11 +378,11 @@ def test_a_deletion_that_is_stopped_says_how_to_go_on(tmp_path: Path, source: Pa
     tree = tmp_path / "tree"
     store = DirectoryStore(str(tree))
     publish(store, source / "c")
-    from builder.claims import Lease, settled_state
+    from stillframe.archive.claims import Lease, settled_state
 
     uids = InstanceUIDs(STUDY, SERIES, instance_uid(1))
     with Lease(store, uids, settled_state(store, uids)):
-        command = [sys.executable, "-m", "builder", "delete", str(tree), "--study", STUDY]
+        command = [sys.executable, "-m", "stillframe", "delete", str(tree), "--study", STUDY]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
             assert job.stderr is not None
             assert job.stderr.readline() == "withdrawing: 1\n"

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.codestream import FrameRow, Resolution
-from builder.frameindex import merge_frame_index
+from stillframe.archive.frame_index import merge_frame_index
+from stillframe.codec.codestream import FrameRow, Resolution
 
 ROWS = st.lists(
     st.builds(

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.jsonmodel import JSONDataset, text_value
-from builder.layout import instances_key, metadata_key, study_series_key
-from builder.query import (
+from stillframe.archive.query import (
     instance_list,
     instance_record,
     merge_instances,
@@ -22,6 +20,8 @@ from builder.query import (
     study_list,
     study_record,
 )
+from stillframe.dicom.json_model import JSONDataset, text_value
+from stillframe.layout import instances_key, metadata_key, study_series_key
 
 
 def published(instance: str, series: str = "1.1", study: str = "1", **values: Any) -> JSONDataset:

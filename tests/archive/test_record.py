@@ -7,10 +7,10 @@ import warnings
 import pytest
 from pydicom import Dataset
 
-from builder.dicomjson import convert
-from builder.errors import InputError
-from builder.jsonmodel import JSONDataset, dumps
-from builder.record import Holding, Record, notes_of, record_of, with_record, without_record
+from stillframe.archive.record import Holding, Record, notes_of, record_of, with_record, without_record
+from stillframe.dicom.json_convert import convert
+from stillframe.dicom.json_model import JSONDataset, dumps
+from stillframe.errors import InputError
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 OTHER = f"sha256:{'fedcba9876543210' * 4}"

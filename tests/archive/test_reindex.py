@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from builder.claims import Lease, retract, settled_state
-from builder.directory_store import DirectoryStore
-from builder.errors import UsageError
-from builder.layout import STUDIES, frame_index_key, instance_key, instances_key, metadata_key, parse_key
-from builder.memory_store import MemoryStore
-from builder.reindex import IndexReport, index_archive
-from builder.results import Outcome
-from builder.roots import Roots
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.store import Store
-from builder.uids import InstanceUIDs
+from stillframe.archive.claims import Lease, retract, settled_state
+from stillframe.archive.reindex import IndexReport, index_archive
+from stillframe.archive.roots import Roots
+from stillframe.build.results import Outcome
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import UsageError
+from stillframe.layout import STUDIES, frame_index_key, instance_key, instances_key, metadata_key, parse_key
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
 from tests.support.archives import (
     OTHER_STUDY,
     SECRET,

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder.build import build
-from builder.execute import SerialExecutor
-from builder.job import BuildRequest
-from builder.memory_store import MemoryStore
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.results import Outcome
-from builder.roots import Roots, root_token
+from stillframe.archive.roots import Roots, root_token
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.execute import SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.store.memory import MemoryStore
 from tests.support.dicom_files import image, write
 from tests.support.trees import NoProgress, build_tree, contents
 
@@ -81,7 +81,7 @@ def test_the_command_line_names_roots_in_the_report_alone(tmp_path: Path) -> Non
     write_studies(tmp_path / "in")
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "builder", "build", str(tmp_path / "in"), str(tmp_path / "out"), *options]
+        command = [sys.executable, "-m", "stillframe", "build", str(tmp_path / "in"), str(tmp_path / "out"), *options]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     unlisted = ("--unlisted", "--secret-file", str(tmp_path / "secret"))
@@ -97,7 +97,7 @@ def test_the_command_line_names_roots_in_the_report_alone(tmp_path: Path) -> Non
     build_tree(tmp_path / "listed", tmp_path / "in")
     again = subprocess.run(
         [
-            sys.executable, "-m", "builder", "build", str(tmp_path / "in"), str(tmp_path / "listed"), *unlisted,
+            sys.executable, "-m", "stillframe", "build", str(tmp_path / "in"), str(tmp_path / "listed"), *unlisted,
             "--report", str(tmp_path / "report.json"),
         ],
         capture_output=True, text=True, check=False,

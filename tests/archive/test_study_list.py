@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import studylist
-from builder.jsonmodel import dumps
-from builder.layout import STUDIES, instances_key, metadata_key, pending_key
-from builder.memory_store import MemoryStore
-from builder.publish import publish_studies
-from builder.studylist import make_study_list, merge_study_list
+from stillframe.archive import study_list
+from stillframe.archive.lists import publish_studies
+from stillframe.archive.study_list import make_study_list, merge_study_list
+from stillframe.dicom.json_model import dumps
+from stillframe.layout import STUDIES, instances_key, metadata_key, pending_key
+from stillframe.store.memory import MemoryStore
 
 UIDS = st.lists(st.integers(0, 30), min_size=1, max_size=3).map(lambda parts: ".".join(["1", *map(str, parts)]))
 
@@ -32,7 +32,7 @@ def studies_of(data: bytes | None) -> list[str]:
 @pytest.fixture(params=["parsed", "by lines"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "by lines":
-        monkeypatch.setattr(studylist, "_PARSED_BYTES", 0)
+        monkeypatch.setattr(study_list, "_PARSED_BYTES", 0)
 
 
 @pytest.mark.usefixtures("how")
@@ -50,8 +50,8 @@ def test_records_go_in_come_out_and_are_replaced() -> None:
 
 @given(st.lists(st.dictionaries(UIDS, st.booleans(), max_size=6), max_size=5), st.booleans())
 def test_merging_is_what_a_dictionary_does(steps: list[dict[str, bool]], by_lines: bool) -> None:
-    kept = studylist._PARSED_BYTES
-    studylist._PARSED_BYTES = 0 if by_lines else kept  # type: ignore[misc]  # put back below
+    kept = study_list._PARSED_BYTES
+    study_list._PARSED_BYTES = 0 if by_lines else kept  # type: ignore[misc]  # put back below
     try:
         data: bytes | None = None
         expected: dict[str, dict[str, Any]] = {}
@@ -63,7 +63,7 @@ def test_merging_is_what_a_dictionary_does(steps: list[dict[str, bool]], by_line
             assert {item["0020000D"]["Value"][0]: item for item in json.loads(data)} == expected
             assert data == make_study_list(expected.values())
     finally:
-        studylist._PARSED_BYTES = kept  # type: ignore[misc]  # as above
+        study_list._PARSED_BYTES = kept  # type: ignore[misc]  # as above
 
 
 @pytest.mark.usefixtures("how")

@@ -18,21 +18,21 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
-from builder.build import build
-from builder.codestream import nonconformities, reduce_codestream
-from builder.directory_store import DirectoryStore
-from builder.execute import ProcessExecutor
-from builder.htj2k import decode_frame, decode_lossless, encode_frame
-from builder.inputs import InputRef
-from builder.instance import build_instance
-from builder.job import BuildRequest
-from builder.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
-from builder.markers import parse_header
-from builder.multipart import unwrap_part
-from builder.options import BuildOptions, Lossy
-from builder.results import Built, Outcome
-from builder.tasks import InstanceTask
-from builder.uids import InstanceUIDs
+from stillframe.build.instance import build_instance
+from stillframe.build.multipart import unwrap_part
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Built, Outcome
+from stillframe.build.tasks import InstanceTask
+from stillframe.codec.codestream import nonconformities, reduce_codestream
+from stillframe.codec.htj2k import decode_frame, decode_lossless, encode_frame
+from stillframe.codec.markers import parse_header
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.execute import ProcessExecutor
+from stillframe.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
+from stillframe.options import BuildOptions, Lossy
+from stillframe.source.inputs import InputRef
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -377,7 +377,7 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
     tmp_path: Path, publish: Callable[..., Published], monkeypatch: pytest.MonkeyPatch, colour: bool
 ) -> None:
     """The first frame is fine and already written when the second fails: it is replaced, its reduced variant goes."""
-    monkeypatch.setattr("builder.htj2k.MemOutfile", DamagedOutfile)
+    monkeypatch.setattr("stillframe.codec.htj2k.MemOutfile", DamagedOutfile)
     monkeypatch.setattr(DamagedOutfile, "written", 0)
     frames = random_samples((3, 70, 90, 3) if colour else (3, 70, 90), "u1", 8)
     path = write_dicom(tmp_path / "file", BIG_ENDIAN, image_attributes(frames[0], 3), frames.tobytes(), vr="OB")
@@ -451,11 +451,13 @@ def test_a_decoder_that_ends_its_process_costs_only_that_file(tmp_path: Path) ->
 _FRAMES, _SIDE = 210, 512
 _BUILD = f"""
 import resource, sys
-from builder.instance import build_instance
-from builder.layout import InstanceUIDs
-from builder.model import BuildOptions, Built, InputRef
-from builder.directory_store import DirectoryStore
-from builder.tasks import InstanceTask
+from stillframe.build.instance import build_instance
+from stillframe.layout import InstanceUIDs
+from stillframe.options import BuildOptions
+from stillframe.build.results import Built
+from stillframe.source.inputs import InputRef
+from stillframe.store.directory import DirectoryStore
+from stillframe.build.tasks import InstanceTask
 peaks = []
 for path, tree in zip(sys.argv[1::2], sys.argv[2::2]):
     uids = InstanceUIDs{STUDY, SERIES, INSTANCE}

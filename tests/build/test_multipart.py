@@ -7,9 +7,9 @@ from email.parser import BytesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.layout import HEAD_BYTES, Kind, media_type
-from builder.multipart import unwrap_part, wrap_part
-from builder.syntaxes import TRANSFER_SYNTAXES
+from stillframe.build.multipart import unwrap_part, wrap_part
+from stillframe.dicom.syntaxes import TRANSFER_SYNTAXES
+from stillframe.layout import HEAD_BYTES, Kind, media_type
 
 SYNTAXES = st.sampled_from(sorted(TRANSFER_SYNTAXES))
 # Bytes a careless splitter would trip over.

@@ -13,16 +13,16 @@ import numpy.typing as npt
 import pytest
 from openjpeg.utils import decode as openjpeg_decode
 
-from builder.codestream import nonconformities
-from builder.directory_store import DirectoryStore
-from builder.inputs import InputRef, Rejected
-from builder.instance import build_instance
-from builder.layout import Kind, frame_key, media_type, metadata_key
-from builder.markers import parse_header
-from builder.options import BuildOptions, Lossy
-from builder.results import Built
-from builder.tasks import InstanceTask
-from builder.uids import InstanceUIDs
+from stillframe.build.instance import build_instance
+from stillframe.build.results import Built
+from stillframe.build.tasks import InstanceTask
+from stillframe.codec.codestream import nonconformities
+from stillframe.codec.markers import parse_header
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.layout import Kind, frame_key, media_type, metadata_key
+from stillframe.options import BuildOptions, Lossy
+from stillframe.source.inputs import InputRef, Rejected
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     EXPLICIT,

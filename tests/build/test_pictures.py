@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from pydicom.uid import RTDoseStorage, SegmentationStorage
 
-from builder.options import BuildOptions, Rendered
-from builder.representative import series_candidates, study_candidates
-from builder.results import Outcome
+from stillframe.archive.representative import series_candidates, study_candidates
+from stillframe.build.results import Outcome
+from stillframe.options import BuildOptions, Rendered
 from tests.support.dicom_files import (
     ROOT,
     SERIES,

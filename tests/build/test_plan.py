@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.inputs import Header, InputRef
-from builder.plan import make_plan
-from builder.uids import InstanceUIDs
+from stillframe.build.plan import make_plan
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.source.inputs import Header, InputRef
 
 HEADERS = st.lists(
     st.tuples(

@@ -9,16 +9,16 @@ from typing import override
 
 import pytest
 
-from builder.claims import CommitState, Lease
-from builder.errors import ClaimLost, StoreError
-from builder.files import ReadableFile
-from builder.layout import frame_key, instance_key
-from builder.memory_store import MemoryStore
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.sinks import MAX_WAITING_BYTES, StoreSink, Uploads
-from builder.store import Written
-from builder.uids import InstanceUIDs
+from stillframe.archive.claims import CommitState, Lease
+from stillframe.build.sinks import MAX_WAITING_BYTES, StoreSink, Uploads
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import ClaimLost, StoreError
+from stillframe.layout import frame_key, instance_key
+from stillframe.store.base import Written
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
 from tests.support.faulty_store import Fault, FaultyStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")

@@ -96,7 +96,7 @@ def test_what_cannot_be_done_is_exit_code_1_and_one_reason(
     write(tmp_path, "in/a/1.dcm", image(1))
     (tmp_path / "file").write_text("")
     done = subprocess.run(
-        [sys.executable, "-m", "builder", *arguments],
+        [sys.executable, "-m", "stillframe", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -131,7 +131,9 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path) -> None:
     source = write_series(tmp_path / "in", 3)
     leader, follower = pty.openpty()
     job = subprocess.Popen(
-        [sys.executable, "-m", "builder", "build", source, tmp_path / "out"], stdout=subprocess.DEVNULL, stderr=follower
+        [sys.executable, "-m", "stillframe", "build", source, tmp_path / "out"],
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
     )
     os.close(follower)
     shown = b""
@@ -163,7 +165,7 @@ def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6])
 def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Path, workers: int, delay: float) -> None:
     """Of a terminal it reaches the workers and the server that forks them, too."""
-    arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    arguments = ["-m", "stillframe", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
     with subprocess.Popen(
         [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, process_group=0
     ) as job:
@@ -180,7 +182,7 @@ def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Pa
 @pytest.mark.parametrize("workers", [0, 2])
 def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, workers: int) -> None:
     """Clusters and services send it to the command alone."""
-    arguments = ["-m", "builder", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    arguments = ["-m", "stillframe", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
     with subprocess.Popen(
         [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as job:
@@ -196,7 +198,7 @@ def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> Non
     reader, writer = os.pipe()
     os.close(reader)
     source = write_series(tmp_path / "in", 2)
-    command = [sys.executable, "-m", "builder", "build", str(source), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "stillframe", "build", str(source), str(tmp_path / "out")]
     done = subprocess.run(command, stderr=writer, stdout=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert done.returncode == 0
@@ -256,7 +258,7 @@ def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
 
 def test_help_and_planning_need_no_heavy_library(tmp_path: Path) -> None:
     script = (
-        "import sys, builder.cli, builder.build\n"
+        "import sys, stillframe.cli.main, stillframe.build.pipeline\n"
         "print([name for name in ('numpy', 'pydicom', 'imagecodecs', 'starlette', 'boto3') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

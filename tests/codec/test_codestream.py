@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 
-from builder.codestream import level_size, nonconformities, reduce_codestream, resolutions
-from builder.errors import CodestreamError
-from builder.htj2k import decode_frame, encode_frame
-from builder.markers import Component, MainHeader, TilePart, parse_header, parse_tile_part
+from stillframe.codec.codestream import level_size, nonconformities, reduce_codestream, resolutions
+from stillframe.codec.htj2k import decode_frame, encode_frame
+from stillframe.codec.markers import Component, MainHeader, TilePart, parse_header, parse_tile_part
+from stillframe.errors import CodestreamError
 from tests.support.places import SHARED_DATA
 
 SAMPLES = SHARED_DATA / "htj2k-input"

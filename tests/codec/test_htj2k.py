@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from openjpeg.utils import decode, encode_array
 from pydicom.encaps import generate_frames
 
-from builder.codestream import nonconformities, reduce_codestream, resolutions
-from builder.errors import CodecError
-from builder.htj2k import decode_frame, decode_lossless, decode_prefix, encode_frame, levels_for
-from builder.markers import parse_header
+from stillframe.codec.codestream import nonconformities, reduce_codestream, resolutions
+from stillframe.codec.htj2k import decode_frame, decode_lossless, decode_prefix, encode_frame, levels_for
+from stillframe.codec.markers import parse_header
+from stillframe.errors import CodecError
 from tests.support.examples import examples
 from tests.support.places import SHARED_DATA
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import PixelDataError
-from builder.jpegxl import JpegXlHeader, parse_jpeg_xl
+from stillframe.codec.jpegxl_header import JpegXlHeader, parse_jpeg_xl
+from stillframe.errors import PixelDataError
 from tests.support.dicom_files import random_samples
 from tests.support.frame_encoders import jpeg_lossy
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import PixelDataError
-from builder.probe import FrameFacts, jp2_codestream, probe_frame
-from builder.syntaxes import TRANSFER_SYNTAXES, Family, transfer_syntax
+from stillframe.codec.probe import FrameFacts, jp2_codestream, probe_frame
+from stillframe.dicom.syntaxes import TRANSFER_SYNTAXES, Family, transfer_syntax
+from stillframe.errors import PixelDataError
 from tests.support.dicom_files import RLE, jpeg, random_samples
 from tests.support.frame_encoders import (
     htj2k,

@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from builder.report import Report
-from builder.results import Outcome
-from builder.scan import A_DICOMDIR
+from stillframe.build.report import Report
+from stillframe.build.results import Outcome
+from stillframe.source.scan import A_DICOMDIR
 from tests.support.dicom_files import image, noise, write
 from tests.support.trees import build_tree
 

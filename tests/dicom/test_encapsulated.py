@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.encapsulated import group_frames, read_fragments, read_frame
-from builder.errors import PixelDataError
+from stillframe.dicom.encapsulated import group_frames, read_fragments, read_frame
+from stillframe.errors import PixelDataError
 from tests.support.dicom_files import encapsulated_value, image_attributes, offset_table, random_samples, write_dicom
 from tests.support.reading import read_frames
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InputError
-from builder.files import join_files
+from stillframe.dicom.files import join_files
+from stillframe.errors import InputError
 
 
 @given(

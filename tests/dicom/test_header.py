@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.filereader import dcmread
 
-from builder.dataset import PIXEL_TAGS, read_instance
-from builder.dicomjson import convert
-from builder.errors import InputError
-from builder.inputs import InputRef
-from builder.items import SequenceValue
-from builder.plain import is_dicom, read_plain
-from builder.scan import NotPlain, scan_input, scan_plain
-from builder.walk import Odd, Short
+from stillframe.dicom.header import is_dicom, read_plain
+from stillframe.dicom.json_convert import convert
+from stillframe.dicom.read import PIXEL_TAGS, read_instance
+from stillframe.dicom.sequences import SequenceValue
+from stillframe.dicom.walk import Odd, Short
+from stillframe.errors import InputError
+from stillframe.source.inputs import InputRef
+from stillframe.source.scan import NotPlain, scan_input, scan_plain
 from tests.support.examples import examples
 
 
@@ -42,7 +42,7 @@ def test_plain_headers_say_what_pydicom_reads(pydicom_files: list[Path], monkeyp
     assert len(files) > 100
     plain = [outcome(file) for file in files]
     for name in ("read_plain", "read_elements"):
-        monkeypatch.setattr(f"builder.dataset.{name}", lambda *_, **__: None)
+        monkeypatch.setattr(f"stillframe.dicom.read.{name}", lambda *_, **__: None)
     monkeypatch.setattr(SequenceValue, "find_items", odd)
     for file, expected in zip(files, plain, strict=True):
         assert outcome(file) == expected, file

@@ -20,9 +20,9 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 
-from builder.dicomjson import convert
-from builder.errors import InputError
-from builder.jsonmodel import JSONDataset, dumps, first_value, rebase_bulk, text_value
+from stillframe.dicom.json_convert import convert
+from stillframe.dicom.json_model import JSONDataset, dumps, first_value, rebase_bulk, text_value
+from stillframe.errors import InputError
 from tests.support.examples import examples
 from tests.support.same_json import assert_same
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pydicom import uid
 
-from builder import sop_classes
+from stillframe.dicom import sop_classes
 
 
 def test_the_uids_are_those_of_the_standard() -> None:

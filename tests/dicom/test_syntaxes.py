@@ -6,7 +6,7 @@ import pytest
 from pydicom import uid
 from pydicom._uid_dict import UID_dictionary
 
-from builder.syntaxes import TRANSFER_SYNTAXES, Family, transfer_syntax
+from stillframe.dicom.syntaxes import TRANSFER_SYNTAXES, Family, transfer_syntax
 
 PYDICOMS = {key: name for key, (name, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax"}
 # In PS3.6 Table A-1, but not in the dictionary of pydicom 3.0.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.charset import convert_encodings, decode_bytes
 
-from builder.text import PN_DELIMITERS, decode_text, parse_charset
+from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 
 # What the standard prints, byte for byte: (Specific Character Set, encoded, expected).
 STANDARD = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InvalidUID
-from builder.layout import metadata_key, parse_key
-from builder.uids import check_uid
+from stillframe.dicom.uids import check_uid
+from stillframe.errors import InvalidUID
+from stillframe.layout import metadata_key, parse_key
 
 uids = st.lists(st.integers(0, 999_999_999), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, parts)))
 

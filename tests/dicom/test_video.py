@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from builder.options import BuildOptions, Part10, Rendered
-from builder.results import Outcome
-from builder.syntaxes import TRANSFER_SYNTAXES, Family
+from stillframe.build.results import Outcome
+from stillframe.dicom.syntaxes import TRANSFER_SYNTAXES, Family
+from stillframe.options import BuildOptions, Part10, Rendered
 from tests.support.dicom_files import (
     AVC,
     DELIMITER,
@@ -111,7 +111,7 @@ def test_a_large_video_is_built_in_little_memory(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "builder",
+        "stillframe",
         "build",
         str(tmp_path / "large.dcm"),
         str(tmp_path / "tree"),

@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.dataset import read_instance
-from builder.errors import InputError
-from builder.walk import LONG_VRS, MAX_PARTS, SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding, Odd, Short, Walker
+from stillframe.dicom.read import read_instance
+from stillframe.dicom.walk import (
+    LONG_VRS,
+    MAX_PARTS,
+    SEQUENCE_DEPTH,
+    UNDEFINED_LENGTH,
+    Encoding,
+    Odd,
+    Short,
+    Walker,
+)
+from stillframe.errors import InputError
 from tests.support.dicom_files import image, noise, to_bytes
 from tests.support.examples import examples
 from tests.support.trees import build_tree

@@ -166,7 +166,7 @@ function prepareNginx(tree, viewer, port) {
   stops.push(() => rmSync(state, { recursive: true, force: true }));
   const dist = path.join(state, 'dist');
   cpSync(viewer, dist, { recursive: true });
-  const code = "import builder.site; print(builder.site.render_viewer_config(root='/dicomweb'))";
+  const code = "import stillframe.hosting.pages; print(stillframe.hosting.pages.render_viewer_config(root='/dicomweb'))";
   writeFileSync(path.join(dist, 'app-config.js'), run(path.join(BIN, 'python'), ['-c', code]));
   const args = ['nginx', tree, '--viewer', dist, '--port', String(port)];
   writeFileSync(path.join(state, 'nginx.conf'), run(path.join(BIN, 'stillframe'), args));

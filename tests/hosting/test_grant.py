@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InvalidUID, UsageError
-from builder.grant import (
+from stillframe.archive.roots import MIN_SECRET_BYTES, root_token
+from stillframe.errors import InvalidUID, UsageError
+from stillframe.hosting.grant import (
     Grant,
     Hash,
     PrivateKey,
@@ -33,7 +34,6 @@ from builder.grant import (
     root_scope,
     study_scope,
 )
-from builder.roots import MIN_SECRET_BYTES, root_token
 from tests.support.command import run
 
 BASE = "https://images.example.org/dicomweb"

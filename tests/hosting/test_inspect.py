@@ -12,12 +12,12 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from builder.byte_source import GetBytes, file_source, http_source
-from builder.codestream import reduce_codestream
-from builder.errors import CodestreamError, StoreError
-from builder.htj2k import encode_frame
-from builder.inspection import format_report, inspect_frame
-from builder.markers import parse_header
+from stillframe.codec.codestream import reduce_codestream
+from stillframe.codec.htj2k import encode_frame
+from stillframe.codec.markers import parse_header
+from stillframe.errors import CodestreamError, StoreError
+from stillframe.hosting.byte_source import GetBytes, file_source, http_source
+from stillframe.hosting.inspect import format_report, inspect_frame
 
 FRAME = encode_frame(np.random.default_rng(5).integers(0, 4096, (300, 200), dtype=np.uint16), 12)
 SIZE = len(FRAME)

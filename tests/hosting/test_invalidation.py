@@ -14,12 +14,19 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.cli import cli
-from builder.cloudfront import MOST_PATHS, MOST_WILDCARDS, batches, check_distribution, invalidate, make_client
-from builder.errors import UsageError
-from builder.invalidation import Invalidation, invalidation_paths, is_wildcard, url_prefixes
-from builder.layout import frame_key, part10_key
-from builder.uids import InstanceUIDs
+from stillframe.cli.main import cli
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import UsageError
+from stillframe.hosting.cloudfront import (
+    MOST_PATHS,
+    MOST_WILDCARDS,
+    batches,
+    check_distribution,
+    invalidate,
+    make_client,
+)
+from stillframe.hosting.invalidation import Invalidation, invalidation_paths, is_wildcard, url_prefixes
+from stillframe.layout import frame_key, part10_key
 from tests.support.dicom_files import SERIES, STUDY, image, instance_uid, noise, write, write_series
 
 UIDS = st.sampled_from(["1.2", "1.2.3", "1.22", "1.2.34", "9"])

@@ -18,11 +18,11 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from builder.errors import LayoutError, UsageError
-from builder.layout import HEAD_BYTES, Kind, key_of_path, media_type, parse_key
-from builder.nginx import NginxSettings, find_module, render_nginx, script_file
-from builder.roots import root_token
-from builder.serve import create_app
+from stillframe.archive.roots import root_token
+from stillframe.errors import LayoutError, UsageError
+from stillframe.hosting.nginx import NginxSettings, find_module, render_nginx, script_file
+from stillframe.hosting.serve import create_app
+from stillframe.layout import HEAD_BYTES, Kind, key_of_path, media_type, parse_key
 from tests.support.command import run
 from tests.support.dicom_files import MP4, image, instance_uid, pdf, write, write_video
 from tests.support.served_tree import FRAME, INSTANCE, TREE, write_tree

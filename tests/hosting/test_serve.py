@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import serve
-from builder.conditional import decide, make_etag
-from builder.errors import UsageError
+from stillframe.errors import UsageError
+from stillframe.hosting import serve
+from stillframe.hosting.conditional import decide, make_etag
 from tests.support.served_tree import FRAME, INSTANCE, JPHC, SERIES, TREE, write_tree
 from tests.support.serving import Client, Reply, serving
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import LayoutError
-from builder.layout import parse_key
-from builder.roots import root_token
 from infra.embed import FOLDER
+from stillframe.archive.roots import root_token
+from stillframe.errors import LayoutError
+from stillframe.layout import parse_key
 
 _EDGE_TESTS = Path(__file__).resolve().parent / "edge"
 _SEGMENTS = (

@@ -11,10 +11,10 @@ import pytest
 from pydicom import Dataset, Sequence, dcmread
 from pydicom.dataset import FileDataset
 
-from builder.dicomjson import convert
-from builder.display import read_display
-from builder.jsonmodel import JSONDataset
-from builder.rendering import Display, LookupTable, Ramp, Rescale, linear_window, render_frame
+from stillframe.dicom.json_convert import convert
+from stillframe.dicom.json_model import JSONDataset
+from stillframe.pixels.display import read_display
+from stillframe.pixels.rendering import Display, LookupTable, Ramp, Rescale, linear_window, render_frame
 from tests.support.dicom_files import image, noise, to_bytes
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.errors import PixelDataError
-from builder.native import native_bytes
-from builder.pixels import Form
+from stillframe.errors import PixelDataError
+from stillframe.pixels.native import native_bytes
+from stillframe.pixels.reader import Form
 from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     UNCOMPRESSED_ITEMS,
@@ -116,7 +116,7 @@ def test_a_bomb_is_not_inflated_beyond_the_promised_frame(tmp_path: Path, monkey
             asked.append(limit)
             return self._inner.decompress(data, limit)
 
-    monkeypatch.setattr("builder.decoders.zlib.decompressobj", Counting)
+    monkeypatch.setattr("stillframe.pixels.decoders.zlib.decompressobj", Counting)
     frame = random_samples((5, 7), "u1", 8)
     bomb = deflated(bytes(200_000_000))
     path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, image_attributes(frame), encapsulated_value([bomb]), vr="OB")

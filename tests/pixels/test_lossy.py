@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from builder.lossy import LOSSY, METHOD, RATIO, lossy_changes, with_history
-from builder.syntaxes import transfer_syntax
+from stillframe.dicom.syntaxes import transfer_syntax
+from stillframe.pixels.lossy import LOSSY, METHOD, RATIO, lossy_changes, with_history
 
 OURS = lossy_changes(transfer_syntax("1.2.840.10008.1.2.4.91"), 1000, 81)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.errors import PixelDataError
+from stillframe.errors import PixelDataError
 from tests.support.dicom_files import BIG_ENDIAN, EXPLICIT, IMPLICIT, image_attributes, random_samples, write_dicom
 from tests.support.examples import SAME_FOLDER, examples
 from tests.support.reading import opened, read_frames

@@ -13,14 +13,14 @@ import pytest
 from openjpeg.utils import decode as openjpeg_decode
 from pydicom import Dataset, dcmread
 
-from builder.directory_store import DirectoryStore
-from builder.inputs import InputRef
-from builder.instance import build_instance
-from builder.layout import bulk_data_key, frame_key, metadata_key
-from builder.options import BuildOptions
-from builder.results import Built
-from builder.tasks import InstanceTask
-from builder.uids import InstanceUIDs
+from stillframe.build.instance import build_instance
+from stillframe.build.results import Built
+from stillframe.build.tasks import InstanceTask
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.layout import bulk_data_key, frame_key, metadata_key
+from stillframe.options import BuildOptions
+from stillframe.source.inputs import InputRef
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     EXPLICIT,
     INSTANCE,

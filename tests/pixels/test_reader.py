@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.pixels.encoders.base import RLELosslessEncoder
 
-from builder.dataset import PixelElement
-from builder.description import describe_pixels
-from builder.errors import PixelDataError
-from builder.native import native_bytes
-from builder.pixels import Form
+from stillframe.dicom.read import PixelElement
+from stillframe.errors import PixelDataError
+from stillframe.pixels.description import describe_pixels
+from stillframe.pixels.native import native_bytes
+from stillframe.pixels.reader import Form
 from tests.support.dicom_files import (
     BIG_ENDIAN,
     EXPLICIT,

@@ -20,9 +20,9 @@ from pydicom import Dataset, Sequence, dcmread
 from pydicom.dataset import FileDataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
-from builder.dicomjson import convert
-from builder.display import read_display
-from builder.rendering import (
+from stillframe.dicom.json_convert import convert
+from stillframe.pixels.display import read_display
+from stillframe.pixels.rendering import (
     Display,
     LookupTable,
     Ramp,

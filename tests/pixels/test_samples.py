@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.errors import PixelDataError
-from builder.pixels import FrameReader
-from builder.samples import Contradiction
+from stillframe.errors import PixelDataError
+from stillframe.pixels.reader import FrameReader
+from stillframe.pixels.samples import Contradiction
 from tests.support.dicom_files import encapsulated_value, image_attributes, jpeg, random_samples, write_dicom
 from tests.support.frame_encoders import htj2k, j2k, jpegls, jpegxl, lossless_jpeg
 from tests.support.reading import opened, read_frames

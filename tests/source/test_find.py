@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import InputError, UsageError
-from builder.find import iter_inputs
-from builder.inputs import InputRef, Skipped
-from builder.members import SPOOL_BYTES
-from builder.open import open_input
-from builder.options import BuildOptions, Part10
-from builder.results import Outcome
+from stillframe.build.results import Outcome
+from stillframe.errors import InputError, UsageError
+from stillframe.options import BuildOptions, Part10
+from stillframe.source.find import iter_inputs
+from stillframe.source.inputs import InputRef, Skipped
+from stillframe.source.open import open_input
+from stillframe.source.zip_members import SPOOL_BYTES
 from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.trees import build_tree, contents
 

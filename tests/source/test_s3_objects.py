@@ -17,23 +17,23 @@ import moto
 import numpy as np
 import pytest
 
-from builder.build import build, check_destination
-from builder.directory_store import DirectoryStore
-from builder.errors import InputError, StoreError, UsageError
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.find import iter_inputs
-from builder.inputs import InputRef, Rejected, S3Object
-from builder.job import BuildRequest
-from builder.members import SPOOL_BYTES
-from builder.open import load_input, open_input, read_head
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.results import Outcome
-from builder.s3_client import Bucket, S3Settings, client_of
-from builder.s3_file import MAX_RANGE_BYTES, open_object
-from builder.s3_source import list_objects
-from builder.s3_store import S3Store
-from builder.store import Store
+from stillframe.build.pipeline import build, check_destination
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.errors import InputError, StoreError, UsageError
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.source.find import iter_inputs
+from stillframe.source.inputs import InputRef, Rejected, S3Object
+from stillframe.source.open import load_input, open_input, read_head
+from stillframe.source.s3_file import MAX_RANGE_BYTES, open_object
+from stillframe.source.s3_objects import list_objects
+from stillframe.source.zip_members import SPOOL_BYTES
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket, S3Settings, client_of
 from tests.support import command
 from tests.support.dicom_files import image, instance_uid, to_bytes, write_series
 from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Endpoint, S3Server, weed_path

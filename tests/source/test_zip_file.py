@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.archive import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
-from builder.errors import InputError
-from builder.find import iter_inputs
-from builder.inputs import InputRef, Rejected
-from builder.open import open_input, read_head
-from builder.options import BuildOptions
-from builder.results import Outcome
+from stillframe.build.results import Outcome
+from stillframe.errors import InputError
+from stillframe.options import BuildOptions
+from stillframe.source.find import iter_inputs
+from stillframe.source.inputs import InputRef, Rejected
+from stillframe.source.open import open_input, read_head
+from stillframe.source.zip_file import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
 from tests.support.dicom_files import image, instance_uid, to_bytes
 from tests.support.trees import build_tree, contents
 from tests.support.zips import zip_bytes

@@ -11,13 +11,13 @@ from pathlib import Path
 import moto
 import pytest
 
-from builder.directory_store import DirectoryStore
-from builder.errors import PreconditionFailed
-from builder.memory_store import MemoryStore
-from builder.parallel import side_by_side
-from builder.s3_client import Bucket, Checksums, S3Settings, client_of
-from builder.s3_store import PART_BYTES, S3Store
-from builder.store import Store, StoredObject
+from stillframe.errors import PreconditionFailed
+from stillframe.parallel import side_by_side
+from stillframe.store.base import Store, StoredObject
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import PART_BYTES, S3Store
+from stillframe.store.s3_client import Bucket, Checksums, S3Settings, client_of
 
 LIST = "studies"
 SERIES = "studies/1.2/series"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.directory_store import DirectoryStore
-from builder.errors import PreconditionFailed, StoreError
+from stillframe.errors import PreconditionFailed, StoreError
+from stillframe.store.directory import DirectoryStore
 
 KEY = "studies/1.2/series"
 OTHER = "studies/1.2/series/1.3/instances/1.4/frames/1"

@@ -7,10 +7,10 @@ from typing import Any
 import moto
 import pytest
 
-from builder.errors import StoreError
-from builder.s3_client import Bucket, S3Settings, client_of
-from builder.s3_probe import is_aws, probe_store
-from builder.s3_store import S3Store
+from stillframe.errors import StoreError
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_check import is_aws, probe_store
+from stillframe.store.s3_client import Bucket, S3Settings, client_of
 
 
 def without(header: str) -> Callable[..., None]:

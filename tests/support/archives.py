@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.build import build
-from builder.deletion import DeletionReport, Scope, delete
-from builder.documents import read_document
-from builder.execute import SerialExecutor
-from builder.files import ReadableFile
-from builder.job import BuildRequest
-from builder.layout import STUDIES, instance_key, metadata_key
-from builder.memory_store import MemoryStore
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.roots import Roots
-from builder.store import Store, Written
-from builder.uids import InstanceUIDs
+from stillframe.archive.delete import DeletionReport, Scope, delete
+from stillframe.archive.documents import read_document
+from stillframe.archive.roots import Roots
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.execute import SerialExecutor
+from stillframe.layout import STUDIES, instance_key, metadata_key
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store, Written
+from stillframe.store.memory import MemoryStore
 from tests.support.dicom_files import ROOT, SERIES, instance_uid
 from tests.support.trees import NoProgress, objects
 

@@ -11,7 +11,7 @@ from pathlib import Path
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command with some variables added to the environment; what it says is text."""
     return subprocess.run(
-        [sys.executable, "-m", "builder", *map(str, arguments)],
+        [sys.executable, "-m", "stillframe", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from builder.jsonmodel import named_uids
-from builder.layout import (
+from stillframe.archive.record import promised_frames
+from stillframe.dicom.json_model import named_uids
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.layout import (
     Kind,
     frame_index_key,
     frame_key,
@@ -16,9 +18,7 @@ from builder.layout import (
     parse_key,
     study_series_key,
 )
-from builder.record import promised_frames
-from builder.store import Store
-from builder.uids import InstanceUIDs
+from stillframe.store.base import Store
 from tests.support.trees import objects
 
 

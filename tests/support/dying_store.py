@@ -6,9 +6,9 @@ import os
 import signal
 from io import BytesIO
 
-from builder.directory_store import DirectoryStore
-from builder.files import ReadableFile
-from builder.store import Written
+from stillframe.dicom.files import ReadableFile
+from stillframe.store.base import Written
+from stillframe.store.directory import DirectoryStore
 
 
 class DyingStore(DirectoryStore):

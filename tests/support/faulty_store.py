@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Self, override
 
-from builder.errors import PreconditionFailed, StoreError
-from builder.files import ReadableFile
-from builder.store import ObjectHead, Store, StoredObject, Written
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import PreconditionFailed, StoreError
+from stillframe.store.base import ObjectHead, Store, StoredObject, Written
 
 
 class Fault(StrEnum):

@@ -34,14 +34,14 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.errors import WorkerDied
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.htj2k import encode_frame
-from builder.job import BuildRequest
-from builder.multipart import unwrap_part
-from builder.options import BuildOptions
+from stillframe.build.multipart import unwrap_part
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.codec.htj2k import encode_frame
+from stillframe.errors import WorkerDied
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     EXPLICIT,

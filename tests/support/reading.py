@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from builder.dataset import read_instance
-from builder.description import describe_pixels
-from builder.pixels import FrameReader
+from stillframe.dicom.read import read_instance
+from stillframe.pixels.description import describe_pixels
+from stillframe.pixels.reader import FrameReader
 
 
 @contextmanager

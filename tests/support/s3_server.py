@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from builder.s3_client import Bucket, S3Settings, client_of
+from stillframe.store.s3_client import Bucket, S3Settings, client_of
 
 ACCESS_KEY: Final = "stillframe-tests"
 SECRET_KEY: Final = "not-a-secret-of-anybody"

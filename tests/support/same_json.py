@@ -6,7 +6,7 @@ import base64
 from decimal import Decimal
 from typing import Any
 
-from builder.jsonmodel import JSONDataset
+from stillframe.dicom.json_model import JSONDataset
 
 
 def comparable(value: Any) -> Any:

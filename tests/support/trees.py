@@ -8,23 +8,23 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.execute import SerialExecutor
-from builder.job import BuildRequest
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.store import Store
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.execute import SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
 
 
 class NoProgress:
     """Nobody watches."""
 
     def stage(self, name: str, total: int) -> None:
-        """See `builder.build.Progress`."""
+        """See `stillframe.build.pipeline.Progress`."""
 
     def step(self, count: int = 1) -> None:
-        """See `builder.build.Progress`."""
+        """See `stillframe.build.pipeline.Progress`."""
 
 
 def build_tree(

@@ -23,15 +23,15 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.files import ReadableFile
-from builder.htj2k import encode_frame
-from builder.job import BuildRequest
-from builder.options import BuildOptions
-from builder.results import Outcome
-from builder.store import Written
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.codec.htj2k import encode_frame
+from stillframe.dicom.files import ReadableFile
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.store.base import Written
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
@@ -212,7 +212,7 @@ def test_impossible_sizes_are_not_allocated(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     done = subprocess.run(
-        [sys.executable, "-m", "builder", "build", str(tmp_path), str(tmp_path.parent / "tree"), "--workers", "0"],
+        [sys.executable, "-m", "stillframe", "build", str(tmp_path), str(tmp_path.parent / "tree"), "--workers", "0"],
         capture_output=True,
         text=True,
         check=False,

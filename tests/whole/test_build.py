@@ -18,12 +18,12 @@ from openjpeg.utils import decode, encode_array
 from pydicom import dcmread
 from pydicom.uid import RLELossless
 
-from builder.build import build
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.htj2k import encode_frame
-from builder.job import BuildRequest
-from builder.options import BuildOptions, Lossy, Part10, Rendered
-from builder.results import Outcome
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.codec.htj2k import encode_frame
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.options import BuildOptions, Lossy, Part10, Rendered
 from tests.support.dicom_files import (
     ROOT,
     SERIES,
@@ -40,7 +40,7 @@ from tests.support.dying_store import DyingStore
 from tests.support.trees import NoProgress, build_tree, contents, document, processes_of_session
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
-COMMAND = (sys.executable, "-m", "builder", "build")
+COMMAND = (sys.executable, "-m", "stillframe", "build")
 
 
 def instance_path(number: int) -> str:

@@ -19,8 +19,8 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian
 
-from builder import serve
-from builder.options import BuildOptions
+from stillframe.hosting import serve
+from stillframe.options import BuildOptions
 from tests.support.dicom_files import image, noise, write
 from tests.support.same_json import assert_same
 from tests.support.serving import Client, serving

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from builder.cli import cli
+from stillframe.cli.main import cli
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PAGES = sorted(path for path in (*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")) if "_build" not in path.parts)

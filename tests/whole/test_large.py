@@ -19,11 +19,11 @@ from tests.support.dicom_files import ROOT, image, noise, to_bytes
 SCRIPT = """
 import os, resource, sys
 from pathlib import Path
-from builder.build import build
-from builder.job import BuildRequest
-from builder.execute import SerialExecutor
-from builder.model import BuildOptions
-from builder.directory_store import DirectoryStore
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.execute import SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.store.directory import DirectoryStore
 from tests.support.trees import NoProgress
 source, tree = sys.argv[1:]
 most = 0
@@ -35,7 +35,7 @@ class WatchingStore(DirectoryStore):
     def put(self, key, data, **condition):
         Watching().step()
         return super().put(key, data, **condition)
-import builder.instance
+import stillframe.build.instance
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 store = WatchingStore(tree)
 store.create()

@@ -11,17 +11,17 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.job import BuildRequest
-from builder.layout import Kind, cache_control, is_json, is_list, media_type, parse_key
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.results import Outcome
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.store import Store
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.layout import Kind, cache_control, is_json, is_list, media_type, parse_key
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
 from tests.support.dicom_files import image, write, write_series
 from tests.support.trees import NoProgress, objects
 

@@ -20,27 +20,27 @@ from typing import Any, override
 import numpy as np
 import pytest
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.errors import StoreError
-from builder.execute import SerialExecutor
-from builder.files import ReadableFile
-from builder.job import BuildRequest
-from builder.layout import metadata_key, parse_key
-from builder.options import BuildOptions
-from builder.publish import listed_instances
-from builder.record import record_of
-from builder.report import Report
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store
-from builder.store import Store, Written
+from stillframe.archive.lists import listed_instances
+from stillframe.archive.record import record_of
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import StoreError
+from stillframe.execute import SerialExecutor
+from stillframe.layout import metadata_key, parse_key
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store, Written
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.s3 import S3Store
+from stillframe.store.s3_client import Bucket
 from tests.support.consistency import check_consistency
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_faults
 from tests.support.s3_server import S3Endpoint, S3Server
 from tests.support.trees import NoProgress, objects, processes_of_session
 
-COMMAND = (sys.executable, "-m", "builder", "build")
+COMMAND = (sys.executable, "-m", "stillframe", "build")
 TIMES = int(os.environ.get("STILLFRAME_FAULTS", "0"))
 """How many moments are tried, where that is not as few as every change should wait for."""
 

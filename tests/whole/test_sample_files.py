@@ -33,14 +33,18 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
-from builder import codestream
-from builder.build import build
-from builder.codestream import level_size
-from builder.directory_store import DirectoryStore
-from builder.execute import ProcessExecutor, SerialExecutor, prepare_process
-from builder.htj2k import decode_frame, decode_prefix, encode_frame
-from builder.job import BuildRequest
-from builder.layout import (
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
+from stillframe.codec import codestream
+from stillframe.codec.codestream import level_size
+from stillframe.codec.htj2k import decode_frame, decode_prefix, encode_frame
+from stillframe.codec.markers import parse_header
+from stillframe.dicom.syntaxes import transfer_syntax
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.execute import ProcessExecutor, SerialExecutor, prepare_process
+from stillframe.layout import (
     frame_index_key,
     frame_key,
     instance_key,
@@ -50,12 +54,8 @@ from builder.layout import (
     rendered_key,
     thumbnail_key,
 )
-from builder.markers import parse_header
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.results import Outcome
-from builder.syntaxes import transfer_syntax
-from builder.uids import InstanceUIDs
+from stillframe.options import BuildOptions
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     BIG_ENDIAN,
     DEFLATED,

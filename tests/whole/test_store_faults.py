@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.build import build
-from builder.directory_store import DirectoryStore
-from builder.errors import StoreError
-from builder.execute import SerialExecutor
-from builder.job import BuildRequest
-from builder.jsonmodel import named_uids
-from builder.layout import Kind, parse_key
-from builder.memory_store import MemoryStore
-from builder.options import BuildOptions
-from builder.report import Report
-from builder.store import Store
-from builder.uids import InstanceUIDs
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.dicom.json_model import named_uids
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import StoreError
+from stillframe.execute import SerialExecutor
+from stillframe.layout import Kind, parse_key
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
 from tests.support.consistency import check_consistency, missing_objects
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_store import Fault, FaultyStore

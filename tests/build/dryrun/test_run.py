@@ -12,25 +12,33 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from builder.build import build
-from builder.cli import cli
-from builder.decide import Decision
-from builder.directory_store import DirectoryStore
-from builder.dryrun import Destination, forecast_build
-from builder.errors import PreconditionFailed
-from builder.execute import ProcessExecutor, SerialExecutor
-from builder.files import ReadableFile
-from builder.forecast import Forecast
-from builder.job import BuildRequest
-from builder.layout import Kind, frame_key, instances_key, key_of_path, metadata_key, parse_key, thumbnail_key
-from builder.memory_store import MemoryStore
-from builder.options import BuildOptions, Part10
-from builder.prices import S3_STANDARD, Requests, requests_of_put
-from builder.report import Report
-from builder.s3_client import Bucket
-from builder.s3_store import S3Store, compress_json
-from builder.store import Store, Written
-from builder.uids import InstanceUIDs
+from stillframe.build.decide import Decision
+from stillframe.build.dryrun.forecast import Forecast
+from stillframe.build.dryrun.prices import S3_STANDARD, Requests, requests_of_put
+from stillframe.build.dryrun.run import Destination, forecast_build
+from stillframe.build.pipeline import build
+from stillframe.build.report import Report
+from stillframe.build.request import BuildRequest
+from stillframe.cli.main import cli
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import PreconditionFailed
+from stillframe.execute import ProcessExecutor, SerialExecutor
+from stillframe.layout import (
+    Kind,
+    frame_key,
+    instances_key,
+    key_of_path,
+    metadata_key,
+    parse_key,
+    thumbnail_key,
+)
+from stillframe.options import BuildOptions, Part10
+from stillframe.store.base import Store, Written
+from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
+from stillframe.store.s3 import S3Store, compress_json
+from stillframe.store.s3_client import Bucket
 from tests.support.dicom_files import ROOT, SERIES, STUDY, encapsulated, image, instance_uid, noise, write, write_series
 from tests.support.faulty_store import FaultyStore
 from tests.support.trees import NoProgress, build_tree, contents, objects
@@ -119,7 +127,7 @@ def test_the_same_inputs_give_the_same_answer(tmp_path: Path) -> None:
 
 
 def test_series_beyond_a_number_are_judged_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.dryrun._MOST_SERIES", 2)
+    monkeypatch.setattr("stillframe.build.dryrun.run._MOST_SERIES", 2)
     for number in range(8):
         shape = (96, 80) if number % 2 else (64, 120)
         study = f"{ROOT}.{number + 7}"

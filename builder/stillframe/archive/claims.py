@@ -1,0 +1,316 @@
+"""The right to write one instance, held by one worker of one job at a time, on any store.
+
+A claim is a version of the instance's metadata, its commit record: before the first object is written the metadata
+become a document that says who writes, put under a condition; the finished metadata take its place under another.
+Nothing else is needed of a store, and a worker that lost its claim cannot commit. The holder shows that it lives by
+renewing the claim. Whoever finds another's claim waits until it is gone: committed, given up, or not renewed for
+`LEASE_SECONDS`. Where the holder was a process of the same machine that has ended, nobody waits.
+
+No clock is compared with another: a waiter counts the time that it saw the same version stand.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+import weakref
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, Self
+
+from stillframe.archive.holdings import held_objects
+from stillframe.archive.record import claimed, holder_of
+from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import ClaimLost, PreconditionFailed, StoreError
+from stillframe.layout import metadata_key
+from stillframe.parallel import made_once
+from stillframe.store.base import Store
+from stillframe.waiting import waiting
+
+LEASE_SECONDS: Final = 30.0
+"""A claim that stands so long without being renewed belongs to nobody any more."""
+# Renewed when it is this part of a lease old; from twice that age on the work waits for the renewal.
+_RENEWED_AT: Final = 0.2
+# Writes of one claim that may find that an earlier one of it took place after all.
+_TRIES: Final = 5
+_FIRST_LOOK: Final = 0.02
+_LAST_LOOK: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who writes an instance: a name for this attempt, the process it runs in, and how often it was renewed."""
+
+    name: str
+    process: str
+    renewed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.process} {self.renewed}"
+
+
+def parse_claim(text: str) -> Claim:
+    """The claim that a document names; one of another form is a stranger's, who may be alive."""
+    name, _, rest = text.partition(" ")
+    process, _, renewed = rest.partition(" ")
+    return Claim(name, process, int(renewed) if renewed.isdecimal() else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitState:
+    """An instance's metadata as the store has them, None if it is not published; `etag` is None if nothing is there.
+
+    `abandoned` says that a job began to write the instance and did not end: objects of it may be there.
+    """
+
+    metadata: JSONDataset | None
+    etag: str | None
+    abandoned: bool = False
+
+
+def settled_state(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS) -> CommitState:
+    """The state of an instance's commit when nobody writes it, or whoever does has died."""
+    watched: str | None = None
+    seen, pause = 0.0, _FIRST_LOOK
+    with ExitStack() as waits:
+        while True:
+            stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
+            if stored is None:
+                return CommitState(None, None)
+            datasets = parse_datasets(stored.data) or []
+            known = bool(datasets) and InstanceUIDs(*named_uids(datasets[0])) == uids
+            metadata = datasets[0] if known else None
+            holder = holder_of(datasets[0]) if datasets else ""
+            if not holder:
+                # Metadata that are damaged say nothing of the objects beside them.
+                return CommitState(metadata, stored.etag, abandoned=metadata is None)
+            if watched is None:
+                waits.enter_context(waiting("another job that writes an instance"))
+            if stored.etag != watched:
+                watched, seen = stored.etag, 0.0
+            if seen >= lease or _has_ended(parse_claim(holder)):
+                return CommitState(metadata, stored.etag, abandoned=True)
+            time.sleep(pause)
+            seen += pause
+            pause = min(2 * pause, _LAST_LOOK)
+
+
+def retract(store: Store, uids: InstanceUIDs, state: CommitState) -> None:
+    """Take back the commit of an instance at one stroke: it is not published any more, its objects are still there.
+
+    Whoever builds it next builds it anew.
+
+    Raises:
+        ClaimLost: if the metadata are others by now.
+    """
+    key = metadata_key(uids.study, uids.series, uids.instance)
+    document = dumps([claimed(state.metadata or {}, "")])
+    try:
+        store.put(key, document, if_match=state.etag)
+    except PreconditionFailed as error:
+        # The write may have taken place although its answer got lost.
+        stored = store.get(key)
+        if stored is None or stored.data != document:
+            raise ClaimLost(f"{key} is written by another job") from error
+
+
+class Lease:
+    """A claim that is held. As a context it is given up at the end, unless the instance was committed."""
+
+    def __init__(self, store: Store, uids: InstanceUIDs, state: CommitState, seconds: float = LEASE_SECONDS) -> None:
+        """Take the claim.
+
+        Raises:
+            ClaimLost: if the metadata are others by now.
+        """
+        self._store = store
+        self._key = metadata_key(uids.study, uids.series, uids.instance)
+        self._before = state.metadata
+        self._renew = _RENEWED_AT * seconds
+        self._lock = threading.Lock()
+        self._claim = Claim(uuid.uuid4().hex, _this_process())
+        self._etag = state.etag
+        self._confirmed = 0.0
+        self._held = True
+        self._put()
+        _renewals().add(self)
+
+    def _put(self) -> None:
+        asked = time.monotonic()
+        self._write(dumps([claimed(self._before or {}, str(self._claim))]))
+        self._confirmed = asked
+
+    def _write(self, document: bytes) -> None:
+        """Put a version of the record in the place of the one before.
+
+        Where that is refused, a write may have taken place although its answer got lost: this one, or a renewal.
+        """
+        for _ in range(_TRIES):
+            try:
+                written = self._store.put(self._key, document, if_match=self._etag, if_none_match=self._etag is None)
+            except PreconditionFailed:
+                stored = self._store.get(self._key)
+                if stored is None or not (stored.data == document or self._is_own(stored.data)):
+                    break
+                self._etag = stored.etag
+                if stored.data == document:
+                    return
+            else:
+                self._etag = written.etag
+                return
+        self._held = False
+        raise ClaimLost(f"{self._key} is written by another job")
+
+    def _is_own(self, document: bytes) -> bool:
+        datasets = parse_datasets(document) or []
+        return any(parse_claim(holder_of(dataset)).name == self._claim.name for dataset in datasets)
+
+    def renew(self, older_than: float = 0.0) -> None:
+        """Show that the holder lives, if the last sign of it is so many seconds old.
+
+        Raises:
+            ClaimLost: if another job took the claim.
+        """
+        with self._lock:
+            if self._held and time.monotonic() - self._confirmed >= older_than:
+                self._claim = replace(self._claim, renewed=self._claim.renewed + 1)
+                self._put()
+
+    def check(self) -> None:
+        """See that the claim is held still, before an object is written.
+
+        Raises:
+            ClaimLost: if it is not.
+        """
+        self.renew(older_than=2 * self._renew)
+        if not self._held:
+            raise ClaimLost(f"{self._key} is written by another job")
+
+    def renew_if_due(self) -> None:
+        """Renew from beside the work. What goes wrong is told by `check`, or by the commit."""
+        try:
+            self.renew(older_than=self._renew)
+        except StoreError:
+            return
+
+    def commit(self, document: bytes) -> None:
+        """Put the finished metadata in the place of the claim.
+
+        Raises:
+            ClaimLost: if another job took it.
+        """
+        with self._lock:
+            if not self._held:
+                raise ClaimLost(f"{self._key} is written by another job")
+            try:
+                self._write(document)
+            finally:
+                self._held = False
+
+    def give_up(self) -> None:
+        """Tell whoever comes next that nobody writes the instance, although it is not whole.
+
+        Raises:
+            ClaimLost: if another job took the claim.
+        """
+        self.check()
+        with self._lock:
+            self._held = False
+            self._write(dumps([claimed(self._before or {}, "")]))
+
+    def remove(self) -> None:
+        """Remove the record: nothing of the instance is there any more."""
+        self.check()
+        with self._lock:
+            self._held = False
+            self._store.delete(self._key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop renewing. What stands then tells the next that the work was not finished."""
+        with self._lock:
+            self._held = False
+        _renewals().discard(self)
+
+
+class _Renewals:
+    """The leases of this process, renewed by a thread of its own."""
+
+    def __init__(self) -> None:
+        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._run, name="claims", daemon=True).start()
+
+    def add(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.add(lease)
+
+    def discard(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.discard(lease)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(1)
+            with self._lock:
+                leases = list(self._leases)
+            for lease in leases:
+                lease.renew_if_due()
+
+
+@made_once
+def _renewals() -> _Renewals:
+    return _Renewals()
+
+
+@cache
+def _machine() -> str:
+    """A name for the running kernel and the process numbers valid on it; empty where there is none."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+    return blake2b(f"{boot} {numbers}".encode(), digest_size=8).hexdigest()
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks; empty if that cannot be told, None if there is no such process any more."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except OSError:
+        return ""
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _this_process() -> str:
+    machine = _machine()
+    return f"{machine}.{os.getpid()}.{_started(os.getpid())}" if machine else "unknown"
+
+
+def _has_ended(claim: Claim) -> bool:
+    """Whether the holder was a process of this machine that has ended."""
+    machine, _, process = claim.process.partition(".")
+    pid, _, started = process.partition(".")
+    if machine != _machine() or not pid.isdecimal() or not started:
+        return False
+    return _started(int(pid)) not in (started, "")
+
+
+def discard_instance(store: Store, uids: InstanceUIDs) -> None:
+    """Remove what a dead worker left of an instance, unless its metadata had been published before."""
+    state = settled_state(store, uids)
+    if state.metadata is None and state.abandoned:
+        with suppress(ClaimLost), Lease(store, uids, state) as lease:
+            store.delete_many(list(held_objects(store, uids)))
+            lease.remove()

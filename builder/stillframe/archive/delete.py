@@ -1,0 +1,287 @@
+"""Deleting a study, a series or an instance: out of every list first, the objects last.
+
+The commit record of each instance is taken back first (`claims.retract`), so that whoever builds it from then on builds
+it anew, and lists are made without it. Then its objects go, under a claim, and at the end documents that say nothing
+any more. A deletion that ends early is completed by the next; one that meets a build waits for it, and one that comes
+after a build found an instance taken back leaves what that build made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stillframe import __version__
+from stillframe.archive.claims import CommitState, Lease, retract, settled_state
+from stillframe.archive.documents import read_document
+from stillframe.archive.holdings import held_objects
+from stillframe.archive.lists import publish_series, publish_studies, publish_study, withdraw_instances
+from stillframe.archive.query import base_url_of
+from stillframe.archive.record import record_of
+from stillframe.archive.reindex import index_series, settle_study
+from stillframe.archive.roots import Roots
+from stillframe.dicom.json_model import STUDY_UID, named_uids, text_value
+from stillframe.dicom.uids import InstanceUIDs, is_uid
+from stillframe.errors import ClaimLost, StoreError
+from stillframe.layout import (
+    PENDING,
+    STUDIES,
+    frame_index_key,
+    instance_key,
+    is_fixed,
+    metadata_key,
+    parse_key,
+    study_series_key,
+)
+from stillframe.parallel import side_by_side
+from stillframe.progress import Progress
+from stillframe.store.base import Store
+
+# Times that other jobs may take an instance over before it is given up.
+_ATTEMPTS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is to be deleted: a study, one of its series, or one instance of that. UIDs are checked by `check_uid`."""
+
+    study: str
+    series: str = ""
+    instance: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """The key that stands before everything that goes."""
+        if self.instance:
+            return instance_key(InstanceUIDs(self.study, self.series, self.instance))
+        return f"{study_series_key(self.study)}/{self.series}" if self.series else f"{STUDIES}/{self.study}"
+
+    def holds(self, uids: InstanceUIDs) -> bool:
+        """Whether an instance goes."""
+        return uids.study == self.study and self.series in ("", uids.series) and self.instance in ("", uids.instance)
+
+    def __str__(self) -> str:
+        if self.instance:
+            return f"instance {self.instance} of series {self.series} of study {self.study}"
+        return f"series {self.series} of study {self.study}" if self.series else f"study {self.study}"
+
+
+@dataclass(slots=True)
+class DeletionReport:
+    """What is gone. `changed` are keys, within the study's root, that caches may hold; `seconds` is elapsed time.
+
+    `found` says whether there was anything, `kept` are instances that other jobs built anew meanwhile.
+    """
+
+    scope: Scope
+    found: bool = False
+    root: str = ""
+    instances: int = 0
+    series: int = 0
+    studies: int = 0
+    objects: int = 0
+    bytes: int = 0
+    kept: list[InstanceUIDs] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it is written to a file; `docs/reference/report.md` describes it."""
+        scope = self.scope
+        return {
+            "version": 1,
+            "stillframe": __version__,
+            "command": "delete",
+            "study": scope.study,
+            "series": scope.series,
+            "instance": scope.instance,
+            **({"root": self.root} if self.root else {}),
+            "summary": {
+                "studies": self.studies,
+                "series": self.series,
+                "instances": self.instances,
+                "kept": len(self.kept),
+                "objects": self.objects,
+                "bytes": self.bytes,
+                "seconds": round(self.seconds, 3),
+            },
+            "kept": sorted(instance_key(uids) for uids in self.kept),
+            "changed": sorted(self.changed),
+        }
+
+
+def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> DeletionReport:
+    """Remove a study, a series or an instance from an archive.
+
+    Args:
+        roots: where the study is.
+        scope: what goes.
+        base_url: URL of the service root, for the lists that are written anew; those of before if empty.
+        progress: is told of every step.
+
+    Raises:
+        StoreError: if the store fails. Deleting again goes on from there.
+    """
+    started = time.monotonic()
+    report = DeletionReport(scope, root=roots.name(scope.study))
+    store = roots.of(scope.study)
+    if _is_anything(store, scope.study):
+        url = roots.base_url(scope.study, base_url) or _known_base_url(store, scope.study)
+        _Deletion(store, scope, url, progress, report).run()
+        if report.root:
+            _drop_root(store, url)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _is_anything(store: Store, study: str) -> bool:
+    if any(True for _ in store.list(f"{STUDIES}/{study}")):
+        return True
+    return study in {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
+
+
+def _known_base_url(store: Store, study: str) -> str:
+    """The base URL that the lists of a study were written with."""
+    return base_url_of(read_document(store, study_series_key(study)) or ())
+
+
+class _Deletion:
+    """One deletion under way, within the root of its study."""
+
+    def __init__(self, store: Store, scope: Scope, base_url: str, progress: Progress, report: DeletionReport) -> None:
+        self.store = store
+        self.scope = scope
+        self.base_url = base_url
+        self.progress = progress
+        self.report = report
+
+    def run(self) -> None:
+        store, study = self.store, self.scope.study
+        instances, series = self._find()
+        self.report.found = bool(instances or series or not self.scope.series)
+        self.progress.stage("withdrawing", len(instances))
+        side_by_side(store.parallel, self._retract, instances)
+        by_series: dict[str, list[str]] = {uid: [] for uid in sorted(series)}
+        for uids in instances:
+            by_series.setdefault(uids.series, []).append(uids.instance)
+        self._delist(by_series)
+        self.progress.stage("deleting", len(instances))
+        removed = side_by_side(store.parallel, self._remove, instances)
+        self._count(removed)
+        # A job that had published one of them before may have listed it since: it sees that, or this does.
+        self._delist({uid: names for uid, names in by_series.items() if self._names_any(uid, names)})
+        for uid in sorted({*by_series, self.scope.series} - {""}):
+            if not read_document(store, metadata_key(study, uid)):
+                emptied = not index_series(store, study, uid, self.base_url).published
+                self.report.series += emptied and uid in by_series
+        if not read_document(store, metadata_key(study)):
+            self.report.studies += not settle_study(store, study, self.base_url)
+            publish_studies(store, [study], self.base_url)
+
+    def _find(self) -> tuple[list[InstanceUIDs], set[str]]:
+        """The instances that go, those that lists alone name among them, and the series that they may leave empty."""
+        store, scope = self.store, self.scope
+        instances: set[InstanceUIDs] = set()
+        series: set[str] = set()
+        for key, _ in store.list(scope.prefix):
+            parsed = parse_key(key)
+            series |= {parsed.series} - {""}
+            if parsed.instance:
+                instances.add(InstanceUIDs(parsed.study, parsed.series, parsed.instance))
+        named = set(self._named(metadata_key(scope.study)))
+        series |= {uids.series for uids in named}
+        for uid in series | {scope.series} - {""}:
+            named |= set(self._named(metadata_key(scope.study, uid)))
+            named |= set(self._indexed(uid))
+        instances |= {uids for uids in named if scope.holds(uids)}
+        return sorted(instances, key=str), series | {uids.series for uids in instances}
+
+    def _named(self, key: str) -> Iterator[InstanceUIDs]:
+        for item in read_document(self.store, key) or ():
+            uids = InstanceUIDs(*named_uids(item))
+            if self.scope.holds(uids) and all(map(is_uid, (uids.series, uids.instance))):
+                yield uids
+
+    def _indexed(self, series: str) -> Iterator[InstanceUIDs]:
+        index = read_document(self.store, frame_index_key(self.scope.study, series)) or {}
+        for group in index.get("groups", ()):
+            for uid in filter(is_uid, group["instances"]):
+                yield InstanceUIDs(self.scope.study, series, uid)
+
+    def _retract(self, uids: InstanceUIDs) -> None:
+        """See that an instance is not published; whoever is just building it may end first."""
+        for _ in range(_ATTEMPTS):
+            state = settled_state(self.store, uids)
+            if state.etag is None or (state.metadata is not None and record_of(state.metadata) is None):
+                break
+            with suppress(ClaimLost):
+                retract(self.store, uids, state)
+                break
+        else:
+            raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
+        self.progress.step()
+
+    def _delist(self, by_series: dict[str, list[str]]) -> None:
+        if not by_series:
+            return
+        store, study = self.store, self.scope.study
+        self.progress.stage("lists", len(by_series))
+        for series, instances in by_series.items():
+            withdraw_instances(store, study, series, instances)
+            publish_series(store, study, series, {}, self.base_url)
+            self.progress.step()
+        publish_study(store, study, by_series, self.base_url)
+        publish_studies(store, [study], self.base_url)
+
+    def _names_any(self, series: str, instances: Iterable[str]) -> bool:
+        """Whether the documents of a series name one of the instances that were deleted."""
+        gone = set(instances) - {uids.instance for uids in self.report.kept if uids.series == series}
+        named = {uids.instance for uids in self._named(metadata_key(self.scope.study, series))}
+        return not gone.isdisjoint(named | {uids.instance for uids in self._indexed(series)})
+
+    def _remove(self, uids: InstanceUIDs) -> dict[str, int] | None:
+        """Remove all objects of an instance, its commit record last; None if it was published anew meanwhile."""
+        for _ in range(_ATTEMPTS):
+            state = settled_state(self.store, uids)
+            if state.metadata is not None and record_of(state.metadata) is not None:
+                self.report.kept.append(uids)
+                self.progress.step()
+                return None
+            with suppress(ClaimLost):
+                held = self._remove_claimed(uids, state)
+                self.progress.step()
+                return held
+        raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
+
+    def _remove_claimed(self, uids: InstanceUIDs, state: CommitState) -> dict[str, int]:
+        if state.etag is None and not held_objects(self.store, uids):
+            return {}
+        with Lease(self.store, uids, state) as lease:
+            held = held_objects(self.store, uids)
+            self.store.delete_many(list(held))
+            lease.remove()
+        return held | {metadata_key(uids.study, uids.series, uids.instance): 0}
+
+    def _count(self, removed: Iterable[dict[str, int] | None]) -> None:
+        counts: Counter[str] = Counter()
+        for held in removed:
+            if held is None:
+                continue
+            counts.update(instances=int(bool(held)), objects=len(held), bytes=sum(held.values()))
+            self.report.changed += [key for key in held if is_fixed(key)]
+        self.report.instances, self.report.objects = counts["instances"], counts["objects"]
+        self.report.bytes = counts["bytes"]
+
+
+def _drop_root(store: Store, base_url: str) -> None:
+    """Remove a root of its own that holds no study any more."""
+    if any(key != STUDIES and not key.startswith(f"{PENDING}/") for key, _ in store.list("")):
+        return
+    store.delete_many([key for key, _ in store.list("")])
+    left = sorted({key.split("/")[1] for key, _ in store.list("") if key.startswith(f"{STUDIES}/")})
+    if left:  # a job began to build here: it finds the list that it created
+        publish_studies(store, left, base_url)

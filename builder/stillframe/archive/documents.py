@@ -1,0 +1,130 @@
+"""Documents of a store, read and updated so that no other job's change is lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from stillframe.archive.frame_index import parse_frame_index
+from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets
+from stillframe.dicom.uids import check_uid
+from stillframe.errors import InvalidUID, PreconditionFailed, StoreError
+from stillframe.layout import Key, Kind, parse_key
+from stillframe.store.base import Store, StoredObject
+
+# A list that somebody else keeps changing: far more rounds than jobs that could share a store.
+ROUNDS: Final = 1000
+
+
+def read_document(store: Store, key: str) -> Any:
+    """The JSON document at `key`; None if there is none, or it is damaged: not what the key promises."""
+    stored = store.get(key)
+    return None if stored is None else _parse(key, stored.data)
+
+
+def read_json(store: Store, key: str) -> Any:
+    """The JSON value at a key of any kind; None if there is none, or it is damaged."""
+    stored = store.get(key)
+    try:
+        return None if stored is None else json.loads(stored.data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def update_document(
+    store: Store, key: str, merge: Callable[[Any], Any], recover: Callable[[], Any] = lambda: None,
+    *, derived: bool = False,
+) -> Any:  # fmt: skip
+    """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
+
+    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same. What is `derived`
+    from other documents is merged until they say the same after it was written: whoever changes them, and then finds
+    nothing to change here, relies on that.
+    """
+    for attempt in range(ROUNDS):
+        stored = store.get(key)
+        existing = _parse(key, stored.data) if stored else None
+        merged = merge(recover() if stored and existing is None else existing)
+        data = dumps(merged)
+        if stored and stored.data == data:
+            return merged
+        try:
+            store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
+        except PreconditionFailed:
+            give_way(store, attempt)
+            continue
+        _remember(key, data, merged)
+        if derived and merge(merged) != merged:
+            continue
+        return merged
+    raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
+
+
+def replace_document(store: Store, key: str, value: Any, before: StoredObject | None) -> None:
+    """Write a JSON document if the one that was there `before`, None for none, is there still; unless it is the same.
+
+    Raises:
+        PreconditionFailed: if another one is there.
+    """
+    data = dumps(value)
+    if before is not None and before.data == data:
+        return
+    store.put(key, data, if_match=before.etag if before else None, if_none_match=before is None)
+    _remember(key, data, value)
+
+
+def give_way(store: Store, attempt: int) -> None:
+    """Let the others go first, where a round takes as long as the requests to a store that is far away."""
+    if store.parallel > 1:
+        time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))
+
+
+class _Recent(threading.local):
+    """The documents that a thread read or wrote last, with their bytes.
+
+    A list is made from what was written just before, and parsing a large one costs more than reading it and comparing.
+    """
+
+    def __init__(self) -> None:
+        self.documents: OrderedDict[str, tuple[bytes, Any]] = OrderedDict()
+
+
+_RECENT: Final = _Recent()
+_MOST_RECENT: Final = 4
+
+
+def _parse(key: str, data: bytes) -> Any:
+    """The value of a document's bytes, None if they are not what the key promises; not to be changed by who gets it."""
+    known = _RECENT.documents.get(key)
+    if known is not None and known[0] == data:
+        return known[1]
+    place = parse_key(key)
+    value: Any = parse_frame_index(data) if place.kind is Kind.FRAME_INDEX else parse_datasets(data)
+    if value is None or (place.kind is not Kind.FRAME_INDEX and not all(_belongs(item, place) for item in value)):
+        return None
+    _remember(key, data, value)
+    return value
+
+
+def _belongs(item: JSONDataset, place: Key) -> bool:
+    """Whether a record or the metadata of an instance belong into the document at a place."""
+    study, series, instance = named_uids(item)
+    try:
+        check_uid(study, "StudyInstanceUID")
+    except InvalidUID:
+        return False
+    wanted = ((place.study, study), (place.series, series), (place.instance, instance))
+    return all(uid == named for uid, named in wanted if uid)
+
+
+def _remember(key: str, data: bytes, value: Any) -> None:
+    recent = _RECENT.documents
+    recent[key] = (data, value)
+    recent.move_to_end(key)
+    if len(recent) > _MOST_RECENT:
+        recent.popitem(last=False)

@@ -1,0 +1,153 @@
+"""What a store holds of an instance and of a series: its objects, and whether what the metadata promise is there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from stillframe.archive.documents import read_document
+from stillframe.archive.record import UNKNOWN, Holding, holder_of, record_of
+from stillframe.dicom.json_model import (
+    SOP_INSTANCE_UID,
+    JSONDataset,
+    named_uids,
+    parse_datasets,
+    rebase_bulk,
+    text_value,
+)
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
+from stillframe.parallel import side_by_side
+from stillframe.store.base import Store
+
+
+@dataclass(slots=True)
+class HeldInstance:
+    """The objects of one instance in a store: whether its metadata are there, and what is there beside them.
+
+    `frames` are the sizes in bytes of its frames, by number.
+    """
+
+    has_metadata: bool = False
+    objects: int = 0
+    size: int = 0
+    frames: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def holding(self) -> Holding:
+        """Number and bytes of the objects, the metadata aside."""
+        return Holding(self.objects, self.size)
+
+
+def held_in_series(store: Store, study: str, series: str) -> dict[str, HeldInstance]:
+    """What a store holds of each instance of a series, from one listing."""
+    held: dict[str, HeldInstance] = {}
+    for key, size in store.list(f"{instances_key(study, series)}/"):
+        parsed = parse_key(key)
+        if not parsed.instance:
+            continue
+        instance = held.setdefault(parsed.instance, HeldInstance())
+        if parsed.kind is Kind.METADATA:
+            instance.has_metadata = True
+            continue
+        instance.objects += 1
+        instance.size += size
+        if parsed.kind is Kind.FRAME:
+            instance.frames[parsed.frame_number] = size
+    return held
+
+
+def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
+    """Keys and sizes of the objects of an instance that a store holds, its metadata aside."""
+    own = metadata_key(uids.study, uids.series, uids.instance)
+    return {key: size for key, size in store.list(f"{instance_key(uids)}/") if key != own}
+
+
+def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
+    """The metadata of an instance, None if there are none or they are damaged: both are built anew."""
+    stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
+    if stored is None:
+        return None
+    datasets = parse_datasets(stored.data)
+    return datasets[0] if datasets and InstanceUIDs(*named_uids(datasets[0])) == uids else None
+
+
+def committed_instances(store: Store, study: str, series: str) -> list[JSONDataset]:
+    """The metadata of every instance of a series whose commit stands, as the document of the series has them."""
+
+    def read(instance: str) -> list[JSONDataset]:
+        datasets = read_document(store, metadata_key(study, series, instance)) or ()
+        return [dataset for dataset in datasets if record_of(dataset) is not None]
+
+    instances = [uid for uid, held in held_in_series(store, study, series).items() if held.has_metadata]
+    committed = [dataset for datasets in side_by_side(store.parallel, read, instances) for dataset in datasets]
+    return [rebase_bulk(dataset, f"instances/{text_value(dataset, SOP_INSTANCE_UID)}/") for dataset in committed]
+
+
+def unpublished(store: Store, study: str, series: str, instances: Collection[str]) -> frozenset[str]:
+    """Those of some instances of a series that are not there, or whose metadata are not committed (any more)."""
+
+    def check(instance: str) -> bool:
+        stored = store.get(metadata_key(study, series, instance))
+        if stored is None:
+            return True
+        if UNKNOWN.encode() not in stored.data:
+            return False  # the common case, without parsing
+        datasets = parse_datasets(stored.data)
+        return not datasets or record_of(datasets[0]) is None
+
+    results = side_by_side(store.parallel, check, instances)
+    return frozenset(instance for instance, gone in zip(instances, results, strict=True) if gone)
+
+
+@dataclass(slots=True)
+class StoredSeries:
+    """The metadata of the published instances of a series by SOP Instance UID, and why others of it are not.
+
+    `frames` are the sizes in bytes of the published instances' frames, by number.
+    """
+
+    study: str
+    series: str
+    published: dict[str, JSONDataset] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+def read_series(store: Store, study: str, series: str) -> StoredSeries:
+    """Look a series through: an instance is published if its metadata are committed and its objects are all there."""
+    held = held_in_series(store, study, series)
+    stored = StoredSeries(study, series)
+
+    def read(instance: str) -> JSONDataset | str:
+        return _published_whole(store, InstanceUIDs(study, series, instance), held[instance].holding)
+
+    instances = sorted(held)
+    for instance, metadata in zip(instances, side_by_side(store.parallel, read, instances), strict=True):
+        if isinstance(metadata, str):
+            stored.left[instance] = metadata
+        else:
+            stored.published[instance] = metadata
+            stored.frames[instance] = held[instance].frames
+    return stored
+
+
+def _published_whole(store: Store, uids: InstanceUIDs, held: Holding) -> JSONDataset | str:
+    """The metadata of an instance that is published whole, or why it is not."""
+    stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
+    if stored is None:
+        return "its metadata are missing"
+    datasets = parse_datasets(stored.data)
+    if datasets and holder_of(datasets[0]):
+        return "it is being written, or was when a job ended"
+    if not datasets or InstanceUIDs(*named_uids(datasets[0])) != uids:
+        return "its metadata are damaged"
+    record = record_of(datasets[0])
+    if record is None:
+        return "it was given up by a build, or half deleted"
+    if record.promised != held:
+        promised = (
+            f"{record.promised.objects} objects of {record.promised.size} bytes" if record.promised else "nothing"
+        )
+        return f"{held.objects} objects of {held.size} bytes are there, its metadata promise {promised}"
+    return datasets[0]

@@ -1,0 +1,266 @@
+"""The lists of a service, merged with what the store already holds (design: every list is a function of metadata).
+
+Order keeps readers safe: a list is written after everything it names. Each list is read, merged and written on the
+condition that nobody wrote it in between; what it is made from is read after it, so that the last of several jobs to
+write a list has seen what the others published. Thumbnails of series and studies are kept in step in the same way.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from stillframe.archive import query
+from stillframe.archive.documents import ROUNDS, give_way, read_document, read_json, update_document
+from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive.holdings import committed_instances, unpublished
+from stillframe.archive.record import Record, record_of
+from stillframe.archive.representative import series_candidates, study_candidates
+from stillframe.archive.study_list import make_study_list, merge_study_list
+from stillframe.codec.codestream import FrameRow
+from stillframe.dicom.json_model import (
+    SERIES_UID,
+    SOP_INSTANCE_UID,
+    SYNTAX,
+    JSONDataset,
+    dumps,
+    first_value,
+    named_uids,
+    rebase_bulk,
+    text_value,
+)
+from stillframe.dicom.syntaxes import HTJ2K_RPCL
+from stillframe.dicom.uids import InstanceUIDs, is_uid
+from stillframe.errors import PreconditionFailed, StoreError
+from stillframe.layout import (
+    PENDING,
+    STUDIES,
+    frame_index_key,
+    instances_key,
+    metadata_key,
+    pending_key,
+    study_series_key,
+    thumbnail_key,
+)
+from stillframe.parallel import side_by_side
+from stillframe.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedInstance:
+    """What the lists need of an instance: its metadata, and the rows of its frames if they are HTJ2K."""
+
+    metadata: JSONDataset
+    rows: tuple[FrameRow, ...] = ()
+
+
+_PATIENT_ID: Final = "00100020"
+_PATIENT_NAME: Final = "00100010"
+# Words of other jobs that one update of the list of studies takes in.
+_MOST_WORDS: Final = 200
+
+
+def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[JSONDataset]]) -> None:
+    """Make the thumbnail at `key` a copy of that of the first candidate, or remove it if no candidate has one."""
+    for attempt in range(ROUNDS):
+        stored = store.get(key)
+        wanted = _first_thumbnail(store, candidates())
+        if wanted == (stored.data if stored else None):
+            return
+        if wanted is None:
+            store.delete(key)
+            continue  # another job may have put one there in between
+        try:
+            store.put(key, wanted, if_match=stored.etag if stored else None, if_none_match=stored is None)
+        except PreconditionFailed:
+            give_way(store, attempt)
+        # Once more: the image that it is a copy of may have been deleted meanwhile.
+    raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
+
+
+def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes | None:
+    """The thumbnail of the first candidate that has one: another job may just be replacing one of them."""
+    for instance in candidates:
+        stored = store.get(thumbnail_key(*named_uids(instance)))
+        if stored is not None:
+            return stored.data
+    return None
+
+
+def publish_series(
+    store: Store, study: str, series: str, instances: Mapping[str, PublishedInstance], base_url: str = ""
+) -> None:
+    """Merge instances, by SOP Instance UID, into the documents of their series, and give it its thumbnail."""
+    # Some may have been deleted while they waited for their lists: before, and below, until they were written.
+    present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
+    fresh = {uid: instance for uid, instance in instances.items() if uid in present}
+    rows = {uid: instance.rows for uid, instance in fresh.items()}
+    # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
+    update_document(store, frame_index_key(study, series), lambda old: merge_frame_index(old, rows))
+    update_document(
+        store,
+        metadata_key(study, series),
+        lambda old: _merge_series(old, fresh),
+        lambda: committed_instances(store, study, series),
+    )
+    withdraw_instances(store, study, series, list(rows))
+    write_series_lists(store, study, series, base_url)
+
+
+def write_series_lists(store: Store, study: str, series: str, base_url: str = "", *, create: bool = True) -> None:
+    """The thumbnail of a series and the list of its instances, as its metadata have it.
+
+    Without `create` a list that is missing stays so.
+    """
+    update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
+    key = instances_key(study, series)
+    if create or store.head(key) is not None:
+        update_document(
+            store,
+            key,
+            lambda _: query.instance_list(_metadata(store, study, series), base_url, of_series=True),
+            derived=True,
+        )
+
+
+def withdraw_instances(store: Store, study: str, series: str, instances: Collection[str]) -> None:
+    """Take those of some instances that are not published any more out of the metadata and frame index of a series."""
+    gone = unpublished(store, study, series, instances)
+    if not gone:
+        return
+
+    def rest(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
+        absent = unpublished(store, study, series, gone)  # read after the list, as everything it is made from
+        return [item for item in metadata or () if text_value(item, SOP_INSTANCE_UID) not in absent]
+
+    update_document(store, metadata_key(study, series), rest, lambda: committed_instances(store, study, series))
+    update_document(
+        store,
+        frame_index_key(study, series),
+        lambda old: merge_frame_index(old, {}, unpublished(store, study, series, gone)),
+    )
+
+
+def _merge_series(existing: list[JSONDataset] | None, fresh: Mapping[str, PublishedInstance]) -> list[JSONDataset]:
+    new = [rebase_bulk(instance.metadata, f"instances/{uid}/") for uid, instance in fresh.items()]
+    return query.merge_instances(existing or [], new)
+
+
+def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
+    """Merge some of a study's series into the documents of the study, and give it the thumbnail of one of them."""
+    touched = sorted(series)
+    update_document(
+        store,
+        metadata_key(study),
+        lambda old: _merge_study(old, store, study, touched),
+        lambda: _merge_study(None, store, study, [*filter(is_uid, store.children(study_series_key(study)))]),
+        derived=True,
+    )
+    update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
+
+    def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
+        update_document(store, key, lambda _: make(_metadata(store, study), base_url), derived=True)
+
+    write_list(study_series_key(study), query.series_list)
+    write_list(instances_key(study), query.instance_list)
+
+
+def _merge_study(
+    existing: list[JSONDataset] | None, store: Store, study: str, series: Collection[str]
+) -> list[JSONDataset]:
+    """What the documents of some series say in place of what was said of them."""
+    others = [item for item in existing or () if text_value(item, SERIES_UID) not in series]
+    new = [rebase_bulk(instance, f"series/{uid}/") for uid in series for instance in _metadata(store, study, uid)]
+    return query.merge_instances(others, new)
+
+
+def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
+    """Make the records of some studies in the list of all anew, from the studies' metadata; none of what has none.
+
+    Where the store is far away and others write the list too, jobs do each other's work: one that was too late leaves
+    word of its studies, and whoever writes the list next takes in all that is asked for. So a list that takes a second
+    to write keeps nobody waiting for as many seconds as there are jobs.
+    """
+    own = set(studies)
+    word = ""
+    for attempt in range(ROUNDS):
+        stored = store.get(STUDIES)
+        asked = _asked_for(store) if store.parallel > 1 else {}
+        records = _study_records(store, own.union(*asked.values()), base_url)
+        merged = merge_study_list(stored.data if stored else None, records)
+        if merged is None:
+            merged = make_study_list(_every_study(store, base_url))
+        changed = stored is None or stored.data != merged
+        try:
+            if changed:
+                store.put(STUDIES, merged, if_match=stored.etag if stored else None, if_none_match=stored is None)
+        except PreconditionFailed:
+            if store.parallel > 1 and own and not word:
+                word = pending_key(uuid.uuid4().hex)
+                store.put(word, dumps(sorted(own)))
+            give_way(store, attempt)
+            continue
+        store.delete_many({*asked, word} - {""})
+        if not changed or _study_records(store, own, base_url) == {study: records[study] for study in own}:
+            return  # else the documents that they follow from were changed by who then found nothing to change here
+    raise StoreError(f"{STUDIES} changed {ROUNDS} times while it was being updated")
+
+
+def _asked_for(store: Store) -> dict[str, list[str]]:
+    """What other jobs ask for: the studies of each word that was left, by its key."""
+    asked: dict[str, list[str]] = {}
+    for key, _ in islice(store.list(PENDING), _MOST_WORDS):
+        studies = read_json(store, key)
+        named = studies if isinstance(studies, list) else []
+        asked[key] = [study for study in named if isinstance(study, str) and is_uid(study)]
+    return asked
+
+
+def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, JSONDataset | None]:
+    def record(study: str) -> JSONDataset | None:
+        return next(iter(query.study_list(_metadata(store, study), base_url)), None)
+
+    ordered = sorted(studies)
+    return dict(zip(ordered, side_by_side(store.parallel, record, ordered), strict=True))
+
+
+def _every_study(store: Store, base_url: str) -> list[JSONDataset]:
+    studies = filter(is_uid, store.children(STUDIES))
+    return [record for record in _study_records(store, studies, base_url).values() if record is not None]
+
+
+def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
+    found: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
+    return found
+
+
+def listed_instances(store: Store, study: str, series: str) -> dict[str, Record | None]:
+    """The instances that the documents of a series name, of those with HTJ2K frames where rows do too.
+
+    Each SOP Instance UID with the record given there: another than the instance's own if a job was killed between.
+    """
+    index = read_document(store, frame_index_key(study, series)) or {}
+    indexed = {uid for group in index.get("groups", ()) for uid in group["instances"]}
+    named = ((text_value(item, SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
+    return {uid: record_of(item) for uid, item in named if uid in indexed or first_value(item, SYNTAX) != HTJ2K_RPCL}
+
+
+def published_patient(
+    store: Store, study: str, replaced: Container[InstanceUIDs] = frozenset()
+) -> tuple[str, str] | None:
+    """Patient ID and name of a study that is published already and will not be replaced as a whole."""
+    metadata = _metadata(store, study)
+    if all(InstanceUIDs(*named_uids(instance)) in replaced for instance in metadata):
+        return None
+    return _all_text(metadata[0], _PATIENT_ID, "LO"), _all_text(metadata[0], _PATIENT_NAME, "PN")
+
+
+def _all_text(dataset: JSONDataset, tag: str, vr: str) -> str:
+    """Every value of an attribute as text, a backslash between them, as in the source; nothing if of another VR."""
+    element = dataset.get(tag, {"vr": ""})
+    if element["vr"] != vr:
+        return ""
+    return "\\".join(text_value({tag: element | {"Value": [value]}}, tag) for value in element.get("Value", ()))

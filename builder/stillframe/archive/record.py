@@ -1,0 +1,168 @@
+"""The record of a published instance: a private block of its metadata that says what it was made from, and how.
+
+The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME. (0099,xx01) is the digest of the source file,
+`sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number and their size.
+(0099,xx03) is what the owner of the image was told, a line each, absent if nothing. (0099,xx04) names who writes the
+instance at the moment (`claims`). The first two are UC, since LO ends at 64 characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stillframe import FORMAT_VERSION
+from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, first_value
+from stillframe.dicom.syntaxes import Family, transfer_syntax
+from stillframe.errors import InputError
+from stillframe.options import BuildOptions
+
+CREATOR: Final = "STILLFRAME"
+UNKNOWN: Final = "sha256:unknown"
+"""The digest in metadata of what is not, or no longer, published: see `claimed`."""
+
+_GROUP: Final = "0099"
+_OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
+_WITH_THUMBNAILS: Final = "thumbnails=yes"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How many objects of an instance there are, its metadata aside, and their bytes."""
+
+    objects: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What an instance was published from and with.
+
+    `digest` is that of the source file, with `sha256:` before it. `options` are those that shaped the objects, as from
+    `describe_options`. `promised` are the objects that were published; None where the metadata do not say.
+    """
+
+    digest: str
+    options: str = ""
+    promised: Holding | None = None
+
+    @classmethod
+    def parse(cls, digest: str, options: str) -> Record:
+        """The record from the values of its two elements."""
+        match = _OPTIONS.fullmatch(options)
+        return cls(digest, match[1], Holding(int(match[2]), int(match[3]))) if match else cls(digest, options)
+
+    @property
+    def options_value(self) -> str:
+        """The value of (0099,xx02)."""
+        return (
+            f"{self.options};objects={self.promised.objects};bytes={self.promised.size}"
+            if self.promised
+            else self.options
+        )
+
+
+def describe_options(options: BuildOptions) -> str:
+    """The options that shape an instance's objects, as its record has them."""
+    levels = ",".join(map(str, options.reduced))
+    return (
+        f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
+        f";rendered={options.rendered};thumbnails={'yes' if options.thumbnails else 'no'}"
+    )
+
+
+def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ()) -> JSONDataset:
+    """A copy of the data set with the private block, in place of any it had, in the first free block of the group.
+
+    Args:
+        dataset: the metadata of an instance.
+        record: what it was published from and with.
+        notes: what the report says of the instance, a line each.
+
+    Raises:
+        InputError: if every block of the group is taken.
+    """
+    kept = without_record(dataset)
+    taken = {key[6:] if key[4:6] == "00" else key[4:6] for key in kept if key[:4] == _GROUP}
+    block = next((f"{number:02X}" for number in range(0x10, 0x100) if f"{number:02X}" not in taken), None)
+    if block is None:
+        raise InputError(f"every private block of group {_GROUP} is taken")
+    options = record.options_value
+    added = {
+        f"{_GROUP}00{block}": {"vr": "LO", "Value": [CREATOR]},
+        f"{_GROUP}{block}01": {"vr": "UC", "Value": [record.digest]},
+        f"{_GROUP}{block}02": {"vr": "UC", "Value": [options]} if options else {"vr": "UC"},
+    }
+    if notes:
+        added[f"{_GROUP}{block}03"] = {"vr": "UT", "Value": ["\n".join(notes)]}
+    return dict(sorted((kept | added).items()))
+
+
+def claimed(dataset: JSONDataset, holder: str) -> JSONDataset:
+    """The metadata of an instance whose objects are being written by `holder`: they come from no one input."""
+    marked = with_record(dataset, Record(UNKNOWN))
+    (block,) = _own_blocks(marked)
+    return dict(sorted((marked | {f"{_GROUP}{block}04": {"vr": "UT", "Value": [holder]}}).items()))
+
+
+def holder_of(dataset: JSONDataset) -> str:
+    """Who writes the instance at the moment; empty if nobody does."""
+    return _first(dataset, "04")
+
+
+def record_of(dataset: JSONDataset) -> Record | None:
+    """The record of an instance; None if its metadata have none, or are those of `claimed`."""
+    for block in _own_blocks(dataset):
+        digest = _value(dataset, block, "01")
+        if digest and digest != UNKNOWN:
+            return Record.parse(digest, _value(dataset, block, "02"))
+    return None
+
+
+def notes_of(dataset: JSONDataset) -> tuple[str, ...]:
+    """What was told of the instance when it was published."""
+    lines = _first(dataset, "03")
+    return tuple(lines.split("\n")) if lines else ()
+
+
+def without_record(dataset: JSONDataset) -> JSONDataset:
+    """The data set without our blocks; the same object if it has none."""
+    blocks = _own_blocks(dataset)
+    if not blocks:
+        return dataset
+    creators = {f"{_GROUP}00{block}" for block in blocks}
+    owned = tuple(f"{_GROUP}{block}" for block in blocks)
+    return {key: element for key, element in dataset.items() if key not in creators and not key.startswith(owned)}
+
+
+def promised_frames(metadata: JSONDataset) -> int:
+    """How many frames the metadata of an instance promise; none of a video."""
+    syntax = first_value(metadata, SYNTAX)
+    if syntax is None or transfer_syntax(str(syntax)).family is Family.VIDEO:
+        return 0
+    return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
+
+
+def has_thumbnail(metadata: JSONDataset) -> bool:
+    """Whether an instance was published with a thumbnail: those with frames are, where the options asked for it."""
+    record = record_of(metadata)
+    return record is not None and _WITH_THUMBNAILS in record.options.split(";") and promised_frames(metadata) > 0
+
+
+def _own_blocks(dataset: JSONDataset) -> list[str]:
+    return [
+        key[6:]
+        for key, element in dataset.items()
+        if key.startswith(_GROUP + "00") and key[6:] >= "10" and element.get("Value") == [CREATOR]
+    ]
+
+
+def _first(dataset: JSONDataset, element: str) -> str:
+    return next(filter(None, (_value(dataset, block, element) for block in _own_blocks(dataset))), "")
+
+
+def _value(dataset: JSONDataset, block: str, element: str) -> str:
+    values = dataset.get(f"{_GROUP}{block}{element}", {}).get("Value")
+    return str(values[0]) if values else ""

@@ -1,0 +1,235 @@
+"""Every list of an archive made anew from what is stored: the metadata of instances, and their frames.
+
+A list is read before the store is looked through, and written on the condition that it is the same still. So an
+instance that a job publishes meanwhile is never dropped: its job lists it after it is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import batched
+from typing import Any, Final
+
+from stillframe import __version__
+from stillframe.archive.documents import read_document, replace_document
+from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive.frame_rows import complete_rows
+from stillframe.archive.holdings import StoredSeries, read_series
+from stillframe.archive.lists import publish_studies, publish_study, write_series_lists
+from stillframe.archive.query import merge_instances
+from stillframe.archive.roots import find_roots
+from stillframe.dicom.json_model import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
+from stillframe.dicom.uids import InstanceUIDs, is_uid
+from stillframe.errors import PreconditionFailed, StoreError, UsageError
+from stillframe.layout import (
+    STUDIES,
+    frame_index_key,
+    instance_key,
+    instances_key,
+    metadata_key,
+    study_series_key,
+    thumbnail_key,
+)
+from stillframe.progress import Progress
+from stillframe.store.base import Store
+
+_ROUNDS: Final = 1000
+# Studies whose records are put into the list of studies at one stroke.
+_STUDY_BATCH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An instance that is not listed, the name of its root if it has one of its own, and why."""
+
+    uids: InstanceUIDs
+    reason: str
+    root: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key of what is there of it."""
+        return f"{self.root}/{instance_key(self.uids)}".lstrip("/")
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What is listed, and what is not. `seconds` is elapsed time."""
+
+    studies: int = 0
+    series: int = 0
+    instances: int = 0
+    roots: int = 0
+    left: list[Left] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it is written to a file; `docs/reference/report.md` describes it."""
+        return {
+            "version": 1,
+            "stillframe": __version__,
+            "command": "index",
+            "summary": {
+                "studies": self.studies,
+                "series": self.series,
+                "instances": self.instances,
+                "roots": self.roots,
+                "notListed": len(self.left),
+                "seconds": round(self.seconds, 3),
+            },
+            "notListed": [
+                {"key": item.key, "reason": item.reason} for item in sorted(self.left, key=lambda item: item.key)
+            ],
+        }
+
+
+def index_archive(store: Store, base_url: str, progress: Progress) -> IndexReport:
+    """Write every list of an archive anew, in each of its roots, one series at a time.
+
+    Args:
+        store: the archive.
+        base_url: URL of the service root, for RetrieveURLs; the name of a study's own root is put after it.
+        progress: is told of every study.
+
+    Raises:
+        UsageError: if there is no archive.
+        StoreError: if the store fails.
+    """
+    started = time.monotonic()
+    report = IndexReport()
+    roots = list(_roots(store))
+    if not roots:
+        raise UsageError("no archive: neither a list of studies, nor studies, nor roots of unlisted ones")
+    for name in roots:
+        root = store.below(name) if name else store
+        url = f"{base_url.rstrip('/')}/{name}" if base_url and name else base_url
+        report.roots += bool(name)
+        _index_root(root, name, url, progress, report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _roots(store: Store) -> Iterator[str]:
+    """The names of the roots: empty for the archive's own."""
+    if store.head(STUDIES) is not None or any(True for _ in store.children(STUDIES)):
+        yield ""
+    for name in find_roots(store):
+        if any(True for _ in store.below(name).list("")):  # some stores show folders without objects
+            yield name
+
+
+def _index_root(store: Store, name: str, base_url: str, progress: Progress, report: IndexReport) -> None:
+    """The lists of the studies below a root first, then the list of studies."""
+    stored = set(_uids(store, STUDIES))
+    progress.stage("unlisted study" if name else "studies", len(stored))  # its name is a secret
+    for study in sorted(stored):
+        listed = _index_study(store, name, study, base_url, report)
+        report.studies += listed
+        progress.step()
+    named = {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
+    for batch in batched(sorted(stored | named), _STUDY_BATCH) if stored | named else [()]:
+        publish_studies(store, batch, base_url)
+
+
+def _uids(store: Store, resource: str) -> Iterator[str]:
+    """The UIDs that stand next below a resource; strangers' names are passed over."""
+    return (name for name in store.children(resource) if is_uid(name))
+
+
+def _index_study(store: Store, root: str, study: str, base_url: str, report: IndexReport) -> bool:
+    """All documents of a study; whether anything of it is published."""
+    listed = 0
+    for series in sorted(_uids(store, study_series_key(study))):
+        found = index_series(store, study, series, base_url)
+        listed += bool(found.published)
+        report.instances += len(found.published)
+        report.left += [
+            Left(InstanceUIDs(study, series, instance), reason, root) for instance, reason in found.left.items()
+        ]
+    report.series += listed
+    return settle_study(store, study, base_url)
+
+
+def index_series(store: Store, study: str, series: str, base_url: str) -> StoredSeries:
+    """Make the documents of a series those of what is published of it; without any, they go.
+
+    Raises:
+        StoreError: if the store fails, or others keep changing the documents.
+    """
+    for _ in range(_ROUNDS):
+        try:
+            found = _index_series(store, study, series)
+        except PreconditionFailed:
+            continue
+        write_series_lists(store, study, series, base_url, create=bool(found.published))
+        if found.published or not _drop_series(store, study, series):
+            return found
+    raise StoreError(f"{study} {series} changed {_ROUNDS} times while it was being indexed")
+
+
+def _index_series(store: Store, study: str, series: str) -> StoredSeries:
+    """The frame index and the metadata of a series.
+
+    Raises:
+        PreconditionFailed: if another job changed one of them meanwhile.
+    """
+    keys = (frame_index_key(study, series), metadata_key(study, series))
+    before = {key: store.get(key) for key in keys}
+    existing = read_document(store, keys[0]) or {}
+    found = read_series(store, study, series)
+    kept, rows = complete_rows(store, found, existing)
+    index = merge_frame_index(existing, rows, frozenset(_indexed(existing)) - kept - rows.keys())
+    metadata = [rebase_bulk(item, f"instances/{uid}/") for uid, item in found.published.items()]
+    for key, document in zip(keys, (index, merge_instances([], metadata)), strict=True):
+        if found.published or before[key] is not None:
+            replace_document(store, key, document, before[key])
+    return found
+
+
+def _indexed(index: dict[str, Any]) -> Iterable[str]:
+    return (uid for group in index.get("groups", ()) for uid in group["instances"])
+
+
+def _drop_series(store: Store, study: str, series: str) -> bool:
+    """Remove the documents of a series that has no instance any more; whether it has one meanwhile."""
+    below = (instances_key(study, series), thumbnail_key(study, series), frame_index_key(study, series))
+    _drop_empty(store, (*below, metadata_key(study, series)))
+    return bool(read_series(store, study, series).published)
+
+
+def settle_study(store: Store, study: str, base_url: str) -> bool:
+    """Make the documents of a study those of its series; without any instance they go. Whether it has one.
+
+    Raises:
+        StoreError: if the store fails, or others keep changing the documents.
+    """
+    for _ in range(_ROUNDS):
+        named = {text_value(item, SERIES_UID) for item in read_document(store, metadata_key(study)) or ()}
+        series = sorted({*_uids(store, study_series_key(study)), *named})
+        published = any(read_document(store, metadata_key(study, uid)) for uid in series)
+        if published or any(store.head(key) is not None for key in _study_documents(study)):
+            publish_study(store, study, series, base_url)
+        if read_document(store, metadata_key(study)):
+            return True
+        _drop_empty(store, _study_documents(study))
+        if not any(read_document(store, metadata_key(study, uid)) for uid in _uids(store, study_series_key(study))):
+            return False
+    raise StoreError(f"{study} changed {_ROUNDS} times while it was being indexed")
+
+
+def _study_documents(study: str) -> tuple[str, ...]:
+    """The documents of a study; that from which the others follow comes last."""
+    return instances_key(study), thumbnail_key(study), study_series_key(study), metadata_key(study)
+
+
+_EMPTY: Final = (dumps([]), dumps(merge_frame_index(None, {})))
+
+
+def _drop_empty(store: Store, keys: Iterable[str]) -> None:
+    """Remove documents that say nothing. Another job may just have filled one: whoever removes it looks after that."""
+    for key in keys:
+        stored = store.get(key)
+        if stored is not None and stored.data in _EMPTY:
+            store.delete(key)

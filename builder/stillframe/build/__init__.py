@@ -1,0 +1,1 @@
+"""Inputs become objects: planned, decided on, made by workers, and listed."""

@@ -1,0 +1,152 @@
+"""The objects of one instance beside its metadata and pictures: frames or video, bulk data, the whole original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stillframe.archive.record import without_record
+from stillframe.build.frames import Sink, StageClock, publish_frames
+from stillframe.codec.codestream import FrameRow
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.json_convert import convert
+from stillframe.dicom.json_model import (
+    NUMBER_OF_FRAMES,
+    SERIES_UID,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_UID,
+    SYNTAX,
+    BulkValue,
+    JSONDataset,
+    first_value,
+)
+from stillframe.dicom.part10 import open_part10
+from stillframe.dicom.read import Instance
+from stillframe.dicom.sop_classes import FETCHED_WHOLE
+from stillframe.dicom.syntaxes import transfer_syntax
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.dicom.video import is_video, open_video
+from stillframe.errors import InputError, LayoutError
+from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, media_type, part10_key, rendered_key
+from stillframe.options import BuildOptions, Part10, Rendered
+from stillframe.pixels.description import describe_pixels
+from stillframe.pixels.lossy import with_history
+from stillframe.pixels.preview import PublishedFrame
+from stillframe.pixels.reader import FrameReader, check_still_frames
+
+_IMAGE_ROWS: Final = 0x00280010
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What one pass over an input made of it; `middle` is the frame that stands for all, if it has any."""
+
+    metadata: JSONDataset
+    bulk: tuple[BulkValue, ...]
+    notes: tuple[str, ...]
+    rows: tuple[FrameRow, ...] = ()
+    frames: int = 0
+    middle: PublishedFrame | None = None
+    video: bool = False
+
+
+class Producer:
+    """One pass over an input, its objects put into `sink`.
+
+    `choose` names the indices of the frames that are wanted of so many, ascending; all are without it. `reader` is that
+    of the frames, once there are any.
+    """
+
+    def __init__(
+        self, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock,
+        choose: Callable[[int], Sequence[int]] = range,
+    ) -> None:  # fmt: skip
+        self.uids = uids
+        self.options = options
+        self.sink = sink
+        self.clock = clock
+        self.choose = choose
+        self.reader: FrameReader | None = None
+
+    def produce(self, instance: Instance, file: ReadableFile) -> Content:
+        """Put everything but the metadata and the pictures into the sink; `file` is what the instance was read from.
+
+        Raises:
+            InputError: if the input cannot be published.
+        """
+        with self.clock("JSON"):
+            converted = convert(instance.dataset)
+        content = Content(
+            metadata=without_record(converted.dataset) | _identity(self.uids),
+            bulk=converted.bulk,
+            notes=converted.notes,
+        )
+        if is_video(instance):
+            content = self._produce_video(instance, content)
+        elif instance.pixels is not None:
+            content = self._produce_frames(instance, content)
+        elif _IMAGE_ROWS in instance.dataset:
+            check_still_frames(transfer_syntax(instance.transfer_syntax))
+            raise InputError("has Rows and Columns but no pixel data")
+        with self.clock("write"):
+            for value in content.bulk:
+                self.sink.put(bulk_data_key(self.uids, value.path), value.data)
+            if self._wants_part10(content):
+                self.sink.put(part10_key(self.uids), open_part10(self.uids, instance, file))
+        return content
+
+    def _produce_frames(self, instance: Instance, content: Content) -> Content:
+        assert instance.pixels is not None
+        with self.clock("read"):
+            limit = self.options.max_frame_bytes
+            reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
+            reader.indices = self.choose(reader.description.frames)
+            self.reader = reader
+        published = publish_frames(reader, self.uids, self.options, self.sink, self.clock)
+        frames = reader.description.frames
+        changes = with_history(published.changes, content.metadata)
+        if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
+            changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
+        notes = (*content.notes, *published.notes)
+        metadata = _merged(content.metadata, changes)
+        return Content(
+            metadata=metadata,
+            bulk=content.bulk,
+            notes=notes,
+            rows=published.rows,
+            frames=frames,
+            middle=published.middle,
+        )
+
+    def _produce_video(self, instance: Instance, content: Content) -> Content:
+        """The stream as it is, unless nothing in it tells what it is."""
+        notes = content.notes
+        with self.clock("read"):
+            head = open_video(instance).read(HEAD_BYTES)
+        try:
+            media_type(Kind.RENDERED, head)
+            if self.options.rendered is not Rendered.NEVER:
+                with self.clock("write"):
+                    self.sink.put(rendered_key(self.uids), open_video(instance))
+        except LayoutError as error:
+            notes = (*notes, f"no video under rendered: {error}")
+        metadata = _merged(content.metadata, {SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})
+        return Content(metadata=metadata, bulk=content.bulk, notes=notes, video=True)
+
+    def _wants_part10(self, content: Content) -> bool:
+        """Whether the whole object is published: with `auto` of what has no frames, or is fetched whole regardless."""
+        choice = self.options.part10
+        fetched_whole = not content.frames or first_value(content.metadata, SOP_CLASS_UID) in FETCHED_WHOLE
+        return choice is Part10.ALWAYS or (choice is Part10.AUTO and fetched_whole)
+
+
+def _merged(metadata: JSONDataset, changes: JSONDataset) -> JSONDataset:
+    return dict(sorted((metadata | changes).items()))
+
+
+def _identity(uids: InstanceUIDs) -> JSONDataset:
+    """The UIDs as the keys have them, whatever VR a hostile file gives them."""
+    values = {SOP_INSTANCE_UID: uids.instance, STUDY_UID: uids.study, SERIES_UID: uids.series}
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}

@@ -1,0 +1,324 @@
+"""The frames of one instance in their published form, put into a sink one by one.
+
+Lossless sources become HTJ2K, each frame decoded again and compared before it counts; a frame that does not come back
+exactly sends the whole instance to the native form. Lossy sources keep their bytes unless told otherwise, and so do
+those that nothing here decodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from stillframe.build.multipart import wrap_part
+from stillframe.codec import codestream, htj2k
+from stillframe.codec.codestream import FrameRow
+from stillframe.codec.markers import MainHeader, parse_header
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.json_model import JSONDataset
+from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import CodecError, PixelDataError
+from stillframe.layout import bulk_data_key, frame_key, reduced_key
+from stillframe.options import BuildOptions, Lossy
+from stillframe.pixels.lossy import lossy_changes
+from stillframe.pixels.native import Frame, native_bytes
+from stillframe.pixels.preview import PublishedFrame
+from stillframe.pixels.reader import Form, FrameReader
+from stillframe.pixels.samples import Contradiction, DecodedFrame
+
+# The precision and the sign can each be found to be another than the data set says, once or a few times.
+_ATTEMPTS: Final = 5
+
+
+class Sink(Protocol):
+    """Where objects go on their way to a store."""
+
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
+        """Take one object."""
+
+    def restart(self) -> None:
+        """Give up all objects taken so far: the frames come again in another form."""
+
+
+class StageClock:
+    """CPU seconds by stage."""
+
+    def __init__(self) -> None:
+        self.times: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of the block as that stage's."""
+        start = time.thread_time()
+        try:
+            yield
+        finally:
+            self.times[stage] += time.thread_time() - start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFrames:
+    """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
+
+    `middle` is the frame that stands for all.
+    """
+
+    syntax: str
+    changes: JSONDataset
+    rows: tuple[FrameRow, ...]
+    notes: tuple[str, ...]
+    middle: PublishedFrame | None
+
+
+class _FoundLossy(Exception):
+    """A frame that was compressed with loss, behind others that were not."""
+
+
+def publish_frames(
+    reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock
+) -> PublishedFrames:
+    """Put every wanted frame of an instance into `sink`.
+
+    Where a frame shows that all of them are otherwise than the data set says, they are published anew as it says.
+
+    Raises:
+        PixelDataError: if a frame cannot be read or decoded.
+    """
+    publisher = _Publisher(reader, uids, options, sink, clock)
+    with clock("read"):
+        form = reader.form()
+    for _ in range(_ATTEMPTS):
+        try:
+            return publisher.publish(form)
+        except Contradiction as contradiction:
+            reader.adopt(contradiction)
+        except _FoundLossy:
+            form = Form.LOSSY
+        sink.restart()
+    raise PixelDataError("the frames contradict the data set and each other")
+
+
+class _Publisher:
+    """One pass over the frames of one instance."""
+
+    def __init__(
+        self, reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock
+    ) -> None:
+        self.reader = reader
+        self.uids = uids
+        self.options = options
+        self.sink = sink
+        self.clock = clock
+        self._start(lossy=False)
+
+    def _start(self, *, lossy: bool) -> None:
+        self.lossy = lossy
+        self.middle: PublishedFrame | None = None
+        self.masked = self.converted = self.signed = self.encoded_bytes = 0
+        for overlay in self.reader.overlays:
+            overlay.restart()
+
+    def publish(self, form: Form) -> PublishedFrames:
+        """All frames, in the form that suits the one they are stored in."""
+        reader = self.reader
+        self._start(lossy=form is Form.LOSSY)
+        if form is Form.OPAQUE:
+            note = f"frames of {reader.syntax} are published as they are, neither decoded nor verified"
+            return self.keep((note,), decode=False)
+        if form is Form.LOSSY and self.options.lossy is Lossy.KEEP:
+            return self.keep(())
+        if reader.syntax.family is Family.JPEG_XL and not reader.encodable:
+            photometric = reader.description.photometric
+            note = f"JPEG XL frames with Photometric Interpretation {photometric} are kept as they are"
+            return self.keep((note,), show=False)  # what their decoder gives back is not the colours to show
+        if not reader.encodable:
+            return self.native(())
+        try:
+            return self.encode()
+        except CodecError as error:
+            self.sink.restart()
+            self._start(lossy=self.lossy)
+            return self.native((f"published as native frames: {error}",))
+
+    def keep(self, notes: tuple[str, ...], *, decode: bool = True, show: bool = True) -> PublishedFrames:
+        """Every frame's bytes as they are, after a look that they decode where something decodes them."""
+        for index in self.reader.indices:
+            data = self._read(index)
+            if decode:
+                with self.clock("decode"):
+                    decoded = self.reader.decode(data)
+                if show:
+                    self._show(index, decoded.array)
+            self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax.uid))
+        return self._published(self.reader.syntax.uid, {}, (), notes)
+
+    def native(self, notes: tuple[str, ...]) -> PublishedFrames:
+        """Every frame as Explicit VR Little Endian stores it."""
+        description = self.reader.description
+        for index in self.reader.indices:
+            frame = self._decoded(index)
+            self._show(index, frame)
+            payload = native_bytes(frame, description.bits_allocated)
+            self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_LITTLE))
+        changes = _colour("RGB") if description.samples > 1 else {}
+        return self._published(EXPLICIT_LITTLE, changes | self._overlays(), (), notes)
+
+    def encode(self) -> PublishedFrames:
+        """Every frame as HTJ2K, with its reduced variants.
+
+        Raises:
+            CodecError: if a frame does not come back from its codestream as it went in.
+        """
+        rows = tuple(self._encode(index) for index in self.reader.indices)
+        changes = _colour("YBR_RCT") if self.reader.description.samples > 1 else {}
+        return self._published(HTJ2K_RPCL, changes | self._overlays(), rows, ())
+
+    def _published(
+        self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]
+    ) -> PublishedFrames:
+        """The account of a pass, with what the metadata must say whatever the form is."""
+        reader, description = self.reader, self.reader.description
+        changes = changes | reader.changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
+        if self.lossy:
+            decoded_bytes = len(reader.indices) * description.frame_bytes
+            changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
+        return PublishedFrames(
+            syntax=syntax, changes=changes, rows=rows, notes=(*notes, *reader.notes, *self._notes()), middle=self.middle
+        )
+
+    def _overlays(self) -> JSONDataset:
+        """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""
+        changes: JSONDataset = {}
+        for overlay in self.reader.overlays:
+            elements, bulk = overlay.publish(self.reader.description.frames)
+            changes |= elements
+            if bulk is not None:
+                self._put(bulk_data_key(self.uids, bulk.path), bulk.data)
+        return changes
+
+    def _encode(self, index: int) -> FrameRow:
+        data, header, frame = self._codestream(index)
+        self._show(index, frame, data, header)
+        with self.clock("index"):
+            row = FrameRow(codestream.resolutions(header, len(data)), htj2k.frame_crc32(frame))
+        self._put(frame_key(self.uids, index + 1), data)
+        for level in self.options.reduced:
+            if level <= header.levels:
+                with self.clock("reduce"):
+                    reduced = codestream.reduce_codestream(data, level, header)
+                self._put(reduced_key(self.uids, level, index + 1), reduced)
+        return row
+
+    def _codestream(self, index: int) -> tuple[bytes, MainHeader, Frame]:
+        """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
+        if not self.reader.native:
+            data = self._read(index)
+            if self._is_published_form(data):
+                with self.clock("verify"):
+                    header = parse_header(data)
+                    return data, header, self._check_passed(data, header, index)
+            frame = self._decoded(index, data)
+        else:
+            frame = self._decoded(index)
+        bits = self.reader.description.bits_stored
+        with self.clock("encode"):
+            data = htj2k.encode_frame(frame, bits)
+        with self.clock("verify"):
+            header = parse_header(data)
+            if not np.array_equal(htj2k.decode_lossless(data, header), frame):
+                raise CodecError(f"frame {index + 1} did not come back from its codestream as it went in")
+        return data, header, frame
+
+    def _check_passed(self, data: bytes, header: MainHeader, index: int) -> Frame:
+        """The pixels of a codestream that passes as it is; every prefix must hold the resolution it promises.
+
+        Raises:
+            CodecError: if it does not, or cannot be decoded.
+        """
+        for resolution in codestream.resolutions(header, len(data)):
+            level = resolution.decode_level
+            prefix = htj2k.decode_prefix(data[: resolution.prefix_length], level)
+            if not np.array_equal(prefix, htj2k.decode_frame(data, level)):
+                raise CodecError(f"the tile-parts of frame {index + 1} are not its resolutions")
+        pixels = htj2k.decode_lossless(data, header)
+        if not np.array_equal(pixels, htj2k.decode_frame(data)):
+            raise CodecError(f"decoders do not agree on the pixels of frame {index + 1}")
+        return pixels.astype(self.reader.description.dtype, copy=False)
+
+    def _is_published_form(self, data: bytes) -> bool:
+        """Whether a source frame already is a codestream as published here, and agrees with its data set."""
+        description = self.reader.description
+        if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
+            return False
+        self.reader.probe(data)
+        component = parse_header(data).components[0]
+        return (component.precision, component.signed) == (
+            description.bits_stored,
+            description.pixel_representation == 1,
+        ) and (description.samples == 1 or description.photometric in ("RGB", "YBR_RCT"))
+
+    def _read(self, index: int) -> bytes:
+        with self.clock("read"):
+            data = self.reader.encoded(index)
+        self.encoded_bytes += len(data)
+        return data
+
+    def _decoded(self, index: int, data: bytes | None = None) -> Frame:
+        """The pixels of a frame; `data` are its compressed bytes, if it has any."""
+        if data is None and not self.reader.native:
+            data = self._read(index)
+        with self.clock("read" if data is None else "decode"):
+            decoded: DecodedFrame = self.reader.decoded(index) if data is None else self.reader.decode(data)
+        if not decoded.lossless and not self.lossy:
+            raise _FoundLossy
+        self.masked += decoded.masked
+        self.converted += decoded.converted
+        self.signed += decoded.signed and self.reader.syntax.is_jpeg_2000
+        if decoded.cells is not None:
+            for overlay in self.reader.overlays:
+                overlay.collect(index, decoded.cells)
+        return decoded.array
+
+    def _show(self, index: int, pixels: Frame, data: bytes | None = None, header: MainHeader | None = None) -> None:
+        """Keep the frame that stands for all."""
+        if index == self.reader.description.frames // 2:
+            self.middle = PublishedFrame(index, pixels, data, header)
+
+    def _put(self, key: str, data: bytes) -> None:
+        with self.clock("write"):
+            self.sink.put(key, data)
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self.masked:
+            notes.append(f"bits above Bits Stored were set in {self.masked} frames; they are not published")
+        if self.converted:
+            notes.append("YBR_FULL samples were converted to RGB, with the rounding of PS3.3 C.7.6.3.1.2")
+        if self.signed:
+            notes.append("the codestreams say unsigned; their samples are signed, as Pixel Representation says")
+        notes += [overlay.note for overlay in self.reader.overlays if overlay.collected]
+        return tuple(notes)
+
+
+def _colour(photometric: str) -> JSONDataset:
+    """What the Image Pixel module says of interleaved colour frames."""
+    return {"00280004": {"vr": "CS", "Value": [photometric]}, "00280006": {"vr": "US", "Value": [0]}}
+
+
+def same_frame(frame: bytes, other: bytes) -> bool:
+    """Whether two stored frames hold the same pixels: equal bytes, or codestreams that decode alike."""
+    if frame == other:
+        return True
+    if not (frame.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
+        return False
+    try:
+        return bool(np.array_equal(htj2k.decode_lossless(frame), htj2k.decode_lossless(other)))
+    except CodecError as error:
+        raise PixelDataError(f"a published frame cannot be decoded: {error}") from error

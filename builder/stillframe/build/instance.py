@@ -1,0 +1,263 @@
+"""One input becomes the objects of one instance: what a worker does.
+
+Everything that comes in and goes out can be pickled. Whatever is wrong with the input ends as a `Rejected`; only a
+store that fails raises.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from stillframe.archive.claims import CommitState, Lease, settled_state
+from stillframe.archive.frame_rows import read_rows
+from stillframe.archive.holdings import held_objects
+from stillframe.archive.record import (
+    Holding,
+    Record,
+    describe_options,
+    notes_of,
+    promised_frames,
+    with_record,
+)
+from stillframe.build.content import Content, Producer
+from stillframe.build.decide import Asked, Decision, decide, published_record
+from stillframe.build.frames import Sink, StageClock
+from stillframe.build.pictures import make_pictures
+from stillframe.build.results import Built, Outcome
+from stillframe.build.sinks import CompareSink, NullSink, StoreSink
+from stillframe.build.tasks import InstanceTask
+from stillframe.codec.codestream import FrameRow
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
+from stillframe.dicom.read import Instance, read_instance
+from stillframe.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
+from stillframe.layout import instance_key, is_fixed
+from stillframe.source.inputs import CHANGED, Rejected
+from stillframe.source.open import digest_of, file_state, load_input
+
+# Times that other jobs may come in between, each with an instance of the same UID but other content.
+_ATTEMPTS: Final = 10
+# Threads of one process wait for the store side by side, but take turns in what needs a core and much memory.
+_COMPUTING: Final = threading.Lock()
+
+
+def build_instance(task: InstanceTask) -> Built | Rejected:
+    """Publish one input into the task's store, or say why not.
+
+    Raises:
+        StoreError: if the store fails; the job cannot go on then.
+    """
+    try:
+        return _Worker(task).run()
+    except StoreError:
+        raise
+    except Exception as error:
+        uids = task.uids
+        return Rejected(str(task.source), reason_of(error), uids.study, uids.series, uids.instance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An open input, with what was known of it before its digest was taken."""
+
+    file: ReadableFile
+    state: tuple[int, ...]
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What an instance's objects, on their way into the store, are of."""
+
+    content: Content
+    metadata: JSONDataset
+    document: bytes
+    notes: tuple[str, ...]
+
+
+class _Worker:
+    """One task under way."""
+
+    def __init__(self, task: InstanceTask) -> None:
+        self.task = task
+        self.clock = StageClock()
+        self.state = CommitState(None, None)
+
+    def run(self) -> Built | Rejected:
+        """Decide what the input is to the store, and act on it; again if another job comes in between.
+
+        Raises:
+            InputError: if the input cannot be published; nothing of it is left then.
+            StoreError: if the store fails, or others keep coming in between.
+        """
+        # Where requests cost something, what no list knows is taken for new: the claim tells if it is not.
+        new = self.task.store.parallel > 1 and self.task.first and self.task.listed is None
+        for attempt in range(_ATTEMPTS):
+            with suppress(ClaimLost):
+                return self._act(new=new and not attempt)
+        raise StoreError(f"{instance_key(self.task.uids)} was taken over by other jobs {_ATTEMPTS} times")
+
+    def _act(self, *, new: bool) -> Built | Rejected:
+        task = self.task
+        with self.clock("read"):
+            opened = load_input(task.source)
+        with opened as file:
+            with self.clock("read"):
+                state = file_state(file)
+                digest = digest_of(file)
+                size = file.tell()
+            self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
+            asked = Asked(digest, task.options, task.replace, task.first)
+            decision = decide(asked, published_record(self.published), task.listed, self._held)
+            done = self._keep(decision)
+            if done is not None:
+                return done
+            with _COMPUTING, self.clock("read"):
+                file.seek(0)
+                instance = read_instance(file, task.options.max_unpacked)
+            try:
+                if instance.uids != task.uids:
+                    raise InputError(CHANGED)
+                if decision is Decision.COMPARE:
+                    return self._compare(instance, file)
+                source = _Source(file, state, digest, size)
+                return self._publish(instance, source, replaces=decision is Decision.REPLACE)
+            finally:
+                if instance.file is not file:
+                    instance.file.close()
+
+    @property
+    def published(self) -> JSONDataset | None:
+        """The metadata that were published before."""
+        return self.state.metadata
+
+    def _held(self) -> Holding:
+        held = held_objects(self.task.store, self.task.uids)
+        return Holding(len(held), sum(held.values()))
+
+    def _keep(self, decision: Decision) -> Built | None:
+        """The instance as it is published; None if it is to be written, or its frames turn out to be damaged."""
+        match decision:
+            case Decision.DUPLICATE:
+                return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
+            case Decision.UNCHANGED:
+                return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
+            case Decision.RESUME:
+                return self._resume()
+        return None
+
+    def _resume(self) -> Built | None:
+        """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
+        assert self.published is not None
+        try:
+            rows = read_rows(self.task.store, self.task.uids, self.published)
+        except (CodecError, CodestreamError):
+            return None
+        frames = promised_frames(self.published)
+        return self._built(Outcome.RESUMED, self.published, rows, frames, 0, notes_of(self.published))
+
+    def _built(
+        self, outcome: Outcome, metadata: JSONDataset, rows: tuple[FrameRow, ...], frames: int, written: int,
+        notes: tuple[str, ...] = (),
+    ) -> Built:  # fmt: skip
+        task = self.task
+        times = dict(self.clock.times)
+        return Built(task.source, task.uids, outcome, metadata, rows, frames, task.source.size, written, notes, times)
+
+    def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
+        """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
+        sink = CompareSink(self.task.store)
+        with _COMPUTING:
+            content = self._produce(instance, file, sink)
+        if settled_state(self.task.store, self.task.uids, self.task.lease).etag != self.state.etag:
+            raise ClaimLost("another job wrote the instance while it was compared")
+        assert self.published is not None
+        tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
+        fewer = content.frames and content.frames < promised_frames(self.published)
+        if content.video and sink.same_video is None:
+            raise InputError(
+                "another video with this SOP Instance UID is published already, as no object to compare with"
+            )
+        other_video = content.video and not sink.same_video
+        if sink.frame or fewer or other_video or (tags and not content.frames):
+            what = (
+                sink.frame
+                or ("the video" if other_video else "")
+                or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
+            )
+            raise InputError(f"another object with this SOP Instance UID is published already and differs in {what}")
+        notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
+        return self._built(Outcome.DUPLICATE, {}, (), 0, 0, notes)
+
+    def _publish(self, instance: Instance, source: _Source, *, replaces: bool) -> Built:
+        """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
+        task = self.task
+        if self.published is not None:
+            with _COMPUTING:
+                self._produce(instance, source.file, NullSink())
+        # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
+        with Lease(task.store, task.uids, self.state, task.lease) as lease:
+            before = []
+            if self.published is not None or self.state.abandoned:
+                before = list(held_objects(task.store, task.uids))
+            sink = StoreSink(task.store, lease, frozenset(before))
+            try:
+                built = self._write(instance, source, sink)
+                with self.clock("write"):
+                    sink.finish()
+                    lease.check()
+                    task.store.delete_many([key for key in before if key not in sink.sizes])
+                    lease.commit(built.document)
+            except StoreError:
+                sink.abandon()
+                raise
+            except Exception:
+                self._withdraw(lease, sink)
+                raise
+        outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
+        written = sum(sink.sizes.values()) + len(built.document)
+        content = built.content
+        result = self._built(outcome, built.metadata, content.rows, content.frames, written, built.notes)
+        return replace(result, bytes_read=source.size, changed=tuple(key for key in before if is_fixed(key)))
+
+    def _write(self, instance: Instance, source: _Source, sink: StoreSink) -> _Written:
+        """Put all but the metadata on its way."""
+        task = self.task
+        with _COMPUTING:
+            content = self._produce(instance, source.file, sink)
+            with self.clock("render"):
+                pictures, notes = make_pictures(task.uids, task.options, content)
+            with self.clock("write"):
+                for key, data in pictures.items():
+                    sink.put(key, data)
+            if file_state(source.file) != source.state:
+                raise InputError(CHANGED)
+            written = Holding(len(sink.sizes), sum(sink.sizes.values()))
+            record = Record(source.digest, describe_options(task.options), written)
+            with self.clock("JSON"):
+                metadata = with_record(content.metadata, record, notes)
+                return _Written(content, metadata, dumps([metadata]), notes)
+
+    def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
+        """Take back the objects of an instance that was not published before and will not be now."""
+        sink.finish()
+        lease.check()
+        if self.published is None:
+            self.task.store.delete_many(list(held_objects(self.task.store, self.task.uids)))
+            lease.remove()
+        else:
+            lease.give_up()
+
+    def _produce(self, instance: Instance, file: ReadableFile, sink: Sink) -> Content:
+        return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)
+
+
+def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
+    """Tags whose values differ, beside those that only say how the frames are stored or where they came from."""
+    ours = {SYNTAX, "00280004", "00280006"}
+    tags = (set(one) | set(other)) - ours
+    return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}

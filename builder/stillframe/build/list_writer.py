@@ -1,0 +1,92 @@
+"""When lists are written: each as soon as all that it names is there, the list of studies last.
+
+Where the store is far away the lists of several series are written side by side; those of one study after all of its
+series.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Final
+
+from stillframe.archive.lists import PublishedInstance, publish_series, publish_studies, publish_study
+from stillframe.archive.roots import Roots
+from stillframe.build.plan import Plan, SeriesPlan
+
+_THREADS: Final = 8
+# Series that wait for their lists, with the metadata of all their instances.
+_MOST_WAITING: Final = 2 * _THREADS
+
+
+class ListWriter:
+    """Writes the lists of a job. `listed` are the series whose own lists are written."""
+
+    def __init__(self, roots: Roots, plan: Plan, base_url: str, stages: defaultdict[str, float]) -> None:
+        self._roots = roots
+        self._base_url = base_url
+        self._stages = stages
+        self._open: dict[str, int] = defaultdict(int)
+        for series in plan.series:
+            self._open[series.study] += 1
+        self._touched: dict[str, list[str]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS) if roots.store.parallel > 1 else None
+        self._pending: set[Future[None]] = set()
+        self._lock = threading.Lock()
+        self.listed: set[SeriesPlan] = set()
+
+    def close_series(self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], was_listed: bool) -> None:
+        """All instances of a series are settled: `built` are those its lists do not know yet, by UID.
+
+        Raises:
+            StoreError: if the store fails, perhaps with lists of a series before.
+        """
+        if self._threads is None:
+            self._write(plan, built, was_listed)
+            return
+        while len(self._pending) >= _MOST_WAITING:
+            self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
+        self._pending.add(self._threads.submit(self._write, plan, built, was_listed))
+
+    def _take(self, done: set[Future[None]]) -> None:
+        self._pending -= done
+        for future in done:
+            future.result()
+
+    def _write(self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], was_listed: bool) -> None:
+        started = time.thread_time()
+        store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
+        if built or was_listed:
+            publish_series(store, plan.study, plan.series, built, base_url)
+        with self._lock:
+            if built or was_listed:
+                self._touched.setdefault(plan.study, []).append(plan.series)
+            self.listed.add(plan)
+            self._open[plan.study] -= 1
+            last, touched = not self._open[plan.study], self._touched.get(plan.study)
+        if last and touched:
+            publish_study(store, plan.study, touched, base_url)
+        with self._lock:
+            self._stages["lists"] += time.thread_time() - started
+
+    def finish(self) -> None:
+        """Wait for the lists under way, then write the list of studies.
+
+        Raises:
+            StoreError: if the store fails.
+        """
+        while self._pending:
+            self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
+        self.stop()
+        started = time.thread_time()
+        for store, studies in self._roots.grouped(self._touched):
+            publish_studies(store, studies, self._roots.base_url(studies[0], self._base_url) if studies else "")
+        self._stages["lists"] += time.thread_time() - started
+
+    def stop(self) -> None:
+        """Begin no more lists, and wait for those under way."""
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)

@@ -1,0 +1,244 @@
+"""Publishing a plan: tasks for the workers, what comes of them, lists as soon as all that they name is there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, wait
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import batched
+from typing import Final
+
+from stillframe.archive.claims import discard_instance
+from stillframe.archive.holdings import HeldInstance, held_in_series, read_metadata
+from stillframe.archive.lists import PublishedInstance, listed_instances
+from stillframe.archive.record import Holding, Record
+from stillframe.archive.roots import Roots
+from stillframe.build.decide import Asked, Decision, decide, published_record
+from stillframe.build.list_writer import ListWriter
+from stillframe.build.plan import Plan, SeriesPlan
+from stillframe.build.report import Report, Unfinished, clocked
+from stillframe.build.request import BuildRequest
+from stillframe.build.results import Built, Outcome
+from stillframe.build.tasks import InstanceTask, Result
+from stillframe.build.workers import build_instances
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import StoreError, WorkerDied
+from stillframe.execute import AHEAD, Batch, run_batches
+from stillframe.parallel import map_ahead, side_by_side
+from stillframe.progress import Progress
+from stillframe.source.inputs import Header, Rejected
+from stillframe.source.open import source_digest
+from stillframe.store.base import Store
+from stillframe.store.s3_client import PARALLEL
+
+# Instances of one task where a store or the sources are far away: their requests wait side by side.
+_INSTANCE_BATCH: Final = 24
+# How long a job that a store ends waits for what its workers have under way.
+_GRACE_SECONDS: Final = 20.0
+
+
+@dataclass(slots=True)
+class _Series:
+    """A series under way: the inputs still to be tried for each instance, and what has come of the others."""
+
+    plan: SeriesPlan
+    listed: Mapping[str, Record | None]
+    settled: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
+    built: dict[str, PublishedInstance] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One input of one instance, and the inputs with the same SOP Instance UID that come after it."""
+
+    series: _Series
+    uids: InstanceUIDs
+    inputs: tuple[Header, ...]
+    first: bool = True
+
+
+class _Publisher:
+    """Keeps the tasks going and has every list written as soon as all that it names is there."""
+
+    def __init__(self, request: BuildRequest, plan: Plan, roots: Roots, progress: Progress, report: Report) -> None:
+        self.request = request
+        self.roots = roots
+        self.progress = progress
+        self.report = report
+        self.plan = plan
+        self.next_inputs: deque[_Candidate] = deque()
+        self.begun: dict[SeriesPlan, _Series] = {}
+        self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
+
+    def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
+        """First inputs in the order of the plan; a later input for an instance once the one before it is done.
+
+        What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
+        """
+        for series in self._open_series():
+            plan, store = series.plan, self.roots.of(series.plan.study)
+            candidates = [
+                _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
+                for instance, inputs in plan.instances.items()
+            ]
+            unchanged = self._unchanged(store, series, candidates)
+            for candidate in candidates:
+                if candidate.uids.instance in unchanged:
+                    source = candidate.inputs[0].source
+                    self.settle(candidate, Built(source, candidate.uids, Outcome.UNCHANGED, {}))
+                else:
+                    yield self._task(candidate)
+                yield from self.later_tasks()
+
+    def _open_series(self) -> Iterator[_Series]:
+        """The series of the plan with what is listed of them; read ahead where the store is far away."""
+
+        def open_one(plan: SeriesPlan) -> _Series:
+            return _Series(plan, listed_instances(self.roots.of(plan.study), plan.study, plan.series))
+
+        with closing(map_ahead(open_one, self.plan.series, self.roots.store.parallel)) as opened:
+            for series in opened:
+                self.begun[series.plan] = series
+                yield series
+
+    def _unchanged(self, store: Store, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
+        """The listed instances of a series whose first input is what they were published from."""
+        listed = [
+            (candidate, record) for candidate in candidates if (record := series.listed.get(candidate.uids.instance))
+        ]
+        if not listed:
+            return frozenset()
+        held = held_in_series(store, series.plan.study, series.plan.series)
+
+        def check(item: tuple[_Candidate, Record]) -> bool:
+            candidate, record = item
+            holding = held.get(candidate.uids.instance, HeldInstance()).holding
+            return self._is_unchanged(store, candidate, record, holding)
+
+        count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
+        with clocked(self.report, "check"):
+            results = side_by_side(count, check, listed)
+        return frozenset(candidate.uids.instance for (candidate, _), same in zip(listed, results, strict=True) if same)
+
+    def _is_unchanged(self, store: Store, candidate: _Candidate, listed: Record, held: Holding) -> bool:
+        """Whether an instance is published as it is listed, and from the bytes of its input.
+
+        What costs most comes last: first a look at the list, then at the instance's metadata, then at the input.
+        """
+        asked = Asked(listed.digest, self.request.options, self.request.replace)
+
+        def is_kept(published: Record | None) -> bool:
+            return decide(asked, published, listed, lambda: held) is Decision.UNCHANGED
+
+        return (
+            is_kept(listed)
+            and is_kept(published_record(read_metadata(store, candidate.uids)))
+            and source_digest(candidate.inputs[0].source) == listed.digest
+        )
+
+    def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+        """Inputs whose turn came because another one for the same instance is done."""
+        while self.next_inputs:
+            yield self._task(self.next_inputs.popleft())
+
+    def _task(self, candidate: _Candidate) -> tuple[_Candidate, InstanceTask]:
+        listed = candidate.series.listed.get(candidate.uids.instance)
+        source = candidate.inputs[0].source
+        request = self.request
+        store = self.roots.of(candidate.uids.study)
+        task = InstanceTask(
+            store, source, candidate.uids, request.options, request.replace, candidate.first, listed, request.lease
+        )
+        return candidate, task
+
+    def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
+        """Have the tasks done, several in a batch where the store or the sources are far away.
+
+        Raises:
+            StoreError: if the store fails; what others brought is taken in before.
+        """
+        far = self.roots.store.parallel > 1 or self.request.far_sources
+        size = _INSTANCE_BATCH if far else 1
+        under_way: dict[Future[list[Result]], Batch[_Candidate, InstanceTask]] = {}
+        window = self.request.workers * AHEAD
+        try:
+            for results in run_batches(executor, build_instances, batched(tasks, size), window, under_way):
+                self._take_in(results)
+        except StoreError:
+            for future in wait(under_way, _GRACE_SECONDS).done:
+                if not future.exception():
+                    candidates = [candidate for candidate, _ in under_way[future]]
+                    with suppress(StoreError):  # as the one before
+                        self._take_in(zip(candidates, future.result(), strict=True))
+            raise
+
+    def _take_in(self, results: Iterable[tuple[_Candidate, Result | WorkerDied]]) -> None:
+        """Settle what came of a batch; then raise the failure of the store, if one of its tasks met one."""
+        failure: StoreError | None = None
+        for candidate, result in results:
+            if isinstance(result, StoreError):
+                failure = failure or result
+            elif isinstance(result, WorkerDied):
+                self.settle(candidate, self._discard(candidate, result))
+            else:
+                self.settle(candidate, result)
+        if failure is not None:
+            raise failure
+
+    def _discard(self, candidate: _Candidate, died: WorkerDied) -> Rejected:
+        """Remove what a dead worker left of an instance."""
+        uids = candidate.uids
+        discard_instance(self.roots.of(uids.study), uids)
+        return Rejected(str(candidate.inputs[0].source), str(died), uids.study, uids.series, uids.instance)
+
+    def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
+        """Report one result, send the next input for the instance on its way, write the lists that are complete."""
+        uids, series = candidate.uids, candidate.series
+        self.report.add(result)
+        self.progress.step()
+        if isinstance(result, Built):
+            series.published.add(uids.instance)
+            if result.metadata:
+                series.built[uids.instance] = PublishedInstance(result.metadata, result.rows)
+        if len(candidate.inputs) > 1:
+            published = isinstance(result, Built)
+            first = candidate.first and not published
+            self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
+            return
+        series.settled.add(uids.instance)
+        if len(series.settled) == len(series.plan.instances):
+            self.lists.close_series(series.plan, series.built, bool(series.listed))
+            series.built = {}
+
+    def unfinished(self) -> Unfinished:
+        """What the job leaves undone where it ends now."""
+        written, missing = [], []
+        for plan in self.plan.series:
+            series = self.begun.get(plan) or _Series(plan, {})
+            missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in series.settled]
+            if plan not in self.lists.listed:
+                written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]
+        return Unfinished(tuple(sorted(missing)), tuple(written))
+
+
+def publish_plan(
+    request: BuildRequest, plan: Plan, roots: Roots, executor: Executor, progress: Progress, report: Report
+) -> None:
+    """Publish what is planned. The report is told of every result, and of a store that ended the job."""
+    publisher = _Publisher(request, plan, roots, progress, report)
+    total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
+    progress.stage("publishing", total)
+    try:
+        # Closed here: left to the garbage collector, its threads would end at any moment and in any thread.
+        with closing(publisher.tasks()) as tasks:
+            publisher.run(executor, tasks)
+        while publisher.next_inputs:
+            publisher.run(executor, publisher.later_tasks())
+        publisher.lists.finish()
+    except StoreError as error:
+        publisher.lists.stop()
+        report.fail(str(error), publisher.unfinished())
+    report.roots = {study: roots.name(study) for study in report.studies} if request.secret else {}

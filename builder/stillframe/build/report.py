@@ -1,0 +1,147 @@
+"""What a build did: counts for the summary, and every input a person should look at. Carries no patient names."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stillframe import __version__
+from stillframe.build.dryrun.forecast import Forecast
+from stillframe.build.results import Built, Outcome
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.source.inputs import Rejected, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a job left undone: inputs that are not published, and instances that are, but in no list yet."""
+
+    missing: tuple[str, ...] = ()
+    unlisted: tuple[InstanceUIDs, ...] = ()
+
+
+@dataclass(slots=True)
+class Report:
+    """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time.
+
+    `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
+    caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
+    `forecast` is what a dry run found; such a report counts nothing as published.
+    """
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    rejected: list[Rejected] = field(default_factory=list)
+    duplicates: list[Built] = field(default_factory=list)
+    noted: list[Built] = field(default_factory=list)
+    studies: set[str] = field(default_factory=set)
+    series: set[tuple[str, str]] = field(default_factory=set)
+    skipped: list[Skipped] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    roots: dict[str, str] = field(default_factory=dict)
+    forecast: Forecast | None = None
+    failure: str = ""
+    unfinished: Unfinished = Unfinished()
+    frames: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    seconds: float = 0.0
+    stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, result: Built | Rejected) -> None:
+        """Count one input's result."""
+        if isinstance(result, Rejected):
+            self.rejected.append(result)
+            return
+        self.outcomes[result.outcome] += 1
+        self.studies.add(result.uids.study)
+        self.series.add((result.uids.study, result.uids.series))
+        self.frames += result.frames
+        self.bytes_read += result.bytes_read
+        self.bytes_written += result.bytes_written
+        self.changed += result.changed
+        for stage, seconds in result.times.items():
+            self.stages[stage] += seconds
+        if result.outcome is Outcome.DUPLICATE:
+            self.duplicates.append(_slim(result))
+        elif result.notes:
+            self.noted.append(_slim(result))
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything is published, 2 if some inputs were rejected, 1 if the job could not finish."""
+        return 1 if self.failure else 2 if self.rejected else 0
+
+    def fail(self, reason: str, unfinished: Unfinished) -> None:
+        """The job ends here."""
+        self.failure = reason
+        self.unfinished = unfinished
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it is written to a file; `docs/reference/report.md` describes it."""
+        return {
+            "version": 1,
+            "stillframe": __version__,
+            "summary": {
+                **{str(outcome): self.outcomes[outcome] for outcome in Outcome},
+                "rejected": len(self.rejected),
+                "passedOver": len(self.skipped),
+                "studies": len(self.studies),
+                "series": len(self.series),
+                "frames": self.frames,
+                "bytesRead": self.bytes_read,
+                "bytesWritten": self.bytes_written,
+                "seconds": round(self.seconds, 3),
+                "cpuSeconds": {stage: round(seconds, 3) for stage, seconds in sorted(self.stages.items())},
+            },
+            "studies": sorted(self.studies),
+            **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
+            **({"failure": self._failure()} if self.failure else {}),
+            "changed": sorted(set(self.changed)),
+            "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
+            "passedOver": [
+                {"path": item.path, "reason": item.reason} for item in sorted(self.skipped, key=lambda item: item.path)
+            ],
+            "duplicates": [_entry(item) for item in _by_path(self.duplicates)],
+            "notes": [_entry(item) for item in _by_path(self.noted)],
+        }
+
+    def _failure(self) -> dict[str, Any]:
+        unlisted = [
+            {"study": uids.study, "series": uids.series, "instance": uids.instance} for uids in self.unfinished.unlisted
+        ]
+        return {"reason": self.failure, "notPublished": list(self.unfinished.missing), "notListed": unlisted}
+
+
+def _slim(result: Built) -> Built:
+    """The result without what only the lists need."""
+    return Built(result.source, result.uids, result.outcome, {}, notes=result.notes)
+
+
+def _by_path(results: list[Built]) -> list[Built]:
+    return sorted(results, key=lambda item: str(item.source))
+
+
+def _entry(result: Built) -> dict[str, Any]:
+    uids = result.uids
+    return {
+        "path": str(result.source),
+        "outcome": str(result.outcome),
+        "notes": list(result.notes),
+        "study": uids.study,
+        "series": uids.series,
+        "instance": uids.instance,
+    }
+
+
+@contextmanager
+def clocked(report: Report, stage: str) -> Iterator[None]:
+    """Count this process's CPU time in the block as a stage's."""
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        report.stages[stage] += time.process_time() - start

@@ -1,0 +1,33 @@
+"""What a job is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stillframe.archive.claims import LEASE_SECONDS
+from stillframe.options import BuildOptions
+from stillframe.store.s3_client import SCHEME, S3Settings
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build and how. `workers` says how many tasks the executor runs at once.
+
+    Nothing is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every
+    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many
+    seconds another job's claim to an instance stands that is not renewed: the same for all jobs of a store.
+    """
+
+    sources: tuple[str, ...]
+    options: BuildOptions
+    workers: int = 1
+    replace: bool = False
+    destination: str = ""
+    secret: bytes = b""
+    s3: S3Settings = field(default_factory=S3Settings)
+    lease: float = LEASE_SECONDS
+
+    @property
+    def far_sources(self) -> bool:
+        """Whether reading inputs is waiting for a network."""
+        return any(source.startswith(SCHEME) for source in self.sources)

@@ -1,0 +1,44 @@
+"""What became of an input that was published: what the lists need of it, and what the report says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stillframe.codec.codestream import FrameRow
+from stillframe.dicom.json_model import JSONDataset
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.source.inputs import InputRef
+
+
+class Outcome(StrEnum):
+    """What became of an instance that was not rejected."""
+
+    PUBLISHED = "published"
+    REBUILT = "rebuilt"
+    REPLACED = "replaced"
+    RESUMED = "resumed"  # written by an attempt that was cut off, listed by this one
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One instance in its published form: what the lists need, and what the report says of it.
+
+    `times` are CPU seconds by stage; `notes` are what the owner of the images should know; `changed` are the keys of
+    objects that never change otherwise, and did: caches may hold what was there.
+    """
+
+    source: InputRef
+    uids: InstanceUIDs
+    outcome: Outcome
+    metadata: JSONDataset
+    rows: tuple[FrameRow, ...] = ()
+    frames: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    notes: tuple[str, ...] = ()
+    times: Mapping[str, float] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()

@@ -1,0 +1,188 @@
+"""Where the objects of an instance go on their way: into a store, nowhere, or beside what is published already."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Container
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any, Final
+
+from stillframe.archive.claims import Lease
+from stillframe.build.frames import same_frame
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import PreconditionFailed, StoreError
+from stillframe.layout import Kind, parse_key
+from stillframe.parallel import made_once
+from stillframe.store.base import ObjectHead, Store, Written
+
+_CHUNK_BYTES: Final = 1 << 20
+# Versions of one object that others may put there while a claim is held: left over from jobs that lost theirs.
+_ATTEMPTS: Final = 20
+
+
+MAX_WAITING_BYTES: Final = 64 << 20
+"""Of objects on their way to a store, in one process; a larger object goes alone."""
+
+
+class Uploads:
+    """Threads that put objects. Whoever makes objects faster than they are taken waits."""
+
+    def __init__(self, threads: int, limit: int = MAX_WAITING_BYTES) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
+        self._limit = limit
+        self._waiting = 0
+        self._room = threading.Condition()
+
+    def submit(self, size: int, work: Callable[[], Any]) -> Future[Any]:
+        """Have an object of `size` bytes put by `work`, as soon as there is room for it."""
+        cost = min(size, self._limit)
+        with self._room:
+            self._room.wait_for(lambda: self._waiting + cost <= self._limit)
+            self._waiting += cost
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _: self._release(cost))
+        return future
+
+    def _release(self, cost: int) -> None:
+        with self._room:
+            self._waiting -= cost
+            self._room.notify_all()
+
+
+@made_once
+def uploads_of_process(threads: int) -> Uploads:
+    """The uploads that all stores of this process share."""
+    return Uploads(threads)
+
+
+class StoreSink:
+    """Puts objects into the store while a claim is held, several at once where that is worth it.
+
+    `held` are keys that may be there already. `sizes` are those of what was taken, in bytes; it is in the store when
+    `finish` has returned.
+    """
+
+    def __init__(self, store: Store, lease: Lease, held: Container[str] = ()) -> None:
+        self._store = store
+        self._held = held
+        self._lease = lease
+        self._uploads = uploads_of_process(store.parallel) if store.parallel > 1 else None
+        self._pending: deque[Future[Written]] = deque()
+        self.sizes: dict[str, int] = {}
+
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
+        """See `frames.Sink`.
+
+        Raises:
+            ClaimLost: if another job took the claim.
+            StoreError: if this object, or one before it, cannot be put.
+        """
+        if self._uploads is None or not isinstance(data, bytes):
+            self._lease.check()
+            self.sizes[key] = self._store.put(key, data).size
+            return
+        self.sizes[key] = len(data)
+        self._pending.append(self._uploads.submit(len(data), partial(self._put_fenced, key, data)))
+        while self._pending and self._pending[0].done():
+            self._pending.popleft().result()
+
+    def _put_fenced(self, key: str, data: bytes) -> Written:
+        """Put an object on the condition that nobody else did.
+
+        A process may stand still for longer than its claim lasts, many requests just begun, and go on once another job
+        has put and committed other objects. Their condition then fails; that of the claim alone would come too late.
+        """
+        found = self._store.head(key) if key in self._held else None
+        for _ in range(_ATTEMPTS):
+            self._lease.check()
+            try:
+                return self._store.put(key, data, if_match=found.etag if found else None, if_none_match=found is None)
+            except PreconditionFailed:
+                stored = self._store.get(key)
+                if stored is not None and stored.data == data:
+                    return Written(len(data), stored.etag)  # the answer got lost
+                self._lease.renew()
+                found = ObjectHead(len(stored.data), stored.etag) if stored is not None else None
+        raise StoreError(f"{key} changed {_ATTEMPTS} times while it was being written")
+
+    def abandon(self) -> None:
+        """Begin nothing more, and wait for what is under way: it must not come after what another job writes."""
+        for future in self._pending:
+            future.cancel()
+        wait(self._pending)
+        self._pending.clear()
+
+    def finish(self) -> None:
+        """Wait for all that is under way.
+
+        Raises:
+            StoreError: if an object cannot be put.
+        """
+        wait(self._pending)
+        while self._pending:
+            self._pending.popleft().result()
+
+    def restart(self) -> None:
+        """See `frames.Sink`."""
+        self.finish()
+        self._store.delete_many(list(self.sizes))
+        self.sizes.clear()
+
+
+class NullSink:
+    """Takes objects to nowhere: a rehearsal before published objects are replaced."""
+
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
+        """See `frames.Sink`."""
+        del key, data
+
+    def restart(self) -> None:
+        """Nothing was kept."""
+
+
+class CompareSink:
+    """Compares objects with those in the store, frames by the pixels they hold.
+
+    `frame` names the first frame that differs, `attributes` the bulk data that do; `same_video` tells whether
+    a video that came is the one that is published, None if none came.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.frame = ""
+        self.attributes: set[str] = set()
+        self.same_video: bool | None = None
+
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
+        """See `frames.Sink`."""
+        parsed = parse_key(key)
+        if parsed.kind is Kind.RENDERED and not isinstance(data, bytes):
+            stored = self._store.get(key)
+            self.same_video = stored is not None and _same_bytes(stored.data, data)
+            return
+        if parsed.kind not in (Kind.FRAME, Kind.BULK_DATA) or not isinstance(data, bytes):
+            return
+        stored = self._store.get(key)
+        if parsed.kind is Kind.BULK_DATA:
+            if stored is None or stored.data != data:
+                self.attributes.add(parsed.path.partition("/")[0])
+        elif not self.frame and (stored is None or not same_frame(stored.data, data)):
+            self.frame = f"frame {parsed.frame_number}"
+
+    def restart(self) -> None:
+        """See `frames.Sink`."""
+        self.frame = ""
+        self.attributes.clear()
+        self.same_video = None
+
+
+def _same_bytes(stored: bytes, file: ReadableFile) -> bool:
+    """Whether a file, read to its end, holds the same bytes."""
+    place = 0
+    while chunk := file.read(_CHUNK_BYTES):
+        if stored[place : place + len(chunk)] != chunk:
+            return False
+        place += len(chunk)
+    return place == len(stored)

@@ -1,0 +1,35 @@
+"""What is sent to workers: values that can be pickled, and load no library where they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stillframe.archive.claims import LEASE_SECONDS
+from stillframe.archive.record import Record
+from stillframe.build.results import Built
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import StoreError
+from stillframe.options import BuildOptions
+from stillframe.source.inputs import InputRef, Rejected
+from stillframe.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTask:
+    """One input to publish. `first` is False where another input of the job holds the same SOP Instance UID.
+
+    `listed` is the record that the lists of the series give; where it is the instance's, they need nothing of it.
+    `lease` is how many seconds a claim (`claims`) stands that nobody renews.
+    """
+
+    store: Store
+    source: InputRef
+    uids: InstanceUIDs
+    options: BuildOptions
+    replace: bool = False
+    first: bool = True
+    listed: Record | None = None
+    lease: float = LEASE_SECONDS
+
+
+type Result = Built | Rejected | StoreError

@@ -1,0 +1,53 @@
+"""What workers do: the entry points of their processes.
+
+The libraries are imported where a task runs: the process that plans starts without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from stillframe.build.tasks import InstanceTask, Result
+from stillframe.errors import StoreError
+from stillframe.parallel import side_by_side
+from stillframe.source.inputs import InputRef, Rejected
+from stillframe.source.scan import Scanned
+
+if TYPE_CHECKING:
+    from stillframe.build.dryrun.estimate import Measured, MeasureTask
+
+# Instances of one task that wait for a store side by side. They take turns in what needs a core.
+INSTANCES_AT_ONCE: Final = 12
+
+
+def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
+    """See `instance.build_instance`; one result for each task, that of one being the store's failure if it failed."""
+    from stillframe.build import instance
+
+    failures: list[StoreError] = []
+
+    def build(task: InstanceTask) -> Result:
+        if failures:
+            return failures[0]  # the job ends: nothing more is begun
+        try:
+            return instance.build_instance(task)
+        except StoreError as error:
+            failures.append(error)
+            return error
+
+    return side_by_side(INSTANCES_AT_ONCE, build, tasks)
+
+
+def scan_inputs(sources: Sequence[InputRef], max_unpacked: int) -> list[Scanned]:
+    """See `scan.scan_input`; one result for each source."""
+    from stillframe.source import scan
+
+    return [scan.scan_input(source, max_unpacked) for source in sources]
+
+
+def measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
+    """See `measure.measure_instance`; one result for each task."""
+    from stillframe.build.dryrun import measure
+
+    return [measure.measure_instance(task) for task in tasks]

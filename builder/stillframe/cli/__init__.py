@@ -1,0 +1,1 @@
+"""The command line: a verb, a file. The only room that prints or knows of terminals."""

@@ -1,0 +1,111 @@
+"""`stillframe delete`: a study, a series or an instance, out of an archive."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stillframe.archive.roots import Roots
+from stillframe.cli.options import (
+    PublicSide,
+    check_report,
+    open_archive,
+    option_group,
+    public_options,
+    report_option,
+    store_options,
+    unlisted_options,
+    write_report,
+)
+from stillframe.cli.terminal import (
+    TerminalProgress,
+    megabytes,
+    plural,
+    print_invalidation,
+    print_some,
+    visible,
+)
+from stillframe.dicom.uids import check_uid
+from stillframe.errors import UsageError
+from stillframe.layout import instance_key
+from stillframe.store.s3_client import S3Settings
+
+if TYPE_CHECKING:
+    from stillframe.archive.delete import DeletionReport, Scope
+
+
+def _make_scope(*, study: str, series: str, instance: str) -> Scope:
+    if instance and not series:
+        raise UsageError("--instance needs --series: the same SOP Instance UID may be in several")
+    check_uid(study, "Study Instance UID")
+    for uid, name in ((series, "Series Instance UID"), (instance, "SOP Instance UID")):
+        if uid:
+            check_uid(uid, name)
+    from stillframe.archive.delete import Scope
+
+    return Scope(study, series, instance)
+
+
+_scope_options = option_group(
+    "scope",
+    _make_scope,
+    click.option("--study", required=True, metavar="UID", help="Study to delete, or where to delete."),
+    click.option("--series", default="", metavar="UID", help="Only this series of the study."),
+    click.option("--instance", default="", metavar="UID", help="Only this instance of the series."),
+)
+
+
+@click.command(short_help="Remove a study, a series or an instance.")
+@click.argument("destination", metavar="DEST")
+@_scope_options
+@public_options("Public URL of the service root, for lists written anew and for --invalidate.  [default: as before]")
+@report_option
+@unlisted_options
+@store_options
+def delete(
+    destination: str,
+    scope: Scope,
+    public: PublicSide,
+    report_file: Path | None,
+    secret: bytes,
+    s3: S3Settings,
+) -> int:
+    """Remove a study, a series or an instance from the archive DEST, a folder or s3://bucket/prefix.
+
+    Lists go first, objects last; builds may run meanwhile. Exit code 1: it is not there, or could not be removed.
+    """
+    check_report(report_file, destination)
+    from stillframe.archive.delete import delete as run_delete
+
+    store = open_archive(destination, s3)
+    progress = TerminalProgress(sys.stderr)
+    try:
+        report = run_delete(Roots(store, secret), scope, public.base_url, progress)
+    finally:
+        progress.close()
+    changed = ((report.root, key) for key in report.changed)
+    invalidation = public.tell(changed, destination, s3.profile)
+    write_report(report.as_json(), report_file, invalidation=invalidation)
+    found = _tell_deletion(report, destination, report_file)
+    print_invalidation(invalidation, report_file)
+    return 0 if found and not (invalidation and invalidation.failure) else 1
+
+
+def _tell_deletion(report: DeletionReport, destination: str, report_file: Path | None) -> bool:
+    """What is gone; whether there was anything."""
+    if not report.found:
+        click.echo(f"stillframe: no {report.scope} in {visible(destination)}", err=True)
+        return False
+    print_some(
+        "built anew", [(instance_key(uids), "published by another job meanwhile") for uids in report.kept], report_file
+    )
+    parts = [plural(report.studies, "study", "studies")] if report.studies else []
+    parts += [f"{report.series} series"] if report.series else []
+    parts += [plural(report.instances, "instance")]
+    click.echo(f"{visible(destination)}: {', '.join(parts)} deleted")
+    size = f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}"
+    click.echo(f"{size}, {report.seconds:.1f} s")
+    return True

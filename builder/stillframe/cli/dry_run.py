@@ -1,0 +1,81 @@
+"""`stillframe build --dry-run`: which prices count where, and what it says at the end."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+import click
+
+from stillframe.build.decide import Decision
+from stillframe.build.request import BuildRequest
+from stillframe.cli.terminal import megabytes, plural, visible
+from stillframe.layout import Kind
+from stillframe.progress import Progress
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+
+if TYPE_CHECKING:
+    from stillframe.build.dryrun.forecast import Forecast
+    from stillframe.build.report import Report
+
+_WOULD = {
+    Decision.PUBLISH: "would be published",
+    Decision.REBUILD: "would be rebuilt: other options, or objects are missing",
+    Decision.REPLACE: "would replace what is published",
+    Decision.RESUME: "would be listed: written by a job that was cut off",
+    Decision.UNCHANGED: "unchanged",
+    Decision.DUPLICATE: "duplicates: the same bytes as another input",
+    Decision.COMPARE: "to be compared: same UID, other content (duplicates, or conflicts that would be rejected)",
+}
+
+
+def forecast(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> tuple[Report, Forecast]:
+    """See `dryrun.forecast_build`; a folder holds JSON as it is, and costs nothing."""
+    from stillframe.build.dryrun.prices import S3_STANDARD
+    from stillframe.build.dryrun.run import Destination, forecast_build
+    from stillframe.store.s3 import compress_json
+
+    local = isinstance(store, DirectoryStore)
+    destination = Destination(store) if local else Destination(store, compress_json, S3_STANDARD)
+    return forecast_build(request, destination, executor, progress)
+
+
+def print_forecast(report: Report, forecast: Forecast, destination: str) -> None:
+    """What a build would do, on stdout."""
+    click.echo(f"{visible(destination)}: dry run, nothing is written")
+    lines = [(forecast.inputs[decision], text) for decision, text in _WOULD.items()]
+    lines.append((len(report.rejected), "would be rejected"))
+    lines.append((len(report.skipped), f"other {'file' if len(report.skipped) == 1 else 'files'} passed over"))
+    for count, text in lines:
+        if count:
+            click.echo(f"{count:>10,} {text}")
+    if not forecast.objects:
+        return
+    _print_objects(forecast)
+    sample = forecast.sample
+    made = f"{plural(sample['instances'], 'instance')} and {plural(sample['frames'], 'frame')}"
+    rejected = sample["rejected"]
+    bad = f"; {rejected} of these would be rejected, perhaps others like them" if rejected else ""
+    click.echo(f"sizes estimated from a sample of {made} of {forecast.frames:,}{bad}; {report.seconds:.1f} s")
+    _print_cost(forecast)
+
+
+def _print_objects(forecast: Forecast) -> None:
+    studies = f"{plural(forecast.studies, 'study', 'studies')}, {forecast.series} series"
+    click.echo(f"{studies}, {plural(forecast.frames, 'frame')}, {megabytes(forecast.bytes_read)} in; would be written:")
+    for kind in Kind:
+        if forecast.count(kind):
+            click.echo(f"{forecast.count(kind):>10,} {kind:<16}{megabytes(forecast.size(kind)):>14}")
+    total = forecast.total
+    click.echo(f"{round(total.objects):>10,} {'in all':<16}{megabytes(round(total.size)):>14}")
+
+
+def _print_cost(forecast: Forecast) -> None:
+    prices, requests = forecast.prices, forecast.requests
+    if prices is None:
+        return
+    counts = f"{requests.put + requests.list:,} PUT and LIST, {requests.get:,} GET"
+    click.echo(f"requests of the build: {counts}: {forecast.build_price:.4f} {prices.currency}")
+    click.echo(f"storage: {forecast.month_price:.4f} {prices.currency} a month")
+    click.echo(f"at list prices of {prices.store}, {prices.date}; check them: {prices.source}")

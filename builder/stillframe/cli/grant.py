@@ -1,0 +1,116 @@
+"""`stillframe grant`: time-limited access to one study on CloudFront."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stillframe.cli.options import option_group
+from stillframe.errors import UsageError
+
+if TYPE_CHECKING:
+    from stillframe.hosting.grant import Grant, Scope, Signer
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _make_scope(*, base_url: str, study: str | None, whole_root: bool) -> Scope:
+    from stillframe.hosting.grant import root_scope, study_scope
+
+    if (study is None) != whole_root:
+        raise UsageError("what is to be opened? either --study UID or --whole-root")
+    return root_scope(base_url) if study is None else study_scope(base_url, study)
+
+
+def _make_signer(*, key_id: str, key_file: Path, algorithm: str) -> Signer:
+    from stillframe.hosting.grant import Hash, Signer, load_private_key
+
+    signer = Signer(key_id, load_private_key(key_file.read_bytes()), Hash(algorithm))
+    if mode := key_file.stat().st_mode & 0o077:
+        click.echo(f"warning: the private key {key_file} is open to others: chmod go= (now {mode:03o})", err=True)
+    return signer
+
+
+_scope_options = option_group(
+    "scope",
+    _make_scope,
+    click.option("--base-url", required=True, metavar="URL", help="Public https URL of the service root."),
+    click.option(
+        "--study", default=None, metavar="UID", help="Study to open: all below it, without the list of studies."
+    ),
+    click.option("--whole-root", is_flag=True, help="Open the whole service root: for one that holds a single study."),
+)
+_signer_options = option_group(
+    "signer",
+    _make_signer,
+    click.option("--key-id", required=True, metavar="ID", help="CloudFront's ID of the public key."),
+    click.option(
+        "--private-key",
+        "key_file",
+        type=_FILE,
+        required=True,
+        metavar="FILE",
+        help="Private key, PEM without a password: RSA with 2048 bits or ECDSA on P-256.",
+    ),
+    click.option(
+        "--hash",
+        "algorithm",
+        type=click.Choice(["sha256", "sha1"]),
+        default="sha256",
+        show_default=True,
+        help="Hash of the signature.",
+    ),
+)
+
+
+@click.command(short_help="Sign time-limited access to one study on CloudFront.")
+@_scope_options
+@_signer_options
+@click.option("--expires", required=True, metavar="TIME", help="How long it lasts, such as 30m, 8h or 2d; 30d at most.")
+@click.option("--ip", default="", metavar="CIDR", help="IPv4 address or range that requests must come from.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["cookies", "json", "url"]),
+    default="cookies",
+    show_default=True,
+    help="Set-Cookie headers; all of it as JSON; a URL whose query string opens the other URLs just the same.",
+)
+@click.option("--cookie-domain", default="", metavar="DOMAIN", help="Parent domain that the cookies are set for.")
+def grant(scope: Scope, signer: Signer, expires: str, ip: str, shape: str, cookie_domain: str) -> int:
+    """Sign access to one study of an archive on CloudFront. Whoever holds what is printed has it until it ends.
+
+    --study opens every URL below URL/studies/UID/, and nothing else. Viewers that ask for the list of studies, as OHIF
+    does, need a service root that holds the study alone, under a name hard to guess: --whole-root opens all of it.
+    """
+    from stillframe.hosting.grant import make_grant, parse_lifetime
+
+    made = make_grant(scope, signer, now=time.time(), lifetime=parse_lifetime(expires), ip=ip)
+    text = _format(made, shape, made.set_cookies(cookie_domain))
+    click.echo(f"opens {scope.resource} until {_moment(made.expires)}", err=True)
+    click.echo(text)
+    return 0
+
+
+def _format(made: Grant, shape: str, cookies: list[str]) -> str:
+    if shape == "url":
+        return made.url()
+    if shape == "cookies":
+        return "\n".join(f"Set-Cookie: {cookie}" for cookie in cookies)
+    values = {
+        "resource": made.scope.resource,
+        "expires": _moment(made.expires),
+        "cookies": made.cookies(),
+        "setCookie": cookies,
+        "url": made.url(),
+    }
+    return json.dumps(values, indent=2)
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,19 @@
+"""`stillframe inspect`: one frame, its markers and its resolutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Show a frame's markers and resolutions.")
+@click.argument("frame", metavar="FILE|URL")
+def inspect(frame: str) -> int:
+    """Show one frame: its markers, its resolutions, and how many bytes reach each of them."""
+    from stillframe.hosting.byte_source import file_source, http_source
+    from stillframe.hosting.inspect import format_report, inspect_frame
+
+    get_bytes, size = http_source(frame) if "://" in frame else file_source(Path(frame))
+    click.echo(format_report(inspect_frame(get_bytes, size)))
+    return 0

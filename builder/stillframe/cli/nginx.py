@@ -1,0 +1,82 @@
+"""`stillframe nginx`: a configuration with which nginx serves a tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stillframe.cli.options import option_group
+
+if TYPE_CHECKING:
+    from stillframe.hosting.nginx import NginxSettings
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _make_nginx_settings(*, script: Path | None, module: str | None, **given: Any) -> NginxSettings:
+    from stillframe.hosting.nginx import NginxSettings, find_module, script_file
+
+    return NginxSettings(
+        script=(script or script_file()).resolve(), module=find_module() if module is None else module, **given
+    )
+
+
+def _resolved(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    return path.resolve() if path else None
+
+
+_nginx_options = option_group(
+    "settings",
+    _make_nginx_settings,
+    click.argument("tree", metavar="DIR", type=_FOLDER, callback=_resolved),
+    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."),
+    click.option("--server-name", default="_", show_default=True, help="Host name to answer for; _ for any."),
+    click.option(
+        "--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host.'
+    ),
+    click.option(
+        "--viewer",
+        type=_FOLDER,
+        callback=_resolved,
+        default=None,
+        metavar="DIST",
+        help="Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /.",
+    ),
+    click.option(
+        "--module",
+        default=None,
+        metavar="FILE",
+        help='nginx\'s njs module, ngx_http_js_module.so; "" if it is built in.  [default: where packages put it]',
+    ),
+    click.option(
+        "--script",
+        type=_FILE,
+        default=None,
+        metavar="FILE",
+        help="Copy of nginx.js for nginx to load.  [default: the installed one]",
+    ),
+    click.option(
+        "--http-part",
+        "complete",
+        is_flag=True,
+        callback=lambda _context, _parameter, part: not part,
+        help="Only what belongs in the http block of an nginx that runs already.",
+    ),
+)
+
+
+@click.command(short_help="Print an nginx configuration for a tree.")
+@_nginx_options
+def nginx(settings: NginxSettings) -> int:
+    """Print a configuration with which nginx serves the tree DIR as the preview server does.
+
+    It is for nginx -c FILE -p FOLDER, where FOLDER is for what nginx writes while it runs.
+    """
+    from stillframe.hosting.nginx import render_nginx
+
+    click.echo(render_nginx(settings), nl=False)
+    return 0

@@ -1,0 +1,351 @@
+"""Options that several commands share: where an archive is, how its store is reached, what its roots are."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import click
+
+from stillframe.archive.roots import MIN_SECRET_BYTES
+from stillframe.errors import InvalidationError, UsageError
+from stillframe.hosting.invalidation import Invalidation, invalidation_paths, url_prefixes
+from stillframe.store.s3_client import SCHEME, Bucket, Checksums, S3Settings, check_prefix, parse_location
+
+if TYPE_CHECKING:
+    from stillframe.store.directory import DirectoryStore
+    from stillframe.store.s3 import S3Store
+
+SECRET_VARIABLE: Final = "STILLFRAME_SECRET"
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, none of which is NaN or infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As a range of numbers does; what is no number is a mistake, too."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
+
+
+# What decorates a command, and adds an option to it.
+type _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option_group[V](name: str, make: Callable[..., V], *options: _Decorator) -> _Decorator:
+    """A decorator that gives a command one value made of several options.
+
+    Args:
+        name: of the command's parameter.
+        make: takes the options by their names.
+        options: as from `click.option`, in the order of the help.
+    """
+
+    def declare() -> None: ...
+
+    for option in options:
+        option(declare)
+    names = [parameter.name for parameter in declare.__click_params__]  # type: ignore[attr-defined]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_value(*args: Any, **kwargs: Any) -> Any:
+            value = make(**{option: kwargs.pop(option) for option in names})
+            return command(*args, **kwargs, **{name: value})
+
+        decorated: Callable[..., Any] = with_value
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def choice_option(flag: str, choices: type[StrEnum], default: StrEnum, text: str) -> _Decorator:
+    """An option that takes one of the values of an enumeration."""
+    return click.option(
+        flag,
+        type=click.Choice([str(choice) for choice in choices]),
+        callback=lambda _context, _parameter, value: choices(value),
+        default=str(default),
+        show_default=True,
+        help=text,
+    )
+
+
+def _checked_endpoint(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(f"the endpoint URL must begin with http:// or https://: {url}")
+    return url
+
+
+def _checked_base_url(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(f"the base URL must begin with http:// or https://: {url}")
+    return url
+
+
+def _checked_distribution(_context: click.Context, _parameter: click.Parameter, distribution: str) -> str:
+    if distribution:
+        from stillframe.hosting.cloudfront import check_distribution
+
+        check_distribution(distribution)
+    return distribution
+
+
+def base_url_option(text: str) -> _Decorator:
+    """The public URL of the service root, checked; empty for none."""
+    return click.option("--base-url", default="", metavar="URL", callback=_checked_base_url, help=text)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSide:
+    """How the world sees an archive: the URL of its service root, and the CloudFront distribution before it, if any."""
+
+    base_url: str
+    distribution: str
+
+    def tell(self, changed: Iterable[tuple[str, str]], destination: str, profile: str) -> Invalidation | None:
+        """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell.
+
+        `profile` is that of the AWS configuration.
+        """
+        if not self.distribution:
+            return None
+        from stillframe.hosting.cloudfront import invalidate, make_client
+
+        prefix = parse_location(destination)[1] if destination.startswith(SCHEME) else ""
+        paths = invalidation_paths(changed, url_prefixes(self.base_url, prefix))
+        if not paths:
+            return None
+        try:
+            return invalidate(make_client(profile), self.distribution, paths)
+        except InvalidationError as error:
+            return Invalidation(self.distribution, paths, failure=str(error))
+
+
+def public_options(base_url_help: str) -> _Decorator:
+    """The options of a `PublicSide`, the command's parameter `public`."""
+    return option_group(
+        "public",
+        PublicSide,
+        base_url_option(base_url_help),
+        click.option(
+            "--invalidate",
+            "distribution",
+            default="",
+            metavar="DISTRIBUTION",
+            callback=_checked_distribution,
+            help="CloudFront distribution that is told which objects it holds are old.",
+        ),
+    )
+
+
+report_option: Final = click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Write the full report as JSON.",
+)
+_STORE_OPTIONS: Final = (
+    click.option(
+        "--endpoint-url",
+        default="",
+        metavar="URL",
+        callback=_checked_endpoint,
+        help="Address of a store that speaks the S3 protocol; AWS without it.",
+    ),
+    click.option("--region", default="", metavar="NAME", help="Region of the bucket, if botocore does not find it."),
+    click.option("--profile", default="", metavar="NAME", help="Profile of the AWS configuration to use."),
+    click.option(
+        "--path-style/--virtual-hosts",
+        default=None,
+        help="Bucket names in the path or in the host name.  [default: path with an endpoint URL]",
+    ),
+    choice_option(
+        "--checksums",
+        Checksums,
+        Checksums.ALWAYS,
+        "CRC-32 checksums with every request, or where required and Content-MD5 elsewhere (older stores).",
+    ),
+    click.option(
+        "--patience",
+        type=FiniteRange(0),
+        default=300.0,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long a store may fail in a row before the job ends.",
+    ),
+)
+
+
+store_options: Final = option_group("s3", S3Settings, *_STORE_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How the stores of the destination and of `s3://` sources are reached."""
+
+    destination: S3Settings
+    sources: S3Settings
+
+
+def _make_access(*, source_profile: str, source_endpoint_url: str, **settings: Any) -> StoreAccess:
+    destination = S3Settings(**settings)
+    sources = replace(
+        destination,
+        profile=source_profile or destination.profile,
+        endpoint_url=source_endpoint_url or destination.endpoint_url,
+    )
+    return StoreAccess(destination, sources)
+
+
+access_options: Final = option_group(
+    "access",
+    _make_access,
+    *_STORE_OPTIONS,
+    click.option(
+        "--source-profile",
+        default="",
+        metavar="NAME",
+        help="Profile of the AWS configuration for s3:// sources.  [default: as --profile]",
+    ),
+    click.option(
+        "--source-endpoint-url",
+        default="",
+        metavar="URL",
+        callback=_checked_endpoint,
+        help="Address of the store of s3:// sources.  [default: as --endpoint-url]",
+    ),
+)
+
+
+def _make_secret(*, unlisted: bool, secret_file: Path | None) -> bytes:
+    if secret_file is not None and not unlisted:
+        raise UsageError("--secret-file goes with --unlisted")
+    return _read_secret(secret_file) if unlisted else b""
+
+
+unlisted_options: Final = option_group(
+    "secret",  # empty for a listed archive
+    _make_secret,
+    click.option(
+        "--unlisted",
+        is_flag=True,
+        help="Every study under an unguessable root of its own, which only the report names.",
+    ),
+    click.option(
+        "--secret-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=None,
+        metavar="FILE",
+        help=f"Holds the secret that the roots follow from.  [default: the environment's {SECRET_VARIABLE}]",
+    ),
+)
+
+
+def _read_secret(path: Path | None) -> bytes:
+    if path is None:
+        secret = os.environ.get(SECRET_VARIABLE, "").encode()
+        where = f"the environment's {SECRET_VARIABLE}"
+    else:
+        try:
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise UsageError(f"the secret cannot be read from {path}: {error.strerror}") from error
+        where = str(path)
+    if len(secret) < MIN_SECRET_BYTES:
+        raise UsageError(
+            f"{where} must hold a secret of at least {MIN_SECRET_BYTES} bytes, such as openssl rand -hex 32 makes; "
+            "keep it: without it nobody finds the roots again"
+        )
+    return secret
+
+
+def check_report(path: Path | None, destination: str) -> None:
+    """Refuse a report that could not be written, before a long job rather than after it; none is fine.
+
+    Raises:
+        UsageError: saying why.
+    """
+    if path is None:
+        return
+    folder = path.resolve().parent
+    if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
+        raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
+
+
+class _Part(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+
+def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | None) -> None:
+    """Write a report as JSON, with further parts by their names; nowhere without a path.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
+    if path is None:
+        return
+    report = report | {name: part.as_json() for name, part in parts.items() if part is not None}
+    try:
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
+
+
+def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:
+    """The store of an archive that is there already; nothing is created.
+
+    Raises:
+        UsageError: if there is no such folder, or it cannot be a location of an archive.
+        StoreError: if the store does not answer.
+    """
+    if not location.startswith(SCHEME) and not Path(location).is_dir():
+        raise UsageError(f"there is no archive at {location}: no such folder")
+    return open_store(location, s3)
+
+
+def open_store(
+    location: str, s3: S3Settings, *, public: bool = True, read_only: bool = False
+) -> DirectoryStore | S3Store:
+    """The store at a location that may not hold an archive yet, seen to be one that can be used.
+
+    Unless it is `read_only`, a folder that is missing is made, and a store other than AWS tried with small objects.
+
+    Raises:
+        UsageError: if it cannot be a location of an archive.
+        StoreError: if it does not answer.
+    """
+    if location.startswith(SCHEME):
+        from stillframe.store.s3 import S3Store
+        from stillframe.store.s3_check import is_aws, probe_store
+
+        bucket, prefix = parse_location(location)
+        check_prefix(prefix, location)
+        remote = S3Store(Bucket(bucket, s3), prefix, public=public)
+        remote.check()
+        if not read_only and not is_aws(remote):
+            probe_store(remote)
+        return remote
+    from stillframe.store.directory import DirectoryStore
+
+    local = DirectoryStore(str(Path(location).resolve()))
+    if read_only:
+        local.check()
+    else:
+        local.create()
+    return local

@@ -1,0 +1,40 @@
+"""`stillframe serve`: a preview of a tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Preview a tree in a browser or a viewer.")
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
+@click.option(
+    "--viewer",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    metavar="DIST",
+    help="Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.",
+)
+def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
+    """Preview the tree DIR: it answers under /dicomweb, with a page that lists its studies at /."""
+    from stillframe.hosting.serve import run
+
+    def announce(address: str) -> None:
+        if not (directory / "studies" / "index.json").is_file():
+            click.echo(_missing_tree(directory), err=True)
+        click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
+
+    run(directory, host, port, viewer, announce)
+    return 0
+
+
+def _missing_tree(directory: Path) -> str:
+    from stillframe.archive.roots import find_roots
+    from stillframe.store.directory import DirectoryStore
+
+    if any(find_roots(DirectoryStore(str(directory)))):
+        return f"{directory} holds unlisted studies, each in a folder of its own: stillframe serve {directory}/NAME"
+    return f"there is no tree in {directory} yet: stillframe build SOURCE {directory} makes one"

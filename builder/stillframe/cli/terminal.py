@@ -1,0 +1,166 @@
+"""What commands print: progress, counts, lists cut short. Only this and the `cli` modules know of terminals."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, TextIO, override
+
+import click
+
+from stillframe.hosting.invalidation import Invalidation
+
+_CLEAR_LINE: Final = "\r\x1b[K"
+_BAR_WIDTH: Final = 28
+_REDRAW_SECONDS: Final = 0.1
+_LOG_SECONDS: Final = 10.0
+# Notes, duplicates and the like shown on the terminal; the report holds all of them. Rejected inputs are all shown.
+_SHOWN: Final = 10
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count and its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path | None) -> None:
+    """The first few of some paths with what there is to say of each, on stderr, and where to find the others."""
+    items = sorted(items)
+    for path, text in items[:_SHOWN]:
+        click.echo(f"{label:<10} {visible(path)}{': ' + text if text else ''}", err=True)
+    if len(items) > _SHOWN:
+        where = f"in {report_file}" if report_file else "with --report FILE"
+        click.echo(f"{label:<10} ... and {len(items) - _SHOWN} more, all {where}", err=True)
+
+
+def print_invalidation(told: Invalidation | None, report_file: Path | None, *, complete: bool = True) -> None:
+    """What CloudFront was told of objects that changed; `complete` says whether the job itself did all it was to do."""
+    if told is None:
+        return
+    if not told.failure:
+        click.echo(f"CloudFront {told.distribution}: {plural(len(told.paths), 'path')} invalidated")
+        return
+    print_some("still cached", [(path, "") for path in told.paths], report_file)
+    click.echo(f"stillframe: {visible(told.failure)}", err=True)
+    state = "the archive itself is complete; " if complete else ""
+    click.echo(f"{state}CloudFront may show what was there before until it is told", err=True)
+
+
+def visible(text: str) -> str:
+    """Text from hostile files with nothing in it that moves a cursor."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes."""
+    return f"{count / 1e6:.1f} MB"
+
+
+class TerminalProgress:
+    """A bar that redraws itself on a terminal; in a log a line now and then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._live = stream.isatty()
+        self._name = ""
+        self._total = self._done = 0
+        self._started = self._shown = 0.0
+
+    def stage(self, name: str, total: int) -> None:
+        """See `build.Progress`."""
+        self.close()
+        self._name, self._total, self._done = name, total, 0
+        self._started = self._shown = time.monotonic()
+        if self._live:
+            self._draw()
+        elif total:
+            self._write(f"{name}: {total}\n")
+
+    def step(self, count: int = 1) -> None:
+        """See `build.Progress`."""
+        self._done += count
+        now = time.monotonic()
+        if self._live and now - self._shown >= _REDRAW_SECONDS:
+            self._shown = now
+            self._draw()
+        elif not self._live and now - self._shown >= _LOG_SECONDS:
+            self._shown = now
+            self._write(f"{self._name}: {self._done} of {self._total}\n")
+
+    def _write(self, text: str) -> None:
+        """Show it, unless nobody is there to see it any more: that must not end the job."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self._stream = None
+
+    def _draw(self) -> None:
+        share = self._done / self._total if self._total else 0.0
+        bar = "#" * int(share * _BAR_WIDTH)
+        elapsed = time.monotonic() - self._started
+        left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 and elapsed > 2 else ""
+        counts = f"{self._done}/{self._total}" if self._total else ""
+        self._write(f"{_CLEAR_LINE}{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
+
+    def close(self) -> None:
+        """End the stage's line."""
+        if self._live and self._name:
+            self._write(_CLEAR_LINE)
+        self._name = ""
+
+
+@contextmanager
+def shown_waits(stream: TextIO) -> Iterator[None]:
+    """Show what this package logs, which is what it waits for.
+
+    On a terminal that is one line, which a bar draws over; in a log a line now and then.
+    """
+    logger, handler = logging.getLogger("stillframe"), _WaitHandler(stream)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.clear()
+
+
+class _WaitHandler(logging.Handler):
+    """Shows warnings, and the information that follows one. Whoever the stream has lost is told nothing more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(logging.INFO)
+        self._stream = stream
+        self._live = stream.isatty()
+        self._shown = -math.inf
+        self._waiting = False
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text, over = visible(record.getMessage()), record.levelno < logging.WARNING
+        now = time.monotonic()
+        if over:
+            self._write(_CLEAR_LINE if self._live else f"{text}\n", wanted=self._waiting)
+            self._waiting = False
+        elif self._live or now - self._shown >= _LOG_SECONDS:
+            self._write(f"{_CLEAR_LINE}{text}" if self._live else f"{text}\n")
+            self._shown, self._waiting = now, True
+
+    def _write(self, text: str, *, wanted: bool = True) -> None:
+        if wanted:
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+
+    def clear(self) -> None:
+        """Leave nothing on the line of a terminal."""
+        self._write(_CLEAR_LINE, wanted=self._live and self._waiting)

@@ -1,0 +1,59 @@
+"""JPEG of pictures, and the JPEG and JPEG XL images that no pydicom plugin here decodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from stillframe.codec.htj2k import CODEC_FAILURES, describe_array
+from stillframe.errors import CodecError
+
+
+def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
+    """Decode a lossy JPEG image of 12 bits (ISO/IEC 10918-1 process 4), which no pydicom plugin here can.
+
+    Returns:
+        (rows, columns) of uint16.
+
+    Raises:
+        CodecError: if the image is damaged.
+    """
+    try:
+        return np.asarray(imagecodecs.jpeg_decode(data))
+    except CODEC_FAILURES as error:
+        raise CodecError(f"cannot decode a JPEG image: {error}") from error
+
+
+def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
+    """Decode a JPEG XL image (ISO/IEC 18181-1), colour to RGB; the size is that of its header: look there before.
+
+    Returns:
+        (rows, columns) or (rows, columns, 3), 8 bits up to a precision of 8, else 16.
+
+    Raises:
+        CodecError: if the image is damaged.
+    """
+    try:
+        return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1))
+    except CODEC_FAILURES as error:
+        raise CodecError(f"cannot decode a JPEG XL image: {error}") from error
+
+
+def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Encode a picture as baseline JPEG (ISO/IEC 10918-1); colour keeps its full chrominance resolution.
+
+    Args:
+        image: (rows, columns) grey, or (rows, columns, 3) RGB.
+        quality: from 1 to 100, as libjpeg counts.
+
+    Raises:
+        CodecError: if the library fails.
+    """
+    try:
+        subsampling = "444" if image.ndim == 3 else None
+        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
+    except CODEC_FAILURES as error:
+        raise CodecError(f"encoding a JPEG image {describe_array(image)} failed: {error}") from error

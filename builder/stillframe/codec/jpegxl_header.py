@@ -1,0 +1,145 @@
+"""What a JPEG XL image says of itself, from its first bits (ISO/IEC 18181-1 and the container of 18181-2)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from stillframe.errors import PixelDataError
+
+_CODESTREAM: Final = b"\xff\x0a"
+_CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
+_HEAD_BYTES: Final = 4096
+# Width in terms of the height (Table "ratio" of SizeHeader).
+_RATIOS: Final = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+_DIMENSION: Final = ((9, 1), (13, 1), (18, 1), (30, 1))
+_ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
+_GREY: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JpegXlHeader:
+    """Size in pixels, colour channels, bits a sample; `plain` is an upright still of integer colour channels only.
+
+    `lossy` means that it cannot be lossless: its colours are in the XYB space, or it was a JPEG image.
+    """
+
+    width: int
+    height: int
+    samples: int
+    precision: int
+    plain: bool
+    lossy: bool
+
+
+class _Bits:
+    """Bits of a codestream, each byte from its least significant one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "little")
+        self._left = 8 * len(data)
+
+    def take(self, count: int) -> int:
+        if count > self._left:
+            raise PixelDataError("damaged JPEG XL image: ends inside its header")
+        value = self._value & ((1 << count) - 1)
+        self._value >>= count
+        self._left -= count
+        return value
+
+    def choose(self, choices: tuple[tuple[int, int], ...]) -> int:
+        """A number whose width in bits and offset two bits select (U32)."""
+        bits, offset = choices[self.take(2)]
+        return self.take(bits) + offset
+
+
+def parse_jpeg_xl(data: bytes) -> JpegXlHeader:
+    """Read the size and the image metadata of a JPEG XL codestream, bare or in its container.
+
+    Raises:
+        PixelDataError: if it is none, or ends too early.
+    """
+    head, was_jpeg = _codestream_head(data)
+    bits = _Bits(head[len(_CODESTREAM) :])
+    width, height = _size(bits)
+    precision, plain, xyb, samples = 8, True, True, 3
+    if not bits.take(1):  # all_default
+        upright = _upright_still(bits)
+        if upright is None:
+            return JpegXlHeader(width=width, height=height, samples=0, precision=0, plain=False, lossy=True)
+        precision, whole = _bit_depth(bits)
+        bits.take(1)  # modular_16bit_buffers
+        extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
+        if extra:
+            return JpegXlHeader(width=width, height=height, samples=0, precision=precision, plain=False, lossy=True)
+        plain = upright and whole
+        xyb = bool(bits.take(1))
+        samples = _colour_channels(bits)
+    return JpegXlHeader(
+        width=width, height=height, samples=samples, precision=precision, plain=plain, lossy=xyb or was_jpeg
+    )
+
+
+def _codestream_head(data: bytes) -> tuple[bytes, bool]:
+    """The first bytes of the codestream, all there is or the first box that holds it; and whether it was a JPEG image.
+
+    A container of a recompressed JPEG image has a box with what brings that image back.
+    """
+    if data[:2] == _CODESTREAM:
+        return data[:_HEAD_BYTES], False
+    codestream, was_jpeg, offset = b"", False, 0
+    while data[:12] == _CONTAINER and offset + 8 <= len(data):
+        length, kind = struct.unpack_from(">L4s", data, offset)
+        head = 8
+        if length == 1 and offset + 16 <= len(data):
+            length, head = struct.unpack_from(">Q", data, offset + 8)[0], 16
+        was_jpeg |= kind == b"jbrd"
+        if kind in (b"jxlc", b"jxlp") and not codestream:
+            body = offset + head + (4 if kind == b"jxlp" else 0)
+            codestream = data[body : body + _HEAD_BYTES]
+        if length < head:  # 0: up to the end
+            break
+        offset += length
+    if codestream[:2] != _CODESTREAM:
+        raise PixelDataError(f"not a JPEG XL image: begins with {data[:4].hex()}")
+    return codestream, was_jpeg
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Width and height of a SizeHeader."""
+    small = bits.take(1)
+    height = (bits.take(5) + 1) * 8 if small else bits.choose(_DIMENSION)
+    ratio = bits.take(3)
+    if ratio:
+        times, by = _RATIOS[ratio]
+        return height * times // by, height
+    return (bits.take(5) + 1) * 8 if small else bits.choose(_DIMENSION), height
+
+
+def _upright_still(bits: _Bits) -> bool | None:
+    """Whether the image needs no turning; None for one with a preview or an animation, whose headers follow."""
+    if not bits.take(1):  # extra_fields
+        return True
+    orientation = bits.take(3)
+    if bits.take(1):
+        _size(bits)
+    if bits.take(1) or bits.take(1):
+        return None
+    return orientation == 0
+
+
+def _bit_depth(bits: _Bits) -> tuple[int, bool]:
+    """Bits of a sample, and whether it is an integer."""
+    if bits.take(1):
+        precision = bits.choose(((0, 32), (0, 16), (0, 24), (6, 1)))
+        bits.take(4)
+        return precision, False
+    return bits.choose(((0, 8), (0, 10), (0, 12), (6, 1))), True
+
+
+def _colour_channels(bits: _Bits) -> int:
+    if bits.take(1):  # all_default: sRGB
+        return 3
+    bits.take(1)  # want_icc
+    return 1 if bits.choose(_ENUM) == _GREY else 3

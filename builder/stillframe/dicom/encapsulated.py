@@ -1,0 +1,164 @@
+"""Encapsulated pixel data (PS3.5 A.4): which bytes of the file make up which frame."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import PixelDataError
+
+_ITEM: Final = 0xFFFEE000
+_DELIMITER: Final = 0xFFFEE0DD
+_SOI = (b"\xff\xd8", b"\xff\x4f")  # JPEG and JPEG-LS start of image; JPEG 2000 start of codestream
+_EOI: Final = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One fragment: `offset` of its first byte in the file, its `length`, and its item's offset behind the table."""
+
+    offset: int
+    length: int
+    item_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """The Basic Offset Table (empty if it has no entries) and every fragment, in file order."""
+
+    basic_offsets: tuple[int, ...]
+    items: tuple[Fragment, ...]
+    delimited: bool
+    end: int
+
+
+def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
+    """Walk the items of encapsulated pixel data; values are skipped, not read.
+
+    `offset` is where the element's value begins, `size` the file's length.
+
+    Raises:
+        PixelDataError: if an item has an unknown tag or ends beyond the file.
+    """
+    table: tuple[int, ...] | None = None
+    items: list[Fragment] = []
+    base = offset
+    delimited = False
+    while offset + 8 <= size:
+        file.seek(offset)
+        group, element, length = struct.unpack("<HHL", file.read(8))
+        tag = group << 16 | element
+        if tag == _DELIMITER:
+            delimited, offset = True, offset + 8
+            break
+        if tag != _ITEM:
+            raise PixelDataError(f"encapsulated pixel data: ({group:04X},{element:04X}) where an item must be")
+        if offset + 8 + length > size:
+            raise PixelDataError(f"truncated: a fragment of {length} bytes ends beyond the file")
+        if table is None:
+            count = length // 4
+            table = struct.unpack(f"<{count}L", file.read(count * 4))
+            base = offset + 8 + length
+        else:
+            items.append(Fragment(offset + 8, length, offset - base))
+        offset += 8 + length
+    return Fragments(table or (), tuple(items), delimited, offset)
+
+
+def group_frames(
+    fragments: Fragments, frames: int, extended_offsets: Sequence[int], file: ReadableFile, *, one_each: bool = False
+) -> list[tuple[Fragment, ...]]:
+    """The fragments of each frame, in order; as many groups as `frames` promises, or as there are if it is 0.
+
+    The Extended Offset Table counts first, then the Basic Offset Table, where they fit the fragments; then one
+    fragment a frame; then the start and end markers of the JPEG family. `one_each` means that the transfer syntax
+    allows only one fragment a frame, so that fragments tell the number of frames.
+
+    Raises:
+        PixelDataError: if the fragments cannot be divided into that many frames, or their number cannot be told.
+    """
+    items = fragments.items
+    if not items:
+        raise PixelDataError("the pixel data hold no fragments")
+    tables = [_by_offsets(items, offsets) for offsets in (extended_offsets, fragments.basic_offsets)]
+    if not frames:
+        return _count_frames(items, [groups for groups in tables if groups], file, one_each=one_each)
+    for groups in tables:
+        if groups and len(groups) == frames:
+            return groups
+    if len(items) == frames:
+        return [(item,) for item in items]
+    groups = _by_markers(items, file) if len(items) > 1 else [items]
+    if len(groups) == frames:
+        return groups
+    raise PixelDataError(f"Number of Frames is {frames}, the pixel data hold {len(groups)}")
+
+
+def _count_frames(
+    items: tuple[Fragment, ...], tables: list[list[tuple[Fragment, ...]]], file: ReadableFile, *, one_each: bool
+) -> list[tuple[Fragment, ...]]:
+    """The fragments of each frame where nothing says how many frames there are; every sign has to say the same."""
+    signs = [*tables]
+    if len(items) == 1 or one_each:
+        signs.append([(item,) for item in items])
+    elif _read_at(file, items[0].offset, 2) in _SOI:
+        signs.append(_by_markers(items, file))
+    counts = {len(groups) for groups in signs}
+    if len(counts) == 1:
+        return signs[0]
+    evidence = (
+        f"say {' or '.join(map(str, sorted(counts)))}" if counts else f"are {len(items)} fragments that do not say it"
+    )
+    raise PixelDataError(f"Number of Frames is missing, and the pixel data {evidence}")
+
+
+def _by_offsets(items: Sequence[Fragment], offsets: Sequence[int]) -> list[tuple[Fragment, ...]]:
+    """Groups that begin at the given item offsets; empty if the table does not fit the fragments."""
+    starts = {item.item_offset for item in items}
+    if not offsets or offsets[0] != 0 or list(offsets) != sorted(set(offsets)) or not starts.issuperset(offsets):
+        return []
+    begins = set(offsets)
+    groups: list[list[Fragment]] = []
+    for item in items:
+        if item.item_offset in begins:
+            groups.append([])
+        groups[-1].append(item)
+    return [tuple(group) for group in groups]
+
+
+def _by_markers(items: Sequence[Fragment], file: ReadableFile) -> list[tuple[Fragment, ...]]:
+    """Groups that end where one fragment closes an image and the next opens one."""
+    groups: list[list[Fragment]] = [[items[0]]]
+    for previous, item in pairwise(items):
+        if _ends_image(previous, file) and _read_at(file, item.offset, 2) in _SOI:
+            groups.append([])
+        groups[-1].append(item)
+    return [tuple(group) for group in groups]
+
+
+def _ends_image(item: Fragment, file: ReadableFile) -> bool:
+    tail = _read_at(file, item.offset + max(0, item.length - 3), min(3, item.length))
+    return tail.endswith((_EOI, _EOI + b"\0"))
+
+
+def _read_at(file: ReadableFile, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
+
+
+def read_frame(
+    file: ReadableFile, group: Sequence[Fragment], length: int | None = None, *, end_marker: bool = True
+) -> bytes:
+    """The bytes of one frame, its fragments joined, the pad byte behind an end marker cut (PS3.18 8.7.3.3.2).
+
+    `end_marker` tells that frames of this encoding end with one; others may look so by chance. `length` is the frame's
+    own, without padding, where the Extended Offset Table Lengths give it (PS3.3 C.7.6.3.1.8).
+    """
+    data = b"".join(_read_at(file, item.offset, item.length) for item in group)
+    if length is not None and length == len(data) - 1:
+        return data[:length]
+    return data[:-1] if end_marker and data.endswith(_EOI + b"\0") else data

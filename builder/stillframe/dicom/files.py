@@ -1,0 +1,96 @@
+"""Files as they are read here: what is asked of one, an input in memory, and parts of files read as one."""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from collections.abc import Buffer, Sequence
+from itertools import accumulate
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from stillframe.errors import InputError
+
+_BUFFER_BYTES: Final = 1 << 20
+
+
+class ReadableFile(Protocol):
+    """A binary file to read and to seek in, whatever is behind it: a file, an object, memory, parts of others."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, fewer only at the end."""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer, less of it only at the end."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to an offset, and return it."""
+
+    def seekable(self) -> bool:
+        """Whether it can be sought in: it can."""
+
+    def tell(self) -> int:
+        """The offset of the byte that is read next."""
+
+    def close(self) -> None:
+        """Let go of what is behind it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+
+class LoadedInput(io.BytesIO):
+    """An input in memory. Frames may be views of it that outlive its use, so closing it does nothing."""
+
+    def close(self) -> None:
+        """Leave the memory to the last view of it."""
+
+
+# A file, and the offset and the number of the bytes wanted of it.
+type Part = tuple[ReadableFile, int, int]
+
+
+def join_files(parts: Sequence[Part]) -> ReadableFile:
+    """One file to be read from its first byte to its end, made of parts of others, which must stay open.
+
+    Reading raises `InputError` if a file turns out to be shorter.
+    """
+    return io.BufferedReader(_Joined(parts), _BUFFER_BYTES)
+
+
+class _Joined(io.RawIOBase):
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = [part for part in parts if part[2]]
+        self._ends = list(accumulate(length for _, _, length in self._parts))
+        self._offset = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another offset; nothing is read."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._ends[-1] if self._ends else 0}[whence]
+        self._offset = max(0, start + offset)
+        return self._offset
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill the buffer, at most to the end of a part; 0 at the end of the last."""
+        index = bisect_right(self._ends, self._offset)
+        if index == len(self._parts):
+            return 0
+        file, start, length = self._parts[index]
+        left = self._ends[index] - self._offset
+        file.seek(start + length - left)
+        count = file.readinto(memoryview(buffer)[:left])
+        if not count:
+            raise InputError("the file became shorter while it was read")
+        self._offset += count
+        return count

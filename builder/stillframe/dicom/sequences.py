@@ -1,0 +1,125 @@
+"""The items of a sequence whose value field is still bytes (PS3.5 7.5)."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final, cast
+
+from pydicom import DataElement, Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+
+from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd
+from stillframe.dicom.vr import dictionary_vr
+from stillframe.dicom.walk import MAX_PARTS, UNDEFINED_LENGTH, Encoding, Odd, Walker, too_many_parts
+
+_ITEM: Final = (0xFFFE, 0xE000)
+_SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
+# A sequence in an item up to this long is copied out of it; a longer one stays where it is.
+_COPIED_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceValue:
+    """The value field of a sequence, in its place within the buffer of the sequence around it."""
+
+    walker: Walker
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __bytes__(self) -> bytes:
+        return self.walker.data[self.start : self.end]
+
+    def find_items(self, depth: int) -> tuple[array[int], array[int]]:
+        """Starts and ends of the content of all items; `depth` counts this sequence and those around it.
+
+        Raises:
+            Odd: if the items are not well formed; `read_items` may make something of them.
+            InputError: if there are too many, or they nest too deep.
+        """
+        starts, ends = array("Q"), array("Q")
+        for start, end in self.walker.items(self.start, self.end, depth):
+            starts.append(start)
+            ends.append(end)
+        return starts, ends
+
+
+def sequence_value(value: bytes, encoding: Encoding) -> SequenceValue:
+    """The value field of a sequence of a data set."""
+    return SequenceValue(Walker(value, encoding), 0, len(value))
+
+
+def read_item(walker: Walker, start: int, end: int) -> Dataset:
+    """The item whose content lies between two offsets, its elements unconverted.
+
+    Raises:
+        Unreadable: if pydicom can make nothing of it either.
+        InputError: as `Walker.elements` does, or if it is odd and has too many elements.
+    """
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    implicit, little = walker.encoding
+    offset = start
+    try:
+        for _, number, vr, begin, length in walker.elements(start, end):
+            if length == UNDEFINED_LENGTH:
+                raise Odd("a value of undefined length")
+            if len(elements) == MAX_PARTS:
+                raise too_many_parts()
+            tag = BaseTag(number)
+            offset = begin + length
+            is_sequence = vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")
+            value = (
+                SequenceValue(walker, begin, offset)
+                if is_sequence and length > _COPIED_BYTES
+                else walker.data[begin:offset] or None
+            )
+            elements[tag] = RawDataElement(tag, vr, length, cast(bytes | None, value), begin, implicit, little)
+        if offset != end:
+            raise Odd("a delimiter within an item of known length")
+    except Odd:
+        return _read_item_leniently(walker.data[start:end], walker.encoding)
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(implicit, little)
+    return dataset
+
+
+def _read_item_leniently(content: bytes, encoding: Encoding) -> Dataset:
+    return read_odd(BytesIO(content), encoding, length=len(content))
+
+
+def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
+    """The items of a sequence that is not well formed, and what is wrong with the last one, if anything.
+
+    pydicom reads items without looking at their tags, and an element longer than its item takes bytes of the next one.
+    So every item of known length is cut out here and read alone.
+
+    Raises:
+        Unreadable: if something else stands where an item should begin, or pydicom can make nothing of one.
+        InputError: if there are too many elements and items.
+    """
+    source = CountedReads(BytesIO(value))
+    head = struct.Struct("<HHI" if encoding.little else ">HHI")
+    items: list[Dataset] = []
+    complaint = ""
+    while start := source.read(8):
+        if len(start) < 8:
+            raise Unreadable("ends within the head of an item")
+        group, number, length = head.unpack(start)
+        if (group, number) == _SEQUENCE_DELIMITER:
+            break
+        if (group, number) != _ITEM:
+            raise Unreadable(f"({group:04X},{number:04X}) where an item should begin")
+        if length == UNDEFINED_LENGTH:
+            items.append(read_odd(source, encoding))
+            continue
+        content = source.read(length)
+        if len(content) < length:
+            complaint = f"the sequence ends after {len(content)} of the last item's {length} bytes"
+        items.append(_read_item_leniently(content, encoding))
+    return items, complaint

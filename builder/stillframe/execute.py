@@ -1,0 +1,300 @@
+"""Running tasks: one `concurrent.futures.Executor`, serial or over processes, and how it is kept busy.
+
+A native decoder can crash its process. The process executor survives that: it starts a new pool, runs the tasks that
+were under way once more, each alone, and fails only the one whose process dies again. Where that one was a batch,
+`run_batches` has each of its members tried by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection
+from typing import Any, Final, override
+
+from stillframe.errors import WorkerDied
+
+AHEAD: Final = 3
+"""Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
+
+# What this package logs, in workers as elsewhere.
+_LOGGER: Final = "stillframe"
+# What tasks import, where they run.
+_PRELOADED: Final = ("stillframe.build.instance", "stillframe.source.scan")
+
+
+class SerialExecutor(Executor):
+    """Runs every task at once in the calling thread."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run the task and return its finished future."""
+        future: Future[T] = Future()
+        with _interrupts_deferred():
+            for name in _PRELOADED:
+                import_module(name)  # an extension module cut off while it is imported may fail with another error
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class ProcessExecutor(Executor):
+    """Worker processes that may die without taking the job along.
+
+    A task whose process dies twice, the second time with no other task beside it, fails with `WorkerDied`. Tasks must
+    therefore be safe to run twice.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._alone = threading.Lock()
+        self._ended = self._served = False
+        self._logs = _WorkerLogs()
+        self._pool = _new_pool(workers, self._logs)
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule a task; its future ends with the result, the task's exception or `WorkerDied`."""
+        outer: Future[T] = Future()
+        outer.set_running_or_notify_cancel()
+        inner = self._submit(fn, *args, **kwargs)
+
+        def settle(done: Future[T]) -> None:
+            if done.cancelled():  # by a shutdown while the job is being stopped
+                outer.set_exception(CancelledError())
+            elif isinstance(done.exception(), BrokenProcessPool) and not self._ended:
+                # Not here: this thread belongs to the broken pool.
+                threading.Thread(target=self._again, args=(outer, fn, args, kwargs), daemon=True).start()
+            else:
+                _copy(done, outer)
+
+        inner.add_done_callback(settle)
+        return outer
+
+    def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        with self._lock, _interrupts_deferred():
+            if not self._served:
+                _start_fork_server()
+                self._served = True
+            try:
+                return self._pool.submit(fn, *args, **kwargs)
+            except BrokenProcessPool:
+                self._pool.shutdown(wait=False)
+                self._pool = _new_pool(self._workers, self._logs)
+                return self._pool.submit(fn, *args, **kwargs)
+
+    def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        """Run a task that was under way when a process died, alone in a process of its own."""
+        try:
+            with self._alone, _new_pool(1, self._logs) as pool:
+                _copy(_finished(pool.submit(fn, *args, **kwargs)), outer)
+        except BaseException as error:  # whatever happens here must reach the waiting caller
+            outer.set_exception(error)
+
+    def end_processes(self) -> None:
+        """End the worker processes at once, whatever they work on; every task under way fails."""
+        self._ended = True
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the worker processes."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._logs.close()
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: a process half started could not be ended, and would complain."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if interrupts:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _finished[T](future: Future[T]) -> Future[T]:
+    future.exception()
+    return future
+
+
+def _copy(done: Future[Any], outer: Future[Any]) -> None:
+    error = done.exception()
+    if isinstance(error, BrokenProcessPool):
+        outer.set_exception(
+            WorkerDied("the process that worked on it died (a crash in a native decoder, or no memory)")
+        )
+    elif error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(done.result())
+
+
+class _WorkerLogs:
+    """What workers log travels to this process, and is logged here, as if it had happened here.
+
+    A line goes through a pipe at one stroke, so that a worker that is killed leaves no half of one and holds no lock.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self.writer = multiprocessing.Pipe(duplex=False)
+        os.set_blocking(self.writer.fileno(), False)
+        threading.Thread(target=self._read, name="worker-logs", daemon=True).start()
+
+    def _read(self) -> None:
+        with self._reader, open(self._reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
+            for line in lines:
+                name, level, message = line.rstrip("\n").split("\t", 2)
+                logging.getLogger(name).log(int(level), "%s", message)
+
+    def close(self) -> None:
+        """Take no more; what reads ends when the last worker has."""
+        self.writer.close()
+
+
+class _PipeHandler(logging.Handler):
+    """Writes a line for every record; one that finds the pipe full is lost: nobody waits in order to log."""
+
+    def __init__(self, writer: Connection) -> None:
+        super().__init__()
+        self._writer = writer
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(record.getMessage().split())
+        line = f"{record.name}\t{record.levelno}\t{message}".encode()[: select.PIPE_BUF - 1]
+        with suppress(OSError):
+            os.write(self._writer.fileno(), line + b"\n")
+
+
+def _new_pool(workers: int, logs: _WorkerLogs) -> ProcessPoolExecutor:
+    """A pool whose processes never inherit threads or open files from this one.
+
+    The fork server loads the libraries once; every worker is forked from it, already warm.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(logs.writer,))
+
+
+def _start_fork_server() -> None:
+    """Start the server that forks the workers, unless it runs.
+
+    Ctrl-C reaches every process of a terminal. The job's own decides what becomes of the others: they inherit that it
+    is blocked. In this one it only waits.
+    """
+    resource_tracker.ensure_running()  # it unblocks the signal, so it comes first
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _prepare_worker(logs: Connection) -> None:
+    prepare_process()
+    logger = logging.getLogger(_LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_PipeHandler(logs))
+    # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what counts.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """End this worker when the job's process is gone, killed perhaps: nothing else would, and it keeps its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def prepare_process() -> None:
+    """Keep what the libraries would log about odd files out of the terminal: each is in the report."""
+    for name in ("pydicom", "pylibjpeg"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def end_processes(executor: Executor) -> None:
+    """End at once what an executor has under way in other processes."""
+    if isinstance(executor, ProcessExecutor):
+        executor.end_processes()
+
+
+def make_executor(workers: int) -> Executor:
+    """An executor over that many processes, or the serial one for 0."""
+    if workers == 0:
+        prepare_process()
+        return SerialExecutor()
+    return ProcessExecutor(workers)
+
+
+type Batch[K, A] = Sequence[tuple[K, A]]
+"""Tasks that are handed to a worker together, each with a tag that its result comes back with."""
+
+
+def run_tasks[K, A, T](
+    executor: Executor,
+    work: Callable[[A], T],
+    tasks: Iterable[tuple[K, A]],
+    window: int,
+    pending: dict[Future[T], K] | None = None,
+) -> Iterator[tuple[K, Future[T]]]:
+    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish.
+
+    Those under way stand in `pending`, which is left to whoever gives up; what is put there meanwhile is waited for.
+    """
+    pending = {} if pending is None else pending
+    for tag, argument in tasks:
+        pending[executor.submit(work, argument)] = tag
+        while len(pending) >= window:
+            yield from _take_finished(pending)
+    while pending:
+        yield from _take_finished(pending)
+
+
+def _take_finished[K, T](pending: dict[Future[T], K]) -> Iterator[tuple[K, Future[T]]]:
+    done = [future for future in pending if future.done()]
+    for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
+        yield pending.pop(future), future
+
+
+def run_batches[K, A, T](
+    executor: Executor,
+    work: Callable[[Sequence[A]], list[T]],
+    batches: Iterable[Batch[K, A]],
+    window: int,
+    pending: dict[Future[list[T]], Batch[K, A]] | None = None,
+) -> Iterator[list[tuple[K, T | WorkerDied]]]:
+    """Run batches of tasks with at most `window` of them under way; tags and results of each, as they finish.
+
+    Where the process of a batch died, each of its tasks is tried by itself. The result of one whose process dies again
+    is that death. `pending` is as for `run_tasks`.
+    """
+    pending = {} if pending is None else pending
+    tasks = ((batch, [argument for _, argument in batch]) for batch in batches)
+    for batch, future in run_tasks(executor, work, tasks, window, pending):
+        died = future.exception()
+        if not isinstance(died, WorkerDied):
+            yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
+        elif len(batch) == 1:
+            yield [(batch[0][0], died)]
+        else:
+            pending.update((executor.submit(work, [argument]), [(tag, argument)]) for tag, argument in batch)

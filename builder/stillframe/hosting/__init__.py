@@ -1,0 +1,1 @@
+"""Between an archive and its viewers: the preview server, nginx, CloudFront, and grants."""

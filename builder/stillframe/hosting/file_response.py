@@ -1,0 +1,126 @@
+"""A stored file as an HTTP response: whole, a range of it, or the news that it has not changed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from stillframe.errors import StoreError
+from stillframe.hosting.conditional import (
+    CONDITIONS,
+    NOT_MODIFIED,
+    OK,
+    PRECONDITION_FAILED,
+    RANGE_NOT_SATISFIABLE,
+    decide,
+    make_etag,
+)
+from stillframe.layout import HEAD_BYTES
+
+_CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file, opened once so that a replacement under the same name cannot mix into the answer.
+
+    `head` is its first `HEAD_BYTES` bytes. A context manager: leaving it closes the file.
+    """
+
+    descriptor: int
+    size: int
+    etag: str
+    head: bytes
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self.descriptor)
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes `[start, stop)`, chunk by chunk.
+
+        Raises:
+            StoreError: if the file was cut short meanwhile; the connection then breaks off.
+        """
+        while start < stop:
+            chunk = await to_thread.run_sync(os.pread, self.descriptor, min(_CHUNK_BYTES, stop - start), start)
+            if not chunk:
+                raise StoreError(f"a file became shorter while it was sent, at byte {start}")
+            start += len(chunk)
+            yield chunk
+
+
+async def open_file(folder: Path, path: str) -> OpenFile:
+    """Open a file below `folder`, which must be a resolved path.
+
+    Raises:
+        HTTPException: 404 where there is none, or where `path` leads out of the folder; 403 where it may not be read.
+    """
+    return await to_thread.run_sync(_open_file, folder, path)
+
+
+def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Response:
+    """The response to `request` for an open file, which must stay open until the response was sent.
+
+    `headers` are those of the whole object, Content-Type among them.
+    """
+    found = {name: request.headers.getlist(name) for name in CONDITIONS}
+    conditions = {name: ", ".join(values) for name, values in found.items() if values}
+    answer = decide(request.method, conditions, opened.etag, opened.size)
+    headers = {**headers, "ETag": opened.etag, "Accept-Ranges": "bytes"}
+    if answer.status == RANGE_NOT_SATISFIABLE:
+        explanation = {"Content-Range": f"bytes */{opened.size}", "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
+        return PlainTextResponse("Range Not Satisfiable\n", answer.status, explanation)
+    if answer.status == PRECONDITION_FAILED:
+        return PlainTextResponse("Precondition Failed\n", answer.status, {"Cache-Control": "no-store"})
+    if answer.status == NOT_MODIFIED:
+        return Response(None, answer.status, {k: v for k, v in headers.items() if k != "Content-Type"})
+    headers["Content-Length"] = str(answer.stop - answer.start)
+    if answer.status != OK:
+        headers["Content-Range"] = f"bytes {answer.start}-{answer.stop - 1}/{opened.size}"
+    if request.method == "HEAD" or answer.start == answer.stop:
+        return Response(None, answer.status, headers)
+    return StreamingResponse(opened.read(answer.start, answer.stop), answer.status, headers)
+
+
+def _open_file(folder: Path, path: str) -> OpenFile:
+    with _as_http():
+        real = Path(os.path.realpath(folder / path, strict=True))
+        if not real.is_relative_to(folder) or not stat.S_ISREG(real.stat().st_mode):
+            raise HTTPException(404)
+        # Non-blocking, so that a pipe put there meanwhile does not hold the thread.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            head = os.pread(descriptor, HEAD_BYTES, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+    return OpenFile(descriptor, status.st_size, make_etag(status.st_mtime_ns, status.st_size), head)
+
+
+@contextmanager
+def _as_http() -> Iterator[None]:
+    """Turn what the operating system says of a path into a status."""
+    try:
+        yield
+    except PermissionError as error:
+        raise HTTPException(403) from error
+    except ValueError as error:  # a NUL in the path
+        raise HTTPException(404) from error
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):
+            raise
+        raise HTTPException(404) from error

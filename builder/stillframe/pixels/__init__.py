@@ -1,0 +1,1 @@
+"""From pixel data to frames, and from frames to pictures."""

@@ -1,0 +1,152 @@
+"""The Image Pixel module (PS3.3 C.7.6.3) of an instance, read and checked before any pixel is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from stillframe.dicom.lenient import raw_element
+from stillframe.dicom.read import PixelElement, raw_text
+from stillframe.errors import PixelDataError
+from stillframe.options import MAX_FRAME_BYTES
+
+_TAGS: Final = {
+    keyword: BaseTag(tag)
+    for keyword, tag in {
+        "SamplesPerPixel": 0x00280002, "PlanarConfiguration": 0x00280006, "NumberOfFrames": 0x00280008,
+        "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100, "BitsStored": 0x00280101,
+        "HighBit": 0x00280102, "PixelRepresentation": 0x00280103,
+    }.items()
+}  # fmt: skip
+_GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "XYB"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelDescription:
+    """The Image Pixel module (PS3.3 C.7.6.3) of an instance, checked. Bits are counted per sample.
+
+    `frames` is 0 where the data set does not say. `packed` means that its Bits Allocated are 12: native samples follow
+    each other without padding. Such samples are published in 16 bits, and `bits_allocated` says so.
+    """
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    planar: int
+    bits_allocated: int
+    bits_stored: int
+    pixel_representation: int
+    floating: bool = False
+    packed: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one decoded frame: (rows, columns) or (rows, columns, 3)."""
+        return (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a decoded sample, in native byte order; 1-bit samples unpack to uint8."""
+        if self.bits_allocated == 1:
+            return np.dtype("u1")
+        kind = "f" if self.floating else "ui"[self.pixel_representation]
+        return np.dtype(f"{kind}{self.bits_allocated // 8}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one decoded frame."""
+        return self.rows * self.columns * self.samples * self.dtype.itemsize
+
+    @property
+    def encodable(self) -> bool:
+        """Whether HTJ2K as published here can hold the samples: integers of 8 or 16 allocated bits."""
+        return self.bits_allocated in (8, 16) and not self.floating
+
+    def check(self, high_bit: int) -> None:
+        """Refuse what contradicts itself, or is not supported.
+
+        Raises:
+            PixelDataError: naming the attribute.
+        """
+        if self.rows < 1 or self.columns < 1:
+            raise PixelDataError(f"an image of {self.columns} x {self.rows} pixels")
+        if self.frames < 0:
+            raise PixelDataError(f"Number of Frames is {self.frames}")
+        if self.photometric not in (_GREY if self.samples == 1 else _COLOUR) or self.samples not in (1, 3):
+            raise PixelDataError(
+                f"Photometric Interpretation {self.photometric!r} with {self.samples} samples is not supported"
+            )
+        if self.bits_allocated not in ((32, 64) if self.floating else (1, 8, 16, 32, 64)):
+            raise PixelDataError(f"Bits Allocated {self.bits_allocated} is not supported")
+        allocated = 12 if self.packed else self.bits_allocated
+        if not 1 <= self.bits_stored <= allocated:
+            raise PixelDataError(f"Bits Stored {self.bits_stored} with Bits Allocated {allocated}")
+        if self.packed and self.samples > 1:
+            raise PixelDataError(f"Bits Allocated 12 with {self.samples} samples is not supported")
+        if high_bit != self.bits_stored - 1 and not self.floating:
+            raise PixelDataError(f"High Bit {high_bit} is not Bits Stored {self.bits_stored} - 1 (PS3.5 8.1.1)")
+        if self.pixel_representation not in (0, 1) or self.planar not in (0, 1):
+            raise PixelDataError("Pixel Representation and Planar Configuration are 0 or 1")
+        if self.samples == 3 and self.pixel_representation == 1:
+            raise PixelDataError("signed colour samples are not supported")
+        if self.photometric.startswith("YBR_FULL") and (self.bits_allocated, self.bits_stored) != (8, 8):
+            raise PixelDataError(
+                f"{self.photometric} with Bits Stored {self.bits_stored} of {self.bits_allocated} is not supported"
+            )
+
+
+def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
+    """Read and check the Image Pixel module; a decoded frame may have `max_frame_bytes`.
+
+    Raises:
+        PixelDataError: naming the attribute that is missing, malformed or not supported.
+    """
+    floating = pixels.keyword != "PixelData"
+    allocated = _integer(dataset, "BitsAllocated")
+    stored = allocated if floating else _integer(dataset, "BitsStored", default=allocated)
+    packed = allocated == 12 and not floating
+    description = PixelDescription(
+        rows=_integer(dataset, "Rows"),
+        columns=_integer(dataset, "Columns"),
+        frames=_integer(dataset, "NumberOfFrames", default=0),
+        samples=_integer(dataset, "SamplesPerPixel", default=1),
+        photometric=raw_text(dataset, 0x00280004),
+        planar=_integer(dataset, "PlanarConfiguration", default=0),
+        bits_allocated=16 if packed else allocated,
+        bits_stored=stored,
+        pixel_representation=0 if floating else _integer(dataset, "PixelRepresentation", default=0),
+        floating=floating,
+        packed=packed,
+    )
+    high_bit = _integer(dataset, "HighBit", default=stored - 1)
+    description.check(high_bit)
+    if description.frame_bytes > max_frame_bytes:
+        raise PixelDataError(f"a frame of {description.frame_bytes} bytes exceeds the limit of {max_frame_bytes}")
+    return description
+
+
+def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
+    element = raw_element(dataset, _TAGS[keyword])
+    value: Any = None if element is None else element.value
+    if element is None or value in (None, b"", ""):
+        if default is None:
+            raise PixelDataError(f"{keyword} is missing")
+        return default
+    if isinstance(element, RawDataElement) and keyword != "NumberOfFrames":
+        if len(value) != 2:
+            raise PixelDataError(f"{keyword} has {len(value)} bytes, expected 2")
+        return int.from_bytes(value, "little" if element.is_little_endian else "big")
+    try:
+        return int(value.strip(b"\0 ") if isinstance(value, bytes) else value)
+    except (TypeError, ValueError) as error:
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        raise PixelDataError(f"{keyword} is not a number: {text[:40]!r}") from error

@@ -1,0 +1,79 @@
+"""What is found at the sources: inputs, what planning needs of each, and what is rejected or passed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.store.s3_client import SCHEME, Bucket
+
+CHANGED: Final = "changed while it was being read"
+"""Why an input is rejected that is not what it was when it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object of a bucket as it was listed: its `size` in bytes, and the `etag` that names this version of it."""
+
+    bucket: Bucket
+    key: str
+    size: int
+    etag: str
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket.name}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """One input: the `path` of a file or the location of an object, within a .zip archive the `member`.
+
+    `size` is the input's in bytes. `remote` is the object, if it is one, or that of the archive.
+
+    `places` are the member's in the archive's directory, where names may occur twice: more than one if it is in an
+    archive within the archive, whose name then stands before its own, with a `!` between.
+    """
+
+    path: str
+    member: str = ""
+    size: int = 0
+    places: tuple[int, ...] = ()
+    remote: S3Object | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}!{self.member}" if self.member else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An input that is not published, with the reason and whatever UIDs are known."""
+
+    path: str
+    reason: str
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is none to publish, with what it is instead.
+
+    `noteworthy` is one that may matter to whoever wants everything published; `files` are those that a DICOMDIR names.
+    """
+
+    path: str
+    reason: str
+    noteworthy: bool = False
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What planning needs of one instance."""
+
+    source: InputRef
+    uids: InstanceUIDs
+    patient_id: str
+    patient_name: str

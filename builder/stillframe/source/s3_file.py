@@ -1,0 +1,137 @@
+"""An object of a bucket as a file: read in ranges, few and large where it is read on, small where it is looked into."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections import deque
+from collections.abc import Buffer
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from stillframe.dicom.files import ReadableFile
+from stillframe.parallel import made_once
+from stillframe.source.inputs import S3Object
+from stillframe.source.s3_objects import read_range
+
+MAX_RANGE_BYTES: Final = 4 << 20
+"""The largest range that is asked for. An open object takes the memory of six: three that were read, three to come."""
+
+_FIRST_RANGE_BYTES: Final = 1 << 16
+_KEPT_RANGES: Final = 3
+_RANGES_AHEAD: Final = 3
+# Reading that skips no more than this goes on, as from one fragment's head to the next: fewer requests for more bytes.
+_LARGEST_SKIP: Final = 1 << 20
+_READERS: Final = 12
+
+
+def open_object(source: S3Object) -> ReadableFile:
+    """An object as a seekable file.
+
+    Nothing is asked of the store yet. Reading raises what `s3_source.read_range` does.
+    """
+    return io.BufferedReader(RangeFile(source), _FIRST_RANGE_BYTES)
+
+
+class RangeFile(io.RawIOBase):
+    """An unbuffered file over ranges of an object; `first` is the size of the first range in bytes.
+
+    Ranges double while it is read on; at their largest, the next ones are on their way while one is used. A range near
+    the end reaches back from there: archives have their directory at the end, and are looked at from behind.
+    """
+
+    def __init__(self, source: S3Object, first: int = _FIRST_RANGE_BYTES) -> None:
+        self._source = source
+        self._first = self._length = first
+        self._place = 0
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_RANGES)  # offset and bytes, the last one asked last
+        self._coming: deque[tuple[int, int, Future[bytes]]] = deque()  # offset, length and bytes on their way
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """See `io.RawIOBase.tell`."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """See `io.RawIOBase.seek`."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._source.size}[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does
+        self._place = start + offset
+        return self._place
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill the buffer, at most to the end of a range; 0 at the end of the object."""
+        view = memoryview(buffer).cast("B")
+        if self._place >= self._source.size or not view:
+            return 0
+        offset, data = self._range_at(self._place)
+        start = self._place - offset
+        count = min(len(view), len(data) - start)
+        view[:count] = memoryview(data)[start : start + count]
+        self._place += count
+        return count
+
+    def _range_at(self, place: int) -> tuple[int, bytes]:
+        for offset, data in self._kept:
+            if offset <= place < offset + len(data):
+                return offset, data
+        offset, data = self._come(place) or self._read_at(place)
+        self._kept.append((offset, data))
+        if len(data) == MAX_RANGE_BYTES:
+            self._ask_ahead(offset + len(data))
+        return offset, data
+
+    def _come(self, place: int) -> tuple[int, bytes] | None:
+        """The range that is wanted, if it is on its way; those before it are given up."""
+        while self._coming:
+            offset, length, coming = self._coming.popleft()
+            if offset <= place < offset + length:
+                return offset, coming.result()
+            coming.cancel()
+        return None
+
+    def _ask_ahead(self, place: int) -> None:
+        """See that the ranges from a place on are on their way."""
+        if self._coming:
+            offset, length, _ = self._coming[-1]
+            place = offset + length
+        while len(self._coming) < _RANGES_AHEAD and place < self._source.size:
+            length = min(MAX_RANGE_BYTES, self._source.size - place)
+            self._coming.append((place, length, _readers().submit(read_range, self._source, place, length)))
+            place += length
+
+    def _read_at(self, place: int) -> tuple[int, bytes]:
+        offset = self._begin_range(place)
+        return offset, read_range(self._source, offset, min(self._length, self._source.size - offset))
+
+    def _begin_range(self, place: int) -> int:
+        """Where the next range begins; how long it is to be is settled, too."""
+        if self._kept:
+            offset, data = self._kept[-1]
+            if 0 <= place - offset - len(data) <= _LARGEST_SKIP:
+                self._length = min(2 * self._length, MAX_RANGE_BYTES)
+                return place
+        self._length = self._first
+        return max(0, min(place, self._source.size - self._length))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._kept.clear()
+        while self._coming:
+            self._coming.pop()[2].cancel()
+        super().close()
+
+
+@made_once
+def _readers() -> ThreadPoolExecutor:
+    """The threads that all open objects of this process share for what is to come."""
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead")

@@ -1,0 +1,148 @@
+"""What planning needs of one input: its UIDs and its patient. Plain files are read without a DICOM library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+from stillframe.dicom.dicomdir import referenced_files
+from stillframe.dicom.header import STOP_SCAN, is_dicom, read_plain
+from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
+from stillframe.dicom.uids import InstanceUIDs, check_uid
+from stillframe.dicom.walk import Short
+from stillframe.errors import InputError
+from stillframe.options import MAX_UNPACKED
+from stillframe.parallel import map_ahead
+from stillframe.source.inputs import Header, InputRef, Rejected, Skipped
+from stillframe.source.open import open_input, read_head
+from stillframe.store.s3_client import PARALLEL
+
+_HEAD_BYTES: Final = 1 << 13
+_CHARACTER_SET: Final = 0x00080005
+_SOP_INSTANCE_UID: Final = 0x00080018
+_PATIENT_NAME: Final = 0x00100010
+_PATIENT_ID: Final = 0x00100020
+_STUDY_UID: Final = 0x0020000D
+_SERIES_UID: Final = 0x0020000E
+
+A_DICOMDIR: Final = "a DICOMDIR, which lists instances and is none"
+
+# Archives of a kind that is not read, by what they begin with (a tar file: by what stands in its first header).
+_ARCHIVES: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "RAR",
+    b"PK\x03\x04": "zip, without .zip in its name",
+}
+_TAR: Final = slice(257, 262)
+
+type Scanned = Header | Rejected | Skipped
+
+# A text value of the header as it stands in the file, without padding; empty if absent.
+type _Text = Callable[[int], bytes]
+
+
+class NotPlain(Exception):
+    """Raised where a file needs the full parser."""
+
+
+def scan_plain(source: InputRef) -> Scanned:
+    """What planning needs of an input.
+
+    Raises:
+        NotPlain: if only `scan_input` can tell.
+    """
+    try:
+        head = read_head(source, _HEAD_BYTES)
+        if not is_dicom(head):
+            return _not_dicom(source, head)
+        plain = read_plain(head, lambda tag: tag >= STOP_SCAN)
+    except Short:
+        plain = None
+    except InputError as error:
+        return Rejected(str(source), str(error))
+    except OSError as error:
+        return Rejected(str(source), f"cannot be read: {error.strerror or error}")
+    if plain is None:
+        raise NotPlain
+    return _header(source, plain.text)
+
+
+def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
+    """As `scan_plain` for each input, in their order; None where only `scan_input` can tell.
+
+    Heads of objects are read side by side, so that a scan does not wait for one answer after another.
+
+    Raises:
+        StoreError: if a store of inputs fails.
+    """
+
+    def scan(source: InputRef) -> Scanned | None:
+        try:
+            return scan_plain(source)
+        except NotPlain:
+            return None
+
+    return map_ahead(scan, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
+
+
+def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
+    """As `scan_plain`, for every file."""
+    try:
+        return scan_plain(source)
+    except NotPlain:
+        pass
+    from stillframe.dicom.read import raw_text, read_scan
+
+    try:
+        with open_input(source) as file:
+            dataset = read_scan(file, max_unpacked)
+        if "DirectoryRecordSequence" in dataset:
+            return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
+        return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"))
+    except InputError as error:
+        return Rejected(str(source), str(error))
+    except OSError as error:
+        return Rejected(str(source), f"cannot be read: {error.strerror or error}")
+
+
+def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
+    """Little to say of a file that is not DICOM, but of an archive that is not read: it may hold some."""
+    if source.path.lower().endswith(".zip") and not source.member:
+        return Rejected(str(source), "cannot be read as a zip archive")
+    kind = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
+    if head[_TAR] == b"ustar":
+        kind = "tar"
+    if kind:
+        return Skipped(str(source), f"an archive of a kind that is not read ({kind})", noteworthy=True)
+    return Skipped(str(source), "not DICOM")
+
+
+def _header(source: InputRef, text: _Text) -> Header | Rejected:
+    study, series, instance = (text(tag).decode("latin-1") for tag in (_STUDY_UID, _SERIES_UID, _SOP_INSTANCE_UID))
+    try:
+        uids = InstanceUIDs(
+            check_uid(study, "StudyInstanceUID"),
+            check_uid(series, "SeriesInstanceUID"),
+            check_uid(instance, "SOPInstanceUID"),
+        )
+    except InputError as error:
+        return Rejected(str(source), str(error), study[:80], series[:80], instance[:80])
+    charset, _ = parse_charset(text(_CHARACTER_SET))
+    patient_id = decode_text(text(_PATIENT_ID), charset)[0]
+    patient_name = decode_text(text(_PATIENT_NAME), charset, PN_DELIMITERS)[0]
+    return Header(source, uids, patient_id.strip(), patient_name.strip())
+
+
+def with_missing_told(directory: Skipped, present: Collection[str]) -> Skipped:
+    """The DICOMDIR, telling how many of the files it names are not among those `present`, in lower case."""
+    folder = re.split("[^/!]*$", directory.path, maxsplit=1)[0]
+    missing = sum(f"{folder}{name}".lower() not in present for name in directory.files)
+    if not missing:
+        return directory
+    reason = f"{directory.reason}; {missing} of the {len(directory.files)} files it names are not among the sources"
+    return Skipped(directory.path, reason, noteworthy=True)

@@ -1,0 +1,241 @@
+"""Members of .zip archives, read so that no archive can ask for more than its size and the limits here allow.
+
+The directory is parsed by the standard library, from at most `MAX_DIRECTORY_BYTES`. Members are unpacked here, in
+blocks: the library asks bzip2 and LZMA for everything that a piece of input may become, which can be gigabytes.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, NamedTuple, Protocol, cast
+
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import InputError
+
+MAX_DIRECTORY_BYTES: Final = 32 << 20
+"""Of an archive's directory: room for a quarter of a million members with ordinary names."""
+MAX_MEMBERS: Final = 250_000
+"""Members of an archive, those of archives within it included."""
+MAX_DEPTH: Final = 3
+"""Archives within each other, the outermost counted."""
+MAX_RATIO: Final = 200
+"""What all members together may be in sizes of the archive, where that is more than one member may be."""
+
+_BLOCK_BYTES: Final = 1 << 20
+_PACKED_BYTES: Final = 1 << 16
+_MAX_DICTIONARY: Final = 256 << 20  # of LZMA, which takes that much memory
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+_ENCRYPTED: Final = 1
+# What the library raises for directories that are damaged or of an unknown kind.
+_FAILURES: Final = (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, LookupError, struct.error)
+
+
+class Member(NamedTuple):
+    """What the directory says of one file: `offset` is the place of its local header."""
+
+    name: str
+    size: int
+    packed: int
+    offset: int
+    method: int
+    flags: int
+    crc: int
+
+
+class _Bounded:
+    """A file that a directory is read from, and no more than a directory."""
+
+    def __init__(self, file: ReadableFile) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        """As the file's own."""
+        if size > MAX_DIRECTORY_BYTES:
+            raise InputError(f"its directory has {size} bytes, at most {MAX_DIRECTORY_BYTES} are read")
+        return self._file.read(size)
+
+
+class Archive:
+    """An open archive. Its members may be read by several threads; its file is closed with the last reference."""
+
+    def __init__(self, file: ReadableFile, reopen: Callable[[], ReadableFile] | None = None) -> None:
+        """Read the directory.
+
+        `reopen` opens the file anew. Where it is given, every member is read through a file of its own, which may
+        return less than it is asked for: threads do not wait for each other then.
+
+        Raises:
+            InputError: if it cannot be read, or is that of an archive made to do harm.
+        """
+        self._file = file
+        self._reopen = reopen
+        self._lock = threading.Lock()
+        self.members = _read_directory(file)
+        if reopen is not None:
+            file.close()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def unpack(self, member: Member) -> Iterator[bytes]:
+        """The bytes of a member in blocks, exactly as many as the directory promises.
+
+        Raises:
+            InputError: if the member cannot be unpacked, or is not what the directory says; the last block before
+                that may be wrong.
+        """
+        if member.flags & _ENCRYPTED:
+            raise InputError("is encrypted")
+        left, crc = member.size, 0
+        try:
+            for block in _unpacked(self._packed(member), member):
+                if len(block) > left:
+                    raise InputError("zip member is longer than its directory entry says")
+                left -= len(block)
+                crc = zlib.crc32(block, crc)
+                yield block
+        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error) as error:
+            raise InputError(f"cannot be unpacked: {error}") from error
+        if left:
+            raise InputError(f"zip member ends {left} bytes early")
+        if crc != member.crc:
+            raise InputError("zip member has another CRC-32 than its directory entry says")
+
+    def _packed(self, member: Member) -> Iterator[bytes]:
+        if self._reopen is None:
+            yield from self._packed_by(member, self._read)
+            return
+        with self._reopen() as file:
+
+            def read(place: int, size: int) -> bytes:
+                file.seek(place)
+                return file.read(size)
+
+            yield from self._packed_by(member, read)
+
+    def _packed_by(self, member: Member, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
+        head = read(member.offset, _LOCAL_HEADER.size)
+        if len(head) < _LOCAL_HEADER.size:
+            raise InputError("the archive ends before the member")
+        magic, name, extra = _LOCAL_HEADER.unpack(head)
+        if magic != b"PK\x03\x04":
+            raise InputError("no zip member where the directory says one is")
+        place = member.offset + _LOCAL_HEADER.size + name + extra
+        end = place + member.packed
+        while place < end:
+            piece = read(place, min(_PACKED_BYTES, end - place))
+            if not piece:
+                return
+            place += len(piece)
+            yield piece
+
+    def _read(self, place: int, size: int) -> bytes:
+        with self._lock:
+            self._file.seek(place)
+            return self._file.read(size)
+
+
+def _read_directory(file: ReadableFile) -> tuple[Member, ...]:
+    try:
+        with zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as opened:
+            found = [
+                Member(i.filename, i.file_size, i.compress_size, i.header_offset, i.compress_type, i.flag_bits, i.CRC)
+                for i in opened.infolist()
+            ]
+    except _FAILURES as error:
+        raise InputError(f"cannot be read as a zip archive: {error}") from error
+    if len(found) > MAX_MEMBERS:
+        raise InputError(f"holds {len(found)} files, at most {MAX_MEMBERS} are read")
+    end = 0
+    for member in sorted(found, key=lambda member: member.offset):
+        if member.offset < end:
+            raise InputError("its members lie over each other, as in archives made to fill disks")
+        end = member.offset + _LOCAL_HEADER.size + member.packed
+    return tuple(found)
+
+
+class _Decompressor(Protocol):
+    """What bz2's and lzma's have in common, and zlib's is made to have."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Inflater:
+    """Deflate (method 8) as the other decompressors are used."""
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._full = False
+
+    @property
+    def eof(self) -> bool:
+        return self._inflater.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._full
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        block = self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
+        self._full = len(block) == max_length
+        return block
+
+
+def _unpacked(packed: Iterator[bytes], member: Member) -> Iterator[bytes]:
+    """The member's bytes; one block more than promised at most, and none behind the end of the compressed stream."""
+    if member.method == zipfile.ZIP_STORED:
+        yield from packed
+        return
+    decompressor, data = _decompressor(packed, member)
+    left = member.size
+    while not decompressor.eof and left >= 0:
+        if decompressor.needs_input and not data:
+            data = next(packed, b"")
+            if not data:
+                return
+        # One byte beyond what is promised is enough to know that it is wrong.
+        block = decompressor.decompress(data, min(_BLOCK_BYTES, left + 1))
+        data = b""
+        left -= len(block)
+        if block:
+            yield block
+
+
+def _decompressor(packed: Iterator[bytes], member: Member) -> tuple[_Decompressor, bytes]:
+    """What unpacks a member, and the packed bytes that were read to know."""
+    match member.method:
+        case zipfile.ZIP_DEFLATED:
+            return _Inflater(), b""
+        case zipfile.ZIP_BZIP2:
+            return bz2.BZ2Decompressor(), b""
+        case zipfile.ZIP_LZMA:
+            return _lzma(next(packed, b""), member.size)
+        case method:
+            raise InputError(f"packed by the method {method} of zip, which is not read")
+
+
+def _lzma(head: bytes, size: int) -> tuple[_Decompressor, bytes]:
+    """LZMA (method 14): two bytes of version, two of length, then lc, lp and pb in one, and the dictionary's size."""
+    length, properties, dictionary = struct.unpack_from("<2xHBL", head)
+    properties, lc = divmod(properties, 9)
+    pb, lp = divmod(properties, 5)
+    dictionary = min(dictionary, max(size, 4096))  # it never has to hold more than there is
+    if dictionary > _MAX_DICTIONARY:
+        raise InputError(f"its LZMA dictionary has {dictionary} bytes, at most {_MAX_DICTIONARY} are read")
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}]
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters), head[4 + length :]

@@ -1,0 +1,298 @@
+"""A store in a directory: the layout of `docs/format.md` as files, written by rename."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import Final, override
+
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import LayoutError, PreconditionFailed, StoreError
+from stillframe.layout import key_of_path, path_of_key
+from stillframe.store.base import Store, StoredObject, Written
+from stillframe.waiting import waiting
+
+_COPY_BYTES: Final = 1 << 20
+# How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
+_RACES: Final = 1000
+
+
+class DirectoryStore(Store):
+    """A directory tree whose paths are the keys (`docs/format.md`), written by rename.
+
+    A temporary file stands beside its target under a name fixed by it and is locked while written, so that what a
+    killed job leaves behind is taken over by the next one and two jobs never share it.
+    """
+
+    def __init__(self, root: str, top: str = "") -> None:
+        """A store in the folder `root`. Folders that become empty are removed up to `top`, itself if not given."""
+        self.root = root
+        self._top = top or root
+
+    def __reduce__(self) -> tuple[type[DirectoryStore], tuple[str, str]]:
+        return DirectoryStore, (self.root, self._top)
+
+    def create(self) -> None:
+        """Make the root directory if it is missing, and see that it can be written.
+
+        Raises:
+            StoreError: if that fails.
+        """
+        try:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            if not os.access(self.root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
+
+    def check(self) -> None:
+        """See that the root directory can be written, or made if it is missing; nothing is made.
+
+        Raises:
+            StoreError: if it cannot.
+        """
+        place = Path(self.root)
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise StoreError(f"the destination {self.root} cannot be written: no folder or no permission at {place}")
+
+    def _path(self, key: str) -> str:
+        return f"{self.root}/{path_of_key(key)}"
+
+    @override
+    def get(self, key: str) -> StoredObject | None:
+        try:
+            data = _read_regular(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror}") from error
+        return StoredObject(data, _etag(data))
+
+    @override
+    def get_range(self, key: str, offset: int, length: int) -> bytes | None:
+        try:
+            with _open_regular(self._path(key)) as file:
+                file.seek(offset)
+                return file.read(length)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror}") from error
+
+    @override
+    def put(
+        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
+    ) -> Written:
+        path = self._path(key)
+        folder = path.rpartition("/")[0]
+        conditional = if_match is not None or if_none_match
+        try:
+            descriptor = _open_locked(_temporary_of(path), folder)
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                if conditional:
+                    self._check(key, if_match, if_none_match, _temporary_of(path))
+                size = _write(file, data, path)
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror or error}") from error
+        return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
+
+    def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:
+        current = self.get(key)
+        if (if_none_match and current is not None) or (
+            if_match is not None and (current is None or current.etag != if_match)
+        ):
+            os.unlink(temporary)  # noqa: PTH108
+            raise PreconditionFailed(f"{key} is another version by now")
+
+    def _prune(self, folder: Path) -> None:
+        """Remove a folder and those above it, up to the first that is not empty.
+
+        What killed jobs were about to write does not count, and goes.
+        """
+        while str(folder) != self._top:
+            try:
+                folder.rmdir()
+            except OSError:
+                if not _is_forsaken(folder):
+                    return
+                _remove_forsaken(folder)
+                if folder.exists():
+                    return
+            folder = folder.parent
+
+    @override
+    def list(self, resource: str) -> Iterator[tuple[str, int]]:
+        path = f"{self.root}/{resource}".rstrip("/")
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and resource == self._key(path):
+                yield resource, status.st_size
+        yield from self._walk(path)
+
+    def _key(self, path: str) -> str | None:
+        """The key of a file; None for a temporary file, or a stranger's."""
+        try:
+            return key_of_path(path[len(self.root) + 1 :])
+        except LayoutError:
+            return None
+
+    def _entries(self, folder: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            return sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"{folder}: {error.strerror}") from error
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        for entry in self._entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(entry.path)
+                continue
+            key = self._key(entry.path)
+            if key is None:
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # another job removed it meanwhile
+            if stat.S_ISREG(status.st_mode):
+                yield key, status.st_size
+
+    @override
+    def children(self, resource: str) -> Iterator[str]:
+        for entry in self._entries(f"{self.root}/{resource}".rstrip("/")):
+            if entry.name not in ("index.json", "index.dcm") and not entry.name.startswith("."):
+                yield entry.name
+
+    @override
+    def below(self, name: str) -> DirectoryStore:
+        return DirectoryStore(f"{self.root}/{name}", self._top)
+
+    @override
+    def delete(self, key: str) -> None:
+        """See `Store.delete`; folders that become empty go too."""
+        path = Path(self._path(key))
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise StoreError(f"{key}: {error.strerror}") from error
+        self._prune(path.parent)
+
+
+def _open_regular(path: str) -> ReadableFile:
+    """A file, to be read. A pipe put in its place must not hold the job for ever."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
+def _read_regular(path: str) -> bytes:
+    with _open_regular(path) as file:
+        return file.read()
+
+
+def _write(file: FileIO, data: bytes | ReadableFile, path: str) -> int:
+    """Fill the temporary file and give it its name."""
+    file.truncate(0)
+    if isinstance(data, bytes):
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+    else:
+        shutil.copyfileobj(data, file, _COPY_BYTES)
+    size = file.tell()
+    os.rename(_temporary_of(path), path)  # noqa: PTH104
+    return size
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _temporary_of(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}.part"
+
+
+def _is_forsaken(folder: Path) -> bool:
+    """Whether nothing is below a folder but folders and temporary files."""
+    try:
+        with os.scandir(folder) as entries:
+            return all(
+                _is_forsaken(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False)
+                else entry.name.startswith(".") and entry.name.endswith(".part")
+                for entry in entries
+            )
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _remove_forsaken(folder: Path) -> None:
+    """Remove a folder of temporary files that nobody holds; one that somebody does stays, and so does the folder."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                _remove_forsaken(path)
+                continue
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Who opened it meanwhile sees that it is not at its path any more, and makes another.
+                if path.name.endswith(".part") and os.fstat(descriptor).st_ino == path.stat().st_ino:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+        folder.rmdir()
+
+
+def _lock(descriptor: int) -> None:
+    """Hold a file alone, once another job that does has let go of it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with waiting("another job that writes a file"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _open_locked(path: str, folder: str) -> int:
+    """Descriptor of a file, made if it is missing, held alone: what is at `path` is what is locked.
+
+    The folder is made when it turns out to be missing, which it may also be because another job just emptied it.
+    """
+    for _ in range(_RACES):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:
+            # A folder above was removed meanwhile, or is a broken link.
+            with suppress(FileNotFoundError, FileExistsError):
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103  (a hot path)
+            continue
+        try:
+            _lock(descriptor)
+            if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # noqa: PTH116
+                return descriptor
+        except FileNotFoundError:
+            pass  # renamed by the job that held it before
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise OSError(errno.ELOOP, "something else keeps it from being made")
