@@ -67,7 +67,7 @@ def test_the_wheel_has_the_package_and_its_templates(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"stillframe/templates/index.html.j2", "stillframe/templates/app-config.js.j2"} <= _TEMPLATES <= names
-    assert {"builder/__init__.py", "builder/stillframe/layout.py", "builder/py.typed"} <= names
+    assert {"stillframe/__init__.py", "stillframe/layout.py", "stillframe/py.typed"} <= names
     assert {name.split("/")[0] for name in names} == {"stillframe", f"stillframe-{__version__}.dist-info"}
 
 
