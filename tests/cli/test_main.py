@@ -27,7 +27,9 @@ from tests.support.trees import contents
 def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None:
     done = run("build", write_series(tmp_path / "in", 3), tmp_path / "out")
     assert done.returncode == 0
-    assert done.stderr.splitlines() == ["reading headers: 3", "publishing: 3"]
+    # On a busy machine a stage that takes long is told of on its way, too.
+    stages = [line for line in done.stderr.splitlines() if " of " not in line]
+    assert stages == ["reading headers: 3", "publishing: 3"]
     first, second = done.stdout.splitlines()
     assert first == f"{tmp_path / 'out'}: 3 published"
     assert re.fullmatch(r"1 study, 1 series, 3 frames, 0\.0 MB in, 0\.\d MB out, [\d.]+ s, \d+ frames/s", second)
