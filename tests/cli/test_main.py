@@ -161,6 +161,7 @@ def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("slow"), "large.dcm", image(1, np.stack([frame] * 100)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6])
 def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Path, workers: int, delay: float) -> None:
@@ -179,6 +180,7 @@ def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Pa
     assert job.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, workers: int) -> None:
     """Clusters and services send it to the command alone."""
