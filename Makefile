@@ -1,27 +1,36 @@
 # Everything runs in .venv, which is made and kept in step with pyproject.toml by itself.
 #   make demo     build the sample studies that come with pydicom into ./site
 #   make serve    look at ./site in a browser
-#   make test     run the tests           make check    ruff and mypy
+#   make test     run the tests           make test-fast    without those that are slow or need an object store
+#   make check    ruff and mypy           make hooks        have git run it before each commit
+#   make coverage run the tests and see which lines and branches they reach
+#   make test-minimum    the quick tests with the oldest dependencies that pyproject.toml allows
+#   make test-pythons    the quick tests with each Python of PYTHONS that this machine has
 #   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
 #   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
 #   make docs     the documentation in docs/_build/html
 #   make picture  draw the README's picture anew
 #   make clean    remove what the targets above made
-# PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo.
+# PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo,
+# JOBS=3 how many processes run the tests.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test e2e check fuzz bench wheel docs picture clean
+.PHONY: help demo serve test test-fast test-minimum test-pythons coverage check types hooks e2e fuzz bench wheel docs picture clean
 
 PORT ?= 8080
 SITE ?= site
 MINUTES ?= 10
+JOBS ?= 3
+PYTHONS ?= 3.12 3.13 3.14
 export PYTHON
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PYTEST := -m pytest -n $(JOBS) --dist worksteal
+QUICK := $(PYTEST) -q -m "not slow and not s3 and not browser"
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -71,11 +80,56 @@ serve: .venv/.installed
 	$(BIN)/stillframe serve "$(abspath $(SITE))" --port $(PORT)
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(PYTEST) -m "not browser" $(ARGS)
+
+# Properties are tried with a tenth of their examples.
+test-fast: .venv/.installed-test
+	STILLFRAME_EXAMPLES=fast $(BIN)/python $(QUICK) $(ARGS)
+
+# The processes that tests start are measured too; a floor in pyproject.toml must hold.
+coverage: .venv/.installed-test
+	$(BIN)/python $(PYTEST) -m "not browser" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
+test-minimum: .venv-minimum/.installed
+	STILLFRAME_EXAMPLES=fast .venv-minimum/bin/python $(QUICK) $(ARGS)
+	.venv-minimum/bin/python $(PYTEST) -q tests/store
+
+# uv resolves to the lowest versions of what pyproject.toml names, and to the newest of what those need.
+.venv-minimum/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing the oldest dependencies in .venv-minimum"
+	@$(BIN)/python -m venv --clear .venv-minimum
+	@.venv-minimum/bin/python -m pip install -qq --disable-pip-version-check uv
+	@.venv-minimum/bin/uv pip install -q --python .venv-minimum/bin/python --resolution lowest-direct --editable '.[test]'
+	@touch $@
+
+# Each has a venv of its own. A Python that is not there is told and passed over; none at all is a failure.
+test-pythons:
+	@found=; for version in $(PYTHONS); do \
+	  python=; \
+	  for candidate in "python$$version" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+	    "$$candidate" -c 'import ensurepip, sys; sys.exit("%d.%d" % sys.version_info[:2] != "'$$version'")' >/dev/null 2>&1 || continue; \
+	    python=$$candidate; break; \
+	  done; \
+	  [ -n "$$python" ] || { echo "Python $$version is not on this machine"; continue; }; \
+	  found=1; folder=.venv-$$version; \
+	  echo "Python $$version in $$folder"; \
+	  if [ ! -e "$$folder/.installed" ] || [ pyproject.toml -nt "$$folder/.installed" ]; then \
+	    "$$python" -m venv --clear "$$folder" && \
+	    "$$folder/bin/python" -m pip install -qq --disable-pip-version-check --editable '.[test]' && \
+	    touch "$$folder/.installed" || exit 1; \
+	  fi; \
+	  STILLFRAME_EXAMPLES=fast "$$folder/bin/python" $(QUICK) $(ARGS) || exit 1; \
+	done; [ -n "$$found" ]
+
+hooks: .venv/.installed-test
+	$(BIN)/pre-commit install
 
 check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+types: .venv/.installed-test
 	$(BIN)/mypy builder/stillframe $(wildcard tests benchmarks/*.py docs/*.py)
 
 # SERVER=nginx serves the trees with nginx. The viewers come from npm, the browser from the machine: Debian's chromium,
@@ -106,4 +160,4 @@ picture: .venv/.installed-test
 	$(BIN)/python docs/make_picture.py
 
 clean:
-	rm -rf .venv dist build site docs/_build docs/reference/api tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* htmlcov .coverage .coverage.* dist build site docs/_build docs/reference/api tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis

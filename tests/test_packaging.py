@@ -86,6 +86,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert not [value for value in base if value.split(">")[0] in {"pylibjpeg-libjpeg", "distributed"}]
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_finds_its_templates(wheel: Path, tmp_path: Path) -> None:
     """Installed by unpacking, as a pure wheel may be; the libraries are those of this environment."""
     venv.create(tmp_path / "venv", with_pip=False)

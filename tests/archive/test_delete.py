@@ -113,6 +113,7 @@ def delete_and_die(scope: Scope, tree: str, moment: int, halfway: bool) -> None:
     remove(DyingStore(tree, moment, halfway=halfway), scope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCOPES)
 def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, source: Path, name: str) -> None:
     """Or be overtaken by a build of the same input: all of it is published and listed then."""

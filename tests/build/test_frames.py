@@ -469,6 +469,7 @@ print(built.frames, *peaks)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
     """110 MB of pixels, after the same process has built one frame of the same size."""
     one = random_samples((_SIDE, _SIDE), "u2", 12)

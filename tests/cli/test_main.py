@@ -27,7 +27,9 @@ from tests.support.trees import contents
 def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None:
     done = run("build", write_series(tmp_path / "in", 3), tmp_path / "out")
     assert done.returncode == 0
-    assert done.stderr.splitlines() == ["reading headers: 3", "publishing: 3"]
+    # On a busy machine a stage that takes long is told of on its way, too.
+    stages = [line for line in done.stderr.splitlines() if " of " not in line]
+    assert stages == ["reading headers: 3", "publishing: 3"]
     first, second = done.stdout.splitlines()
     assert first == f"{tmp_path / 'out'}: 3 published"
     assert re.fullmatch(r"1 study, 1 series, 3 frames, 0\.0 MB in, 0\.\d MB out, [\d.]+ s, \d+ frames/s", second)
@@ -161,6 +163,7 @@ def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("slow"), "large.dcm", image(1, np.stack([frame] * 100)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.3, 0.6])
 def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Path, workers: int, delay: float) -> None:
@@ -179,6 +182,7 @@ def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Pa
     assert job.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, workers: int) -> None:
     """Clusters and services send it to the command alone."""

@@ -100,6 +100,7 @@ def test_the_same_stream_in_other_fragments_is_a_duplicate_and_another_a_conflic
     assert (tree / INSTANCE / "rendered").read_bytes() == MP4 + b"\0\0"
 
 
+@pytest.mark.slow
 def test_a_large_video_is_built_in_little_memory(tmp_path: Path) -> None:
     megabyte = bytes(1 << 20)
     with (tmp_path / "large.dcm").open("wb") as file:

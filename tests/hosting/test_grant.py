@@ -305,6 +305,7 @@ def test_the_command(key_file: Path) -> None:
     assert "Hash-Algorithm" not in shown
 
 
+@pytest.mark.slow
 def test_what_the_command_refuses(key_file: Path, tmp_path: Path) -> None:
     common = ("--base-url", BASE, "--key-id", KEY_ID, "--expires", "8h", "--private-key", key_file)
     for arguments, message in (

@@ -171,6 +171,7 @@ def told_to(distribution: str) -> list[list[str]]:
     return [item["Invalidation"]["InvalidationBatch"]["Paths"]["Items"] for item in found]
 
 
+@pytest.mark.slow
 def test_builds_and_deletions_tell_the_distribution_what_changed(tmp_path: Path) -> None:
     source, tree = write_series(tmp_path / "in", 2), tmp_path / "tree"
     newcomer = write(tmp_path, "new.dcm", image(1, noise(9)))

@@ -62,7 +62,7 @@ def nginx(
         server = subprocess.Popen([program, "-p", state, "-c", "nginx.conf", "-g", directives], stderr=log)
         try:
             client = Client(port)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not _answers(client):
                 assert server.poll() is None, (state / "log").read_text()
                 assert time.monotonic() < deadline, "nginx did not start"

@@ -32,6 +32,7 @@ def properties(template: dict[str, Any], name: str) -> Any:
     return template["Resources"][name]["Properties"]
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing() -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("cfn-lint"), "--format", "json", "--non-zero-exit-code", "informational",

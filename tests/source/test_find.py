@@ -89,6 +89,7 @@ def test_a_file_without_permission_is_reported_and_the_rest_published(tmp_path: 
     assert report.outcomes == {Outcome.PUBLISHED: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_members_are_unpacked_whole(tmp_path: Path, method: int) -> None:
     small, large = b"small", bytes(range(256)) * (SPOOL_BYTES // 256 + 1)  # the large one beyond what memory takes

@@ -169,6 +169,7 @@ def peak_of(ref: InputRef) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_member_that_grows_beyond_its_promise_takes_no_memory(tmp_path: Path, method: int) -> None:
     """200 MB of zeros in 140 to 200,000 bytes, said to be 1000."""
@@ -216,6 +217,7 @@ def test_what_members_unpack_to_is_bounded_one_by_one_and_together(tmp_path: Pat
     assert rejected(tmp_path / "c.zip", 3_000_000) == told
 
 
+@pytest.mark.slow
 def test_more_members_than_anybody_exports_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(raw_zip([(b"", 0, 0, b"")] * (MAX_MEMBERS + 1)))
     assert rejected(tmp_path / "a.zip") == [("", f"holds {MAX_MEMBERS + 1} files, at most {MAX_MEMBERS} are read")]

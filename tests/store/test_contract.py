@@ -179,6 +179,7 @@ def test_listing_goes_by_resources_not_by_letters(store: Store) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_lists_of_more_than_a_page(store: Store) -> None:
     keys = [f"{INSTANCE}/frames/{number}" for number in range(1, 1102)]
     for key in keys:

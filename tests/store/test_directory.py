@@ -86,6 +86,7 @@ def append(store: DirectoryStore, mark: bytes, times: int) -> None:
             break
 
 
+@pytest.mark.slow
 def test_conditional_writes_of_many_processes_lose_nothing(store: DirectoryStore) -> None:
     context = multiprocessing.get_context("spawn")
     jobs = [context.Process(target=append, args=(store, mark, 60)) for mark in (b"a", b"b", b"c")]
@@ -101,6 +102,7 @@ def overwrite(store: DirectoryStore, mark: bytes, times: int) -> None:
         store.put(OTHER, mark * 200_000)
 
 
+@pytest.mark.slow
 def test_readers_never_see_a_mixture(store: DirectoryStore) -> None:
     context = multiprocessing.get_context("spawn")
     jobs = [context.Process(target=overwrite, args=(store, mark, 150)) for mark in (b"a", b"b")]
@@ -139,6 +141,7 @@ def put_and_delete(store: DirectoryStore, key: str, times: int) -> None:
         store.delete(key)
 
 
+@pytest.mark.slow
 def test_folders_that_come_and_go_under_other_jobs_cost_no_write(store: DirectoryStore) -> None:
     context = multiprocessing.get_context("spawn")
     keys = [OTHER, OTHER, OTHER.replace("frames/1", "frames/2"), OTHER.replace("1.4", "1.5")]

@@ -203,6 +203,7 @@ def test_the_rest_of_the_job_is_done(built: tuple[Path, Any]) -> None:
     assert {path for path in left if not path.endswith("index.json")} == set()
 
 
+@pytest.mark.slow
 def test_impossible_sizes_are_not_allocated(tmp_path: Path) -> None:
     for name in ("huge native", "huge J2K", "vast J2K", "huge RLE", "absurd length"):
         (tmp_path / f"{name}.dcm").write_bytes(BAD[name][0]())
@@ -265,6 +266,7 @@ def test_an_undecodable_frame_leaves_nothing_of_the_ones_before_it(tmp_path: Pat
     assert report.rejected[0].study == STUDY
 
 
+@pytest.mark.slow
 def test_a_file_cut_anywhere_in_its_elements_is_rejected(tmp_path: Path) -> None:
     """Only a cut between two elements before the image's description leaves what may be a whole object."""
     whole = to_bytes(image(1, noise(1, (8, 8))))
@@ -317,6 +319,7 @@ def damaged_copies(count: int) -> Iterator[tuple[int, bytes]]:
         yield number, bytes(data)
 
 
+@pytest.mark.slow
 def test_whatever_is_damaged_every_input_has_one_outcome(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number, data in damaged_copies(400):

@@ -311,11 +311,10 @@ def start(source: Path, tree: Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
     source = write_series(tmp_path / "in", 40)
-    started = time.monotonic()
     assert start(source, tmp_path / "clean").wait() == 0
-    whole = time.monotonic() - started
     expected = contents(tmp_path / "clean")
     moments = random.Random(7)
     interrupted = 0
@@ -323,7 +322,9 @@ def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
         tree = tmp_path / f"killed{attempt}"
         for _ in range(2):
             job = start(source, tree)
-            time.sleep(whole * moments.uniform(0.25, 1.0))
+            wanted = moments.uniform(0.0, 0.95) * len(expected)
+            while job.poll() is None and sum(path.is_file() for path in tree.rglob("*")) < wanted:
+                time.sleep(0.005)
             if job.poll() is None:
                 os.killpg(job.pid, signal.SIGKILL)
                 interrupted += 1
@@ -346,6 +347,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_job_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, scenario: str) -> None:
     published, options, replaces = SCENARIOS[scenario]
@@ -374,6 +376,7 @@ def test_a_job_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, scen
         assert moment > 8
 
 
+@pytest.mark.slow
 def test_a_replacement_killed_at_any_of_its_writes_is_never_taken_for_what_was_there(tmp_path: Path) -> None:
     """Native frames all have one size: only the commit record tells that some are of the other input."""
     old, new = (noise(seed, (3, 20, 30), 16).astype("u4") for seed in (1, 2))
@@ -453,13 +456,14 @@ def start_publishing(tmp_path: Path) -> subprocess.Popen[bytes]:
     assert job.stderr is not None
     while not job.stderr.readline().startswith(b"publishing"):
         assert job.poll() is None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not list((tmp_path / "tree").rglob("frames/*")):  # the workers are at work
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return job
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_a_job_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
@@ -467,7 +471,7 @@ def test_workers_end_with_a_job_that_is_killed(tmp_path: Path, number: signal.Si
         assert len(processes_of_session(job.pid)) > 2
         os.kill(job.pid, number)
         assert job.wait() == (1 if number == signal.SIGTERM else -number)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while processes_of_session(job.pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert processes_of_session(job.pid) == []
@@ -481,6 +485,7 @@ def test_an_interrupted_job_says_so_in_one_line(tmp_path: Path) -> None:
         assert job.stderr.read().lstrip() == b"stillframe: stopped; build again to go on from here\n"
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_complete_each_others_lists(tmp_path: Path) -> None:
     files = sorted(write_series(tmp_path / "in", 12).iterdir())
     assert start(tmp_path / "in", tmp_path / "one").wait() == 0
@@ -497,6 +502,7 @@ def test_jobs_side_by_side_complete_each_others_lists(tmp_path: Path) -> None:
         assert contents(tree) == contents(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_jobs_with_other_pixels_for_the_same_instances_do_not_mix_them(tmp_path: Path) -> None:
     sources = []
     for job in (1, 2):
@@ -544,6 +550,7 @@ def test_part10_always_gives_files_without_a_head_one(tmp_path: Path) -> None:
     assert np.array_equal(whole.pixel_array, noise(1))
 
 
+@pytest.mark.slow
 def test_the_ct_series_of_the_shared_data(tmp_path: Path, shared_data: Path) -> None:
     with ProcessExecutor(2) as executor:
         report = build_tree(tmp_path / "tree", shared_data / "ct-volume", executor=executor)

@@ -178,6 +178,7 @@ def groups_without_twins(files: list[Path]) -> list[dict[str, Path]]:
     return [{uid: twins[n] for uid, twins in by_uid.items() if len(twins) > n} for n in range(most)]
 
 
+@pytest.mark.slow
 def test_every_sample_file_is_published_with_the_values_that_pydicom_reads(
     tmp_path: Path, pydicom_files: list[Path], serve_tree: Callable[[Path], Tree]
 ) -> None:
@@ -191,6 +192,7 @@ def test_every_sample_file_is_published_with_the_values_that_pydicom_reads(
     assert bulk > 10
 
 
+@pytest.mark.slow
 def test_the_shared_studies_are_published_with_the_values_that_pydicom_reads(
     tmp_path: Path, shared_data: Path, serve_tree: Callable[[Path], Tree]
 ) -> None:

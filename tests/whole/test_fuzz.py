@@ -10,6 +10,7 @@ from tests.support.fuzz import Case, made_samples, mutate, run_cases, small_samp
 _SEEDS = 30
 
 
+@pytest.mark.slow
 def test_mutated_files_are_published_as_pydicom_reads_them_or_named_with_the_reason(tmp_path: Path) -> None:
     """`make fuzz` tries other seeds, for as long as one likes."""
     source, work = tmp_path / "source", tmp_path / "work"

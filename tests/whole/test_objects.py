@@ -131,6 +131,7 @@ def test_raw_data_are_published_whole(tmp_path: Path) -> None:
     assert set(published(tmp_path, dataset)) == {"", "metadata", "bulkdata/00111001"}
 
 
+@pytest.mark.slow
 def test_a_study_of_many_kinds_over_http(tmp_path: Path, shared_data: Path) -> None:
     """As OHIF opens it: frames, the whole segmentation, the document, thumbnails, each with the type that it needs."""
     sources = [dcmread(path, stop_before_pixels=True) for path in sorted((shared_data / "mr-seg-sr-pdf").iterdir())]
@@ -172,6 +173,7 @@ def test_a_study_of_many_kinds_over_http(tmp_path: Path, shared_data: Path) -> N
         )
 
 
+@pytest.mark.slow
 def test_the_tiles_of_a_slide_are_served_byte_for_byte(tmp_path: Path, shared_data: Path) -> None:
     (source,) = (shared_data / "wsi-tiles").glob("*.dcm")
     slide = dcmread(source)

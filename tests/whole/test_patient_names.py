@@ -70,6 +70,7 @@ def check_roles(report: Path) -> None:
     assert len(told["passedOver"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_builds_into_a_folder_tell_no_names(tmp_path: Path, workers: str) -> None:
     source = write_inputs(tmp_path / "in")

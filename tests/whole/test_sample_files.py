@@ -299,6 +299,7 @@ def test_a_file_that_cannot_be_published_leaves_nothing_but_its_reason(
     assert [json.loads(path.read_bytes()) for path in leaves] == [[]]  # the list of studies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SAMPLES if name not in REJECTED])
 def test_a_file_built_alone_is_published_and_its_frames_are_those_of_the_source(
     name: str, alone: Callable[[str], Alone]
@@ -506,6 +507,7 @@ def _found_fates(report: Report) -> dict[str, Fate]:
     return found | {name: fate for name, fate in rejected.items() if not _expected_not_dicom(name)}
 
 
+@pytest.mark.slow
 def test_all_files_in_one_build_are_published_or_named_with_the_reason(
     alone: Callable[[str], Alone], together: Alone
 ) -> None:
@@ -520,6 +522,7 @@ def test_all_files_in_one_build_are_published_or_named_with_the_reason(
     assert fates.total() + len(others) == len(FILES)
 
 
+@pytest.mark.slow
 def test_what_is_published_among_others_is_what_is_published_alone(
     alone: Callable[[str], Alone], together: Alone
 ) -> None:
@@ -672,6 +675,7 @@ def set_of_notes() -> list[str]:
     return sorted(set(NOTES.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     {package: version(package) for package in SAMPLE_VERSIONS} != SAMPLE_VERSIONS,
     reason="docs/inputs.md tells of other versions of the sample files",

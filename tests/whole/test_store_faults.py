@@ -70,6 +70,7 @@ SCENARIOS: dict[str, Callable[[Path, Store], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.CUT_OFF, Fault.LOST])
 @pytest.mark.parametrize("before", SCENARIOS)
 @pytest.mark.parametrize("make_store", [NearStore, FarStore])
@@ -136,6 +137,7 @@ def check_unfinished(report: Report, source: Path, store: Store) -> None:
     assert report.outcomes.total() - len(left.unlisted) <= len(listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["near", "far", "directory"])
 def test_many_faults_in_a_row_are_made_good(tmp_path: Path, kind: str) -> None:
     def make_store(folder: Path) -> Store:

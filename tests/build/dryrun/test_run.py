@@ -72,6 +72,7 @@ def assert_foretold(forecast: Forecast, tree: Path, bound: float) -> None:
     assert forecast.size(Kind.FRAME) == pytest.approx(size[Kind.FRAME], rel=bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["ct-volume", "mr-enhanced", "mr-seg-sr-pdf", "wsi-tiles"])
 def test_a_real_study_is_foretold(tmp_path: Path, shared_data: Path, study: str) -> None:
     report, forecast = dry_run(tmp_path / "tree", shared_data / study, workers=2)
@@ -82,6 +83,7 @@ def test_a_real_study_is_foretold(tmp_path: Path, shared_data: Path, study: str)
     assert (forecast.frames, report.exit_code) == (built.frames, built.exit_code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part10", list(Part10))
 def test_a_folder_of_everything_is_foretold(tmp_path: Path, pydicom_files: list[Path], part10: Part10) -> None:
     report, forecast = dry_run(tmp_path / "tree", *pydicom_files, workers=2, part10=part10)
