@@ -126,7 +126,10 @@ def store_options[R](command: Callable[..., R]) -> Callable[..., R]:
         patience: float, **kwargs: Any,
     ) -> R:  # fmt: skip
         _check_endpoint(endpoint_url)
-        settings = S3Settings(endpoint_url, region, profile, path_style, Checksums(checksums), patience)
+        settings = S3Settings(
+            endpoint_url=endpoint_url, region=region, profile=profile, path_style=path_style,
+            checksums=Checksums(checksums), patience=patience,
+        )  # fmt: skip
         return command(*args, s3=settings, **kwargs)
 
     return _with_options(with_settings, _STORE_OPTIONS)

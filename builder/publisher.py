@@ -107,8 +107,8 @@ class _Publisher:
             return frozenset()
         held = held_in_series(store, series.plan.study, series.plan.series)
 
-        def check(item: tuple[_Candidate, Provenance]) -> bool:
-            candidate, record = item
+        def check(pair: tuple[_Candidate, Provenance]) -> bool:
+            candidate, record = pair
             source, uids = candidate.inputs[0].source, candidate.uids
             holding = held.get(uids.instance, Holding())
             return is_unchanged(store, uids, source, self.request.options, record, holding)

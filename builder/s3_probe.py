@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from builder.errors import NotFound, PreconditionFailed, StoreError
-from builder.s3_client import persist
+from builder.s3_requests import persist
 from builder.s3_store import FOLDER_TAG, S3Store
 
 _AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
@@ -57,7 +57,7 @@ def _lacking(store: S3Store, name: str) -> str:
     put(Key=f"{name}/below", Body=b"5")
     listed = _request(store, "list_objects_v2", Prefix=name).get("Contents", ())
     kept = _request(store, "get_object", Key=name)
-    if {item["Key"] for item in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
+    if {content["Key"] for content in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
         return "does not hold, or not list, an object whose key is the beginning of another's"
     late = f"{name}-late"
     put(Key=f"{late}/below", Body=b"6")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.s3_client import Bucket, iter_pages
+from builder.s3_client import Bucket
+from builder.s3_requests import iter_pages
 from tests.dicom_samples import ROOT, encapsulated, image, noise, to_bytes, write
 from tests.faulty_proxy import Fault, FaultyProxy, Request
 
