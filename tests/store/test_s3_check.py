@@ -40,7 +40,9 @@ def test_a_store_that_does_all_passes_and_keeps_nothing(bucket: Bucket) -> None:
 
 def test_s3_itself_is_known(moto_store: S3Store) -> None:
     assert is_aws(moto_store)
-    assert not is_aws(S3Store(replace(moto_store.bucket, settings=S3Settings("http://amazonaws.com.example.org:1"))))
+    assert not is_aws(
+        S3Store(replace(moto_store.bucket, settings=S3Settings(endpoint_url="http://amazonaws.com.example.org:1")))
+    )
 
 
 @pytest.mark.parametrize(

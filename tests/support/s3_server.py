@@ -70,7 +70,7 @@ class S3Endpoint:
 
     def settings(self, **changes: Any) -> S3Settings:
         """How the server is reached."""
-        return replace(S3Settings(self.endpoint_url, "us-east-1", patience=60.0), **changes)
+        return replace(S3Settings(endpoint_url=self.endpoint_url, region="us-east-1", patience=60.0), **changes)
 
     def make_bucket(self, **changes: Any) -> Bucket:
         """A new empty bucket."""

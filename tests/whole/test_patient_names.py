@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillframe.store.s3_client import Bucket, iter_pages
+from stillframe.store.s3_client import Bucket
+from stillframe.store.s3_requests import iter_pages
 from tests.support import command
 from tests.support.dicom_files import ROOT, encapsulated, image, noise, to_bytes, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request

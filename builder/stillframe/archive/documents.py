@@ -37,9 +37,13 @@ def read_json(store: Store, key: str) -> Any:
 
 
 def update_document(
-    store: Store, key: str, merge: Callable[[Any], Any], recover: Callable[[], Any] = lambda: None,
-    *, derived: bool = False,
-) -> Any:  # fmt: skip
+    store: Store,
+    key: str,
+    merge: Callable[[Any], Any],
+    recover: Callable[[], Any] = lambda: None,
+    *,
+    derived: bool = False,
+) -> Any:
     """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
 
     `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same. What is `derived`
@@ -103,22 +107,24 @@ def _parse(key: str, data: bytes) -> Any:
     known = _RECENT.documents.get(key)
     if known is not None and known[0] == data:
         return known[1]
-    place = parse_key(key)
-    value: Any = parse_frame_index(data) if place.kind is Kind.FRAME_INDEX else parse_datasets(data)
-    if value is None or (place.kind is not Kind.FRAME_INDEX and not all(_belongs(item, place) for item in value)):
+    parsed = parse_key(key)
+    value: Any = parse_frame_index(data) if parsed.kind is Kind.FRAME_INDEX else parse_datasets(data)
+    if value is None or (
+        parsed.kind is not Kind.FRAME_INDEX and not all(_belongs(dataset, parsed) for dataset in value)
+    ):
         return None
     _remember(key, data, value)
     return value
 
 
-def _belongs(item: JSONDataset, place: Key) -> bool:
-    """Whether a record or the metadata of an instance belong into the document at a place."""
-    study, series, instance = named_uids(item)
+def _belongs(dataset: JSONDataset, key: Key) -> bool:
+    """Whether a record or the metadata of an instance belong into the document at a key."""
+    study, series, instance = named_uids(dataset)
     try:
         check_uid(study, "StudyInstanceUID")
     except InvalidUID:
         return False
-    wanted = ((place.study, study), (place.series, series), (place.instance, instance))
+    wanted = ((key.study, study), (key.series, series), (key.instance, instance))
     return all(uid == named for uid, named in wanted if uid)
 
 

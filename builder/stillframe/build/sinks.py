@@ -94,17 +94,17 @@ class StoreSink:
         A process may stand still for longer than its claim lasts, many requests just begun, and go on once another job
         has put and committed other objects. Their condition then fails; that of the claim alone would come too late.
         """
-        found = self._store.head(key) if key in self._held else None
+        head = self._store.head(key) if key in self._held else None
         for _ in range(_ATTEMPTS):
             self._lease.check()
             try:
-                return self._store.put(key, data, if_match=found.etag if found else None, if_none_match=found is None)
+                return self._store.put(key, data, if_match=head.etag if head else None, if_none_match=head is None)
             except PreconditionFailed:
                 stored = self._store.get(key)
                 if stored is not None and stored.data == data:
                     return Written(len(data), stored.etag)  # the answer got lost
                 self._lease.renew()
-                found = ObjectHead(len(stored.data), stored.etag) if stored is not None else None
+                head = ObjectHead(len(stored.data), stored.etag) if stored is not None else None
         raise StoreError(f"{key} changed {_ATTEMPTS} times while it was being written")
 
     def abandon(self) -> None:
@@ -180,9 +180,9 @@ class CompareSink:
 
 def _same_bytes(stored: bytes, file: ReadableFile) -> bool:
     """Whether a file, read to its end, holds the same bytes."""
-    place = 0
+    offset = 0
     while chunk := file.read(_CHUNK_BYTES):
-        if stored[place : place + len(chunk)] != chunk:
+        if stored[offset : offset + len(chunk)] != chunk:
             return False
-        place += len(chunk)
-    return place == len(stored)
+        offset += len(chunk)
+    return offset == len(stored)

@@ -44,9 +44,9 @@ class RangeFile(io.RawIOBase):
     def __init__(self, source: S3Object, first: int = _FIRST_RANGE_BYTES) -> None:
         self._source = source
         self._first = self._length = first
-        self._place = 0
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_RANGES)  # offset and bytes, the last one asked last
-        self._coming: deque[tuple[int, int, Future[bytes]]] = deque()  # offset, length and bytes on their way
+        self._offset = 0
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_RANGES)  # start and bytes, the last one asked last
+        self._coming: deque[tuple[int, int, Future[bytes]]] = deque()  # start, length and bytes on their way
 
     def readable(self) -> bool:
         """It is."""
@@ -58,70 +58,71 @@ class RangeFile(io.RawIOBase):
 
     def tell(self) -> int:
         """See `io.RawIOBase.tell`."""
-        return self._place
+        return self._offset
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """See `io.RawIOBase.seek`."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._source.size}[whence]
-        if start + offset < 0:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._source.size}[whence]
+        if origin + offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does
-        self._place = start + offset
-        return self._place
+        self._offset = origin + offset
+        return self._offset
 
     def readinto(self, buffer: Buffer) -> int:
         """Fill the buffer, at most to the end of a range; 0 at the end of the object."""
         view = memoryview(buffer).cast("B")
-        if self._place >= self._source.size or not view:
+        if self._offset >= self._source.size or not view:
             return 0
-        offset, data = self._range_at(self._place)
-        start = self._place - offset
-        count = min(len(view), len(data) - start)
-        view[:count] = memoryview(data)[start : start + count]
-        self._place += count
+        start, data = self._range_at(self._offset)
+        skipped = self._offset - start
+        count = min(len(view), len(data) - skipped)
+        view[:count] = memoryview(data)[skipped : skipped + count]
+        self._offset += count
         return count
 
-    def _range_at(self, place: int) -> tuple[int, bytes]:
-        for offset, data in self._kept:
-            if offset <= place < offset + len(data):
-                return offset, data
-        offset, data = self._come(place) or self._read_at(place)
-        self._kept.append((offset, data))
+    def _range_at(self, offset: int) -> tuple[int, bytes]:
+        """The start and the bytes of the range that holds an offset."""
+        for start, data in self._kept:
+            if start <= offset < start + len(data):
+                return start, data
+        start, data = self._come(offset) or self._read_at(offset)
+        self._kept.append((start, data))
         if len(data) == MAX_RANGE_BYTES:
-            self._ask_ahead(offset + len(data))
-        return offset, data
+            self._ask_ahead(start + len(data))
+        return start, data
 
-    def _come(self, place: int) -> tuple[int, bytes] | None:
+    def _come(self, offset: int) -> tuple[int, bytes] | None:
         """The range that is wanted, if it is on its way; those before it are given up."""
         while self._coming:
-            offset, length, coming = self._coming.popleft()
-            if offset <= place < offset + length:
-                return offset, coming.result()
+            start, length, coming = self._coming.popleft()
+            if start <= offset < start + length:
+                return start, coming.result()
             coming.cancel()
         return None
 
-    def _ask_ahead(self, place: int) -> None:
-        """See that the ranges from a place on are on their way."""
+    def _ask_ahead(self, start: int) -> None:
+        """See that the ranges from some start on are on their way."""
         if self._coming:
-            offset, length, _ = self._coming[-1]
-            place = offset + length
-        while len(self._coming) < _RANGES_AHEAD and place < self._source.size:
-            length = min(MAX_RANGE_BYTES, self._source.size - place)
-            self._coming.append((place, length, _readers().submit(read_range, self._source, place, length)))
-            place += length
+            last, length, _ = self._coming[-1]
+            start = last + length
+        while len(self._coming) < _RANGES_AHEAD and start < self._source.size:
+            length = min(MAX_RANGE_BYTES, self._source.size - start)
+            self._coming.append((start, length, _readers().submit(read_range, self._source, start, length)))
+            start += length
 
-    def _read_at(self, place: int) -> tuple[int, bytes]:
-        offset = self._begin_range(place)
-        return offset, read_range(self._source, offset, min(self._length, self._source.size - offset))
+    def _read_at(self, offset: int) -> tuple[int, bytes]:
+        start = self._begin_range(offset)
+        return start, read_range(self._source, start, min(self._length, self._source.size - start))
 
-    def _begin_range(self, place: int) -> int:
+    def _begin_range(self, offset: int) -> int:
         """Where the next range begins; how long it is to be is settled, too."""
         if self._kept:
-            offset, data = self._kept[-1]
-            if 0 <= place - offset - len(data) <= _LARGEST_SKIP:
+            start, data = self._kept[-1]
+            if 0 <= offset - start - len(data) <= _LARGEST_SKIP:
                 self._length = min(2 * self._length, MAX_RANGE_BYTES)
-                return place
+                return offset
         self._length = self._first
-        return max(0, min(place, self._source.size - self._length))
+        return max(0, min(offset, self._source.size - self._length))
 
     def close(self) -> None:
         """Give the memory back."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from stillframe.errors import InputError, NotFound, PreconditionFailed, Refused, StoreError, UsageError
+from stillframe.errors import InputError, NotFound, PreconditionFailed, Refused, UsageError
 from stillframe.source.inputs import CHANGED, S3Object
-from stillframe.store.s3_client import SCHEME, Bucket, S3Settings, iter_pages, parse_location, persist
+from stillframe.store.base import ObjectHead
+from stillframe.store.s3_client import SCHEME, Bucket, S3Settings, parse_location
+from stillframe.store.s3_requests import head_object, iter_pages, read_version
 
 _FIRST_CONTACT_SECONDS: Final = 10.0
 # Refusals that are of one object. Every other is of the bucket, of the credentials or of all requests: the job's end.
@@ -38,7 +39,7 @@ def list_objects(location: str, settings: S3Settings) -> list[S3Object]:
         UsageError: if it is no such location.
         StoreError: if the store fails.
     """
-    return sorted(_iter_objects(location, settings, settings.patience), key=lambda found: found.key)
+    return sorted(_iter_objects(location, settings, settings.patience), key=lambda source: source.key)
 
 
 def _iter_objects(location: str, settings: S3Settings, patience: float) -> Iterator[S3Object]:
@@ -48,16 +49,16 @@ def _iter_objects(location: str, settings: S3Settings, patience: float) -> Itera
     own, refusal = None, None
     if key and not key.endswith("/"):
         try:
-            own = _head(bucket, key, patience)
+            own = head_object(bucket, key, patience)
         except Refused as error:  # who may not list is told so even where there is no such object
             refusal = error
         if own is not None:
-            yield own
+            yield S3Object(bucket, key, own.size, own.etag)
         key += "/"
     listed = 0
     try:
-        for listed, found in enumerate(_listed(bucket, key, patience), 1):  # noqa: B007
-            yield found
+        for listed, source in enumerate(_listed(bucket, key, patience), 1):  # noqa: B007
+            yield source
     except Refused:
         if own is None or listed:
             raise
@@ -66,22 +67,11 @@ def _iter_objects(location: str, settings: S3Settings, patience: float) -> Itera
         raise refusal
 
 
-def _head(bucket: Bucket, key: str, patience: float) -> S3Object | None:
-    request = partial(bucket.client.head_object, Bucket=bucket.name, Key=key)
-    try:
-        answer = persist(request, f"{SCHEME}{bucket.name}/{key}", patience)
-    except NotFound:
-        return None
-    if "ETag" not in answer or "ContentLength" not in answer:
-        raise StoreError(f"{SCHEME}{bucket.name}/{key}: what answers is no store of the S3 protocol")
-    return S3Object(bucket, key, answer["ContentLength"], answer["ETag"])
-
-
 def _listed(bucket: Bucket, prefix: str, patience: float) -> Iterator[S3Object]:
     for page in iter_pages(bucket, prefix, patience):
-        for item in page.get("Contents", ()):
-            if item["Size"] or not item["Key"].endswith("/"):
-                yield S3Object(bucket, item["Key"], item["Size"], item["ETag"])
+        for content in page.get("Contents", ()):
+            if content["Size"] or not content["Key"].endswith("/"):
+                yield S3Object(bucket, content["Key"], content["Size"], content["ETag"])
 
 
 def read_object(source: S3Object) -> bytes:
@@ -90,7 +80,7 @@ def read_object(source: S3Object) -> bytes:
     Raises:
         InputError, StoreError: as `read_range` does.
     """
-    return _read(source, source.size)
+    return _read(source)
 
 
 def read_range(source: S3Object, offset: int, length: int) -> bytes:
@@ -100,26 +90,12 @@ def read_range(source: S3Object, offset: int, length: int) -> bytes:
         InputError: if the object is not the one that was listed any more, or may not be read.
         StoreError: if the store, and not only this object, cannot be read.
     """
-    return _read(source, length, Range=f"bytes={offset}-{offset + length - 1}")
+    return _read(source, (offset, length))
 
 
-def _read(source: S3Object, length: int, **arguments: str) -> bytes:
-    if not length:
-        return b""  # no range of an empty object exists
-    bucket = source.bucket
-
-    def request() -> bytes:
-        answer: dict[str, Any] = bucket.client.get_object(
-            Bucket=bucket.name, Key=source.key, IfMatch=source.etag, **arguments
-        )
-        with answer["Body"] as body:
-            if answer["ContentLength"] != length:
-                raise StoreError(f"{source}: asked for {length} bytes, the store sends {answer['ContentLength']}")
-            data: bytes = body.read()
-            return data
-
+def _read(source: S3Object, bytes_range: tuple[int, int] | None = None) -> bytes:
     try:
-        return persist(request, str(source), bucket.settings.patience)
+        return read_version(source.bucket, source.key, ObjectHead(source.size, source.etag), bytes_range)
     except PreconditionFailed as error:
         raise InputError(CHANGED) from error
     except NotFound as error:

@@ -59,11 +59,11 @@ class DirectoryStore(Store):
         Raises:
             StoreError: if it cannot.
         """
-        place = Path(self.root)
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            raise StoreError(f"the destination {self.root} cannot be written: no folder or no permission at {place}")
+        path = Path(self.root)
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
+            raise StoreError(f"the destination {self.root} cannot be written: no folder or no permission at {path}")
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{path_of_key(key)}"
@@ -181,7 +181,7 @@ class DirectoryStore(Store):
 
     @override
     def delete(self, key: str) -> None:
-        """See `Store.delete`; folders that become empty go too."""
+        """Remove an object if it is there; folders that become empty go too."""
         path = Path(self._path(key))
         try:
             path.unlink(missing_ok=True)

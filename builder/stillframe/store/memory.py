@@ -59,19 +59,19 @@ class MemoryStore(Store):
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
         own = resource.rstrip("/")
         below = f"{own}/" if own else ""
-        yield from ((key, size) for key, size in self._held() if (key.startswith(below) or key == own) and is_key(key))
+        yield from ((key, size) for key, size in self._sizes() if (key.startswith(below) or key == own) and is_key(key))
 
-    def _held(self) -> Iterator[tuple[str, int]]:
+    def _sizes(self) -> Iterator[tuple[str, int]]:
         """Everything in this part of the store, strangers' objects too, in order of keys."""
         with self._lock:
-            found = sorted((key, len(stored.data)) for key, stored in self.objects.items())
+            sizes = sorted((key, len(stored.data)) for key, stored in self.objects.items())
         start = len(self._prefix)
-        return ((key[start:], size) for key, size in found if key.startswith(self._prefix))
+        return ((key[start:], size) for key, size in sizes if key.startswith(self._prefix))
 
     @override
     def children(self, resource: str) -> Iterator[str]:
         below = f"{resource.rstrip('/')}/" if resource.rstrip("/") else ""
-        inner = (key.removeprefix(below) for key, _ in self._held() if key.startswith(below))
+        inner = (key.removeprefix(below) for key, _ in self._sizes() if key.startswith(below))
         yield from sorted({key.partition("/")[0] for key in inner})
 
     @override

@@ -19,7 +19,8 @@ from stillframe.errors import LayoutError, NotFound, PreconditionFailed, Refused
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.store.base import ObjectHead, Store, StoredObject, Written
-from stillframe.store.s3_client import PARALLEL, Bucket, Checksums, client_of, iter_pages, persist
+from stillframe.store.s3_client import PARALLEL, Bucket, Checksums, client_of
+from stillframe.store.s3_requests import head_object, iter_pages, persist
 
 PART_BYTES: Final = 16 << 20
 """Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
@@ -100,10 +101,10 @@ class S3Store(Store):
         if length <= 0:
             return b""
         try:
-            found: bytes = self._call(
+            data: bytes = self._call(
                 "get_object", key, lambda answer: answer["Body"].read(), Range=f"bytes={offset}-{offset + length - 1}"
             )
-            return found
+            return data
         except NotFound:
             return None
         except Refused as error:
@@ -113,11 +114,7 @@ class S3Store(Store):
 
     @override
     def head(self, key: str) -> ObjectHead | None:
-        try:
-            answer = self._call("head_object", key)
-        except NotFound:
-            return None
-        return ObjectHead(answer["ContentLength"], answer["ETag"])
+        return head_object(self.bucket, self._name(key), self.bucket.settings.patience)
 
     def _checked(self) -> dict[str, str]:
         return {"ChecksumMode": "ENABLED"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
@@ -229,29 +226,29 @@ class S3Store(Store):
             self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
         except StoreError:
             # An answer that got lost is followed by one that there is no such upload.
-            found = self.head(key)
-            if found is None or found.etag != _multipart_etag(parts):
+            head = self.head(key)
+            if head is None or head.etag != _multipart_etag(parts):
                 raise
 
     @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
         own = resource.rstrip("/")
         if own:
-            found = self.head(own)
-            if found is not None:
-                yield own, found.size
+            head = self.head(own)
+            if head is not None:
+                yield own, head.size
         start = len(self._name(""))
         for page in self._pages(self._name(f"{own}/" if own else "")):
-            for item in page.get("Contents", ()):
-                if is_key(item["Key"][start:]):  # not one of a stranger, or a marker of a folder
-                    yield item["Key"][start:], item["Size"]
+            for content in page.get("Contents", ()):
+                if is_key(content["Key"][start:]):  # not one of a stranger, or a marker of a folder
+                    yield content["Key"][start:], content["Size"]
 
     @override
     def children(self, resource: str) -> Iterator[str]:
         below = self._name(f"{resource.rstrip('/')}/" if resource.rstrip("/") else "")
         for page in self._pages(below, Delimiter="/"):
-            names = {item["Prefix"] for item in page.get("CommonPrefixes", ())}
-            names |= {item["Key"] for item in page.get("Contents", ())}
+            names = {common["Prefix"] for common in page.get("CommonPrefixes", ())}
+            names |= {content["Key"] for content in page.get("Contents", ())}
             yield from sorted({name.removeprefix(below).rstrip("/") for name in names})
 
     def _pages(self, prefix: str, **arguments: str) -> Iterator[dict[str, Any]]:
@@ -314,8 +311,8 @@ def _parts(first: bytes, file: ReadableFile) -> Iterator[bytes]:
 def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Pieces no larger than a part."""
     for piece in pieces:
-        for place in range(0, len(piece), PART_BYTES):
-            yield piece[place : place + PART_BYTES]
+        for offset in range(0, len(piece), PART_BYTES):
+            yield piece[offset : offset + PART_BYTES]
 
 
 def _multipart_etag(parts: Sequence[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from stillframe.errors import NotFound, PreconditionFailed, StoreError
 from stillframe.store.s3 import FOLDER_TAG, S3Store
-from stillframe.store.s3_client import persist
+from stillframe.store.s3_requests import persist
 
 _AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -59,7 +59,7 @@ def _lacking(store: S3Store, name: str) -> str:
     put(Key=f"{name}/below", Body=b"5")
     listed = _request(store, "list_objects_v2", Prefix=name).get("Contents", ())
     kept = _request(store, "get_object", Key=name)
-    if {item["Key"] for item in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
+    if {content["Key"] for content in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
         return "does not hold, or not list, an object whose key is the beginning of another's"
     late = f"{name}-late"
     put(Key=f"{late}/below", Body=b"6")

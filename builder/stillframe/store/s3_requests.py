@@ -1,0 +1,203 @@
+"""Requests to S3 and to stores that speak its protocol, and which of their failures are waited out.
+
+botocore's own retries (its `standard` mode: exponential backoff with jitter) cover what passes in seconds. Around them
+`persist` goes on for as long as the settings allow, so that a store that is gone for a minute does not end a job.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from stillframe.errors import NotFound, PreconditionFailed, Refused, StoreError
+from stillframe.store.base import ObjectHead
+from stillframe.store.s3_client import SCHEME, Bucket
+from stillframe.waiting import waiting
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+_FIRST_PAUSE: Final = 0.5
+_LAST_PAUSE: Final = 15.0
+# A request that takes longer is waited for, not only large.
+_SLOW_SECONDS: Final = 20.0
+# Failures that may be of the store or of every request alike: a few tries tell.
+_FEW_TRIES: Final = 4
+
+# Codes of answers below 500 that mean: later.
+_LATER: Final = frozenset(
+    (
+        "SlowDown",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "Throttling",
+        "ThrottlingException",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "ConditionalRequestConflict",
+        "TooManyRequests",
+        "PriorRequestNotComplete",
+        "BandwidthLimitExceeded",
+    )
+)
+# The bytes were damaged on their way, or something between changes all of them.
+_DAMAGED: Final = frozenset(("BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentSHA256Mismatch"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failure that may pass: why in full, why in a word or two, and whether a few tries tell that it does not."""
+
+    reason: str
+    word: str
+    few: bool = False
+
+
+def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
+    """The result of a request, made again while the store fails, for `patience` seconds in a row.
+
+    Args:
+        call: the request; it is made several times.
+        what: names the object in messages.
+        patience: seconds.
+
+    Raises:
+        PreconditionFailed: if a condition of the request does not hold.
+        Refused: if the store answers that it will not carry out the request.
+        StoreError: if the store fails for longer, or no request can be made.
+        NotFound: if there is no such object.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    started: float | None = None
+    tries = 0
+    with waiting("/".join(what.split("/")[:3]), "no answer yet", _SLOW_SECONDS) as wait:
+        while True:
+            try:
+                return call()
+            except ClientError as error:
+                failure = _judge(error, what)
+            except (BotoCoreError, HTTPError, ConnectionError, TimeoutError) as error:
+                failure = _judge_connection(error, what)
+            tries += 1
+            now = time.monotonic()
+            started = now if started is None else started
+            pause = random.uniform(0.5, 1.0) * min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))
+            if (failure.few and tries >= _FEW_TRIES) or now - started + pause > patience:
+                raise StoreError(f"{what}: {failure.reason}")
+            wait.fail(failure.word, started, patience)
+            time.sleep(pause)
+
+
+def iter_pages(bucket: Bucket, prefix: str, patience: float, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """The pages of a listing (ListObjectsV2) of what a prefix begins with, as they come.
+
+    Raises:
+        StoreError: as `persist` does.
+    """
+    position: dict[str, str] = {}
+    while True:
+        request = partial(bucket.client.list_objects_v2, Bucket=bucket.name, Prefix=prefix, **arguments, **position)
+        page = persist(request, f"{SCHEME}{bucket.name}/{prefix}", patience)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        position = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def head_object(bucket: Bucket, key: str, patience: float) -> ObjectHead | None:
+    """Size and tag of an object, or None if there is none.
+
+    Raises:
+        StoreError: as `persist` does, or if what answers is no such store.
+    """
+    what = f"{SCHEME}{bucket.name}/{key}"
+    try:
+        answer = persist(partial(bucket.client.head_object, Bucket=bucket.name, Key=key), what, patience)
+    except NotFound:
+        return None
+    if "ETag" not in answer or "ContentLength" not in answer:
+        raise StoreError(f"{what}: what answers is no store of the S3 protocol")
+    return ObjectHead(answer["ContentLength"], answer["ETag"])
+
+
+def read_version(bucket: Bucket, key: str, head: ObjectHead, bytes_range: tuple[int, int] | None = None) -> bytes:
+    """The bytes of one version of an object, or those from an offset on of some length, all of them within it.
+
+    Raises:
+        PreconditionFailed: if another version is there.
+        StoreError: as `persist` does, or if more or fewer bytes come.
+    """
+    offset, length = bytes_range or (0, head.size)
+    if not length:
+        return b""  # no range of an empty object exists
+    arguments = {"Range": f"bytes={offset}-{offset + length - 1}"} if bytes_range else {}
+    what = f"{SCHEME}{bucket.name}/{key}"
+
+    def request() -> bytes:
+        answer = bucket.client.get_object(Bucket=bucket.name, Key=key, IfMatch=head.etag, **arguments)
+        with answer["Body"] as body:
+            if answer["ContentLength"] != length:
+                raise StoreError(f"{what}: asked for {length} bytes, the store sends {answer['ContentLength']}")
+            data: bytes = body.read()
+            return data
+
+    return persist(request, what, bucket.settings.patience)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _judge(error: ClientError, what: str) -> _Failure:
+    """Why an answer is worth waiting for another one; raises what it means if it is not."""
+    code, status = _code(error), _status(error)
+    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
+    why = f": {message}" if message and message != code else ""
+    reason = f"{error.operation_name}: the store answered {status} {code}{why}"
+    if status == 412 or code == "PreconditionFailed":
+        raise PreconditionFailed(f"{what} is another version by now") from error
+    if code in ("NoSuchKey", "404", "NotFound"):
+        raise NotFound(f"{what} is not there") from error
+    if status >= 500 or status == 429 or code in _LATER or code in _DAMAGED:
+        return _Failure(reason, f"{status} {code}", code in _DAMAGED)
+    raise Refused(f"{what}: {reason}", code) from error
+
+
+def _judge_connection(error: Exception, what: str) -> _Failure:
+    """Why a request without an answer is made again; raises if it is not."""
+    from botocore import exceptions as known
+
+    lasting = (
+        known.NoCredentialsError,
+        known.PartialCredentialsError,
+        known.CredentialRetrievalError,
+        known.SSOError,
+        known.ParamValidationError,
+        known.NoRegionError,
+        known.EndpointProviderError,
+        known.UnknownEndpointError,
+    )
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, lasting):
+        raise StoreError(f"{what}: {text}") from error
+    match error:
+        case known.SSLError():
+            return _Failure(text, "no secure connection", few=True)
+        case known.FlexibleChecksumError():
+            return _Failure(text, "damaged bytes", few=True)
+        case known.EndpointConnectionError() | known.ConnectTimeoutError() | known.ProxyConnectionError():
+            return _Failure(text, "no connection")
+        case known.ReadTimeoutError() | TimeoutError():
+            return _Failure(text, "no answer")
+        case _:
+            return _Failure(text, "connection lost")
