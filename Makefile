@@ -127,6 +127,7 @@ hooks: .venv/.installed-test
 check: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	@$(MAKE) --no-print-directory types
 
 types: .venv/.installed-test

@@ -86,7 +86,7 @@ def build_serially(source: Path, destination: Path, options: BuildOptions) -> Me
     store = DirectoryStore(str(destination))
     store.create()
     start = time.process_time()
-    report = build(BuildRequest((str(source),), options), store, SerialExecutor(), Quiet())
+    report = build(BuildRequest(sources=(str(source),), options=options), store, SerialExecutor(), Quiet())
     cpu = time.process_time() - start
     if report.exit_code:
         raise SystemExit(f"{source}: some inputs were rejected")

@@ -48,7 +48,7 @@ type Instance = tuple[dict[str, bytes], bytes]
 def encoded_instances(source: Path) -> dict[InstanceUIDs, Instance]:
     """Every instance of a series as a build publishes it."""
     store = MemoryStore()
-    build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
     found: defaultdict[InstanceUIDs, dict[str, bytes]] = defaultdict(dict)
     metadata: dict[InstanceUIDs, bytes] = {}
     for key, stored in store.objects.items():
@@ -141,7 +141,7 @@ def measure_builds(bucket: Bucket, source: Path, work: Path) -> dict[str, float]
     }
     for name, (store, workers) in places.items():
         with ProcessExecutor(workers) as executor:
-            request = BuildRequest((str(source),), BuildOptions(), workers)
+            request = BuildRequest(sources=(str(source),), options=BuildOptions(), workers=workers)
             seconds[name] = timed(partial(build, request, store, executor, NoProgress()))
         print(f"  whole build into {name:<9} {seconds[name]:6.2f} s")
     return seconds

@@ -28,22 +28,31 @@ def keys(draw: st.DrawFn) -> tuple[str, Key]:
     return draw(
         st.sampled_from(
             [
-                (layout.STUDIES, Key(Kind.QUERY)),
-                (layout.study_series_key(s), Key(Kind.QUERY, s)),
-                (layout.instances_key(s), Key(Kind.QUERY, s)),
-                (layout.instances_key(s, r), Key(Kind.QUERY, s, r)),
-                (layout.metadata_key(s), Key(Kind.METADATA, s)),
-                (layout.metadata_key(s, r), Key(Kind.METADATA, s, r)),
-                (layout.metadata_key(s, r, i), Key(Kind.METADATA, s, r, i)),
-                (layout.frame_index_key(s, r), Key(Kind.FRAME_INDEX, s, r)),
-                (layout.frame_key(instance, frame), Key(Kind.FRAME, s, r, i, frame_number=frame)),
-                (layout.reduced_key(instance, level, frame), Key(Kind.REDUCED_FRAME, s, r, i, frame, level)),
-                (layout.bulk_data_key(instance, path), Key(Kind.BULK_DATA, s, r, i, path=path)),
-                (layout.part10_key(instance), Key(Kind.PART10, s, r, i)),
-                (f"{layout.instance_key(instance)}/rendered", Key(Kind.RENDERED, s, r, i)),
-                (f"{layout.instance_key(instance)}/thumbnail", Key(Kind.THUMBNAIL, s, r, i)),
-                (f"studies/{s}/series/{r}/thumbnail", Key(Kind.THUMBNAIL, s, r)),
-                (f"studies/{s}/thumbnail", Key(Kind.THUMBNAIL, s)),
+                (layout.STUDIES, Key(kind=Kind.QUERY)),
+                (layout.study_series_key(s), Key(kind=Kind.QUERY, study=s)),
+                (layout.instances_key(s), Key(kind=Kind.QUERY, study=s)),
+                (layout.instances_key(s, r), Key(kind=Kind.QUERY, study=s, series=r)),
+                (layout.metadata_key(s), Key(kind=Kind.METADATA, study=s)),
+                (layout.metadata_key(s, r), Key(kind=Kind.METADATA, study=s, series=r)),
+                (layout.metadata_key(s, r, i), Key(kind=Kind.METADATA, study=s, series=r, instance=i)),
+                (layout.frame_index_key(s, r), Key(kind=Kind.FRAME_INDEX, study=s, series=r)),
+                (
+                    layout.frame_key(instance, frame),
+                    Key(kind=Kind.FRAME, study=s, series=r, instance=i, frame_number=frame),
+                ),
+                (
+                    layout.reduced_key(instance, level, frame),
+                    Key(kind=Kind.REDUCED_FRAME, study=s, series=r, instance=i, frame_number=frame, level=level),
+                ),
+                (
+                    layout.bulk_data_key(instance, path),
+                    Key(kind=Kind.BULK_DATA, study=s, series=r, instance=i, path=path),
+                ),
+                (layout.part10_key(instance), Key(kind=Kind.PART10, study=s, series=r, instance=i)),
+                (f"{layout.instance_key(instance)}/rendered", Key(kind=Kind.RENDERED, study=s, series=r, instance=i)),
+                (f"{layout.instance_key(instance)}/thumbnail", Key(kind=Kind.THUMBNAIL, study=s, series=r, instance=i)),
+                (f"studies/{s}/series/{r}/thumbnail", Key(kind=Kind.THUMBNAIL, study=s, series=r)),
+                (f"studies/{s}/thumbnail", Key(kind=Kind.THUMBNAIL, study=s)),
             ]
         )
     )

@@ -52,7 +52,7 @@ class Kind(StrEnum):
 _LISTS = frozenset({Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL, Kind.PENDING})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """A key taken apart; `level` is the decode level of a reduced frame, `path` the path of bulk data."""
 
@@ -140,11 +140,11 @@ def parse_key(key: str) -> Key:
     """
     parts = key.split("/")
     if parts[0] == PENDING and len(parts) == 2 and _PENDING.fullmatch(parts[1]):
-        return Key(Kind.PENDING, path=parts[1])
+        return Key(kind=Kind.PENDING, path=parts[1])
     if parts[0] != "studies":
         raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
     if len(parts) == 1:
-        return Key(Kind.QUERY)
+        return Key(kind=Kind.QUERY)
     study, rest = parts[1], parts[2:]
     series = instance = ""
     if len(rest) > 1 and rest[0] == "series":
@@ -166,27 +166,34 @@ def _leaf(study: str, series: str, instance: str, rest: list[str]) -> Key | None
     """The object named by what follows the UIDs, or None."""
     match rest:
         case []:
-            return Key(Kind.PART10, study, series, instance) if instance else None
+            return Key(kind=Kind.PART10, study=study, series=series, instance=instance) if instance else None
         case ["metadata"]:
-            return Key(Kind.METADATA, study, series, instance)
+            return Key(kind=Kind.METADATA, study=study, series=series, instance=instance)
         case ["thumbnail"]:
-            return Key(Kind.THUMBNAIL, study, series, instance)
+            return Key(kind=Kind.THUMBNAIL, study=study, series=series, instance=instance)
         case ["rendered"] if instance:
-            return Key(Kind.RENDERED, study, series, instance)
+            return Key(kind=Kind.RENDERED, study=study, series=series, instance=instance)
         case ["series"] if not series:
-            return Key(Kind.QUERY, study)
+            return Key(kind=Kind.QUERY, study=study)
         case ["instances"] if not instance:
-            return Key(Kind.QUERY, study, series)
+            return Key(kind=Kind.QUERY, study=study, series=series)
         case ["frame-index"] if series and not instance:
-            return Key(Kind.FRAME_INDEX, study, series)
+            return Key(kind=Kind.FRAME_INDEX, study=study, series=series)
         case ["frames", number] if instance and _NUMBER.fullmatch(number):
-            return Key(Kind.FRAME, study, series, instance, frame_number=int(number))
+            return Key(kind=Kind.FRAME, study=study, series=series, instance=instance, frame_number=int(number))
         case ["reduced", level, "frames", number] if (
             instance and _NUMBER.fullmatch(level) and _NUMBER.fullmatch(number)
         ):
-            return Key(Kind.REDUCED_FRAME, study, series, instance, int(number), int(level))
+            return Key(
+                kind=Kind.REDUCED_FRAME,
+                study=study,
+                series=series,
+                instance=instance,
+                frame_number=int(number),
+                level=int(level),
+            )
         case ["bulkdata", *path] if instance and _BULK_PATH.fullmatch("/".join(path)):
-            return Key(Kind.BULK_DATA, study, series, instance, path="/".join(path))
+            return Key(kind=Kind.BULK_DATA, study=study, series=series, instance=instance, path="/".join(path))
         case _:
             return None
 

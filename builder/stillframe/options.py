@@ -36,7 +36,7 @@ class Rendered(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """The choices that shape the published bytes of an instance, and the limit to what is attempted.
 

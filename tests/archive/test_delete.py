@@ -306,7 +306,7 @@ def test_replacing_tells_the_fixed_keys_that_changed_and_no_others(
     store = make_store()
     publish(store, source)
     newcomer = write(tmp_path, "new.dcm", image(1, noise(77)))
-    request = BuildRequest((str(newcomer),), BuildOptions(reduced=(1,)), replace=True)
+    request = BuildRequest(sources=(str(newcomer),), options=BuildOptions(reduced=(1,)), replace=True)
     before = set(objects(store))
     report = build(request, store, SerialExecutor(), NoProgress())
     assert report.outcomes == {Outcome.REPLACED: 1}

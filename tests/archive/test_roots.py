@@ -30,7 +30,7 @@ def write_studies(folder: Path) -> Path:
 
 
 def build_unlisted(store: MemoryStore, source: Path, secret: bytes = SECRET) -> Report:
-    request = BuildRequest((str(source),), BuildOptions(), secret=secret)
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(), secret=secret)
     return build(request, store, SerialExecutor(), NoProgress())
 
 

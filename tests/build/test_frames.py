@@ -77,7 +77,9 @@ def publish(tmp_path: Path) -> Callable[..., Published]:
 
     def publish_file(path: Path, **options: Any) -> Published:
         store = DirectoryStore(str(tmp_path / "tree"))
-        built = build_instance(InstanceTask(store, InputRef(str(path)), UIDS, BuildOptions(**options)))
+        built = build_instance(
+            InstanceTask(store=store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions(**options))
+        )
         assert isinstance(built, Built), built
         (metadata,) = json.loads(stored(store, metadata_key(STUDY, SERIES, INSTANCE)))
         frames = [stored(store, frame_key(UIDS, number + 1)) for number in range(built.frames)]
@@ -152,7 +154,9 @@ def test_real_files_of_the_published_syntax(shared_data: Path, tmp_path: Path, n
     dataset = dcmread(source)
     uids = InstanceUIDs(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
     store = DirectoryStore(str(tmp_path / "tree"))
-    built = build_instance(InstanceTask(store, InputRef(str(source)), uids, BuildOptions()))
+    built = build_instance(
+        InstanceTask(store=store, source=InputRef(path=str(source)), uids=uids, options=BuildOptions())
+    )
     assert isinstance(built, Built)
     found = stored(store, frame_key(uids, 1))
     original = next(generate_frames(dataset.PixelData, number_of_frames=1))
@@ -318,7 +322,9 @@ def test_a_kept_frame_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
     place = whole.index(encoded[1])
     path.write_bytes(whole[: place + 2] + bytes(40) + whole[place + 42 :])
     store = DirectoryStore(str(tmp_path / "tree"))
-    result = build_instance(InstanceTask(store, InputRef(str(path)), UIDS, BuildOptions()))
+    result = build_instance(
+        InstanceTask(store=store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions())
+    )
     assert not isinstance(result, Built)
     assert "not a JPEG 2000 codestream" in result.reason
     assert list(store.list("studies")) == []
@@ -394,13 +400,17 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
     keys = {key for key, _ in published.store.list(f"{instance_key(UIDS)}/")}
     wanted = {frame_key(UIDS, number) for number in (1, 2, 3)} | {metadata_key(STUDY, SERIES, INSTANCE)}
     assert keys == wanted | {thumbnail_key(STUDY, SERIES, INSTANCE), rendered_key(UIDS)}
-    again = build_instance(InstanceTask(published.store, InputRef(str(path)), UIDS, BuildOptions()))
+    again = build_instance(
+        InstanceTask(store=published.store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions())
+    )
     assert isinstance(again, Built)
     assert (again.outcome, again.frames, again.notes) == (Outcome.RESUMED, 3, (note,))
     monkeypatch.setattr(DamagedOutfile, "written", 0)
     copy = tmp_path / "copy"
     copy.write_bytes(b"another preamble".ljust(128) + path.read_bytes()[128:])
-    again = build_instance(InstanceTask(published.store, InputRef(str(copy)), UIDS, BuildOptions()))
+    again = build_instance(
+        InstanceTask(store=published.store, source=InputRef(path=str(copy)), uids=UIDS, options=BuildOptions())
+    )
     assert isinstance(again, Built)
     assert again.outcome is Outcome.DUPLICATE
 
@@ -437,7 +447,9 @@ def test_a_decoder_that_ends_its_process_costs_only_that_file(tmp_path: Path) ->
         write_dicom(folder / f"{number}", jpeg(50), attributes, encapsulated_value([data]), vr="OB")
     store = DirectoryStore(str(tmp_path / "tree"))
     with ProcessExecutor(2) as executor:
-        report = build(BuildRequest((str(folder),), BuildOptions(), workers=2), store, executor, NoProgress())
+        report = build(
+            BuildRequest(sources=(str(folder),), options=BuildOptions(), workers=2), store, executor, NoProgress()
+        )
     # What another process had finished but could not tell when the pool broke is tried again, and found done.
     assert report.outcomes[Outcome.PUBLISHED] + report.outcomes[Outcome.RESUMED] == report.frames == 2
     (rejected,) = report.rejected

@@ -83,7 +83,11 @@ class Published:
 
 
 def build(path: Path, tree: Path, **options: Any) -> Built | Rejected:
-    return build_instance(InstanceTask(DirectoryStore(str(tree)), InputRef(str(path)), UIDS, BuildOptions(**options)))
+    return build_instance(
+        InstanceTask(
+            store=DirectoryStore(str(tree)), source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions(**options)
+        )
+    )
 
 
 @pytest.fixture

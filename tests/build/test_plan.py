@@ -18,7 +18,7 @@ HEADERS = st.lists(
     max_size=20,
 ).map(
     lambda rows: [
-        Header(InputRef(f"{number:03}"), InstanceUIDs(f"1.{s}", f"1.{s}.{r}", f"1.{s}.{r}.{i}"), patient, name)
+        Header(InputRef(path=f"{number:03}"), InstanceUIDs(f"1.{s}", f"1.{s}.{r}", f"1.{s}.{r}.{i}"), patient, name)
         for number, (s, r, i, patient, name) in enumerate(rows)
     ]
 )
@@ -57,14 +57,14 @@ def test_a_planned_study_has_one_patient_the_most_named(headers: list[Header]) -
 
 def test_the_published_patient_counts_before_the_majority() -> None:
     uids = InstanceUIDs("1", "1.1", "1.1.1")
-    headers = [Header(InputRef(name), uids, "NEW", "") for name in "abc"]
+    headers = [Header(InputRef(path=name), uids, "NEW", "") for name in "abc"]
     assert len(make_plan(headers, lambda _: ("OLD", "")).rejected) == 3
 
 
 def test_without_any_patient_id_names_tell_patients_apart() -> None:
     uids = InstanceUIDs("1", "1.1", "1.1.1")
     names = ["Doe^John", "DOE^JOHN ", "Roe^Jane"]
-    headers = [Header(InputRef(name), uids, "", name) for name in names]
+    headers = [Header(InputRef(path=name), uids, "", name) for name in names]
     plan = make_plan(headers, lambda _: None)
     assert [(item.path, item.reason) for item in plan.rejected] == [
         ("Roe^Jane", "its Patient Name is not that of most of its study")

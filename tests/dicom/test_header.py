@@ -51,7 +51,7 @@ def test_plain_headers_say_what_pydicom_reads(pydicom_files: list[Path], monkeyp
 def test_a_plain_scan_finds_what_the_full_parser_finds(pydicom_files: list[Path]) -> None:
     compared = 0
     for file in pydicom_files:
-        source = InputRef(str(file))
+        source = InputRef(path=str(file))
         try:
             found = scan_plain(source)
         except NotPlain:

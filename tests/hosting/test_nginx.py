@@ -51,7 +51,7 @@ def nginx(
     """nginx on a free port, stopped at the end; as root its workers stay root, to read the test's folders."""
     state.mkdir()
     settings = NginxSettings(
-        tree.resolve(), script_file(), find_module(), port=port, viewer=viewer, root_path=root_path
+        tree=tree.resolve(), script=script_file(), module=find_module(), port=port, viewer=viewer, root_path=root_path
     )
     (state / "nginx.conf").write_text(render_nginx(settings))
     directives = "daemon off;"
@@ -411,7 +411,9 @@ def test_what_a_configuration_cannot_hold_is_refused(changes: dict[str, object])
 
 
 def test_a_part_for_an_http_block() -> None:
-    settings = NginxSettings(Path('/srv/"a" tree'), Path("/srv/nginx.js"), "/m.so", host="::1", complete=False)
+    settings = NginxSettings(
+        tree=Path('/srv/"a" tree'), script=Path("/srv/nginx.js"), module="/m.so", host="::1", complete=False
+    )
     text = render_nginx(settings)
     assert "load_module" not in text
     assert "events" not in text
@@ -423,7 +425,7 @@ def test_the_command_prints_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     done = run("nginx", tmp_path / "link", "--module", "")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == render_nginx(NginxSettings(tmp_path.resolve(), script_file(), ""))
+    assert done.stdout == render_nginx(NginxSettings(tree=tmp_path.resolve(), script=script_file(), module=""))
     assert "load_module" not in done.stdout
     assert f'load_module "{find_module()}";' in run("nginx", tmp_path).stdout
     copy = Path(shutil.copy(script_file(), tmp_path / "copy.js"))
@@ -444,7 +446,9 @@ def test_the_command_refuses_what_cannot_be(tmp_path: Path) -> None:
 
 @needs_nginx
 def test_nginx_accepts_the_part_for_an_http_block(tmp_path: Path) -> None:
-    settings = NginxSettings(tmp_path.resolve(), script_file(), "", complete=False, server_name="*.example.org")
+    settings = NginxSettings(
+        tree=tmp_path.resolve(), script=script_file(), module="", complete=False, server_name="*.example.org"
+    )
     (tmp_path / "part.conf").write_text(render_nginx(settings))
     (tmp_path / "nginx.conf").write_text(
         f'load_module "{find_module()}";\npid nginx.pid;\nevents {{ }}\nhttp {{ include part.conf; }}\n'

@@ -79,7 +79,9 @@ def write_with_overlays(path: Path, syntax: str, samples: Array, value: bytes, b
 
 def publish(path: Path, tree: Path) -> tuple[Built, dict[str, Any], DirectoryStore]:
     store = DirectoryStore(str(tree))
-    built = build_instance(InstanceTask(store, InputRef(str(path)), UIDS, BuildOptions()))
+    built = build_instance(
+        InstanceTask(store=store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions())
+    )
     assert isinstance(built, Built), built
     stored = store.get(metadata_key(STUDY, SERIES, INSTANCE))
     assert stored is not None

@@ -72,7 +72,7 @@ def build_from(
                 during(name)
 
     sources = tuple(location(bucket, path) for path in paths or ("in",))
-    request = BuildRequest(sources, BuildOptions(), max(1, workers), s3=bucket.settings)
+    request = BuildRequest(sources=sources, options=BuildOptions(), workers=max(1, workers), s3=bucket.settings)
     with ProcessExecutor(workers) if workers else SerialExecutor() as executor:
         return build(request, store, executor, Watching())
 
@@ -251,7 +251,7 @@ def test_a_large_object_is_a_file_over_ranges(bucket: Bucket) -> None:
     data = np.random.default_rng(2).bytes(3 * SPOOL_BYTES + 5)
     put(bucket, {"large": data})
     (source,) = list_objects(location(bucket, "large"), bucket.settings)
-    ref = InputRef(str(source), size=source.size, remote=source)
+    ref = InputRef(path=str(source), size=source.size, remote=source)
     assert pickle.loads(pickle.dumps(ref)) == ref
     with watched(bucket) as traffic, load_input(ref) as file:
         assert traffic.requests == []
@@ -511,7 +511,7 @@ def test_a_wrong_size_is_the_stores_failure(bucket: Bucket) -> None:
     """What a store sends that ignores ranges is not taken for one."""
     put(bucket, {"one": bytes(1000)})
     (source,) = list_objects(location(bucket, "one"), bucket.settings)
-    wrong = InputRef(str(source), size=2000, remote=replace(source, size=2000))
+    wrong = InputRef(path=str(source), size=2000, remote=replace(source, size=2000))
     with pytest.raises(StoreError, match="asked for 2000 bytes, the store sends 1000"):
         load_input(wrong)
 

@@ -37,7 +37,7 @@ type Making = Callable[[], Store]
 
 
 def publish(store: Store, *sources: Path, secret: bytes = b"", **options: str) -> Report:
-    request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), secret=secret)  # type: ignore[arg-type]
+    request = BuildRequest(sources=tuple(map(str, sources)), options=BuildOptions(**options), secret=secret)  # type: ignore[arg-type]
     report = build(request, store, SerialExecutor(), NoProgress())
     assert report.exit_code == 0, report.rejected
     return report

@@ -207,7 +207,7 @@ def attempt(source: str, case: Case, folder: str) -> Verdict:
 
 
 def _verdict(case: Case, path: Path, tree: str) -> Verdict:
-    request = BuildRequest((str(path),), BuildOptions(max_frame_bytes=1 << 26))
+    request = BuildRequest(sources=(str(path),), options=BuildOptions(max_frame_bytes=1 << 26))
     report = build(request, DirectoryStore(tree), SerialExecutor(), NoProgress())
     accounted = report.outcomes.total() + len(report.rejected) + len(report.skipped)
     if accounted != 1:

@@ -37,7 +37,13 @@ def build_tree(
     """Build with the serial executor unless another is given."""
     store = DirectoryStore(str(destination))
     store.create()
-    request = BuildRequest(tuple(map(str, sources)), options or BuildOptions(), 2, replace, str(destination))
+    request = BuildRequest(
+        sources=tuple(map(str, sources)),
+        options=options or BuildOptions(),
+        workers=2,
+        replace=replace,
+        destination=str(destination),
+    )
     return build(request, store, executor or SerialExecutor(), NoProgress())
 
 

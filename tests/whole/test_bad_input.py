@@ -479,7 +479,7 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
             return super().put(key, data, **condition)
 
     store = MeddlingStore(str(tmp_path / "tree"))
-    report = build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    report = build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
     (rejected,) = report.rejected
     assert rejected.reason == "changed while it was being read"
     assert not list((tmp_path / "tree" / "studies").glob("*/series/*/instances/*"))

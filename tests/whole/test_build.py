@@ -356,7 +356,7 @@ def test_a_job_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, scen
         write(tmp_path, f"in/{number}.dcm", image(number, noise(number + 10 * replaces)))
     start_tree = tmp_path / "start"
     build_tree(start_tree, *sorted((tmp_path / "before").iterdir())[:published])
-    request = BuildRequest((str(tmp_path / "in"),), options, 2, replaces)
+    request = BuildRequest(sources=(str(tmp_path / "in"),), options=options, workers=2, replace=replaces)
     build_tree(tmp_path / "clean", tmp_path / "in", options=options)
     expected = contents(tmp_path / "clean")
     context = multiprocessing.get_context("forkserver")
@@ -384,7 +384,7 @@ def test_a_replacement_killed_at_any_of_its_writes_is_never_taken_for_what_was_t
     for name, source in sources.items():
         build_tree(tmp_path / name, source)
     context = multiprocessing.get_context("forkserver")
-    request = BuildRequest((str(sources["new"]),), BuildOptions(), 2, replace=True)
+    request = BuildRequest(sources=(str(sources["new"]),), options=BuildOptions(), workers=2, replace=True)
     fates = []
     for moment in range(100):
         tree = tmp_path / f"{moment}"

@@ -27,7 +27,7 @@ from tests.support.trees import NoProgress, objects
 
 
 def publish(store: Store, *sources: Path, workers: int = 0, **options: Any) -> Report:
-    request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), max(1, workers))
+    request = BuildRequest(sources=tuple(map(str, sources)), options=BuildOptions(**options), workers=max(1, workers))
     with ProcessExecutor(workers) if workers else SerialExecutor() as executor:
         return build(request, store, executor, NoProgress())
 

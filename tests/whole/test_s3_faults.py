@@ -46,7 +46,7 @@ TIMES = int(os.environ.get("STILLFRAME_FAULTS", "0"))
 
 
 def publish(source: Path, store: Store, **changes: Any) -> Report:
-    request = BuildRequest((str(source),), BuildOptions(), lease=0.5, **changes)
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(), lease=0.5, **changes)
     return build(request, store, SerialExecutor(), NoProgress())
 
 

@@ -224,7 +224,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Alone]:
     @functools.cache
     def build_alone(name: str) -> Alone:
         store = DirectoryStore(str(tmp_path_factory.mktemp("tree")))
-        request = BuildRequest((str(FILES[name]),), BuildOptions(reduced=(1, 2, 3)))
+        request = BuildRequest(sources=(str(FILES[name]),), options=BuildOptions(reduced=(1, 2, 3)))
         return Alone(build(request, store, SerialExecutor(), NoProgress()), store)
 
     return build_alone
@@ -234,7 +234,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Alone]:
 def together(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     """All files built into one tree, by processes."""
     store = DirectoryStore(str(tmp_path_factory.mktemp("together")))
-    request = BuildRequest(tuple(map(str, FILES.values())), BuildOptions(reduced=()), workers=2)
+    request = BuildRequest(sources=tuple(map(str, FILES.values())), options=BuildOptions(reduced=()), workers=2)
     with ProcessExecutor(2) as executor:
         return Alone(build(request, store, executor, NoProgress()), store)
 
@@ -798,7 +798,9 @@ def test_every_cell_of_the_table_is_what_a_file_made_for_it_gives(syntax: str, f
     found = []
     for path, source, expected in _made_files(tmp_path, syntax, form):
         store = DirectoryStore(str(path.with_suffix(".tree")))
-        report = build(BuildRequest((str(path),), BuildOptions()), store, SerialExecutor(), NoProgress())
+        report = build(
+            BuildRequest(sources=(str(path),), options=BuildOptions()), store, SerialExecutor(), NoProgress()
+        )
         assert report.rejected == []
         (place,) = Path(store.root).glob("studies/*/series/*/instances/*/metadata")
         (metadata,) = json.loads(place.read_bytes())

@@ -47,7 +47,9 @@ class FarStore(MemoryStore):
 
 def publish(source: Path, store: Store, **changes: Any) -> Report:
     """A claim that a failed build left is taken over soon: here its process lives on."""
-    request = BuildRequest((str(source),), changes.pop("options", BuildOptions()), lease=0.02, **changes)
+    request = BuildRequest(
+        sources=(str(source),), options=changes.pop("options", BuildOptions()), lease=0.02, **changes
+    )
     return build(request, store, SerialExecutor(), NoProgress())
 
 

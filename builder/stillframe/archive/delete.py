@@ -70,7 +70,7 @@ class Scope:
         return f"series {self.series} of study {self.study}" if self.series else f"study {self.study}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class DeletionReport:
     """What is gone. `changed` are keys, within the study's root, that caches may hold; `seconds` is elapsed time.
 
@@ -127,7 +127,7 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
         StoreError: if the store fails. Deleting again goes on from there.
     """
     started = time.monotonic()
-    report = DeletionReport(scope, root=roots.name(scope.study))
+    report = DeletionReport(scope=scope, root=roots.name(scope.study))
     store = roots.of(scope.study)
     if _is_anything(store, scope.study):
         url = roots.base_url(scope.study, base_url) or _known_base_url(store, scope.study)

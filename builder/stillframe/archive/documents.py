@@ -85,7 +85,8 @@ def replace_document(store: Store, key: str, value: Any, before: StoredObject | 
 def give_way(store: Store, attempt: int) -> None:
     """Let the others go first, where a round takes as long as the requests to a store that is far away."""
     if store.parallel > 1:
-        time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))
+        # Jobs that met once must not meet again; nobody has to guess when.
+        time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))  # noqa: S311
 
 
 class _Recent(threading.local):

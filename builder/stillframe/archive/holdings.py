@@ -100,7 +100,7 @@ def unpublished(store: Store, study: str, series: str, instances: Collection[str
     return frozenset(instance for instance, gone in zip(instances, results, strict=True) if gone)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class StoredSeries:
     """The metadata of the published instances of a series by SOP Instance UID, and why others of it are not.
 
@@ -117,7 +117,7 @@ class StoredSeries:
 def read_series(store: Store, study: str, series: str) -> StoredSeries:
     """Look a series through: an instance is published if its metadata are committed and its objects are all there."""
     held = held_in_series(store, study, series)
-    stored = StoredSeries(study, series)
+    stored = StoredSeries(study=study, series=series)
 
     def read(instance: str) -> JSONDataset | str:
         return _published_whole(store, InstanceUIDs(study, series, instance), held[instance].holding)

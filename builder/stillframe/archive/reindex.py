@@ -54,7 +54,7 @@ class Left:
         return f"{self.root}/{instance_key(self.uids)}".lstrip("/")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class IndexReport:
     """What is listed, and what is not. `seconds` is elapsed time."""
 

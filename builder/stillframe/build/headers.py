@@ -41,7 +41,7 @@ def read_headers(
         scan = partial(scan_inputs, max_unpacked=request.options.max_unpacked)
         for results in run_batches(executor, scan, batches, request.workers * AHEAD):
             for source, result in results:
-                scanned[source] = Rejected(str(source), str(result)) if isinstance(result, WorkerDied) else result
+                scanned[source] = Rejected.of(source, result) if isinstance(result, WorkerDied) else result
             progress.step(len(results))
     present = _paths_beside_dicomdirs(found, scanned)
     for item in found:
@@ -53,7 +53,7 @@ def read_headers(
         elif isinstance(header, Rejected):
             report.add(header)
         elif isinstance(item, InputRef) and str(item) in request.sources:  # whoever names a file means it
-            report.add(Rejected(header.path, header.reason))
+            report.add(Rejected(path=header.path, reason=header.reason))
         else:
             report.skipped.append(header)
 

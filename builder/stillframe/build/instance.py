@@ -56,7 +56,7 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
         raise
     except Exception as error:
         uids = task.uids
-        return Rejected(str(task.source), reason_of(error), uids.study, uids.series, uids.instance)
+        return Rejected.of(task.source, reason_of(error), uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,18 @@ class _Worker:
     ) -> Built:  # fmt: skip
         task = self.task
         times = dict(self.clock.times)
-        return Built(task.source, task.uids, outcome, metadata, rows, frames, task.source.size, written, notes, times)
+        return Built(
+            source=task.source,
+            uids=task.uids,
+            outcome=outcome,
+            metadata=metadata,
+            rows=rows,
+            frames=frames,
+            bytes_read=task.source.size,
+            bytes_written=written,
+            notes=notes,
+            times=times,
+        )
 
     def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""

@@ -65,7 +65,7 @@ def _one_patient(headers: Sequence[Header], published: tuple[str, str] | None) -
             members.append(header)
         else:
             reason = f"its Patient {'ID' if by_id else 'Name'} is not {whose}"
-            strangers.append(Rejected(str(header.source), reason, *_uids(header)))
+            strangers.append(Rejected.of(header.source, reason, header.uids))
     return members, strangers
 
 
@@ -79,10 +79,6 @@ def _identity(patient: tuple[str, str], by_id: bool) -> str:
 def _spaced(text: str) -> str:
     """Values without white space around them, or more than a space within; trailing empty values dropped."""
     return "\\".join(" ".join(value.split()) for value in text.split("\\")).rstrip("\\")
-
-
-def _uids(header: Header) -> tuple[str, str, str]:
-    return header.uids.study, header.uids.series, header.uids.instance
 
 
 def _series_of(study: str, headers: Iterable[Header]) -> list[SeriesPlan]:

@@ -39,7 +39,7 @@ _INSTANCE_BATCH: Final = 24
 _GRACE_SECONDS: Final = 20.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Series:
     """A series under way: the inputs still to be tried for each instance, and what has come of the others."""
 
@@ -88,7 +88,9 @@ class _Publisher:
             for candidate in candidates:
                 if candidate.uids.instance in unchanged:
                     source = candidate.inputs[0].source
-                    self.settle(candidate, Built(source, candidate.uids, Outcome.UNCHANGED, {}))
+                    self.settle(
+                        candidate, Built(source=source, uids=candidate.uids, outcome=Outcome.UNCHANGED, metadata={})
+                    )
                 else:
                     yield self._task(candidate)
                 yield from self.later_tasks()
@@ -97,7 +99,7 @@ class _Publisher:
         """The series of the plan with what is listed of them; read ahead where the store is far away."""
 
         def open_one(plan: SeriesPlan) -> _Series:
-            return _Series(plan, listed_instances(self.roots.of(plan.study), plan.study, plan.series))
+            return _Series(plan=plan, listed=listed_instances(self.roots.of(plan.study), plan.study, plan.series))
 
         with closing(map_ahead(open_one, self.plan.series, self.roots.store.parallel)) as opened:
             for series in opened:
@@ -150,7 +152,14 @@ class _Publisher:
         request = self.request
         store = self.roots.of(candidate.uids.study)
         task = InstanceTask(
-            store, source, candidate.uids, request.options, request.replace, candidate.first, listed, request.lease
+            store=store,
+            source=source,
+            uids=candidate.uids,
+            options=request.options,
+            replace=request.replace,
+            first=candidate.first,
+            listed=listed,
+            lease=request.lease,
         )
         return candidate, task
 
@@ -192,7 +201,7 @@ class _Publisher:
         """Remove what a dead worker left of an instance."""
         uids = candidate.uids
         discard_instance(self.roots.of(uids.study), uids)
-        return Rejected(str(candidate.inputs[0].source), str(died), uids.study, uids.series, uids.instance)
+        return Rejected.of(candidate.inputs[0].source, died, uids)
 
     def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
         """Report one result, send the next input for the instance on its way, write the lists that are complete."""
@@ -217,7 +226,7 @@ class _Publisher:
         """What the job leaves undone where it ends now."""
         written, missing = [], []
         for plan in self.plan.series:
-            series = self.begun.get(plan) or _Series(plan, {})
+            series = self.begun.get(plan) or _Series(plan=plan, listed={})
             missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in series.settled]
             if plan not in self.lists.listed:
                 written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stillframe import __version__
-from stillframe.build.dryrun.forecast import Forecast
 from stillframe.build.results import Built, Outcome
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.source.inputs import Rejected, Skipped
@@ -24,13 +23,12 @@ class Unfinished:
     unlisted: tuple[InstanceUIDs, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Report:
     """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time.
 
     `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
     caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
-    `forecast` is what a dry run found; such a report counts nothing as published.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -42,7 +40,6 @@ class Report:
     skipped: list[Skipped] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     roots: dict[str, str] = field(default_factory=dict)
-    forecast: Forecast | None = None
     failure: str = ""
     unfinished: Unfinished = Unfinished()
     frames: int = 0
@@ -118,7 +115,7 @@ class Report:
 
 def _slim(result: Built) -> Built:
     """The result without what only the lists need."""
-    return Built(result.source, result.uids, result.outcome, {}, notes=result.notes)
+    return Built(source=result.source, uids=result.uids, outcome=result.outcome, metadata={}, notes=result.notes)
 
 
 def _by_path(results: list[Built]) -> list[Built]:

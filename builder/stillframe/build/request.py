@@ -9,7 +9,7 @@ from stillframe.options import BuildOptions
 from stillframe.store.s3_client import SCHEME, S3Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """What to build and how. `workers` says how many tasks the executor runs at once.
 

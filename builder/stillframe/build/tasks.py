@@ -14,7 +14,7 @@ from stillframe.source.inputs import InputRef, Rejected
 from stillframe.store.base import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceTask:
     """One input to publish. `first` is False where another input of the job holds the same SOP Instance UID.
 

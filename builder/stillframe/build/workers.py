@@ -6,16 +6,13 @@ The libraries are imported where a task runs: the process that plans starts with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.errors import StoreError
 from stillframe.parallel import side_by_side
-from stillframe.source.inputs import InputRef, Rejected
+from stillframe.source.inputs import InputRef
 from stillframe.source.scan import Scanned
-
-if TYPE_CHECKING:
-    from stillframe.build.dryrun.estimate import Measured, MeasureTask
 
 # Instances of one task that wait for a store side by side. They take turns in what needs a core.
 INSTANCES_AT_ONCE: Final = 12
@@ -44,10 +41,3 @@ def scan_inputs(sources: Sequence[InputRef], max_unpacked: int) -> list[Scanned]
     from stillframe.source import scan
 
     return [scan.scan_input(source, max_unpacked) for source in sources]
-
-
-def measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
-    """See `measure.measure_instance`; one result for each task."""
-    from stillframe.build.dryrun import measure
-
-    return [measure.measure_instance(task) for task in tasks]

@@ -204,13 +204,13 @@ def build(
     store = open_store(destination, access.destination, public=job.cache == "public", read_only=job.dry_run)
     _check_kind(store, destination, unlisted=bool(secret))
     request = BuildRequest(
-        tuple(sources),
-        replace(options, base_url=public.base_url),
-        max(1, workers),
-        job.replace,
-        "" if destination.startswith(SCHEME) else destination,
-        secret,
-        access.sources,
+        sources=tuple(sources),
+        options=replace(options, base_url=public.base_url),
+        workers=max(1, workers),
+        replace=job.replace,
+        destination="" if destination.startswith(SCHEME) else destination,
+        secret=secret,
+        s3=access.sources,
     )
     with job_running(workers) as (executor, progress):
         report, forecast = (run_dry if job.dry_run else _run_build)(request, store, executor, progress)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from stillframe.store.directory import DirectoryStore
     from stillframe.store.s3 import S3Store
 
-SECRET_VARIABLE: Final = "STILLFRAME_SECRET"
+# The name of a variable, which holds the secret.
+SECRET_VARIABLE: Final = "STILLFRAME_SECRET"  # noqa: S105
 
 
 class FiniteRange(click.FloatRange):

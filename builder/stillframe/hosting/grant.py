@@ -216,7 +216,7 @@ def _sign(signer: Signer, message: bytes) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
     # SHA-1 is what older CloudFront documentation asks for; here it hashes nothing that others wrote.
-    chosen = hashes.SHA256() if signer.algorithm is Hash.SHA256 else hashes.SHA1()
+    chosen = hashes.SHA256() if signer.algorithm is Hash.SHA256 else hashes.SHA1()  # noqa: S303
     if isinstance(signer.key, EllipticCurvePrivateKey):
         return signer.key.sign(message, ECDSA(chosen))
     return signer.key.sign(message, PKCS1v15(), chosen)

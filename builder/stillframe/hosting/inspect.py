@@ -21,7 +21,7 @@ _EOC_LENGTH: Final = 2
 _DELIMITER = re.compile(rb"(--[0-9A-Za-z'()+_,./:=? -]{1,70})\r\n")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameReport:
     """What was found in the object of one frame.
 
@@ -75,7 +75,13 @@ def _inspect_multipart(get_bytes: GetBytes, size: int | None, head: bytes) -> Fr
     media_type = types[0] if types else "application/octet-stream"
     if get_bytes(offset, 2) == _SOC:
         return _inspect_codestream(get_bytes, size, offset, length, media_type)
-    return FrameReport(size, offset, length, media_type, notes=("the part is not a JPEG 2000 codestream",))
+    return FrameReport(
+        size=size,
+        offset=offset,
+        length=length,
+        media_type=media_type,
+        notes=("the part is not a JPEG 2000 codestream",),
+    )
 
 
 def _is_type(name: str) -> bool:
@@ -111,7 +117,16 @@ def _inspect_codestream(
         notes.append(str(error))
     if len(tile_parts) == _MOST_TILE_PARTS:
         notes.append(f"only the first {_MOST_TILE_PARTS} tile-parts were read")
-    return FrameReport(size, offset, length, media_type, header, tile_parts, table, tuple(notes))
+    return FrameReport(
+        size=size,
+        offset=offset,
+        length=length,
+        media_type=media_type,
+        header=header,
+        tile_parts=tile_parts,
+        resolutions=table,
+        notes=tuple(notes),
+    )
 
 
 def _read_header(get_bytes: GetBytes) -> MainHeader:

@@ -27,7 +27,7 @@ _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_-]+)*")
 _ADDRESS = re.compile(r"[0-9A-Za-z.:-]{1,253}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NginxSettings:
     """How nginx is to serve a tree.
 

@@ -29,7 +29,7 @@ _SERIES_COUNT = "00201206"
 _INSTANCE_COUNT = "00201208"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRow:
     """What the study browser shows of one study; texts as people read them, "" where the list has nothing."""
 

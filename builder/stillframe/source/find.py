@@ -81,7 +81,7 @@ class _Files:
             try:
                 status = os.stat(file)  # noqa: PTH116  (a hot loop over millions of files)
             except OSError:
-                yield InputRef(file)  # a broken link: reading it tells so in the report
+                yield InputRef(path=file)  # a broken link: reading it tells so in the report
                 continue
             first = self._seen.get((status.st_dev, status.st_ino))
             if first is not None:
@@ -90,11 +90,11 @@ class _Files:
                 continue
             self._seen[status.st_dev, status.st_ino] = file
             if stat.S_ISDIR(status.st_mode):
-                yield InputRef(file)  # it could not be listed; the report says so
+                yield InputRef(path=file)  # it could not be listed; the report says so
             elif not stat.S_ISREG(status.st_mode):
                 yield Skipped(file, "a pipe, a socket or a device")  # opening one could wait for ever
             else:
-                source = InputRef(file, size=status.st_size)
+                source = InputRef(path=file, size=status.st_size)
                 if _named_archive(file) and looks_like_archive(source):
                     yield from list_members(source, self._max_unpacked)
                 else:
@@ -109,7 +109,7 @@ def _iter_remote(objects: Iterable[S3Object], max_unpacked: int) -> Iterator[Fou
     """Objects and the members of archives among them, in order; several archives are listed at once."""
 
     def inputs(remote: S3Object) -> list[InputRef | Rejected]:
-        source = InputRef(str(remote), size=remote.size, remote=remote)
+        source = InputRef(path=str(remote), size=remote.size, remote=remote)
         return _members(source, max_unpacked) if _named_archive(remote.key) else [source]
 
     for several in map_ahead(

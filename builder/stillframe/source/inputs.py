@@ -25,7 +25,7 @@ class S3Object:
         return f"{SCHEME}{self.bucket.name}/{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputRef:
     """One input: the `path` of a file or the location of an object, within a .zip archive the `member`.
 
@@ -45,7 +45,7 @@ class InputRef:
         return f"{self.path}!{self.member}" if self.member else self.path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     """An input that is not published, with the reason and whatever UIDs are known."""
 
@@ -54,6 +54,13 @@ class Rejected:
     study: str = ""
     series: str = ""
     instance: str = ""
+
+    @classmethod
+    def of(cls, source: InputRef, reason: object, uids: InstanceUIDs | None = None) -> Rejected:
+        """An input with the reason, and its UIDs where they are known."""
+        if uids is None:
+            return cls(path=str(source), reason=str(reason))
+        return cls(path=str(source), reason=str(reason), study=uids.study, series=uids.series, instance=uids.instance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,9 @@ def scan_plain(source: InputRef) -> Scanned:
     except Short:
         plain = None
     except InputError as error:
-        return Rejected(str(source), str(error))
+        return Rejected.of(source, error)
     except OSError as error:
-        return Rejected(str(source), f"cannot be read: {error.strerror or error}")
+        return Rejected.of(source, f"cannot be read: {error.strerror or error}")
     if plain is None:
         raise NotPlain
     return _header(source, plain.text)
@@ -105,15 +105,15 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
             return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
         return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"))
     except InputError as error:
-        return Rejected(str(source), str(error))
+        return Rejected.of(source, error)
     except OSError as error:
-        return Rejected(str(source), f"cannot be read: {error.strerror or error}")
+        return Rejected.of(source, f"cannot be read: {error.strerror or error}")
 
 
 def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
     """Little to say of a file that is not DICOM, but of an archive that is not read: it may hold some."""
     if source.path.lower().endswith(".zip") and not source.member:
-        return Rejected(str(source), "cannot be read as a zip archive")
+        return Rejected.of(source, "cannot be read as a zip archive")
     kind = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
     if head[_TAR] == b"ustar":
         kind = "tar"
@@ -131,7 +131,9 @@ def _header(source: InputRef, text: _Text) -> Header | Rejected:
             check_uid(instance, "SOPInstanceUID"),
         )
     except InputError as error:
-        return Rejected(str(source), str(error), study[:80], series[:80], instance[:80])
+        return Rejected(
+            path=str(source), reason=str(error), study=study[:80], series=series[:80], instance=instance[:80]
+        )
     charset, _ = parse_charset(text(_CHARACTER_SET))
     patient_id = decode_text(text(_PATIENT_ID), charset)[0]
     patient_name = decode_text(text(_PATIENT_NAME), charset, PN_DELIMITERS)[0]

@@ -47,7 +47,7 @@ class _Listing:
             source = replace(self._archive, member=prefix + member.name, size=member.size, places=(*places, place))
             if member.size > self._max_unpacked:
                 reason = f"would unpack to {member.size} bytes, {self._max_unpacked} are allowed (--max-unpacked)"
-                yield Rejected(str(source), reason)
+                yield Rejected.of(source, reason)
             elif member.name.lower().endswith(".zip"):
                 yield from self._nested(source)
             else:
@@ -55,14 +55,14 @@ class _Listing:
 
     def _nested(self, source: InputRef) -> Iterator[InputRef | Rejected]:
         if len(source.places) == MAX_DEPTH:
-            yield Rejected(str(source), f"archives within each other are read {MAX_DEPTH} deep")
+            yield Rejected.of(source, f"archives within each other are read {MAX_DEPTH} deep")
             return
         try:
             yield from self.found(source.places, f"{source.member}!")
         except _TooMuch:
             raise
         except InputError as error:
-            yield Rejected(str(source), str(error))
+            yield Rejected.of(source, error)
 
     def _count(self, size: int) -> None:
         self._members += 1
@@ -84,9 +84,9 @@ def list_members(source: InputRef, max_unpacked: int) -> list[InputRef | Rejecte
     try:
         return list(_Listing(source, max_unpacked).found())
     except InputError as error:
-        return [Rejected(str(source), str(error))]
+        return [Rejected.of(source, error)]
     except OSError as error:
-        return [Rejected(str(source), f"cannot be read: {error.strerror or error}")]
+        return [Rejected.of(source, f"cannot be read: {error.strerror or error}")]
 
 
 def looks_like_archive(source: InputRef) -> bool:

@@ -87,7 +87,7 @@ def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
             tries += 1
             now = time.monotonic()
             started = now if started is None else started
-            pause = random.uniform(0.5, 1.0) * min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))
+            pause = random.uniform(0.5, 1.0) * min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))  # noqa: S311
             if (failure.few and tries >= _FEW_TRIES) or now - started + pause > patience:
                 raise StoreError(f"{what}: {failure.reason}")
             wait.fail(failure.word, started, patience)

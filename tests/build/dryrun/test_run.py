@@ -47,7 +47,13 @@ from tests.support.trees import NoProgress, build_tree, contents, objects
 def dry_run(
     tree: Path, *sources: Path, workers: int = 0, replace: bool = False, **options: Any
 ) -> tuple[Report, Forecast]:
-    request = BuildRequest(tuple(map(str, sources)), BuildOptions(**options), max(1, workers), replace, str(tree))
+    request = BuildRequest(
+        sources=tuple(map(str, sources)),
+        options=BuildOptions(**options),
+        workers=max(1, workers),
+        replace=replace,
+        destination=str(tree),
+    )
     store = DirectoryStore(str(tree))
     with ProcessExecutor(workers) if workers else SerialExecutor() as executor:
         return forecast_build(request, Destination(store), executor, NoProgress())
@@ -247,7 +253,7 @@ class WatchedStore(FaultyStore):
 
 def assert_next_build_is_foretold(store: Store, source: Path, *, replace: bool = False, **options: Any) -> Forecast:
     """A build writes the objects that a dry run tells, by kind exactly, their bytes within 10 %, and of lists too."""
-    request = BuildRequest((str(source),), BuildOptions(**options), replace=replace)
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(**options), replace=replace)
     remote = isinstance(store, S3Store)
     destination = Destination(store, compress_json, S3_STANDARD) if remote else Destination(store)
     before = objects(store)
@@ -361,7 +367,7 @@ def assert_requests(foretold: Requests, made: Requests) -> None:
 
 
 def remote_dry_run(store: S3Store, source: Path) -> Forecast:
-    request = BuildRequest((str(source),), BuildOptions())
+    request = BuildRequest(sources=(str(source),), options=BuildOptions())
     destination = Destination(store, compress_json, S3_STANDARD)
     return forecast_build(request, destination, SerialExecutor(), NoProgress())[1]
 
@@ -375,7 +381,9 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
     assert (asked.put, asked.delete) == (0, 0)
     assert not list(store.list(""))
     counted.sent.clear()
-    build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    build(
+        BuildRequest(sources=(str(shared_data / study),), options=BuildOptions()), store, SerialExecutor(), NoProgress()
+    )
     counted.stop()
     made = counted.requests
     assert_requests(forecast.requests, made)
@@ -389,7 +397,9 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
     assert set(again.inputs) == {Decision.UNCHANGED}
     assert not again.objects
     counted.sent.clear()
-    build(BuildRequest((str(shared_data / study),), BuildOptions()), store, SerialExecutor(), NoProgress())
+    build(
+        BuildRequest(sources=(str(shared_data / study),), options=BuildOptions()), store, SerialExecutor(), NoProgress()
+    )
     counted.stop()
     made = counted.requests
     assert_requests(again.requests, made)
@@ -397,8 +407,8 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
 
 def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_path: Path) -> None:
     store, source = S3Store(bucket), write_series(tmp_path / "in", 5)
-    build(BuildRequest((str(source),), BuildOptions()), store, SerialExecutor(), NoProgress())
-    request = BuildRequest((str(source),), BuildOptions(reduced=()))
+    build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(reduced=()))
     before = {key: store.get(key) for key, _ in store.list("")}
     destination = Destination(store, compress_json, S3_STANDARD)
     _, forecast = forecast_build(request, destination, SerialExecutor(), NoProgress())
@@ -434,7 +444,9 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_unlisted_roots_are_foretold(tmp_path: Path) -> None:
     tree, source = tmp_path / "tree", write_series(tmp_path / "in", 4)
-    request = BuildRequest((str(source),), BuildOptions(), destination=str(tree), secret=b"sixteen bytes at least")
+    request = BuildRequest(
+        sources=(str(source),), options=BuildOptions(), destination=str(tree), secret=b"sixteen bytes at least"
+    )
     store = DirectoryStore(str(tree))
     _, forecast = forecast_build(request, Destination(store), SerialExecutor(), NoProgress())
     assert not tree.exists()

@@ -11,8 +11,8 @@ from typing import Final
 from stillframe.archive.roots import Roots
 from stillframe.build.dryrun.estimate import Measured, MeasureTask
 from stillframe.build.dryrun.list_sizes import Encode, ListCounter
+from stillframe.build.dryrun.workers import measure_instances
 from stillframe.build.request import BuildRequest
-from stillframe.build.workers import measure_instances
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
 from stillframe.progress import Progress
@@ -68,4 +68,4 @@ class Job:
 
 def _rejected(task: MeasureTask, death: WorkerDied) -> Rejected:
     uids = task.uids
-    return Rejected(str(task.source), str(death), uids.study, uids.series, uids.instance)
+    return Rejected.of(task.source, death, uids)

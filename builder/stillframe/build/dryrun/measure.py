@@ -61,7 +61,7 @@ def measure_instance(task: MeasureTask) -> Measured | Rejected:
         raise
     except Exception as error:
         uids = task.uids
-        return Rejected(str(task.source), reason_of(error), uids.study, uids.series, uids.instance)
+        return Rejected.of(task.source, reason_of(error), uids)
 
 
 def _measure(task: MeasureTask) -> Measured:
