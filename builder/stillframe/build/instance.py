@@ -27,7 +27,7 @@ from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.frames import Sink, StageClock
 from stillframe.build.pictures import make_pictures
 from stillframe.build.results import Built, Outcome
-from stillframe.build.sinks import CompareSink, NullSink, StoreSink
+from stillframe.build.sinks import CompareSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.files import ReadableFile
@@ -209,7 +209,7 @@ class _Worker:
         task = self.task
         if self.published is not None:
             with _COMPUTING:
-                self._produce(instance, source.file, NullSink())
+                self._produce(instance, source.file, SizeSink())
         # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
         with Lease(task.store, task.uids, self.state, task.lease) as lease:
             before = []
