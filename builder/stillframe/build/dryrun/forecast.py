@@ -13,8 +13,8 @@ from stillframe.build.dryrun.prices import Prices, Requests, requests_of_put
 from stillframe.layout import Kind
 
 # Documents that a build reads to write the lists of a series and of a study, and to see that they still hold.
-_READS_OF_SERIES: Final = 14
-_READS_OF_STUDY: Final = 16
+_READS_OF_SERIES: Final = 10
+_READS_OF_STUDY: Final = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Forecast:
         again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE]
         bodies = sum(tally.objects * requests_of_put(tally.mean_size) for tally in self.objects.values())
         return Requests(
-            put=round(bodies) + written + self.count(Kind.QUERY),
+            put=round(bodies) + written,
             list=1 + self.series + again,
             get=self.inputs.total() + self.examined + _READS_OF_SERIES * self.series + _READS_OF_STUDY * self.studies,
             delete=again,
