@@ -249,6 +249,7 @@ def test_an_index_within_any_write_of_a_build_drops_nothing(source: Path, late: 
     assert objects(store) == objects(clean)
 
 
+@pytest.mark.slow
 def test_the_command_indexes_and_tells(tmp_path: Path, source: Path) -> None:
     tree = tmp_path / "tree"
     run("build", source, tree)

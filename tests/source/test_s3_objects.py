@@ -440,6 +440,8 @@ def test_a_store_that_is_gone_ends_the_job_while_it_publishes(tmp_path: Path, s3
     assert contents(tmp_path / "tree") == contents(tmp_path / "same")
 
 
+@pytest.mark.s3
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("when", "workers"), [("finding files", 0), ("reading headers", 2), ("publishing", 0), ("publishing", 2)]
 )

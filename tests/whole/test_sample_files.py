@@ -700,6 +700,7 @@ def test_the_document_names_the_versions_of_the_samples_and_the_reason_of_confli
     assert f"`{_CONFLICT}…`" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SAMPLES if name not in REJECTED])
 def test_a_file_is_published_in_the_form_that_the_document_promises(name: str, alone: Callable[[str], Alone]) -> None:
     form = published_form(name, alone(name))
