@@ -60,7 +60,7 @@ class ProcessExecutor(Executor):
         self._workers = workers
         self._lock = threading.Lock()
         self._alone = threading.Lock()
-        self._ended = self._served = False
+        self._ended = False
         self._logs = _WorkerLogs()
         self._pool = _new_pool(workers, self._logs)
 
@@ -84,9 +84,7 @@ class ProcessExecutor(Executor):
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         with self._lock, _interrupts_deferred():
-            if not self._served:
-                _start_fork_server()
-                self._served = True
+            _start_fork_server()
             try:
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:
@@ -98,7 +96,7 @@ class ProcessExecutor(Executor):
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
             with self._alone, _new_pool(1, self._logs) as pool:
-                _copy(_finished(pool.submit(fn, *args, **kwargs)), outer)
+                _copy(pool.submit(fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             outer.set_exception(error)
 
@@ -130,13 +128,9 @@ def _interrupts_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _finished[T](future: Future[T]) -> Future[T]:
-    future.exception()
-    return future
-
-
-def _copy(done: Future[Any], outer: Future[Any]) -> None:
-    error = done.exception()
+def _copy(inner: Future[Any], outer: Future[Any]) -> None:
+    """Wait for the inner future, and end the outer one as it ended."""
+    error = inner.exception()
     if isinstance(error, BrokenProcessPool):
         outer.set_exception(
             WorkerDied("the process that worked on it died (a crash in a native decoder, or no memory)")
@@ -144,7 +138,7 @@ def _copy(done: Future[Any], outer: Future[Any]) -> None:
     elif error is not None:
         outer.set_exception(error)
     else:
-        outer.set_result(done.result())
+        outer.set_result(inner.result())
 
 
 class _WorkerLogs:
@@ -247,33 +241,7 @@ def make_executor(workers: int) -> Executor:
 
 
 type Batch[K, A] = Sequence[tuple[K, A]]
-"""Tasks that are handed to a worker together, each with a tag that its result comes back with."""
-
-
-def run_tasks[K, A, T](
-    executor: Executor,
-    work: Callable[[A], T],
-    tasks: Iterable[tuple[K, A]],
-    window: int,
-    pending: dict[Future[T], K] | None = None,
-) -> Iterator[tuple[K, Future[T]]]:
-    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish.
-
-    Those under way stand in `pending`, which is left to whoever gives up; what is put there meanwhile is waited for.
-    """
-    pending = {} if pending is None else pending
-    for tag, argument in tasks:
-        pending[executor.submit(work, argument)] = tag
-        while len(pending) >= window:
-            yield from _take_finished(pending)
-    while pending:
-        yield from _take_finished(pending)
-
-
-def _take_finished[K, T](pending: dict[Future[T], K]) -> Iterator[tuple[K, Future[T]]]:
-    done = [future for future in pending if future.done()]
-    for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
-        yield pending.pop(future), future
+"""Tasks that one worker runs together, each with a tag that comes back with its result."""
 
 
 def run_batches[K, A, T](
@@ -286,15 +254,28 @@ def run_batches[K, A, T](
     """Run batches of tasks with at most `window` of them under way; tags and results of each, as they finish.
 
     Where the process of a batch died, each of its tasks is tried by itself. The result of one whose process dies again
-    is that death. `pending` is as for `run_tasks`.
+    is that death. Batches under way stand in `pending`, which is left to whoever gives up.
     """
     pending = {} if pending is None else pending
-    tasks = ((batch, [argument for _, argument in batch]) for batch in batches)
-    for batch, future in run_tasks(executor, work, tasks, window, pending):
-        died = future.exception()
-        if not isinstance(died, WorkerDied):
-            yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
-        elif len(batch) == 1:
-            yield [(batch[0][0], died)]
-        else:
-            pending.update((executor.submit(work, [argument]), [(tag, argument)]) for tag, argument in batch)
+
+    def submit(batch: Batch[K, A]) -> None:
+        pending[executor.submit(work, [argument for _, argument in batch])] = batch
+
+    def take_finished() -> Iterator[list[tuple[K, T | WorkerDied]]]:
+        done = [future for future in pending if future.done()]
+        for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
+            batch, died = pending.pop(future), future.exception()
+            if not isinstance(died, WorkerDied):
+                yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
+            elif len(batch) == 1:
+                yield [(batch[0][0], died)]
+            else:
+                for task in batch:
+                    submit([task])
+
+    for batch in batches:
+        submit(batch)
+        while len(pending) >= window:
+            yield from take_finished()
+    while pending:
+        yield from take_finished()

@@ -65,11 +65,7 @@ def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
 
 def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
     """The metadata of an instance, None if there are none or they are damaged: both are built anew."""
-    stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
-    if stored is None:
-        return None
-    datasets = parse_datasets(stored.data)
-    return datasets[0] if datasets and InstanceUIDs(*named_uids(datasets[0])) == uids else None
+    return next(iter(read_document(store, metadata_key(uids.study, uids.series, uids.instance)) or ()), None)
 
 
 def committed_instances(store: Store, study: str, series: str) -> list[JSONDataset]:
