@@ -61,8 +61,8 @@ class ProcessExecutor(Executor):
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._ended = False
-        self._logs = _WorkerLogs()
-        self._pool = _new_pool(workers, self._logs)
+        self._log = _open_log()
+        self._pool = _new_pool(workers, self._log)
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule a task; its future ends with the result, the task's exception or `WorkerDied`."""
@@ -89,13 +89,13 @@ class ProcessExecutor(Executor):
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
-                self._pool = _new_pool(self._workers, self._logs)
+                self._pool = _new_pool(self._workers, self._log)
                 return self._pool.submit(fn, *args, **kwargs)
 
     def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
-            with self._alone, _new_pool(1, self._logs) as pool:
+            with self._alone, _new_pool(1, self._log) as pool:
                 _copy(pool.submit(fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             outer.set_exception(error)
@@ -109,7 +109,7 @@ class ProcessExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the worker processes."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
-        self._logs.close()
+        self._log.close()
 
 
 @contextmanager
@@ -141,26 +141,23 @@ def _copy(inner: Future[Any], outer: Future[Any]) -> None:
         outer.set_result(inner.result())
 
 
-class _WorkerLogs:
-    """What workers log travels to this process, and is logged here, as if it had happened here.
+def _open_log() -> Connection:
+    """Where workers write what they log, to have it logged in this process; closed when no more workers start.
 
     A line goes through a pipe at one stroke, so that a worker that is killed leaves no half of one and holds no lock.
     """
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    os.set_blocking(writer.fileno(), False)
+    threading.Thread(target=_log_lines, args=(reader,), name="worker-logs", daemon=True).start()
+    return writer
 
-    def __init__(self) -> None:
-        self._reader, self.writer = multiprocessing.Pipe(duplex=False)
-        os.set_blocking(self.writer.fileno(), False)
-        threading.Thread(target=self._read, name="worker-logs", daemon=True).start()
 
-    def _read(self) -> None:
-        with self._reader, open(self._reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
-            for line in lines:
-                name, level, message = line.rstrip("\n").split("\t", 2)
-                logging.getLogger(name).log(int(level), "%s", message)
-
-    def close(self) -> None:
-        """Take no more; what reads ends when the last worker has."""
-        self.writer.close()
+def _log_lines(reader: Connection) -> None:
+    """Log what comes through the pipe, until the last worker has ended."""
+    with reader, open(reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
+        for line in lines:
+            name, level, message = line.rstrip("\n").split("\t", 2)
+            logging.getLogger(name).log(int(level), "%s", message)
 
 
 class _PipeHandler(logging.Handler):
@@ -178,14 +175,14 @@ class _PipeHandler(logging.Handler):
             os.write(self._writer.fileno(), line + b"\n")
 
 
-def _new_pool(workers: int, logs: _WorkerLogs) -> ProcessPoolExecutor:
+def _new_pool(workers: int, log: Connection) -> ProcessPoolExecutor:
     """A pool whose processes never inherit threads or open files from this one.
 
     The fork server loads the libraries once; every worker is forked from it, already warm.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(logs.writer,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(log,))
 
 
 def _start_fork_server() -> None:
@@ -202,11 +199,11 @@ def _start_fork_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _prepare_worker(logs: Connection) -> None:
+def _prepare_worker(log: Connection) -> None:
     prepare_process()
     logger = logging.getLogger(_LOGGER)
     logger.setLevel(logging.INFO)
-    logger.addHandler(_PipeHandler(logs))
+    logger.addHandler(_PipeHandler(log))
     # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what counts.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

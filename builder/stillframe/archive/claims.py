@@ -1,12 +1,11 @@
 """The right to write one instance, held by one worker of one job at a time, on any store.
 
-A claim is a version of the instance's metadata, its commit record: before the first object is written the metadata
-become a document that says who writes, put under a condition; the finished metadata take its place under another.
-Nothing else is needed of a store, and a worker that lost its claim cannot commit. The holder shows that it lives by
-renewing the claim. Whoever finds another's claim waits until it is gone: committed, given up, or not renewed for
-`LEASE_SECONDS`. Where the holder was a process of the same machine that has ended, nobody waits.
-
-No clock is compared with another: a waiter counts the time that it saw the same version stand.
+A claim is a version of the instance's metadata, its commit record. Before the first object is written, a conditional
+write puts a document there that says who writes. A second one puts the finished metadata in its place. So a worker that
+lost its claim cannot commit, and a store needs nothing but conditional writes. The holder renews its claim. Whoever
+finds another's claim waits until it is committed, given up, or not renewed for `LEASE_SECONDS`. Nobody waits for a
+process of the same machine that has ended. No clock is compared with another: a waiter counts how long it saw the same
+version.
 """
 
 from __future__ import annotations
@@ -122,7 +121,7 @@ def _replace_version(
 
 
 class Lease:
-    """A claim that is held. As a context it is given up at the end, unless the instance was committed."""
+    """A claim. Its context ends the renewals; what the store then holds tells other jobs whether the work is done."""
 
     def __init__(self, store: Store, uids: InstanceUIDs, state: CommitState, seconds: float = LEASE_SECONDS) -> None:
         """Take the claim.
@@ -183,10 +182,8 @@ class Lease:
 
     def renew_if_due(self) -> None:
         """Renew from beside the work. What goes wrong is told by `check`, or by the commit."""
-        try:
+        with suppress(StoreError):
             self.renew(older_than=self._renew)
-        except StoreError:
-            return
 
     def commit(self, document: bytes) -> None:
         """Put the finished metadata in the place of the claim.
@@ -224,7 +221,7 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop renewing. What stands then tells the next that the work was not finished."""
+        """Stop renewing."""
         with self._lock:
             self._held = False
         _leases().discard(self)

@@ -65,9 +65,8 @@ class Scope:
         return uids.study == self.study and self.series in ("", uids.series) and self.instance in ("", uids.instance)
 
     def __str__(self) -> str:
-        if self.instance:
-            return f"instance {self.instance} of series {self.series} of study {self.study}"
-        return f"series {self.series} of study {self.study}" if self.series else f"study {self.study}"
+        levels = {"instance": self.instance, "series": self.series, "study": self.study}
+        return " of ".join(f"{level} {uid}" for level, uid in levels.items() if uid)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,9 +139,8 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
 
 
 def _is_anything(store: Store, study: str) -> bool:
-    if any(True for _ in store.list(f"{STUDIES}/{study}")):
-        return True
-    return study in {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
+    listed = (text_value(record, STUDY_UID) == study for record in read_document(store, STUDIES) or ())
+    return any(True for _ in store.list(f"{STUDIES}/{study}")) or any(listed)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -250,10 +248,10 @@ class _Deletion:
         if state.etag is None and not held_objects(self.store, uids):
             return {}
         with Lease(self.store, uids, state) as lease:
-            held = held_objects(self.store, uids)
-            self.store.delete_many(list(held))
+            sizes = held_objects(self.store, uids)
+            self.store.delete_many(list(sizes))
             lease.remove()
-        return held | {metadata_key(uids.study, uids.series, uids.instance): 0}
+        return sizes | {metadata_key(uids.study, uids.series, uids.instance): 0}
 
 
 def _drop_root(store: Store, base_url: str) -> None:

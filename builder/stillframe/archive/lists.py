@@ -168,11 +168,10 @@ def _merge_study(
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
-    """Make the records of some studies in the list of all anew, from the studies' metadata; none of what has none.
+    """Make the records of some studies in the list of all anew, from their metadata. A study without any has none.
 
-    Where the store is far away and others write the list too, jobs do each other's work: one that was too late leaves
-    word of its studies, and whoever writes the list next takes in all that is asked for. So a list that takes a second
-    to write keeps nobody waiting for as many seconds as there are jobs.
+    Where the store is far away, a job that was too late leaves word of its studies, and whoever writes the list next
+    takes them in. So nobody waits for as many rounds as there are jobs.
     """
     own = set(studies)
     word = ""

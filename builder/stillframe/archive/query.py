@@ -10,14 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from typing import Any, Final
 
-from stillframe.dicom.json_model import (
-    SERIES_UID,
-    SOP_INSTANCE_UID,
-    STUDY_UID,
-    JSONDataset,
-    first_value,
-    text_value,
-)
+from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, JSONDataset, first_value, text_value
 from stillframe.layout import STUDIES, instances_key, study_series_key
 
 MODALITY: Final = "00080060"
@@ -137,8 +130,8 @@ def _retrieve_url(document: str, resource: str, base_url: str) -> str:
 def base_url_of(records: Iterable[JSONDataset]) -> str:
     """The URL of the service root that some records were made with; empty if their URLs are relative."""
     for record in records:
-        base, found, _ = text_value(record, RETRIEVE_URL).rpartition(f"/{STUDIES}/")
-        return base if found and "://" in base else ""
+        base, _, _ = text_value(record, RETRIEVE_URL).rpartition(f"/{STUDIES}/")
+        return base if "://" in base else ""
     return ""
 
 

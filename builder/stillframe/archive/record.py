@@ -2,7 +2,7 @@
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME. (0099,xx01) is the digest of the source file,
 `sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number and their size.
-(0099,xx03) is what the owner of the image was told, a line each, absent if nothing. (0099,xx04) names who writes the
+(0099,xx03) holds the notes of the report, a line each, absent if there are none. (0099,xx04) names who writes the
 instance at the moment (`claims`). The first two are UC, since LO ends at 64 characters.
 """
 

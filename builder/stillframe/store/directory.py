@@ -48,10 +48,9 @@ class DirectoryStore(Store):
         """
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
-            if not os.access(self.root, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
+        self.check()
 
     def check(self) -> None:
         """See that the root directory can be written, or made if it is missing; nothing is made.

@@ -19,7 +19,7 @@ from stillframe.errors import LayoutError, NotFound, PreconditionFailed, Refused
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.store.base import ObjectHead, Store, StoredObject, Written
-from stillframe.store.s3_client import PARALLEL, Bucket, Checksums, client_of
+from stillframe.store.s3_client import PARALLEL, Bucket, Checksums
 from stillframe.store.s3_requests import head_object, iter_pages, persist
 
 PART_BYTES: Final = 16 << 20
@@ -63,10 +63,9 @@ class S3Store(Store):
             StoreError: if it does not, within seconds.
         """
         patience = min(_FIRST_CONTACT_SECONDS, self.bucket.settings.patience)
-        client = client_of(replace(self.bucket.settings, patience=patience))  # one that does not wait for long
-        request = partial(client.list_objects_v2, Bucket=self.bucket.name, Prefix=self._name("studies"), MaxKeys=1)
+        bucket = Bucket(self.bucket.name, replace(self.bucket.settings, patience=patience))
         try:
-            persist(request, str(self), patience)
+            next(iter_pages(bucket, self._name("studies"), patience, MaxKeys=1))
         except NotFound as error:
             raise StoreError(f"{self}: there is no such bucket") from error
 

@@ -170,20 +170,14 @@ def _judge_connection(error: Exception, what: str) -> _Failure:
     """Why a request without an answer is made again; raises if it is not."""
     from botocore import exceptions as known
 
-    lasting = (
-        known.NoCredentialsError,
-        known.PartialCredentialsError,
-        known.CredentialRetrievalError,
-        known.SSOError,
-        known.ParamValidationError,
-        known.NoRegionError,
-        known.EndpointProviderError,
-        known.UnknownEndpointError,
-    )
     text = " ".join(str(error).split())[:300]
-    if isinstance(error, lasting):
-        raise StoreError(f"{what}: {text}") from error
     match error:
+        case known.NoCredentialsError() | known.PartialCredentialsError() | known.CredentialRetrievalError():
+            raise StoreError(f"{what}: {text}") from error
+        case known.SSOError() | known.ParamValidationError() | known.NoRegionError():
+            raise StoreError(f"{what}: {text}") from error
+        case known.EndpointProviderError() | known.UnknownEndpointError():
+            raise StoreError(f"{what}: {text}") from error
         case known.SSLError():
             return _Failure(text, "no secure connection", few=True)
         case known.FlexibleChecksumError():

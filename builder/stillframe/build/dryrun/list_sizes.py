@@ -119,7 +119,7 @@ class ListCounter:
     def _update_thumbnail(
         self, key: str, candidates: Iterable[JSONDataset], fresh: Mapping[tuple[str, str, str], Listed]
     ) -> None:
-        """Count the copy of the first candidate's thumbnail, as `lists.update_thumbnail` makes it."""
+        """Count the copy of the first candidate's thumbnail, as `lists` makes it."""
         for uids in map(named_uids, candidates):
             made = fresh.get(uids)
             replaced = made is not None and made.decision is Decision.REPLACE
