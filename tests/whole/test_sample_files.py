@@ -49,7 +49,6 @@ from stillframe.layout import (
     frame_key,
     instance_key,
     metadata_key,
-    part10_key,
     reduced_key,
     rendered_key,
     thumbnail_key,
@@ -323,7 +322,7 @@ def _check_instance(name: str, dataset: Dataset, uids: InstanceUIDs, store: Dire
     if not {"PixelData", "FloatPixelData", "DoubleFloatPixelData"} & {element.keyword for element in dataset}:
         assert frames == []
         assert index["groups"] == []
-        assert _stored(store, part10_key(uids)).endswith(FILES[name].read_bytes()[-200:])
+        assert _stored(store, instance_key(uids)).endswith(FILES[name].read_bytes()[-200:])
         return
     assert frames == [frame_key(uids, number + 1) for number in range(int(dataset.get("NumberOfFrames") or 1))]
     _check_pictures(dataset, uids, store)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from stillframe.archive import query
 from stillframe.archive.documents import read_document
-from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.record import record_of
 from stillframe.archive.representative import series_candidates, study_candidates
-from stillframe.archive.study_list import make_study_list, merge_study_list
+from stillframe.archive.study_list import merge_study_list
 from stillframe.build.decide import Decision
 from stillframe.build.dryrun.estimate import Tally, add_tallies
 from stillframe.codec.codestream import FrameRow
@@ -75,7 +75,7 @@ class ListCounter:
         self._update_thumbnail(thumbnail_key(study), study_candidates(after), fresh)
         self._update(study_series_key(study), dumps(query.series_list(after, self.base_url)))
         self._update(instances_key(study), dumps(query.instance_list(after, self.base_url)))
-        return next(iter(query.study_list(after, self.base_url)), None)
+        return query.study_record(after, self.base_url)
 
     def _count_series(self, study: str, series: str, listed: Mapping[str, Listed]) -> list[JSONDataset]:
         """Count the lists of a series; the metadata of its instances."""
@@ -84,8 +84,8 @@ class ListCounter:
         new = [rebase_bulk(item.metadata, f"instances/{uid}/") for uid, item in listed.items()]
         after = query.merge_instances(before, new)
         # What is written or listed again has the same rows, unless other pixels take its place.
-        known = {uid for group in index.get("groups", ()) for uid in group["instances"]}
-        same = {uid for uid, item in listed.items() if item.decision is not Decision.REPLACE and item.rows} & known
+        same = {uid for uid, item in listed.items() if item.decision is not Decision.REPLACE and item.rows}
+        same &= indexed_instances(index)
         rows = {uid: item.rows for uid, item in listed.items() if uid not in same}
         self._update(index_key, dumps(merge_frame_index(index, rows)))
         self._update_metadata(key, before, after)
@@ -97,8 +97,7 @@ class ListCounter:
     def count_studies(self, records: Mapping[str, JSONDataset | None]) -> None:
         """Count the list of studies with some records put in. One that is damaged counts as if these were all."""
         stored = self.store.get(STUDIES)
-        merged = merge_study_list(stored.data if stored else None, records)
-        self._update(STUDIES, make_study_list(filter(None, records.values())) if merged is None else merged)
+        self._update(STUDIES, merge_study_list(stored.data if stored else None, records, lambda: records))
 
     def _read(self, key: str) -> list[JSONDataset]:
         return read_document(self.store, key) or []
@@ -120,7 +119,7 @@ class ListCounter:
     def _update_thumbnail(
         self, key: str, candidates: Iterable[JSONDataset], fresh: Mapping[tuple[str, str, str], Listed]
     ) -> None:
-        """Count the copy of the first candidate's thumbnail, as `publish.update_thumbnail` makes it."""
+        """Count the copy of the first candidate's thumbnail, as `lists` makes it."""
         for uids in map(named_uids, candidates):
             made = fresh.get(uids)
             replaced = made is not None and made.decision is Decision.REPLACE
