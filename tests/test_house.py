@@ -19,9 +19,9 @@ ROOMS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.pare
 
 def check_contract(folder: Path) -> subprocess.CompletedProcess[str]:
     """Hold the package in a folder against the contract of pyproject.toml."""
-    command = [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo", "--config"]
+    command = Path(sys.executable).parent / "lint-imports"
     return subprocess.run(
-        [*command, REPOSITORY / "pyproject.toml"],
+        [str(command), "--no-cache", "--no-logo", str(REPOSITORY / "pyproject.toml")],
         cwd=folder, env={"PYTHONPATH": str(folder), "PATH": ""}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
