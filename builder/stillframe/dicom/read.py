@@ -20,19 +20,12 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.encapsulated import Fragments, read_fragments
 from stillframe.dicom.files import ReadableFile
-from stillframe.dicom.header import (
-    PREAMBLE,
-    STOP_SCAN,
-    PlainElement,
-    Stop,
-    read_elements,
-    read_growing,
-    read_plain,
-)
+from stillframe.dicom.header import PREAMBLE, STOP_SCAN, Stop, read_elements, read_growing, read_plain
 from stillframe.dicom.lenient import Unreadable, pydicom_at_work, raw_element, read_odd
+from stillframe.dicom.sequences import raw_dataset
 from stillframe.dicom.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs, check_uid
-from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding
+from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding, Walker
 from stillframe.errors import InputError
 from stillframe.options import MAX_UNPACKED
 
@@ -130,19 +123,6 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
     return Instance(dataset=dataset, transfer_syntax=syntax, file=body, size=size, pixels=pixels, fragments=fragments)
 
 
-def _raw_dataset(plain: dict[int, PlainElement], encoding: Encoding, base: int = 0) -> Dataset:
-    """The same data set that pydicom would have read, its values raw; `base` is where its bytes begin in the file."""
-    implicit, little = encoding
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    for number, element in plain.items():
-        tag = BaseTag(number)
-        length, value = len(element.value), element.value or None
-        elements[tag] = RawDataElement(tag, element.vr, length, value, base + element.offset, implicit, little)
-    dataset = Dataset(elements)
-    dataset.set_original_encoding(is_implicit_vr=implicit, is_little_endian=little)
-    return dataset
-
-
 @contextmanager
 def _closed_on_error(body: ReadableFile, file: ReadableFile) -> Iterator[None]:
     """Close an inflated copy of `file` if the block fails, since nobody else will."""
@@ -167,7 +147,7 @@ def _open(file: ReadableFile, stop: Stop, max_unpacked: int) -> tuple[Dataset, s
     plain = read_growing(file, _PLAIN_HEAD, lambda head, whole: read_plain(head, stop, whole=whole))
     if plain is not None:
         file.seek(plain.stopped_at)
-        return _raw_dataset(plain.elements, plain.encoding), plain.transfer_syntax, file
+        return raw_dataset(plain), plain.transfer_syntax, file
     with _parsing("cannot be parsed as DICOM"):
         syntax, body = _read_meta(file, max_unpacked)
         with _closed_on_error(body, file):
@@ -189,11 +169,14 @@ def _parsing(failure: str) -> Iterator[None]:
 def _read_elements(body: ReadableFile, encoding: Encoding, stop: Stop, *, cut: bool) -> Dataset:
     """The elements from the file's offset on; by pydicom if they are odd, which then may be `cut` short or not."""
     start = body.tell()
-    plain = read_growing(body, _PLAIN_HEAD, lambda data, whole: read_elements(data, 0, encoding, stop, whole=whole))
+    plain = read_growing(
+        body,
+        _PLAIN_HEAD,
+        lambda data, whole: read_elements(Walker(data, encoding), 0, len(data), stop, whole=whole),
+    )
     if plain is not None:
-        elements, stopped_at = plain
-        body.seek(start + stopped_at)
-        return _raw_dataset(elements, encoding, start)
+        body.seek(start + plain.stopped_at)
+        return raw_dataset(plain, start)
     body.seek(start)
     return read_odd(body, encoding, stop=stop, cut=cut)
 

@@ -12,9 +12,10 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
+from stillframe.dicom.header import PlainHeader, read_elements
 from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd
 from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import MAX_PARTS, UNDEFINED_LENGTH, Encoding, Odd, Walker, too_many_parts
+from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Odd, Walker
 
 _ITEM: Final = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
@@ -62,30 +63,29 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
         Unreadable: if pydicom can make nothing of it either.
         InputError: as `Walker.elements` does, or if it is odd and has too many elements.
     """
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    implicit, little = walker.encoding
-    offset = start
     try:
-        for _, number, vr, begin, length in walker.elements(start, end):
-            if length == UNDEFINED_LENGTH:
-                raise Odd("a value of undefined length")
-            if len(elements) == MAX_PARTS:
-                raise too_many_parts()
-            tag = BaseTag(number)
-            offset = begin + length
-            is_sequence = vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")
-            value = (
-                SequenceValue(walker, begin, offset)
-                if is_sequence and length > _COPIED_BYTES
-                else walker.data[begin:offset] or None
-            )
-            elements[tag] = RawDataElement(tag, vr, length, cast(bytes | None, value), begin, implicit, little)
-        if offset != end:
-            raise Odd("a delimiter within an item of known length")
+        plain = read_elements(walker, start, end, lambda _: False, whole=True)
     except Odd:
         return _read_item_leniently(walker.data[start:end], walker.encoding)
+    return raw_dataset(plain, copied=_COPIED_BYTES)
+
+
+def raw_dataset(plain: PlainHeader, base: int = 0, *, copied: int = UNDEFINED_LENGTH) -> Dataset:
+    """The data set that pydicom would have read, its values raw, but for sequences of more than `copied` bytes.
+
+    Those are a `SequenceValue`. `base` is where the walker's data begin in the file.
+    """
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    walker = plain.walker
+    for number, (_, _, vr, offset, length) in plain.elements.items():
+        tag = BaseTag(number)
+        if length > copied and (vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")):
+            value = cast(bytes, SequenceValue(walker, offset, offset + length))
+        else:
+            value = walker.data[offset : offset + length]
+        elements[tag] = RawDataElement(tag, vr, length, value or None, base + offset, *walker.encoding)
     dataset = Dataset(elements)
-    dataset.set_original_encoding(implicit, little)
+    dataset.set_original_encoding(*walker.encoding)
     return dataset
 
 
