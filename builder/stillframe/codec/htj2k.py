@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from ojph.ojph_bindings import Codestream, MemInfile, MemOutfile, Point
 
-from stillframe.codec.codestream import level_size
+from stillframe.codec.codestream import LARGEST_BASE, level_size
 from stillframe.codec.markers import MainHeader, parse_header
 from stillframe.errors import CodecError, CodestreamError
 
 # Viewers ask for decode levels up to 3; past the last, decoders give a blank image.
 _MIN_LEVELS: Final = 3
-_LARGEST_BASE: Final = 64
 _BLOCK: Final = 64
 
 # What image codecs raise for bad input; their own exceptions derive from RuntimeError.
@@ -32,7 +31,7 @@ CODEC_FAILURES: Final = (RuntimeError, ValueError, TypeError, MemoryError)
 
 def levels_for(width: int, height: int) -> int:
     """Decomposition levels of a frame: the fewest that leave a base of at most 64 x 64 (PS3.5 10.18), at least 3."""
-    return max(_MIN_LEVELS, (-(-max(width, height) // _LARGEST_BASE) - 1).bit_length())
+    return max(_MIN_LEVELS, (-(-max(width, height) // LARGEST_BASE) - 1).bit_length())
 
 
 def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
@@ -121,8 +120,12 @@ def _lines(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return frame.transpose(0, 2, 1).copy().reshape(height * components, width)
 
 
-def decode_frame(data: bytes, level: int = 0, header: MainHeader | None = None) -> npt.NDArray[Any]:
+def decode_frame(
+    data: bytes, level: int = 0, header: MainHeader | None = None, *, resilient: bool = False
+) -> npt.NDArray[Any]:
     """Decode an HTJ2K codestream, halved `level` times; `header` is that of `data`, where it is known already.
+
+    With `resilient`, the codestream may end behind the tile-parts of that level.
 
     Returns:
         (rows, columns), or (rows, columns, components); 8 bits up to a precision of 8, else 16; signed if it is.
@@ -132,47 +135,6 @@ def decode_frame(data: bytes, level: int = 0, header: MainHeader | None = None) 
         CodecError: if it is not an HTJ2K codestream of at most 16 bits and one sampling, has no such level, or the
             library fails. The size is taken from the codestream: compare it with what is expected before.
     """
-    return _decode_clipped(data, level, header, resilient=False)
-
-
-def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArray[Any]:
-    """Decode the full resolution of what was encoded without loss: faster than `decode_frame`, and does not clip.
-
-    `header` is that of `data`, where it is known already. Returns and raises as `decode_frame`. Of a lossy or a reduced
-    codestream, samples that overshoot would wrap.
-    """
-    _decodable(data, 0, header)
-    try:
-        return imagecodecs.htj2k_decode(data)
-    except CODEC_FAILURES as error:
-        raise CodecError(f"decoding failed: {error}") from error
-
-
-def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:
-    """Decode at `level` the first bytes of a codestream, as a viewer does with a byte range: EOC may be missing.
-
-    Returns and raises as `decode_frame`; the image is exact if the prefix reaches the end of that resolution.
-    """
-    whole = prefix.endswith(b"\xff\xd9")
-    return _decode_clipped(prefix if whole else prefix + b"\xff\xd9", level, None, resilient=True)
-
-
-def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> MainHeader:
-    """The header of a codestream that can be decoded at `level`."""
-    try:
-        header = header or parse_header(data)
-    except CodestreamError as error:
-        raise CodecError(f"cannot decode: {error}") from error
-    if not 0 <= level <= header.levels:
-        raise CodecError(f"no decode level {level} in a codestream of {header.levels} decomposition levels")
-    if min(level_size(header, level)) < 1:  # ojph would loop for ever
-        raise CodecError(f"the image is empty at decode level {level}")
-    if len(set(header.components)) != 1 or header.components[0].precision > 16:
-        raise CodecError(f"cannot decode components of more than 16 bits or of different kinds: {header.components}")
-    return header
-
-
-def _decode_clipped(data: bytes, level: int, header: MainHeader | None, *, resilient: bool) -> npt.NDArray[Any]:
     header = _decodable(data, level, header)
     component, count = header.components[0], len(header.components)
     infile = MemInfile()
@@ -197,6 +159,42 @@ def _decode_clipped(data: bytes, level: int, header: MainHeader | None, *, resil
         codestream.close()
         infile.close()
     return lines if count == 1 else np.ascontiguousarray(lines.reshape(height, count, width).transpose(0, 2, 1))
+
+
+def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArray[Any]:
+    """Decode the full resolution of what was encoded without loss: faster than `decode_frame`, and does not clip.
+
+    `header` is that of `data`, where it is known already. Returns and raises as `decode_frame`. Of a lossy or a reduced
+    codestream, samples that overshoot would wrap.
+    """
+    _decodable(data, 0, header)
+    try:
+        return imagecodecs.htj2k_decode(data)
+    except CODEC_FAILURES as error:
+        raise CodecError(f"decoding failed: {error}") from error
+
+
+def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:
+    """Decode at `level` the first bytes of a codestream, as a viewer does with a byte range: EOC may be missing.
+
+    Returns and raises as `decode_frame`; the image is exact if the prefix reaches the end of that resolution.
+    """
+    return decode_frame(prefix.removesuffix(b"\xff\xd9") + b"\xff\xd9", level, resilient=True)
+
+
+def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> MainHeader:
+    """The header of a codestream that can be decoded at `level`."""
+    try:
+        header = header or parse_header(data)
+    except CodestreamError as error:
+        raise CodecError(f"cannot decode: {error}") from error
+    if not 0 <= level <= header.levels:
+        raise CodecError(f"no decode level {level} in a codestream of {header.levels} decomposition levels")
+    if min(level_size(header, level)) < 1:  # ojph would loop for ever
+        raise CodecError(f"the image is empty at decode level {level}")
+    if len(set(header.components)) != 1 or header.components[0].precision > 16:
+        raise CodecError(f"cannot decode components of more than 16 bits or of different kinds: {header.components}")
+    return header
 
 
 def frame_crc32(frame: npt.NDArray[Any]) -> int:

@@ -34,8 +34,6 @@ LONGEST_HEAD: Final = 256 << 20
 _TRANSFER_SYNTAX: Final = 0x00020010
 _EXPLICIT_LITTLE: Final = Encoding(implicit=False, little=True)
 _META_GROUP: Final = b"\x02\0"
-_EXPLICIT = struct.Struct("<HH2sH").unpack_from
-_LENGTH = struct.Struct("<L").unpack_from
 
 _ABSENT: Final[Element] = (0, 0, None, 0, 0)
 
@@ -155,10 +153,10 @@ def is_dicom(head: bytes) -> bool:
         return True
     if len(head) < 8:
         return False
-    group, element, vr, short = _EXPLICIT(head)
+    group, element, vr, short = struct.unpack_from("<HH2sH", head)
     if group in (0x0002, 0x0008):
         if vr in VRS:
             return True
-        length = _LENGTH(head, 4)[0]
+        length = int.from_bytes(head[4:8], "little")
         return bool(group == 0x0008 and element <= 0x0070 and length <= 1024 and length % 2 == 0)
     return bool(int.from_bytes(head[:2], "big") == 0x0008 and vr in VRS and short != 0)

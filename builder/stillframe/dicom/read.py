@@ -6,6 +6,7 @@ which ends too early is never taken for a whole one.
 
 from __future__ import annotations
 
+import io
 import struct
 import tempfile
 import zlib
@@ -61,21 +62,16 @@ class Instance:
 
     @property
     def uids(self) -> InstanceUIDs:
-        """The checked UIDs of the instance; raises `InvalidUID`."""
-        return read_uids(self.dataset)
+        """Study, Series and SOP Instance UID, each fit to be part of a key.
 
-
-def read_uids(dataset: Dataset) -> InstanceUIDs:
-    """Study, Series and SOP Instance UID of a data set, each fit to be part of a key.
-
-    Raises:
-        InvalidUID: naming the attribute that is missing or malformed.
-    """
-    return InstanceUIDs(
-        check_uid(raw_text(dataset, 0x0020000D), "StudyInstanceUID"),
-        check_uid(raw_text(dataset, 0x0020000E), "SeriesInstanceUID"),
-        check_uid(raw_text(dataset, 0x00080018), "SOPInstanceUID"),
-    )
+        Raises:
+            InvalidUID: naming the attribute that is missing or malformed.
+        """
+        return InstanceUIDs(
+            check_uid(raw_text(self.dataset, 0x0020000D), "StudyInstanceUID"),
+            check_uid(raw_text(self.dataset, 0x0020000E), "SeriesInstanceUID"),
+            check_uid(raw_text(self.dataset, 0x00080018), "SOPInstanceUID"),
+        )
 
 
 def raw_text(dataset: Dataset, tag: int) -> str:
@@ -111,7 +107,9 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
     dataset, syntax, body = _open(file, PIXEL_TAGS.__contains__, max_unpacked)
     fragments: Fragments | None = None
     with _closed_on_error(body, file):
-        size = _size_of(body)
+        stopped_at = body.tell()
+        size = body.seek(0, io.SEEK_END)
+        body.seek(stopped_at)
         pixels = _read_pixel_element(body, dataset, syntax, size)
         if pixels is None:
             _check_complete(dataset, body, size)
@@ -132,13 +130,6 @@ def _closed_on_error(body: ReadableFile, file: ReadableFile) -> Iterator[None]:
         if body is not file:
             body.close()
         raise
-
-
-def _size_of(file: ReadableFile) -> int:
-    offset = file.tell()
-    size = file.seek(0, 2)
-    file.seek(offset)
-    return size
 
 
 def _open(file: ReadableFile, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, ReadableFile]:
@@ -210,23 +201,20 @@ def _inflate(file: ReadableFile, max_unpacked: int) -> ReadableFile:
     inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     total = 0
-    try:
-        while block := file.read(1 << 20):
-            while block and not inflater.eof:
-                piece = inflater.decompress(block, 1 << 24)
-                block = inflater.unconsumed_tail
-                total += len(piece)
-                if total > max_unpacked:
-                    raise InputError(f"its deflated data set has more than {max_unpacked} bytes (--max-unpacked)")
-                inflated.write(piece)
+    with _closed_on_error(inflated, file):
+        try:
+            while block := file.read(1 << 20):
+                while block and not inflater.eof:
+                    piece = inflater.decompress(block, 1 << 24)
+                    block = inflater.unconsumed_tail
+                    total += len(piece)
+                    if total > max_unpacked:
+                        raise InputError(f"its deflated data set has more than {max_unpacked} bytes (--max-unpacked)")
+                    inflated.write(piece)
+        except zlib.error as error:
+            raise InputError(f"deflated data set is damaged: {error}") from error
         if not inflater.eof:
             raise InputError("truncated: the deflated data set ends early")
-    except zlib.error as error:
-        inflated.close()
-        raise InputError(f"deflated data set is damaged: {error}") from error
-    except BaseException:
-        inflated.close()
-        raise
     inflated.seek(0)
     return inflated
 

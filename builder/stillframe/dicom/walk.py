@@ -82,7 +82,8 @@ class Walker:
         data, (implicit, little) = self.data, self.encoding
         read = _IMPLICIT[little] if implicit else _EXPLICIT[little]
         read_length = _LENGTH[little]
-        self._check_implicit(offset)
+        if implicit and data[offset + 4 : offset + 6] in VRS:  # some writers do that
+            raise Odd("explicit VR where implicit was said to be")
         vr: str | None = None
         length = 0
         while offset < end:
@@ -116,11 +117,6 @@ class Walker:
             offset += length
         if offset > end:
             raise Odd("a value of undefined length") if length == UNDEFINED_LENGTH else Short("ends inside a value")
-
-    def _check_implicit(self, offset: int) -> None:
-        """Raise where a data set has explicit VRs although its transfer syntax says implicit: some writers do that."""
-        if self.encoding.implicit and self.data[offset + 4 : offset + 6] in VRS:
-            raise Odd("explicit VR where implicit was said to be")
 
     def _sequence_end(self, offset: int, end: int, depth: int) -> int:
         """Where a sequence of undefined length ends, its delimiter included (PS3.5 7.5)."""
