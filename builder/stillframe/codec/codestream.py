@@ -112,7 +112,9 @@ def reduce_codestream(data: bytes, level: int, header: MainHeader | None = None)
     parts = parts[: header.levels + 1 - level]
     pieces = [struct.pack(">H", Marker.SOC), *_reduced_segments(data, header, level)]
     for part in parts:
-        pieces += (_reduced_sot(part, len(parts)), data[part.offset + SOT_LENGTH : part.offset + part.length])
+        count = len(parts) if part.count else 0
+        pieces.append(struct.pack(">HHHIBB", Marker.SOT, 10, 0, part.length, part.part_index, count))
+        pieces.append(data[part.offset + SOT_LENGTH : part.offset + part.length])
     return b"".join((*pieces, _EOC))
 
 
@@ -164,10 +166,6 @@ def _reduced_quantization(body: bytes, start: int, levels: int) -> bytes:
     if style > 2 or len(body) < end:
         raise CodestreamError(f"a quantization segment of {len(body)} bytes and style {style} is malformed")
     return body[:end]
-
-
-def _reduced_sot(part: TilePart, count: int) -> bytes:
-    return struct.pack(">HHHIBB", Marker.SOT, 10, 0, part.length, part.part_index, count if part.count else 0)
 
 
 def _resolution_parts(data: bytes, header: MainHeader) -> Iterator[TilePart]:

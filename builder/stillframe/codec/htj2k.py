@@ -45,10 +45,34 @@ def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
         CodecError: if the frame is not such an array, a sample does not fit, or the library fails.
     """
     _check_frame(frame, bits_stored)
+    height, width = frame.shape[:2]
+    components = frame.shape[2] if frame.ndim == 3 else 1
+    out, codestream = MemOutfile(), Codestream()
     try:
-        return _encode(frame, bits_stored)
+        out.open(frame.nbytes + 4096, False)
+        size = codestream.access_siz()
+        size.set_image_extent(Point(width, height))
+        size.set_num_components(components)
+        for index in range(components):
+            size.set_component(index, Point(1, 1), bits_stored, frame.dtype.kind == "i")
+        style = codestream.access_cod()
+        style.set_num_decomposition(levels_for(width, height))
+        style.set_block_dims(_BLOCK, _BLOCK)
+        style.set_progression_order("RPCL")
+        style.set_color_transform(components == 3)
+        style.set_reversible(True)
+        codestream.set_planar(False)
+        codestream.set_tilepart_divisions(True, False)  # at resolutions, not at components
+        codestream.request_tlm_marker(True)
+        codestream.write_headers(out, None, 0)
+        codestream.push_all_components(_lines(frame), 1, "HW")
+        codestream.flush()
+        return bytes(out.get_data())
     except CODEC_FAILURES as error:
         raise CodecError(f"encoding a frame {describe_array(frame)} failed: {error}") from error
+    finally:
+        codestream.close()
+        out.close()
 
 
 def describe_array(frame: npt.NDArray[Any]) -> str:
@@ -75,36 +99,6 @@ def _check_frame(frame: npt.NDArray[Any], bits_stored: int) -> None:
 def sample_range(bits: int, *, signed: bool) -> tuple[int, int]:
     """The least and the greatest sample of so many bits."""
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-
-
-def _encode(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
-    height, width = frame.shape[:2]
-    components = frame.shape[2] if frame.ndim == 3 else 1
-    out = MemOutfile()
-    out.open(frame.nbytes + 4096, False)
-    codestream = Codestream()
-    try:
-        size = codestream.access_siz()
-        size.set_image_extent(Point(width, height))
-        size.set_num_components(components)
-        for index in range(components):
-            size.set_component(index, Point(1, 1), bits_stored, frame.dtype.kind == "i")
-        style = codestream.access_cod()
-        style.set_num_decomposition(levels_for(width, height))
-        style.set_block_dims(_BLOCK, _BLOCK)
-        style.set_progression_order("RPCL")
-        style.set_color_transform(components == 3)
-        style.set_reversible(True)
-        codestream.set_planar(False)
-        codestream.set_tilepart_divisions(True, False)  # at resolutions, not at components
-        codestream.request_tlm_marker(True)
-        codestream.write_headers(out, None, 0)
-        codestream.push_all_components(_lines(frame), 1, "HW")
-        codestream.flush()
-        return bytes(out.get_data())
-    finally:
-        codestream.close()
-        out.close()
 
 
 def _lines(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:

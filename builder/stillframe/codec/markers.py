@@ -138,9 +138,11 @@ def parse_header(data: bytes) -> MainHeader:
         body = data[segment.offset + 4 : segment.offset + segment.length]
         bodies.setdefault(segment.marker, []).append(body)
     _only(bodies, Marker.QCD)
+    # Pcap bit 15, counted from the most significant (A.5.2).
+    part_15 = any(_unpack(">I", body, 0, "CAP")[0] & 0x00020000 for body in bodies.get(Marker.CAP, ()))
     return MainHeader(
         **_parse_siz(_only(bodies, Marker.SIZ)),
-        **_parse_cod(_only(bodies, Marker.COD), part_15=any(map(_has_part_15, bodies.get(Marker.CAP, ())))),
+        **_parse_cod(_only(bodies, Marker.COD), part_15=part_15),
         tile_part_lengths=_parse_tlm(bodies.get(Marker.TLM, [])),
         header_length=header_length,
         comments=tuple(body[2:].decode("latin-1") for body in bodies.get(Marker.COM, ()) if body[:2] == b"\0\1"),
@@ -237,11 +239,6 @@ def _parse_cod(body: bytes, *, part_15: bool) -> dict[str, Any]:
         "high_throughput": part_15 and style & 0xC0 == 0x40,
         "precincts": tuple((1 << (size & 15), 1 << (size >> 4)) for size in body[10:]),
     }
-
-
-def _has_part_15(body: bytes) -> bool:
-    """Whether CAP announces ISO/IEC 15444-15: Pcap bit 15 counted from the most significant (A.5.2)."""
-    return bool(_unpack(">I", body, 0, "CAP")[0] & 0x00020000)
 
 
 def _parse_tlm(bodies: list[bytes]) -> tuple[int, ...]:

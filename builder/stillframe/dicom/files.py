@@ -1,4 +1,4 @@
-"""Files as they are read here: what is asked of one, an input in memory, and parts of files read as one."""
+"""What the package asks of a file it reads; an input in memory; parts of files read as one file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reading one DICOM instance: its header whole, its pixel data only by offset and length.
 
-The parsing is pydicom's. What is decided here is what counts as DICOM, where the pixel data lie, and that a file
-which ends too early is never taken for a whole one.
+Well-formed elements are walked; pydicom parses the others. This module finds the pixel data, and refuses a file that
+ends too early.
 """
 
 from __future__ import annotations
@@ -229,16 +229,15 @@ def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size:
     keyword = PIXEL_TAGS.get(group << 16 | element)
     if keyword is None:
         raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
-    offset = file.tell() - len(head)
-    if not dataset.original_encoding[0]:
-        if vr not in LONG_VRS:
-            raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
-        if len(head) < 12:
-            raise InputError("truncated: ends inside the head of the pixel data")
-        length = struct.unpack(f"{order}L", head[8:12])[0]
-        offset += 12
+    offset = file.tell() - len(head) + 8
+    if dataset.original_encoding[0]:
+        vr, length = b"OW", struct.unpack(f"{order}L", head[4:8])[0]
+    elif vr not in LONG_VRS:
+        raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
+    elif len(head) < 12:
+        raise InputError("truncated: ends inside the head of the pixel data")
     else:
-        vr, length, offset = b"OW", struct.unpack(f"{order}L", head[4:8])[0], offset + 8
+        length, offset = struct.unpack(f"{order}L", head[8:12])[0], offset + 4
     if length == UNDEFINED_LENGTH:
         return PixelElement(keyword, vr.decode(), offset, None)
     if offset + length > size:

@@ -25,7 +25,7 @@ _COPIED_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class SequenceValue:
-    """The value field of a sequence, in its place within the buffer of the sequence around it."""
+    """The value field of a sequence: its start and end in the buffer of the sequence around it."""
 
     walker: Walker
     start: int
@@ -66,7 +66,7 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
     try:
         plain = read_elements(walker, start, end, lambda _: False, whole=True)
     except Odd:
-        return _read_item_leniently(walker.data[start:end], walker.encoding)
+        return read_odd(BytesIO(walker.data[start:end]), walker.encoding, length=end - start)
     return raw_dataset(plain, copied=_COPIED_BYTES)
 
 
@@ -87,10 +87,6 @@ def raw_dataset(plain: PlainHeader, base: int = 0, *, copied: int = UNDEFINED_LE
     dataset = Dataset(elements)
     dataset.set_original_encoding(*walker.encoding)
     return dataset
-
-
-def _read_item_leniently(content: bytes, encoding: Encoding) -> Dataset:
-    return read_odd(BytesIO(content), encoding, length=len(content))
 
 
 def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
@@ -121,5 +117,5 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
         content = source.read(length)
         if len(content) < length:
             complaint = f"the sequence ends after {len(content)} of the last item's {length} bytes"
-        items.append(_read_item_leniently(content, encoding))
+        items.append(read_odd(BytesIO(content), encoding, length=len(content)))
     return items, complaint

@@ -1,6 +1,6 @@
 """Text values to Unicode, by the Specific Character Set in force (PS3.3 C.12.1.1.2, PS3.5 6.1).
 
-Nothing here fails: bytes that mean nothing in the declared character set become U+FFFD, and the caller is told.
+Nothing here fails. Bytes without a meaning in the declared character set become U+FFFD, and the result says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where the elements and items of a data set lie (PS3.5 7.1, 7.5), in each of the three native encodings.
 
-Only heads are looked at; values stay where they are. What is not well formed is `Odd` and left to a parser that
-forgives more. Needs no DICOM library, so planning starts at once.
+The walk looks at heads only, and raises `Odd` where they are not well formed: a parser that forgives more may follow.
+It needs no DICOM library, so planning starts at once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def too_many_parts() -> InputError:
 
 
 class Walker:
-    """Walks through one buffer. Where sequences of undefined length end is found once and remembered."""
+    """Walks through one buffer, and remembers where sequences of undefined length end."""
 
     def __init__(self, data: bytes, encoding: Encoding) -> None:
         self.data = data
