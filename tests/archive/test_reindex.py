@@ -70,6 +70,7 @@ def test_an_archive_that_is_right_is_not_written(source: Path) -> None:
     assert store.objects == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"[", b"[]", b"{}", b"[{}]", b"null", b'{"groups":[{}]}', b"[[]]"])
 def test_damaged_lists_are_made_anew(tmp_path: Path, source: Path, content: bytes) -> None:
     store = DirectoryStore(str(tmp_path / "tree"))

@@ -195,6 +195,7 @@ def test_builds_and_deletions_tell_the_distribution_what_changed(tmp_path: Path)
         assert len(told_to(distribution)) == 2
 
 
+@pytest.mark.slow
 def test_an_archive_is_complete_though_the_distribution_could_not_be_told(tmp_path: Path) -> None:
     source, tree = write_series(tmp_path / "in", 1), tmp_path / "tree"
     newcomer = write(tmp_path, "new.dcm", image(1, noise(9)))
