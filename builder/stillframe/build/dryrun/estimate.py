@@ -17,6 +17,7 @@ from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import Kind
+from stillframe.options import BuildOptions
 from stillframe.source.inputs import InputRef
 
 _MOST_INSTANCES: Final = 16
@@ -42,6 +43,16 @@ class Objects:
 
     def __add__(self, other: Objects) -> Objects:
         return Objects(self.count + other.count, self.size + other.size)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """One input whose objects are counted; of its frames some are made, or none."""
+
+    source: InputRef
+    uids: InstanceUIDs
+    options: BuildOptions
+    frames: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class Forecast:
 
     @property
     def requests(self) -> Requests:
-        """About how many requests the build sends to an object store, by the rules that `docs/format.md` states."""
+        """About how many requests the build sends to a store, by the rules of `docs/reference/report.md`."""
         written = sum(self.inputs[decision] for decision in WRITTEN)
         again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE]
         count, size = self.objects.count, self.objects.size
@@ -85,7 +85,7 @@ class Forecast:
             "total": {"count": count.total(), "bytes": size.total()},
             "sample": {name: self.sample[name] for name in ("instances", "frames", "rejected")},
             **({"cost": self._cost(self.prices)} if self.prices else {}),
-        }  # fmt: skip
+        }
 
     def _cost(self, prices: Prices) -> dict[str, Any]:
         return {

@@ -5,33 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor
-from dataclasses import dataclass
 from itertools import batched
 from typing import Final
 
 from stillframe.archive.roots import Roots
-from stillframe.build.dryrun.estimate import Measured
+from stillframe.build.dryrun.estimate import Measured, MeasureTask
 from stillframe.build.dryrun.list_sizes import Encode, ListCounter
 from stillframe.build.request import BuildRequest
-from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
-from stillframe.options import BuildOptions
 from stillframe.progress import Progress
-from stillframe.source.inputs import InputRef, Rejected
+from stillframe.source.inputs import Rejected
 
 # Instances that one task looks at without frames.
 _BATCH: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureTask:
-    """One input whose objects are counted; of its frames some are made, or none."""
-
-    source: InputRef
-    uids: InstanceUIDs
-    options: BuildOptions
-    frames: bool
 
 
 def _measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:

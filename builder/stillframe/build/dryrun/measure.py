@@ -11,10 +11,9 @@ from typing import Final
 
 from stillframe.archive.record import UNKNOWN, Record, with_record
 from stillframe.build.content import Producer
-from stillframe.build.dryrun.estimate import Measured, Objects, Sample, choose_frames
-from stillframe.build.dryrun.job import MeasureTask
-from stillframe.build.frames import StageClock
+from stillframe.build.dryrun.estimate import Measured, MeasureTask, Objects, Sample, choose_frames
 from stillframe.build.pictures import make_pictures
+from stillframe.build.results import StageClock
 from stillframe.build.sinks import SizeSink
 from stillframe.dicom.json_model import SOP_CLASS_UID, first_value
 from stillframe.dicom.read import read_instance

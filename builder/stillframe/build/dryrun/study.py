@@ -15,6 +15,7 @@ from stillframe.archive.record import UNKNOWN, Holding, Record, describe_options
 from stillframe.build.decide import LISTED, UNRECORDED, WRITTEN, Asked, Decision, decide, published_record
 from stillframe.build.dryrun.estimate import (
     Measured,
+    MeasureTask,
     Objects,
     Pool,
     Profile,
@@ -24,7 +25,7 @@ from stillframe.build.dryrun.estimate import (
     find_sample,
 )
 from stillframe.build.dryrun.forecast import Forecast
-from stillframe.build.dryrun.job import Job, MeasureTask
+from stillframe.build.dryrun.job import Job
 from stillframe.build.dryrun.list_sizes import Listed
 from stillframe.build.plan import SeriesPlan
 from stillframe.dicom.json_model import JSONDataset, dumps
@@ -101,11 +102,14 @@ class StudyRun:
             self.listed[series] = {}
         return [
             _Instance(
-                uids=InstanceUIDs(study, series, uid), inputs=list(inputs), held=held.get(uid, HeldInstance()).holding,
-                listed=listed.get(uid), present=uid in present,
+                uids=InstanceUIDs(study, series, uid),
+                inputs=list(inputs),
+                held=held.get(uid, HeldInstance()).holding,
+                listed=listed.get(uid),
+                present=uid in present,
             )
             for uid, inputs in plan.instances.items()
-        ]  # fmt: skip
+        ]
 
     def _decide(self, instance: _Instance) -> None:
         """What becomes of an instance's next input, after those before it."""
@@ -144,11 +148,15 @@ class StudyRun:
         written = [instance.known for instance in kept if instance.known and instance.outcome in WRITTEN]
         records = {self.study: lists.count_study(self.study, self.listed)} if self.listed else {}
         forecast = Forecast(
-            inputs=self.inputs, objects=objects + lists.objects, sample=self.sample,
-            studies=bool(kept), series=len({instance.uids.series for instance in kept}),
-            frames=sum(known.frames for known in written), bytes_read=sum(known.source.size for known in written),
+            inputs=self.inputs,
+            objects=objects + lists.objects,
+            sample=self.sample,
+            studies=bool(kept),
+            series=len({instance.uids.series for instance in kept}),
+            frames=sum(known.frames for known in written),
+            bytes_read=sum(known.source.size for known in written),
             examined=sum(instance.held.objects for instance in kept if instance.outcome in _MEASURED),
-        )  # fmt: skip
+        )
         return StudyForecast(forecast, self.rejected, self._samples(), records)
 
     def _advance(self, instances: Sequence[_Instance]) -> None:
