@@ -19,7 +19,6 @@ from pydicom import dcmread
 from pydicom.encaps import generate_frames
 
 from stillframe.build.instance import build_instance
-from stillframe.build.multipart import unwrap_part
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Built, Outcome
@@ -46,6 +45,7 @@ from tests.support.dicom_files import (
     write_dicom,
 )
 from tests.support.frame_encoders import htj2k, htj2k_lossy, j2k, j2k_lossy, jpeg_lossy, jpeg_ls_near, jpegls
+from tests.support.multipart import unwrap_part
 from tests.support.reading import read_frames
 from tests.support.trees import NoProgress
 
@@ -464,7 +464,7 @@ _FRAMES, _SIDE = 210, 512
 _BUILD = f"""
 import resource, sys
 from stillframe.build.instance import build_instance
-from stillframe.layout import InstanceUIDs
+from stillframe.dicom.uids import InstanceUIDs
 from stillframe.options import BuildOptions
 from stillframe.build.results import Built
 from stillframe.source.inputs import InputRef
@@ -473,7 +473,7 @@ from stillframe.build.tasks import InstanceTask
 peaks = []
 for path, tree in zip(sys.argv[1::2], sys.argv[2::2]):
     uids = InstanceUIDs{STUDY, SERIES, INSTANCE}
-    task = InstanceTask(DirectoryStore(tree), InputRef(path), uids, BuildOptions())
+    task = InstanceTask(store=DirectoryStore(tree), source=InputRef(path=path), uids=uids, options=BuildOptions())
     built = build_instance(task)
     assert isinstance(built, Built), built
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -34,7 +34,6 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
-from stillframe.build.multipart import unwrap_part
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.codec.htj2k import encode_frame
@@ -54,6 +53,7 @@ from tests.support.dicom_files import (
     write_dicom,
 )
 from tests.support.frame_encoders import deflated, htj2k, htj2k_lossy, jpeg_ls_near, jpegxl, jpegxl_lossy, lossless_jpeg
+from tests.support.multipart import unwrap_part
 from tests.support.sample_files import sample_files
 from tests.support.trees import NoProgress
 

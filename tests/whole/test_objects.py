@@ -15,11 +15,11 @@ from pydicom import dcmread, uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
 
-from stillframe.build.multipart import unwrap_part
 from stillframe.hosting import serve
 from stillframe.options import BuildOptions, Part10
 from tests.support import dicom_objects
 from tests.support.dicom_files import STUDY, image, noise, without_pixels, write
+from tests.support.multipart import unwrap_part
 from tests.support.serving import serving
 from tests.support.trees import build_tree, contents, document
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stillframe.archive.record import without_record
-from stillframe.build.frames import Sink, StageClock, publish_frames
+from stillframe.build.frames import Sink, publish_frames
+from stillframe.build.results import StageClock
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_convert import convert
@@ -52,6 +53,7 @@ class Content:
     video: bool = False
 
 
+@dataclass(slots=True)
 class Producer:
     """One pass over an input, its objects put into `sink`.
 
@@ -59,16 +61,12 @@ class Producer:
     of the frames, once there are any.
     """
 
-    def __init__(
-        self, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock,
-        choose: Callable[[int], Sequence[int]] = range,
-    ) -> None:  # fmt: skip
-        self.uids = uids
-        self.options = options
-        self.sink = sink
-        self.clock = clock
-        self.choose = choose
-        self.reader: FrameReader | None = None
+    uids: InstanceUIDs
+    options: BuildOptions
+    sink: Sink
+    clock: StageClock
+    choose: Callable[[int], Sequence[int]] = range
+    reader: FrameReader | None = None
 
     def produce(self, instance: Instance, file: ReadableFile) -> Content:
         """Put everything but the metadata and the pictures into the sink; `file` is what the instance was read from.
@@ -109,12 +107,10 @@ class Producer:
         changes = with_history(published.changes, content.metadata)
         if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
             changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
-        notes = (*content.notes, *published.notes)
-        metadata = _merged(content.metadata, changes)
-        return Content(
-            metadata=metadata,
-            bulk=content.bulk,
-            notes=notes,
+        return replace(
+            content,
+            metadata=_merged(content.metadata, changes),
+            notes=(*content.notes, *published.notes),
             rows=published.rows,
             frames=frames,
             middle=published.middle,
@@ -133,7 +129,7 @@ class Producer:
         except LayoutError as error:
             notes = (*notes, f"no video under rendered: {error}")
         metadata = _merged(content.metadata, {SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})
-        return Content(metadata=metadata, bulk=content.bulk, notes=notes, video=True)
+        return replace(content, metadata=metadata, notes=notes, video=True)
 
     def _wants_part10(self, content: Content) -> bool:
         """Whether the whole object is published: with `auto` of what has no frames, or is fetched whole regardless."""

@@ -7,16 +7,13 @@ those that nothing here decodes.
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
 from stillframe.build.multipart import wrap_part
+from stillframe.build.results import StageClock
 from stillframe.codec import codestream, htj2k
 from stillframe.codec.codestream import FrameRow
 from stillframe.codec.markers import MainHeader, parse_header
@@ -45,22 +42,6 @@ class Sink(Protocol):
 
     def restart(self) -> None:
         """Give up all objects taken so far: the frames come again in another form."""
-
-
-class StageClock:
-    """CPU seconds by stage."""
-
-    def __init__(self) -> None:
-        self.times: defaultdict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Count the time of the block as that stage's."""
-        start = time.thread_time()
-        try:
-            yield
-        finally:
-            self.times[stage] += time.thread_time() - start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,18 +86,15 @@ def publish_frames(
     raise PixelDataError("the frames contradict the data set and each other")
 
 
+@dataclass
 class _Publisher:
     """One pass over the frames of one instance."""
 
-    def __init__(
-        self, reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock
-    ) -> None:
-        self.reader = reader
-        self.uids = uids
-        self.options = options
-        self.sink = sink
-        self.clock = clock
-        self._start(lossy=False)
+    reader: FrameReader
+    uids: InstanceUIDs
+    options: BuildOptions
+    sink: Sink
+    clock: StageClock
 
     def _start(self, *, lossy: bool) -> None:
         self.lossy = lossy
@@ -218,18 +196,14 @@ class _Publisher:
 
     def _codestream(self, index: int) -> tuple[bytes, MainHeader, Frame]:
         """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
-        if not self.reader.native:
-            data = self._read(index)
-            if self._is_published_form(data):
-                with self.clock("verify"):
-                    header = parse_header(data)
-                    return data, header, self._check_passed(data, header, index)
-            frame = self._decoded(index, data)
-        else:
-            frame = self._decoded(index)
-        bits = self.reader.description.bits_stored
+        source = None if self.reader.native else self._read(index)
+        if source is not None and self._is_published_form(source):
+            with self.clock("verify"):
+                header = parse_header(source)
+                return source, header, self._check_passed(source, header, index)
+        frame = self._decoded(index, source)
         with self.clock("encode"):
-            data = htj2k.encode_frame(frame, bits)
+            data = htj2k.encode_frame(frame, self.reader.description.bits_stored)
         with self.clock("verify"):
             header = parse_header(data)
             if not np.array_equal(htj2k.decode_lossless(data, header), frame):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from itertools import batched
 from typing import Final
 
-from stillframe.build.report import Report, clocked
+from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
+from stillframe.build.results import StageClock
 from stillframe.build.workers import scan_inputs
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
@@ -28,7 +30,7 @@ def read_headers(
     """Headers of all inputs that have one, in the order of the inputs; the report is told of the others."""
     inputs = [source for source in found if isinstance(source, InputRef)]
     progress.stage("reading headers", len(inputs))
-    with clocked(report, "scan"):
+    with StageClock(report.stages, time.process_time)("scan"):
         scanned: dict[InputRef, Scanned] = {}
         left = []
         for source, header in zip(inputs, scan_heads(inputs), strict=True):

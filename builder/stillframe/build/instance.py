@@ -24,12 +24,11 @@ from stillframe.archive.record import (
 )
 from stillframe.build.content import Content, Producer
 from stillframe.build.decide import Asked, Decision, decide, published_record
-from stillframe.build.frames import Sink, StageClock
+from stillframe.build.frames import Sink
 from stillframe.build.pictures import make_pictures
-from stillframe.build.results import Built, Outcome
-from stillframe.build.sinks import CompareSink, NullSink, StoreSink
+from stillframe.build.results import Built, Outcome, StageClock
+from stillframe.build.sinks import CompareSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
-from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
@@ -55,28 +54,17 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
     except StoreError:
         raise
     except Exception as error:
-        uids = task.uids
-        return Rejected.of(task.source, reason_of(error), uids)
+        return Rejected.of(task.source, reason_of(error), task.uids)
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An open input, with what was known of it before its digest was taken."""
+    """An open input: its state before its digest was taken, the digest, and its size in bytes."""
 
     file: ReadableFile
     state: tuple[int, ...]
     digest: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What an instance's objects, on their way into the store, are of."""
-
-    content: Content
-    metadata: JSONDataset
-    document: bytes
-    notes: tuple[str, ...]
 
 
 class _Worker:
@@ -107,15 +95,14 @@ class _Worker:
             opened = load_input(task.source)
         with opened as file:
             with self.clock("read"):
-                state = file_state(file)
-                digest = digest_of(file)
-                size = file.tell()
+                source = _Source(file, file_state(file), digest_of(file), file.tell())
             self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
-            asked = Asked(digest, task.options, task.replace, task.first)
+            asked = Asked(source.digest, task.options, task.replace, task.first)
             decision = decide(asked, published_record(self.published), task.listed, self._held)
-            done = self._keep(decision)
-            if done is not None:
-                return done
+            if decision in (Decision.DUPLICATE, Decision.UNCHANGED):
+                return self._built(Outcome(decision))
+            if decision is Decision.RESUME and (resumed := self._resume()):
+                return resumed
             with _COMPUTING, self.clock("read"):
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
@@ -124,7 +111,6 @@ class _Worker:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:
                     return self._compare(instance, file)
-                source = _Source(file, state, digest, size)
                 return self._publish(instance, source, replaces=decision is Decision.REPLACE)
             finally:
                 if instance.file is not file:
@@ -139,17 +125,6 @@ class _Worker:
         held = held_objects(self.task.store, self.task.uids)
         return Holding(len(held), sum(held.values()))
 
-    def _keep(self, decision: Decision) -> Built | None:
-        """The instance as it is published; None if it is to be written, or its frames turn out to be damaged."""
-        match decision:
-            case Decision.DUPLICATE:
-                return self._built(Outcome.DUPLICATE, {}, (), 0, 0)
-            case Decision.UNCHANGED:
-                return self._built(Outcome.UNCHANGED, {}, (), 0, 0)
-            case Decision.RESUME:
-                return self._resume()
-        return None
-
     def _resume(self) -> Built | None:
         """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
         assert self.published is not None
@@ -157,26 +132,19 @@ class _Worker:
             rows = read_rows(self.task.store, self.task.uids, self.published)
         except (CodecError, CodestreamError):
             return None
-        frames = promised_frames(self.published)
-        return self._built(Outcome.RESUMED, self.published, rows, frames, 0, notes_of(self.published))
+        built = self._built(Outcome.RESUMED, notes_of(self.published))
+        return replace(built, metadata=self.published, rows=rows, frames=promised_frames(self.published))
 
-    def _built(
-        self, outcome: Outcome, metadata: JSONDataset, rows: tuple[FrameRow, ...], frames: int, written: int,
-        notes: tuple[str, ...] = (),
-    ) -> Built:  # fmt: skip
+    def _built(self, outcome: Outcome, notes: tuple[str, ...] = ()) -> Built:
+        """The result, as far as it is the same whether something was written or not."""
         task = self.task
-        times = dict(self.clock.times)
         return Built(
             source=task.source,
             uids=task.uids,
             outcome=outcome,
-            metadata=metadata,
-            rows=rows,
-            frames=frames,
             bytes_read=task.source.size,
-            bytes_written=written,
             notes=notes,
-            times=times,
+            times=dict(self.clock.times),
         )
 
     def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
@@ -202,14 +170,14 @@ class _Worker:
             )
             raise InputError(f"another object with this SOP Instance UID is published already and differs in {what}")
         notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
-        return self._built(Outcome.DUPLICATE, {}, (), 0, 0, notes)
+        return self._built(Outcome.DUPLICATE, notes)
 
     def _publish(self, instance: Instance, source: _Source, *, replaces: bool) -> Built:
         """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
         task = self.task
         if self.published is not None:
             with _COMPUTING:
-                self._produce(instance, source.file, NullSink())
+                self._produce(instance, source.file, SizeSink())
         # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
         with Lease(task.store, task.uids, self.state, task.lease) as lease:
             before = []
@@ -217,12 +185,12 @@ class _Worker:
                 before = list(held_objects(task.store, task.uids))
             sink = StoreSink(task.store, lease, frozenset(before))
             try:
-                built = self._write(instance, source, sink)
+                content, document = self._write(instance, source, sink)
                 with self.clock("write"):
                     sink.finish()
                     lease.check()
                     task.store.delete_many([key for key in before if key not in sink.sizes])
-                    lease.commit(built.document)
+                    lease.commit(document)
             except StoreError:
                 sink.abandon()
                 raise
@@ -230,13 +198,18 @@ class _Worker:
                 self._withdraw(lease, sink)
                 raise
         outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
-        written = sum(sink.sizes.values()) + len(built.document)
-        content = built.content
-        result = self._built(outcome, built.metadata, content.rows, content.frames, written, built.notes)
-        return replace(result, bytes_read=source.size, changed=tuple(key for key in before if is_fixed(key)))
+        return replace(
+            self._built(outcome, content.notes),
+            metadata=content.metadata,
+            rows=content.rows,
+            frames=content.frames,
+            bytes_read=source.size,
+            bytes_written=sum(sink.sizes.values()) + len(document),
+            changed=tuple(key for key in before if is_fixed(key)),
+        )
 
-    def _write(self, instance: Instance, source: _Source, sink: StoreSink) -> _Written:
-        """Put all but the metadata on its way."""
+    def _write(self, instance: Instance, source: _Source, sink: StoreSink) -> tuple[Content, bytes]:
+        """Put all but the metadata on its way; what that was, and the document of the metadata."""
         task = self.task
         with _COMPUTING:
             content = self._produce(instance, source.file, sink)
@@ -251,7 +224,7 @@ class _Worker:
             record = Record(source.digest, describe_options(task.options), written)
             with self.clock("JSON"):
                 metadata = with_record(content.metadata, record, notes)
-                return _Written(content, metadata, dumps([metadata]), notes)
+                return replace(content, metadata=metadata, notes=notes), dumps([metadata])
 
     def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""
@@ -267,8 +240,7 @@ class _Worker:
         return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)
 
 
-def _differing_tags(one: JSONDataset, other: JSONDataset) -> set[str]:
+def _differing_tags(metadata: JSONDataset, published: JSONDataset) -> set[str]:
     """Tags whose values differ, beside those that only say how the frames are stored or where they came from."""
-    ours = {SYNTAX, "00280004", "00280006"}
-    tags = (set(one) | set(other)) - ours
-    return {tag for tag in tags if one.get(tag) != other.get(tag) and not tag.startswith("0099")}
+    tags = (set(metadata) | set(published)) - {SYNTAX, "00280004", "00280006"}
+    return {tag for tag in tags if metadata.get(tag) != published.get(tag) and not tag.startswith("0099")}

@@ -87,8 +87,8 @@ def check_destination(
     """
     if not destination:
         raise UsageError("the destination is empty")
-    for place in (*sources, destination):
-        check_place(place)
+    for location in (*sources, destination):
+        check_place(location)
     if destination.startswith(SCHEME):
         _check_remote([] if apart else sources, destination)
         check_sources(sources, s3)
@@ -108,6 +108,6 @@ def _check_remote(sources: Iterable[str], destination: str) -> None:
     for source in sources:
         if source.startswith(SCHEME):
             other, path = parse_location(source)
-            one, two = sorted((f"{prefix}/".lstrip("/"), f"{path}/".lstrip("/")), key=len)
-            if bucket == other and two.startswith(one):
+            outer, inner = sorted((f"{prefix}/".lstrip("/"), f"{path}/".lstrip("/")), key=len)
+            if bucket == other and inner.startswith(outer):
                 raise UsageError(f"source and destination overlap: {source} and {destination}")

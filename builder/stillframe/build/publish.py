@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ from typing import Final
 from stillframe.archive.claims import discard_instance
 from stillframe.archive.holdings import HeldInstance, held_in_series, read_metadata
 from stillframe.archive.lists import PublishedInstance, listed_instances
-from stillframe.archive.record import Holding, Record
+from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.list_writer import ListWriter
 from stillframe.build.plan import Plan, SeriesPlan
-from stillframe.build.report import Report, Unfinished, clocked
+from stillframe.build.report import Report, Unfinished
 from stillframe.build.request import BuildRequest
-from stillframe.build.results import Built, Outcome
+from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances
 from stillframe.dicom.uids import InstanceUIDs
@@ -88,9 +89,7 @@ class _Publisher:
             for candidate in candidates:
                 if candidate.uids.instance in unchanged:
                     source = candidate.inputs[0].source
-                    self.settle(
-                        candidate, Built(source=source, uids=candidate.uids, outcome=Outcome.UNCHANGED, metadata={})
-                    )
+                    self.settle(candidate, Built(source=source, uids=candidate.uids, outcome=Outcome.UNCHANGED))
                 else:
                     yield self._task(candidate)
                 yield from self.later_tasks()
@@ -106,34 +105,30 @@ class _Publisher:
                 self.begun[series.plan] = series
                 yield series
 
-    def _unchanged(self, store: Store, series: _Series, candidates: Iterable[_Candidate]) -> frozenset[str]:
+    def _unchanged(self, store: Store, series: _Series, candidates: Sequence[_Candidate]) -> frozenset[str]:
         """The listed instances of a series whose first input is what they were published from."""
-        listed = [
-            (candidate, record) for candidate in candidates if (record := series.listed.get(candidate.uids.instance))
-        ]
-        if not listed:
+        if not any(series.listed.values()):
             return frozenset()
         held = held_in_series(store, series.plan.study, series.plan.series)
-
-        def check(item: tuple[_Candidate, Record]) -> bool:
-            candidate, record = item
-            holding = held.get(candidate.uids.instance, HeldInstance()).holding
-            return self._is_unchanged(store, candidate, record, holding)
-
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
-        with clocked(self.report, "check"):
-            results = side_by_side(count, check, listed)
-        return frozenset(candidate.uids.instance for (candidate, _), same in zip(listed, results, strict=True) if same)
+        with StageClock(self.report.stages, time.process_time)("check"):
+            results = side_by_side(count, lambda candidate: self._is_unchanged(store, candidate, held), candidates)
+        return frozenset(candidate.uids.instance for candidate, same in zip(candidates, results, strict=True) if same)
 
-    def _is_unchanged(self, store: Store, candidate: _Candidate, listed: Record, held: Holding) -> bool:
+    def _is_unchanged(self, store: Store, candidate: _Candidate, held: Mapping[str, HeldInstance]) -> bool:
         """Whether an instance is published as it is listed, and from the bytes of its input.
 
         What costs most comes last: first a look at the list, then at the instance's metadata, then at the input.
         """
+        uid = candidate.uids.instance
+        listed = candidate.series.listed.get(uid)
+        if listed is None:
+            return False
         asked = Asked(listed.digest, self.request.options, self.request.replace)
+        holding = held.get(uid, HeldInstance()).holding
 
         def is_kept(published: Record | None) -> bool:
-            return decide(asked, published, listed, lambda: held) is Decision.UNCHANGED
+            return decide(asked, published, listed, lambda: holding) is Decision.UNCHANGED
 
         return (
             is_kept(listed)
@@ -147,18 +142,15 @@ class _Publisher:
             yield self._task(self.next_inputs.popleft())
 
     def _task(self, candidate: _Candidate) -> tuple[_Candidate, InstanceTask]:
-        listed = candidate.series.listed.get(candidate.uids.instance)
-        source = candidate.inputs[0].source
-        request = self.request
-        store = self.roots.of(candidate.uids.study)
+        request, uids = self.request, candidate.uids
         task = InstanceTask(
-            store=store,
-            source=source,
-            uids=candidate.uids,
+            store=self.roots.of(uids.study),
+            source=candidate.inputs[0].source,
+            uids=uids,
             options=request.options,
             replace=request.replace,
             first=candidate.first,
-            listed=listed,
+            listed=candidate.series.listed.get(uids.instance),
             lease=request.lease,
         )
         return candidate, task
@@ -185,23 +177,19 @@ class _Publisher:
             raise
 
     def _take_in(self, results: Iterable[tuple[_Candidate, Result | WorkerDied]]) -> None:
-        """Settle what came of a batch; then raise the failure of the store, if one of its tasks met one."""
+        """Settle what came of a batch, what dead workers left is removed; then raise a failure of the store."""
         failure: StoreError | None = None
         for candidate, result in results:
             if isinstance(result, StoreError):
                 failure = failure or result
             elif isinstance(result, WorkerDied):
-                self.settle(candidate, self._discard(candidate, result))
+                uids = candidate.uids
+                discard_instance(self.roots.of(uids.study), uids)
+                self.settle(candidate, Rejected.of(candidate.inputs[0].source, result, uids))
             else:
                 self.settle(candidate, result)
         if failure is not None:
             raise failure
-
-    def _discard(self, candidate: _Candidate, died: WorkerDied) -> Rejected:
-        """Remove what a dead worker left of an instance."""
-        uids = candidate.uids
-        discard_instance(self.roots.of(uids.study), uids)
-        return Rejected.of(candidate.inputs[0].source, died, uids)
 
     def settle(self, candidate: _Candidate, result: Built | Rejected) -> None:
         """Report one result, send the next input for the instance on its way, write the lists that are complete."""
@@ -213,8 +201,7 @@ class _Publisher:
             if result.metadata:
                 series.built[uids.instance] = PublishedInstance(result.metadata, result.rows)
         if len(candidate.inputs) > 1:
-            published = isinstance(result, Built)
-            first = candidate.first and not published
+            first = candidate.first and not isinstance(result, Built)
             self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
             return
         series.settled.add(uids.instance)
@@ -249,5 +236,5 @@ def publish_plan(
         publisher.lists.finish()
     except StoreError as error:
         publisher.lists.stop()
-        report.fail(str(error), publisher.unfinished())
+        report.failure, report.unfinished = str(error), publisher.unfinished()
     report.roots = {study: roots.name(study) for study in report.studies} if request.secret else {}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from stillframe import __version__
@@ -63,19 +60,14 @@ class Report:
         for stage, seconds in result.times.items():
             self.stages[stage] += seconds
         if result.outcome is Outcome.DUPLICATE:
-            self.duplicates.append(_slim(result))
+            self.duplicates.append(replace(result, metadata={}, rows=()))
         elif result.notes:
-            self.noted.append(_slim(result))
+            self.noted.append(replace(result, metadata={}, rows=()))
 
     @property
     def exit_code(self) -> int:
         """0 if everything is published, 2 if some inputs were rejected, 1 if the job could not finish."""
         return 1 if self.failure else 2 if self.rejected else 0
-
-    def fail(self, reason: str, unfinished: Unfinished) -> None:
-        """The job ends here."""
-        self.failure = reason
-        self.unfinished = unfinished
 
     def as_json(self) -> dict[str, Any]:
         """The report as it is written to a file; `docs/reference/report.md` describes it."""
@@ -102,8 +94,8 @@ class Report:
             "passedOver": [
                 {"path": item.path, "reason": item.reason} for item in sorted(self.skipped, key=lambda item: item.path)
             ],
-            "duplicates": [_entry(item) for item in _by_path(self.duplicates)],
-            "notes": [_entry(item) for item in _by_path(self.noted)],
+            "duplicates": _entries(self.duplicates),
+            "notes": _entries(self.noted),
         }
 
     def _failure(self) -> dict[str, Any]:
@@ -113,32 +105,15 @@ class Report:
         return {"reason": self.failure, "notPublished": list(self.unfinished.missing), "notListed": unlisted}
 
 
-def _slim(result: Built) -> Built:
-    """The result without what only the lists need."""
-    return Built(source=result.source, uids=result.uids, outcome=result.outcome, metadata={}, notes=result.notes)
-
-
-def _by_path(results: list[Built]) -> list[Built]:
-    return sorted(results, key=lambda item: str(item.source))
-
-
-def _entry(result: Built) -> dict[str, Any]:
-    uids = result.uids
-    return {
-        "path": str(result.source),
-        "outcome": str(result.outcome),
-        "notes": list(result.notes),
-        "study": uids.study,
-        "series": uids.series,
-        "instance": uids.instance,
-    }
-
-
-@contextmanager
-def clocked(report: Report, stage: str) -> Iterator[None]:
-    """Count this process's CPU time in the block as a stage's."""
-    start = time.process_time()
-    try:
-        yield
-    finally:
-        report.stages[stage] += time.process_time() - start
+def _entries(results: list[Built]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": str(result.source),
+            "outcome": str(result.outcome),
+            "notes": list(result.notes),
+            "study": result.uids.study,
+            "series": result.uids.series,
+            "instance": result.uids.instance,
+        }
+        for result in sorted(results, key=lambda result: str(result.source))
+    ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -34,7 +37,7 @@ class Built:
     source: InputRef
     uids: InstanceUIDs
     outcome: Outcome
-    metadata: JSONDataset
+    metadata: JSONDataset = field(default_factory=dict)
     rows: tuple[FrameRow, ...] = ()
     frames: int = 0
     bytes_read: int = 0
@@ -42,3 +45,20 @@ class Built:
     notes: tuple[str, ...] = ()
     times: Mapping[str, float] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageClock:
+    """Adds the CPU seconds of blocks to `times`, by stage."""
+
+    times: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    now: Callable[[], float] = time.thread_time
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of the block as that stage's."""
+        start = self.now()
+        try:
+            yield
+        finally:
+            self.times[stage] += self.now() - start

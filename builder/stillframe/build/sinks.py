@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import deque
 from collections.abc import Callable, Container
@@ -131,15 +132,19 @@ class StoreSink:
         self.sizes.clear()
 
 
-class NullSink:
-    """Takes objects to nowhere: a rehearsal before published objects are replaced."""
+class SizeSink:
+    """Keeps the sizes of objects, and nothing else: a dry run, or a rehearsal before published objects are replaced."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
 
     def put(self, key: str, data: bytes | ReadableFile) -> None:
-        """See `frames.Sink`."""
-        del key, data
+        """See `frames.Sink`; of a file only the length is asked."""
+        self.sizes[key] = len(data) if isinstance(data, bytes) else data.seek(0, io.SEEK_END)
 
     def restart(self) -> None:
-        """Nothing was kept."""
+        """See `frames.Sink`."""
+        self.sizes.clear()
 
 
 class CompareSink:

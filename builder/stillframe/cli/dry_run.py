@@ -52,7 +52,7 @@ def print_forecast(report: Report, forecast: Forecast, destination: str) -> None
     for count, text in lines:
         if count:
             click.echo(f"{count:>10,} {text}")
-    if not forecast.objects:
+    if not forecast.objects.count:
         return
     _print_objects(forecast)
     sample = forecast.sample
@@ -66,11 +66,11 @@ def print_forecast(report: Report, forecast: Forecast, destination: str) -> None
 def _print_objects(forecast: Forecast) -> None:
     studies = f"{plural(forecast.studies, 'study', 'studies')}, {forecast.series} series"
     click.echo(f"{studies}, {plural(forecast.frames, 'frame')}, {megabytes(forecast.bytes_read)} in; would be written:")
+    count, size = forecast.objects.count, forecast.objects.size
     for kind in Kind:
-        if forecast.count(kind):
-            click.echo(f"{forecast.count(kind):>10,} {kind:<16}{megabytes(forecast.size(kind)):>14}")
-    total = forecast.total
-    click.echo(f"{round(total.objects):>10,} {'in all':<16}{megabytes(round(total.size)):>14}")
+        if count[kind]:
+            click.echo(f"{count[kind]:>10,} {kind:<16}{megabytes(size[kind]):>14}")
+    click.echo(f"{count.total():>10,} {'in all':<16}{megabytes(size.total()):>14}")
 
 
 def _print_cost(forecast: Forecast) -> None:

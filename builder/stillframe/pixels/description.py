@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
+from pydicom.tag import Tag
 
 from stillframe.dicom.lenient import raw_element
 from stillframe.dicom.read import PixelElement, raw_text
 from stillframe.errors import PixelDataError
 from stillframe.options import MAX_FRAME_BYTES
 
-_TAGS: Final = {
-    keyword: BaseTag(tag)
-    for keyword, tag in {
-        "SamplesPerPixel": 0x00280002, "PlanarConfiguration": 0x00280006, "NumberOfFrames": 0x00280008,
-        "Rows": 0x00280010, "Columns": 0x00280011, "BitsAllocated": 0x00280100, "BitsStored": 0x00280101,
-        "HighBit": 0x00280102, "PixelRepresentation": 0x00280103,
-    }.items()
-}  # fmt: skip
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "XYB"})
 
@@ -135,7 +127,7 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
-    element = raw_element(dataset, _TAGS[keyword])
+    element = raw_element(dataset, Tag(keyword))
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
         if default is None:

@@ -7,7 +7,7 @@ pixels. What is malformed counts as absent: a broken window must not keep an ima
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,7 +36,9 @@ _BITS_ALLOCATED: Final = "00280100"
 _BITS_STORED: Final = "00280101"
 _SIGNED: Final = "00280103"
 _CENTRE, _WIDTH, _INTERCEPT, _SLOPE, _FUNCTION = "00281050", "00281051", "00281052", "00281053", "00281056"
-_MODALITY_LUTS, _VOI_LUTS, _DESCRIPTOR, _DATA = "00283000", "00283010", "00283002", "00283006"
+_MODALITY_LUTS, _VOI_LUTS = "00283000", "00283010"
+# Descriptor and data of a LUT.
+_LUT: Final = ("00283002", "00283006")
 # Red, Green and Blue Palette Color Lookup Table Descriptor, Data and Segmented Data.
 _PALETTE: Final = tuple((f"0028110{n}", f"0028120{n}", f"0028122{n}") for n in (1, 2, 3))
 # Pixel Padding Value and its Range Limit; Float and Double Float Pixel Padding Value and theirs.
@@ -109,10 +111,9 @@ def _number(dataset: JSONDataset, tag: str, index: int = 0) -> float | None:
 
 
 def _read_modality(dataset: JSONDataset, bulk: BulkData, signed: bool) -> LookupTable | Rescale:
-    for item in _items(dataset, _MODALITY_LUTS)[:1]:
-        table = _read_table(item, _DESCRIPTOR, _DATA, bulk, signed)
-        if table is not None:
-            return _settle_bits(table)[0]
+    table = _first_table(dataset, _MODALITY_LUTS, bulk, signed)
+    if table is not None:
+        return table
     slope, intercept = _number(dataset, _SLOPE) or 1.0, _number(dataset, _INTERCEPT) or 0.0
     # Of the widest integers the results, and the differences of them, have to be finite.
     return Rescale(slope, intercept) if math.isfinite((abs(slope) * 2.0**64 + abs(intercept)) * 2) else Rescale()
@@ -120,10 +121,9 @@ def _read_modality(dataset: JSONDataset, bulk: BulkData, signed: bool) -> Lookup
 
 def _read_voi(dataset: JSONDataset, bulk: BulkData, signed: bool) -> LookupTable | Ramp | Sigmoid | None:
     """The first VOI LUT, else the first window (PS3.3 C.11.2: either may be applied where both are there)."""
-    for item in _items(dataset, _VOI_LUTS)[:1]:
-        table = _read_table(item, _DESCRIPTOR, _DATA, bulk, signed)
-        if table is not None:
-            return _settle_bits(table)[0]
+    table = _first_table(dataset, _VOI_LUTS, bulk, signed)
+    if table is not None:
+        return table
     centre, width = _number(dataset, _CENTRE), _number(dataset, _WIDTH)
     if centre is None or width is None:
         return None
@@ -146,15 +146,10 @@ def _stored_range(metadata: JSONDataset, bits: int) -> tuple[float, float] | Non
 def _read_palette(
     metadata: JSONDataset, bulk: BulkData, signed: bool
 ) -> tuple[LookupTable, LookupTable, LookupTable] | None:
-    tables: list[LookupTable] = []
-    for descriptor, data, segmented in _PALETTE:
-        table = _read_table(metadata, descriptor, data, bulk, signed) or _read_segmented(
-            metadata, descriptor, segmented, bulk, signed
-        )
-        if table is None:
-            return None
-        tables.append(table)
-    red, green, blue = _settle_bits(*tables)
+    tables = [_read_table(metadata, tags, bulk, signed) for tags in _PALETTE]
+    if not all(tables):
+        return None
+    red, green, blue = _settle_bits(*filter(None, tables))
     return red, green, blue
 
 
@@ -173,38 +168,33 @@ def _read_descriptor(dataset: JSONDataset, tag: str, signed: bool) -> tuple[int,
     return int(count) or 1 << 16, int(first), int(bits)
 
 
-def _read_table(
-    dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: BulkData, signed: bool
-) -> LookupTable | None:
-    """A LUT; None if it is absent or shorter than its descriptor says."""
-    descriptor = _read_descriptor(dataset, descriptor_tag, signed)
-    data = _words(dataset.get(data_tag, {}), bulk)
+def _first_table(dataset: JSONDataset, sequence: str, bulk: BulkData, signed: bool) -> LookupTable | None:
+    """The LUT of a sequence's first item."""
+    tables = (_read_table(item, _LUT, bulk, signed) for item in _items(dataset, sequence)[:1])
+    return next((_settle_bits(table)[0] for table in tables if table), None)
+
+
+def _read_table(dataset: JSONDataset, tags: Sequence[str], bulk: BulkData, signed: bool) -> LookupTable | None:
+    """A LUT; None if it is absent or shorter than its descriptor says.
+
+    `tags` are those of its descriptor, its data, and where it may have them its segmented data.
+    """
+    descriptor = _read_descriptor(dataset, tags[0], signed)
     if descriptor is None:
         return None
     count, first, bits = descriptor
-    if len(data) >= 2 * count:
-        entries = np.frombuffer(data, "<u2", count)
-    elif len(data) >= count:  # two 8-bit entries in a word
-        entries = np.frombuffer(data, "u1", count)
-    else:
-        return None
-    return LookupTable(first, entries.astype(np.uint16), bits)
-
-
-def _read_segmented(
-    dataset: JSONDataset, descriptor_tag: str, data_tag: str, bulk: BulkData, signed: bool
-) -> LookupTable | None:
-    descriptor = _read_descriptor(dataset, descriptor_tag, signed)
-    data = _words(dataset.get(data_tag, {}), bulk)
-    if descriptor is None or not data:
-        return None
-    count, first, bits = descriptor
-    words = data if bits <= 8 else memoryview(np.frombuffer(data, "<u2", len(data) // 2).astype(np.uint16))
-    try:
-        entries = expand_segments(words, bits <= 8, count)
-    except (ValueError, LookupError):
-        return None
-    return LookupTable(first, np.array(entries, np.uint16), bits) if entries else None
+    data, *segmented = (_words(dataset.get(tag, {}), bulk) for tag in tags[1:])
+    if len(data) >= count:  # two 8-bit entries in a word, where there are too few words
+        entries = np.frombuffer(data, "<u2" if len(data) >= 2 * count else "u1", count).astype(np.uint16)
+        return LookupTable(first, entries, bits)
+    for packed in filter(None, segmented):
+        words = packed if bits <= 8 else memoryview(np.frombuffer(packed, "<u2", len(packed) // 2).astype(np.uint16))
+        try:
+            entries = np.array(expand_segments(words, bits <= 8, count), np.uint16)
+        except (ValueError, LookupError):
+            return None
+        return LookupTable(first, entries, bits) if len(entries) else None
+    return None
 
 
 def _settle_bits(*tables: LookupTable) -> list[LookupTable]:

@@ -157,20 +157,16 @@ def _render_palette(frame: npt.NDArray[Any], palette: tuple[LookupTable, LookupT
     low = min(table.first for table in palette)
     high = max(table.first + len(table.entries) - 1 for table in palette)
     inputs = np.arange(low, high + 1)
-    colours = np.stack([_eight_bits(table)[_indices(inputs, table)] for table in palette], axis=-1)
+    colours = np.stack([_eight_bits(table.look_up(inputs), table.bits) for table in palette], axis=-1)
     shown = np.empty((*frame.shape, 3), np.uint8)
     for band in _bands(frame):
         shown[band] = colours[np.clip(frame[band].astype(np.int64), low, high) - low]
     return shown
 
 
-def _eight_bits(table: LookupTable) -> Image:
-    shift = table.bits - 8
-    return (table.entries >> shift if shift > 0 else table.entries << -shift).astype(np.uint8)
-
-
-def _indices(inputs: npt.NDArray[np.int64], table: LookupTable) -> npt.NDArray[np.int64]:
-    return np.clip(inputs - table.first, 0, len(table.entries) - 1)
+def _eight_bits(entries: npt.NDArray[np.uint16], bits: int) -> Image:
+    shift = bits - 8
+    return (entries >> shift if shift > 0 else entries << -shift).astype(np.uint8)
 
 
 def _render_grey(frame: npt.NDArray[Any], display: Display) -> Image:
@@ -282,67 +278,47 @@ def _average(image: npt.NDArray[Any], count: int, axis: int, start: int, stop: i
     return sums
 
 
-def expand_segments(data: Sequence[int], eight_bit: bool, entries: int) -> list[int]:
+def expand_segments(data: Sequence[int], eight_bit: bool, wanted: int) -> list[int]:
     """The entries of a segmented palette (PS3.3 C.7.9.2): discrete, linear and indirect segments.
+
+    Every segment makes an entry or ends the data, so that well-formed ones stay within the budget of segments.
 
     Args:
         data: the words of the segmented data, bytes where entries have 8 bits.
         eight_bit: whether they are bytes.
-        entries: how many entries the palette has; no more are made.
+        wanted: how many entries the palette has; no more are made.
 
     Raises:
-        ValueError: if a segment is malformed.
+        ValueError: if a segment is malformed, or there are too many.
     """
-    segments = _Segments(data, eight_bit, entries)
-    segments.expand()
-    return segments.entries
-
-
-class _Segments:
-    """The segments of a palette, and the entries that they have made so far: at most `wanted`.
-
-    Every segment makes an entry or ends the data, so that well-formed ones stay within the budget of segments.
-    """
-
-    def __init__(self, data: Sequence[int], eight_bit: bool, wanted: int) -> None:
-        self.data = data
-        self.eight_bit = eight_bit
-        self.wanted = wanted
-        self.entries: list[int] = []
-        self.budget = wanted + len(data)
-
-    def expand(self, offset: int = 0, segments: int | None = None) -> None:
-        """Make what the segments from `offset` on say: so many of them, or all, which then may be indirect.
-
-        Raises:
-            ValueError: if a segment is malformed, or there are too many.
-        """
-        data, entries = self.data, self.entries
-        left = segments
-        while offset < len(data) and len(entries) < self.wanted and left != 0:
-            operation, length = data[offset], data[offset + 1] if offset + 1 < len(data) else 0
-            if operation == 0 and offset + 1 == len(data):  # pads the data to even length
+    entries: list[int] = []
+    budget = wanted + len(data)
+    bits, words = (8, 4) if eight_bit else (16, 2)
+    offset, left = 0, 0
+    after: int | None = None  # where the segments go on after those that an indirect one repeats, `left` of them
+    while len(entries) < wanted:
+        padding = offset + 1 == len(data) and data[offset] == 0
+        if offset >= len(data) or padding or (after is not None and not left):
+            if after is None:
                 break
-            count = min(length, self.wanted - len(entries))
-            self.budget -= 1
-            if length == 0 or self.budget < 0:
-                raise ValueError(f"an empty palette segment at {offset}, or too many")
-            if operation == 0:
-                entries += data[offset + 2 : offset + 2 + count]
-                offset += 2 + length
-            elif operation == 1 and entries and offset + 2 < len(data):
-                start, end = entries[-1], data[offset + 2]
-                entries += [round(start + (end - start) * step / length) for step in range(1, count + 1)]
-                offset += 3
-            elif operation == 2 and segments is None:
-                self.expand(self._target(offset), length)
-                offset += 6 if self.eight_bit else 4
-            else:
-                raise ValueError(f"a palette segment of type {operation} at {offset}")
-            left = None if left is None else left - 1
-
-    def _target(self, offset: int) -> int:
-        """The index in the data of the segments that an indirect one repeats."""
-        parts = self.data[offset + 2 : offset + (6 if self.eight_bit else 4)]
-        target = sum(part << ((8 if self.eight_bit else 16) * index) for index, part in enumerate(parts))
-        return target if self.eight_bit else target // 2
+            offset, after = after, None
+            continue
+        operation, length = data[offset], data[offset + 1] if offset + 1 < len(data) else 0
+        count = min(length, wanted - len(entries))
+        budget, left = budget - 1, left - 1
+        if length == 0 or budget < 0:
+            raise ValueError(f"an empty palette segment at {offset}, or too many")
+        if operation == 0:
+            entries += data[offset + 2 : offset + 2 + count]
+            offset += 2 + length
+        elif operation == 1 and entries and offset + 2 < len(data):
+            start, end = entries[-1], data[offset + 2]
+            entries += [round(start + (end - start) * step / length) for step in range(1, count + 1)]
+            offset += 3
+        elif operation == 2 and after is None:
+            after, left = offset + 2 + words, length
+            target = sum(part << (bits * index) for index, part in enumerate(data[offset + 2 : after]))
+            offset = target if eight_bit else target // 2
+        else:
+            raise ValueError(f"a palette segment of type {operation} at {offset}")
+    return entries

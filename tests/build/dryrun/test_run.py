@@ -73,9 +73,9 @@ def held(tree: Path) -> tuple[Counter[Kind], Counter[Kind]]:
 def assert_foretold(forecast: Forecast, tree: Path, bound: float) -> None:
     """Every object is foretold, and their bytes within a part of them."""
     count, size = held(tree)
-    assert {kind: forecast.count(kind) for kind in Kind} == {kind: count[kind] for kind in Kind}
-    assert forecast.total.size == pytest.approx(size.total(), rel=bound)
-    assert forecast.size(Kind.FRAME) == pytest.approx(size[Kind.FRAME], rel=bound)
+    assert {kind: forecast.objects.count[kind] for kind in Kind} == {kind: count[kind] for kind in Kind}
+    assert forecast.objects.size.total() == pytest.approx(size.total(), rel=bound)
+    assert forecast.objects.size[Kind.FRAME] == pytest.approx(size[Kind.FRAME], rel=bound)
 
 
 @pytest.mark.slow
@@ -161,10 +161,10 @@ def test_what_is_published_already_is_told_and_not_touched(tmp_path: Path) -> No
     assert forecast.inputs == {
         Decision.PUBLISH: 1, Decision.UNCHANGED: 5, Decision.DUPLICATE: 1, Decision.COMPARE: 2,
     }  # fmt: skip
-    assert forecast.count(Kind.FRAME) == 1
-    assert forecast.count(Kind.METADATA) == 3  # its own, and those of series and study with it
+    assert forecast.objects.count[Kind.FRAME] == 1
+    assert forecast.objects.count[Kind.METADATA] == 3  # its own, and those of series and study with it
     _, replaced = dry_run(tree, source, replace=True)
-    assert (replaced.inputs[Decision.REPLACE], replaced.count(Kind.FRAME)) == (1, 2)
+    assert (replaced.inputs[Decision.REPLACE], replaced.objects.count[Kind.FRAME]) == (1, 2)
     _, rebuilt = dry_run(tree, source, reduced=(1,))
     assert (rebuilt.inputs[Decision.REBUILD], rebuilt.inputs[Decision.COMPARE]) == (5, 2)
     after = {path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in tree.rglob("*")}
@@ -178,7 +178,7 @@ def test_what_a_killed_job_left_would_be_listed(tmp_path: Path) -> None:
         path.unlink()
     _, forecast = dry_run(tree, source)
     assert forecast.inputs == {Decision.RESUME: 3}
-    assert (forecast.count(Kind.FRAME), forecast.count(Kind.FRAME_INDEX)) == (0, 1)
+    assert (forecast.objects.count[Kind.FRAME], forecast.objects.count[Kind.FRAME_INDEX]) == (0, 1)
 
 
 def test_what_would_be_rejected_is_told_from_headers_and_of_the_sample(tmp_path: Path) -> None:
@@ -267,10 +267,10 @@ def assert_next_build_is_foretold(store: Store, source: Path, *, replace: bool =
         if key in watched.written:
             count[parse_key(key).kind] += 1
             size[parse_key(key).kind] += stored
-    assert {kind: forecast.count(kind) for kind in Kind} == {kind: count[kind] for kind in Kind}
-    assert forecast.total.size == pytest.approx(size.total(), rel=0.10)
+    assert {kind: forecast.objects.count[kind] for kind in Kind} == {kind: count[kind] for kind in Kind}
+    assert forecast.objects.size.total() == pytest.approx(size.total(), rel=0.10)
     for kind in (Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL):
-        assert forecast.size(kind) == pytest.approx(size[kind], rel=0.10)
+        assert forecast.objects.size[kind] == pytest.approx(size[kind], rel=0.10)
     assert report.exit_code == built.exit_code
     assert len(report.rejected) == len(built.rejected)
     return forecast
@@ -280,7 +280,7 @@ def test_every_build_into_a_store_is_foretold(store: Store, tmp_path: Path) -> N
     source = write_series(tmp_path / "in", 6)
     assert_next_build_is_foretold(store, source)
     again = assert_next_build_is_foretold(store, source)
-    assert (again.inputs, again.total.objects) == ({Decision.UNCHANGED: 6}, 0)
+    assert (again.inputs, again.objects.count.total()) == ({Decision.UNCHANGED: 6}, 0)
     # An instance more, which becomes the middle one; another series; another study.
     for number in (7, 8):
         write(source, f"{number:03}.dcm", image(number))
@@ -297,7 +297,7 @@ def test_every_build_into_a_store_is_foretold(store: Store, tmp_path: Path) -> N
     assert replaced.inputs == {Decision.UNCHANGED: 8, Decision.REPLACE: 2}
     # The same objects at another address, and none of the pictures.
     moved = assert_next_build_is_foretold(store, source, reduced=(), base_url="https://example.org/dicomweb")
-    assert set(moved.objects) == {Kind.QUERY}
+    assert set(moved.objects.count) == {Kind.QUERY}
     assert_next_build_is_foretold(store, source, reduced=(), thumbnails=False)
 
 
@@ -399,13 +399,13 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
     assert_requests(forecast.requests, made)
     objects = list(store.list(""))
     assert Counter(parse_key(key).kind for key, _ in objects) == {
-        kind: forecast.count(kind) for kind in Kind if forecast.count(kind)
+        kind: forecast.objects.count[kind] for kind in Kind if forecast.objects.count[kind]
     }
-    assert forecast.total.size == pytest.approx(sum(size for _, size in objects), rel=0.10)
+    assert forecast.objects.size.total() == pytest.approx(sum(size for _, size in objects), rel=0.10)
     counted = CountedRequests(bucket)
     again = remote_dry_run(store, shared_data / study)
     assert set(again.inputs) == {Decision.UNCHANGED}
-    assert not again.objects
+    assert not again.objects.count
     counted.sent.clear()
     counted.again.clear()
     build(
@@ -430,7 +430,11 @@ def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_pa
     made = counted.requests
     assert forecast.inputs == {Decision.REBUILD: 5}
     # The lists of records and the frame index stay as they are.
-    assert (forecast.count(Kind.QUERY), forecast.count(Kind.FRAME_INDEX), forecast.count(Kind.METADATA)) == (0, 0, 7)
+    assert (
+        forecast.objects.count[Kind.QUERY],
+        forecast.objects.count[Kind.FRAME_INDEX],
+        forecast.objects.count[Kind.METADATA],
+    ) == (0, 0, 7)
     assert (forecast.requests.put, forecast.requests.delete) == (made.put, made.delete)
     assert forecast.requests.get == pytest.approx(made.get, rel=0.25)
 

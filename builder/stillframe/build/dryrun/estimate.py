@@ -7,7 +7,8 @@ encoded anew mostly grow with them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from zlib import crc32
@@ -20,7 +21,7 @@ from stillframe.options import BuildOptions
 from stillframe.source.inputs import InputRef
 
 _MOST_INSTANCES: Final = 16
-"""Instances of one series that are made as a sample."""
+"""Instances of one kind in a series that are made as a sample."""
 _MOST_FRAMES: Final = 33
 """Frames of one instance that are made as a sample."""
 
@@ -29,26 +30,19 @@ type Profile = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Objects and their bytes as stored; means are no integers."""
+class Objects:
+    """How many objects there are of each kind, and their bytes as stored."""
 
-    objects: float = 0
-    size: float = 0
+    count: Counter[Kind] = field(default_factory=Counter)
+    size: Counter[Kind] = field(default_factory=Counter)
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.objects + other.objects, self.size + other.size)
+    def add(self, kind: Kind, size: int) -> None:
+        """Count one object more."""
+        self.count[kind] += 1
+        self.size[kind] += size
 
-    @property
-    def mean_size(self) -> float:
-        """Bytes of an object; 0 without any."""
-        return self.size / self.objects if self.objects else 0.0
-
-    def times(self, count: float, size: float | None = None) -> Tally:
-        """So many times as many objects, with `size` times the bytes."""
-        return Tally(self.objects * count, self.size * (count if size is None else size))
-
-
-type Tallies = Mapping[Kind, Tally]
+    def __add__(self, other: Objects) -> Objects:
+        return Objects(self.count + other.count, self.size + other.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +52,58 @@ class MeasureTask:
     source: InputRef
     uids: InstanceUIDs
     options: BuildOptions
-    frames: bool = False
+    frames: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What came of the frames that were made, of one instance or of several alike.
+
+    `weight` are the bytes of these frames in the source, `objects` those that an instance has because of its frames.
+    """
+
+    instances: int = 0
+    frames: int = 0
+    weight: int = 0
+    objects: Objects = field(default_factory=Objects)
+    rows: tuple[FrameRow, ...] = ()
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(
+            instances=self.instances + other.instances,
+            frames=self.frames + other.frames,
+            weight=self.weight + other.weight,
+            objects=self.objects + other.objects,
+            rows=(self.rows + other.rows)[: 2 * _MOST_FRAMES],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What is known of one instance: with `made` of its `frames` made, perhaps none.
+    """What is known of one instance: some of its `frames` were made, or none.
 
-    `kind` is what instances have in common whose frames compress alike, `shape` rows and columns.
-
-    `weight` are the bytes of all its frames in the source, `made_weight` of those that were made. `own` are the objects
-    that need no frame, `of_frames` those of the frames made, `of_image` the pictures and overlays that come with them.
+    `kind` is what instances have in common whose frames compress alike, `shape` rows and columns, `weight` the bytes of
+    all its frames in the source. `own` are the objects that need no frame.
     """
 
     source: InputRef
     uids: InstanceUIDs
     metadata: JSONDataset
-    own: Tallies
+    notes: tuple[str, ...]
+    own: Objects
+    made: Sample = field(default_factory=Sample)
     kind: Profile = ()
     shape: tuple[int, int] = (0, 0)
     frames: int = 0
-    made: int = 0
     weight: int = 0
-    made_weight: int = 0
-    of_frames: Tallies = field(default_factory=dict)
-    of_image: Tallies = field(default_factory=dict)
-    rows: tuple[FrameRow, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
-    def objects(self) -> dict[Kind, Tally]:
+    def objects(self) -> Objects:
         """All its objects beside the metadata."""
-        return sum_tallies((self.own, self.of_frames, self.of_image))
+        return self.own + self.made.objects
 
 
-def sample_size(count: int, most: int) -> int:
+def _sample_size(count: int, most: int) -> int:
     """How many of so many are made: few of many, most of a few."""
     return min(count, most, max(1, math.isqrt(max(0, count - 1)) + 1)) if count else 0
 
@@ -104,47 +115,28 @@ def spread(count: int, wanted: int) -> list[int]:
 
 def choose_frames(count: int) -> Sequence[int]:
     """Indices of the frames of one instance that are made, that which stands for all among them."""
-    size = sample_size(count, _MOST_FRAMES)
+    size = _sample_size(count, _MOST_FRAMES)
     return range(count) if size | 1 >= count else spread(count, size | 1)
-
-
-def no_frames(_count: int) -> Sequence[int]:
-    """Choose none."""
-    return ()
 
 
 def choose_instances(count: int) -> Sequence[int]:
     """Indices of the instances of one series that are made."""
-    return spread(count, sample_size(count, _MOST_INSTANCES))
+    return spread(count, _sample_size(count, _MOST_INSTANCES))
 
 
-class Pool:
-    """Samples to judge instances by: of their series and profile if there are such, of their profile, of their kind."""
+# Samples by what they have in common with the instances that are judged by them.
+type Pool = dict[Profile, Sample]
 
-    def __init__(self, others: Pool | None = None) -> None:
-        """A pool that falls back to `others` for what it knows nothing of."""
-        self._groups: dict[Profile, Group] = {}
-        self._others = others
 
-    def add(self, sample: Measured) -> None:
-        """Take in an instance of which frames were made."""
-        for key in _keys(sample):
-            self._groups.setdefault(key, Group()).add(sample)
+def add_sample(pool: Pool, instance: Measured) -> None:
+    """Add what an instance tells of others."""
+    for key in _keys(instance):
+        pool[key] = pool.get(key, Sample()) + instance.made
 
-    def find(self, instance: Measured) -> Group | None:
-        """The samples to judge an instance by, None if there are none."""
-        own = next((self._groups[key] for key in _keys(instance) if key in self._groups), None)
-        return own or (self._others.find(instance) if self._others else None)
 
-    def complete(self, instance: Measured) -> Measured:
-        """An instance as it would come out with all its frames made."""
-        if instance.made == instance.frames:
-            return instance
-        group = self.find(instance)
-        if instance.made:  # its own frames tell most of it
-            group = Group()
-            group.add(instance)
-        return instance if group is None else group.complete(instance)
+def find_sample(pool: Pool, instance: Measured) -> Sample | None:
+    """The samples to judge an instance by, None if there are none: of its series, of its profile, of its kind."""
+    return next((pool[key] for key in _keys(instance) if key in pool), None)
 
 
 def _keys(instance: Measured) -> tuple[Profile, ...]:
@@ -152,33 +144,21 @@ def _keys(instance: Measured) -> tuple[Profile, ...]:
     return (instance.uids.series, *profile), profile, instance.kind
 
 
-class Group:
-    """Samples that are alike, summed up."""
-
-    def __init__(self) -> None:
-        self._count = self._frames = self._weight = 0
-        self._of_frames: dict[Kind, Tally] = {}
-        self._of_image: dict[Kind, Tally] = {}
-        self._rows: list[FrameRow] = []
-
-    def add(self, sample: Measured) -> None:
-        """Sum a sample up."""
-        self._count += 1
-        self._frames += sample.made
-        self._weight += sample.made_weight
-        add_tallies(self._of_frames, sample.of_frames)
-        add_tallies(self._of_image, sample.of_image)
-        if len(self._rows) < 2 * _MOST_FRAMES:
-            self._rows += sample.rows
-
-    def complete(self, instance: Measured) -> Measured:
-        """An instance as it would come out with all its frames made."""
-        frames, weight = instance.frames / self._frames, instance.weight / (self._weight or 1)
-        return replace(
-            instance, made=instance.frames, made_weight=instance.weight, rows=_likely_rows(instance, self._rows),
-            of_frames={kind: tally.times(frames, weight) for kind, tally in self._of_frames.items()},
-            of_image={kind: tally.times(1 / self._count) for kind, tally in self._of_image.items()},
-        )  # fmt: skip
+def complete_instance(instance: Measured, pool: Pool) -> Measured:
+    """An instance as it would come out with all its frames made."""
+    sample = instance.made if instance.made.frames else find_sample(pool, instance)
+    if instance.made.frames == instance.frames or sample is None:
+        return instance
+    of_frames = (instance.frames / sample.frames, instance.weight / (sample.weight or 1))
+    of_image = (1 / sample.instances, 1 / sample.instances)
+    objects = Objects()
+    for kind, count in sample.objects.count.items():
+        per_count, per_size = of_frames if kind in (Kind.FRAME, Kind.REDUCED_FRAME) else of_image
+        objects.count[kind] = round(count * per_count)
+        objects.size[kind] = round(sample.objects.size[kind] * per_size)
+    rows = _likely_rows(instance, sample.rows)
+    made = Sample(instances=1, frames=instance.frames, weight=instance.weight, objects=objects, rows=rows)
+    return replace(instance, made=made)
 
 
 def _likely_rows(instance: Measured, known: Sequence[FrameRow]) -> tuple[FrameRow, ...]:
@@ -187,22 +167,8 @@ def _likely_rows(instance: Measured, known: Sequence[FrameRow]) -> tuple[FrameRo
     for number in range(instance.frames if known else 0):
         noise = crc32(f"{instance.uids.instance} {number}".encode())
         resolutions = (
-            replace(one, prefix_length=one.prefix_length * (3968 + noise % 256) // 4096)
-            for one in known[number % len(known)].resolutions
+            replace(resolution, prefix_length=resolution.prefix_length * (3968 + noise % 256) // 4096)
+            for resolution in known[number % len(known)].resolutions
         )
         rows.append(FrameRow(tuple(resolutions), noise))
     return tuple(rows)
-
-
-def add_tallies(total: dict[Kind, Tally], tallies: Tallies) -> None:
-    """Add tallies to a sum, kind by kind."""
-    for kind, tally in tallies.items():
-        total[kind] = total.get(kind, Tally()) + tally
-
-
-def sum_tallies(tallies: Iterable[Tallies]) -> dict[Kind, Tally]:
-    """The sum of tallies, kind by kind."""
-    total: dict[Kind, Tally] = {}
-    for item in tallies:
-        add_tallies(total, item)
-    return total

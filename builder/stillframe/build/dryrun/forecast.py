@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from stillframe.build.decide import WRITTEN, Decision
-from stillframe.build.dryrun.estimate import Tally, sum_tallies
+from stillframe.build.dryrun.estimate import Objects
 from stillframe.build.dryrun.prices import Prices, Requests, requests_of_put
 from stillframe.layout import Kind
 
@@ -19,7 +18,7 @@ _READS_OF_STUDY: Final = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a build, or a part of it, would do. `objects` are those that would be written, their sizes as stored.
+    """What a build, or a part of it, would do. `objects` are those that would be written, sizes as stored.
 
     `sample` counts what the estimate rests on: `instances` and `frames` that were made, `rejected` of these instances.
     `examined` are objects of published instances that would be looked at, to be kept, compared or replaced.
@@ -27,7 +26,7 @@ class Forecast:
     """
 
     inputs: Counter[Decision] = field(default_factory=Counter)
-    objects: Mapping[Kind, Tally] = field(default_factory=dict)
+    objects: Objects = field(default_factory=Objects)
     sample: Counter[str] = field(default_factory=Counter)
     studies: int = 0
     series: int = 0
@@ -39,7 +38,7 @@ class Forecast:
     def __add__(self, other: Forecast) -> Forecast:
         return Forecast(
             inputs=self.inputs + other.inputs,
-            objects=sum_tallies((self.objects, other.objects)),
+            objects=self.objects + other.objects,
             sample=self.sample + other.sample,
             studies=self.studies + other.studies,
             series=self.series + other.series,
@@ -50,26 +49,14 @@ class Forecast:
         )
 
     @property
-    def total(self) -> Tally:
-        """All objects and their bytes."""
-        return sum(self.objects.values(), Tally())
-
-    def count(self, kind: Kind) -> int:
-        """The objects of a kind."""
-        return round(self.objects.get(kind, Tally()).objects)
-
-    def size(self, kind: Kind) -> int:
-        """The bytes of a kind's objects."""
-        return round(self.objects.get(kind, Tally()).size)
-
-    @property
     def requests(self) -> Requests:
-        """About how many requests the build sends to an object store, by the rules that `docs/format.md` states."""
+        """About how many requests the build sends to a store, by the rules of `docs/reference/report.md`."""
         written = sum(self.inputs[decision] for decision in WRITTEN)
         again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE]
-        bodies = sum(tally.objects * requests_of_put(tally.mean_size) for tally in self.objects.values())
+        count, size = self.objects.count, self.objects.size
+        bodies = sum(count[kind] * requests_of_put(size[kind] / count[kind]) for kind in count)
         return Requests(
-            put=round(bodies) + written,
+            put=bodies + written,
             list=1 + self.series + again,
             get=self.inputs.total() + self.examined + _READS_OF_SERIES * self.series + _READS_OF_STUDY * self.studies,
             delete=again,
@@ -83,29 +70,26 @@ class Forecast:
     @property
     def month_price(self) -> float:
         """What holding the objects that would be written costs a month; 0 where nothing is billed."""
-        return self.prices.storage_month(round(self.total.size)) if self.prices else 0.0
+        return self.prices.storage_month(self.objects.size.total()) if self.prices else 0.0
 
     def as_json(self) -> dict[str, Any]:
         """The forecast as reports have it; `docs/reference/report.md` describes it."""
-        total = self.total
+        count, size = self.objects.count, self.objects.size
         return {
             "inputs": {str(decision): self.inputs[decision] for decision in Decision},
             "studies": self.studies,
             "series": self.series,
             "frames": self.frames,
             "bytesRead": self.bytes_read,
-            "objects": {
-                str(kind): {"count": self.count(kind), "bytes": self.size(kind)} for kind in Kind if self.count(kind)
-            },
-            "total": {"count": round(total.objects), "bytes": round(total.size)},
+            "objects": {str(kind): {"count": count[kind], "bytes": size[kind]} for kind in Kind if count[kind]},
+            "total": {"count": count.total(), "bytes": size.total()},
             "sample": {name: self.sample[name] for name in ("instances", "frames", "rejected")},
             **({"cost": self._cost(self.prices)} if self.prices else {}),
-        }  # fmt: skip
+        }
 
     def _cost(self, prices: Prices) -> dict[str, Any]:
-        requests = self.requests
         return {
-            "requests": {"put": requests.put, "list": requests.list, "get": requests.get, "delete": requests.delete},
+            "requests": asdict(self.requests),
             "build": round(self.build_price, 6),
             "storageMonth": round(self.month_price, 6),
             "prices": prices.as_json(),

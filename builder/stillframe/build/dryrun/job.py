@@ -11,7 +11,6 @@ from typing import Final
 from stillframe.archive.roots import Roots
 from stillframe.build.dryrun.estimate import Measured, MeasureTask
 from stillframe.build.dryrun.list_sizes import Encode, ListCounter
-from stillframe.build.dryrun.workers import measure_instances
 from stillframe.build.request import BuildRequest
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
@@ -20,6 +19,13 @@ from stillframe.source.inputs import Rejected
 
 # Instances that one task looks at without frames.
 _BATCH: Final = 8
+
+
+def _measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
+    """What a worker does. The libraries are imported where it runs."""
+    from stillframe.build.dryrun.measure import measure_instance
+
+    return [measure_instance(task) for task in tasks]
 
 
 class Job:
@@ -55,17 +61,14 @@ class Job:
         size = 1 if any(task.frames for task in tasks) else _BATCH
         batches = ([(index, tasks[index]) for index in indices] for indices in batched(range(len(tasks)), size))
         window = self.request.workers * AHEAD
-        for results in run_batches(self._executor, measure_instances, self._until_closed(batches), window):
+        for results in run_batches(self._executor, _measure_instances, self._until_closed(batches), window):
             for index, result in results:
-                yield index, _rejected(tasks[index], result) if isinstance(result, WorkerDied) else result
+                if isinstance(result, WorkerDied):
+                    result = Rejected.of(tasks[index].source, result, tasks[index].uids)
+                yield index, result
 
-    def _until_closed[T](self, items: Iterable[T]) -> Iterator[T]:
-        for item in items:
+    def _until_closed[T](self, batches: Iterable[T]) -> Iterator[T]:
+        for batch in batches:
             if self._closed:
                 raise CancelledError
-            yield item
-
-
-def _rejected(task: MeasureTask, death: WorkerDied) -> Rejected:
-    uids = task.uids
-    return Rejected.of(task.source, death, uids)
+            yield batch

@@ -15,12 +15,11 @@ from stillframe.archive.record import record_of
 from stillframe.archive.representative import series_candidates, study_candidates
 from stillframe.archive.study_list import merge_study_list
 from stillframe.build.decide import Decision
-from stillframe.build.dryrun.estimate import Tally, add_tallies
+from stillframe.build.dryrun.estimate import Objects
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import SERIES_UID, JSONDataset, dumps, named_uids, rebase_bulk, text_value
 from stillframe.layout import (
     STUDIES,
-    Kind,
     frame_index_key,
     instances_key,
     is_json,
@@ -55,7 +54,7 @@ class ListCounter:
     store: Store
     base_url: str
     encode: Encode
-    objects: dict[Kind, Tally] = field(default_factory=dict)
+    objects: Objects = field(default_factory=Objects)
 
     def count_study(self, study: str, series: Mapping[str, Mapping[str, Listed]]) -> JSONDataset | None:
         """Count the lists of a study, some series of which have instances listed anew; its record in the list of all.
@@ -103,7 +102,7 @@ class ListCounter:
         return read_document(self.store, key) or []
 
     def _write(self, key: str, size: int) -> None:
-        add_tallies(self.objects, {parse_key(key).kind: Tally(1, size)})
+        self.objects.add(parse_key(key).kind, size)
 
     def _update(self, key: str, data: bytes) -> None:
         stored = self.store.get(key)

@@ -1,7 +1,8 @@
 """A build that writes nothing: inputs planned and decided on as in earnest, and a sample of them made.
 
-Every input that would be published goes through a worker without its frames: what it is rejected for by then, how many
-frames it has and which objects come of it is known. Of each series some instances are made, of long ones some frames.
+Every input that would be published goes through a worker without its frames. That tells what it is rejected for by
+then, how many frames it has and which objects come of it. Of each series some instances are made, of long ones some
+frames.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import groupby
 from typing import Final
 
 from stillframe.archive.roots import Roots
-from stillframe.build.dryrun.estimate import Pool, spread
+from stillframe.build.dryrun.estimate import Pool, add_sample, spread
 from stillframe.build.dryrun.forecast import Forecast
 from stillframe.build.dryrun.job import Job
 from stillframe.build.dryrun.list_sizes import Encode
@@ -63,11 +64,11 @@ def forecast_build(
         forecast = Forecast(prices=destination.prices)
         records: dict[str, JSONDataset | None] = {}
         studies = [tuple(plans) for _, plans in groupby(plan.series, lambda series: series.study)]
-        for told in _forecast_studies(job, studies):
-            for rejected in told.rejected:
+        for study in _forecast_studies(job, studies):
+            for rejected in study.rejected:
                 report.add(rejected)
-            forecast += told.forecast
-            records |= told.records
+            forecast += study.forecast
+            records |= study.records
     for _, grouped in roots.grouped(records):
         lists = job.lists(grouped[0] if grouped else "")
         lists.count_studies({study: records[study] for study in grouped})
@@ -79,13 +80,13 @@ def forecast_build(
 def _forecast_studies(job: Job, studies: Sequence[Sequence[SeriesPlan]]) -> Iterator[StudyForecast]:
     """What would become of every study: first those of which instances are made, then those judged by these."""
     threads = max(job.request.workers, min(job.roots.store.parallel, _FAR_STUDIES))
-    pool = Pool()
+    pool: Pool = {}
     most = max(1, _MOST_SERIES * len(studies) // max(1, sum(map(len, studies))))
     chosen = frozenset(spread(len(studies), min(most, len(studies))))
     sampled = [plans for index, plans in enumerate(studies) if index in chosen]
-    for told in map_ahead(lambda plans: StudyRun(job, plans, None).run(), sampled, threads):
-        for sample in told.samples:
-            pool.add(sample)
-        yield told
+    for study in map_ahead(lambda plans: StudyRun(job, plans, {}).run(), sampled, threads):
+        for sample in study.samples:
+            add_sample(pool, sample)
+        yield study
     others = [plans for index, plans in enumerate(studies) if index not in chosen]
     yield from map_ahead(lambda plans: StudyRun(job, plans, pool).run(), others, threads)

@@ -16,11 +16,13 @@ from stillframe.build.decide import LISTED, UNRECORDED, WRITTEN, Asked, Decision
 from stillframe.build.dryrun.estimate import (
     Measured,
     MeasureTask,
+    Objects,
     Pool,
     Profile,
-    Tally,
-    add_tallies,
+    add_sample,
     choose_instances,
+    complete_instance,
+    find_sample,
 )
 from stillframe.build.dryrun.forecast import Forecast
 from stillframe.build.dryrun.job import Job
@@ -63,7 +65,6 @@ class _Instance:
     listed: Record | None
     present: bool
     published: Record | None = None
-    sampled: bool = False
     decision: Decision = Decision.PUBLISH
     outcome: Decision | None = None
     digest: str = ""
@@ -73,7 +74,7 @@ class _Instance:
 class StudyRun:
     """One study under way. Some of its instances are made, or it is judged by those of `others`."""
 
-    def __init__(self, job: Job, plans: Sequence[SeriesPlan], others: Pool | None) -> None:
+    def __init__(self, job: Job, plans: Sequence[SeriesPlan], others: Pool) -> None:
         """Find out what the store has of the study.
 
         Raises:
@@ -88,11 +89,8 @@ class StudyRun:
         self.rejected: list[Rejected] = []
         self.inputs: Counter[Decision] = Counter()
         self.sample: Counter[str] = Counter()
-        at_once = min(self.store.parallel, _ASKED_AT_ONCE)
-        self.instances = [*chain.from_iterable(side_by_side(at_once, self._open, plans))]
-        side_by_side(at_once, self._decide, self.instances)
-        if others is None:
-            self._choose_samples()
+        self.at_once = min(self.store.parallel, _ASKED_AT_ONCE)
+        self.instances = [*chain.from_iterable(side_by_side(self.at_once, self._open, plans))]
 
     def _open(self, plan: SeriesPlan) -> list[_Instance]:
         """The instances of a series, with what the store has of them."""
@@ -104,11 +102,14 @@ class StudyRun:
             self.listed[series] = {}
         return [
             _Instance(
-                uids=InstanceUIDs(study, series, uid), inputs=list(inputs), held=held.get(uid, HeldInstance()).holding,
-                listed=listed.get(uid), present=uid in present,
+                uids=InstanceUIDs(study, series, uid),
+                inputs=list(inputs),
+                held=held.get(uid, HeldInstance()).holding,
+                listed=listed.get(uid),
+                present=uid in present,
             )
             for uid, inputs in plan.instances.items()
-        ]  # fmt: skip
+        ]
 
     def _decide(self, instance: _Instance) -> None:
         """What becomes of an instance's next input, after those before it."""
@@ -125,15 +126,6 @@ class StudyRun:
         asked = Asked(digest, self.options, self.job.request.replace, first)
         instance.decision = decide(asked, published, instance.listed, lambda: instance.held)
 
-    def _choose_samples(self) -> None:
-        by_series: defaultdict[str, list[_Instance]] = defaultdict(list)
-        for instance in self.instances:
-            if instance.decision in LISTED:
-                by_series[instance.uids.series].append(instance)
-        for instances in by_series.values():
-            for index in choose_instances(len(instances)):
-                instances[index].sampled = True
-
     def run(self) -> StudyForecast:
         """Measure every instance that would be listed, some of them with frames, until these tell of all others.
 
@@ -142,51 +134,57 @@ class StudyRun:
         """
         waiting = self.instances
         while waiting:
-            waiting = self._advance(waiting)
-        while self._make_unknown():
-            pass
+            side_by_side(self.at_once, self._decide, waiting)
+            self._advance(waiting)
+            while chosen := self._choose():
+                self._make(chosen)
+            waiting = [instance for instance in waiting if instance.inputs]
         lists = self.job.lists(self.study)
         pool, kept = self._pool(), [instance for instance in self.instances if instance.outcome]
+        objects = Objects()
         for instance in kept:
             if instance.known is not None:
-                self._list(instance, pool.complete(instance.known), lists.objects)
-        written = [item.known for item in kept if item.known is not None and item.outcome in WRITTEN]
+                objects += self._list(instance, complete_instance(instance.known, pool))
+        written = [instance.known for instance in kept if instance.known and instance.outcome in WRITTEN]
         records = {self.study: lists.count_study(self.study, self.listed)} if self.listed else {}
         forecast = Forecast(
-            inputs=self.inputs, objects=lists.objects, sample=self.sample,
-            studies=bool(kept), series=len({instance.uids.series for instance in kept}),
-            frames=sum(known.frames for known in written), bytes_read=sum(known.source.size for known in written),
+            inputs=self.inputs,
+            objects=objects + lists.objects,
+            sample=self.sample,
+            studies=bool(kept),
+            series=len({instance.uids.series for instance in kept}),
+            frames=sum(known.frames for known in written),
+            bytes_read=sum(known.source.size for known in written),
             examined=sum(instance.held.objects for instance in kept if instance.outcome in _MEASURED),
-        )  # fmt: skip
+        )
         return StudyForecast(forecast, self.rejected, self._samples(), records)
 
-    def _advance(self, instances: Sequence[_Instance]) -> list[_Instance]:
-        """Settle the next input of every instance, and decide on the one after it; the instances that have one."""
-        tasks: dict[int, MeasureTask] = {}
-        for index, instance in enumerate(instances):
-            if instance.decision in _MEASURED:
-                frames = instance.sampled and instance.decision in LISTED
-                tasks[index] = MeasureTask(instance.inputs[0].source, instance.uids, self.options, frames)
-            else:
+    def _advance(self, instances: Sequence[_Instance]) -> None:
+        """Settle the next input of every instance."""
+        for instance in instances:
+            if instance.decision not in _MEASURED:
                 self._settle(instance, None)
-        for index, result in self._measure(tasks):
-            self._settle(instances[index], result)
-        left = [instance for instance in instances if instance.inputs]
-        for instance in left:
-            self._decide(instance)
-        return left
+        measured = [instance for instance in instances if instance.decision in _MEASURED]
+        for instance, result in self._measure(measured, frames=False):
+            self._settle(instance, result)
 
-    def _measure(self, tasks: Mapping[int, MeasureTask]) -> Iterator[tuple[int, Measured | Rejected]]:
-        """Have tasks done; the key of each with its result."""
-        keys = [*tasks]
-        for index, result in self.job.measure([*tasks.values()]):
-            frames = tasks[keys[index]].frames
+    def _measure(
+        self, instances: Sequence[_Instance], *, frames: bool
+    ) -> Iterator[tuple[_Instance, Measured | Rejected]]:
+        """Each instance with what its next input comes to, or with `frames` the input that is known already."""
+        tasks = [
+            MeasureTask(
+                instance.known.source if frames and instance.known else instance.inputs[0].source,
+                instance.uids,
+                self.options,
+                frames,
+            )
+            for instance in instances
+        ]
+        for index, result in self.job.measure(tasks):
             if isinstance(result, Rejected):
                 self.rejected.append(result)
-                self.sample.update(instances=frames, rejected=frames)
-            elif result.made:
-                self.sample.update(instances=1, frames=result.made)
-            yield keys[index], result
+            yield instances[index], result
 
     def _settle(self, instance: _Instance, result: Measured | Rejected | None) -> None:
         """Count what becomes of the next input of an instance."""
@@ -199,48 +197,49 @@ class StudyRun:
             instance.outcome = instance.decision
             instance.known = result if instance.decision in LISTED else None
 
-    def _samples(self) -> list[Measured]:
-        return [instance.known for instance in self.instances if instance.known and instance.known.made]
-
-    def _pool(self) -> Pool:
-        """The samples to judge instances by: of this study, or of others where it has none of its own."""
-        pool = Pool(self.others)
-        for sample in self._samples():
-            pool.add(sample)
-        return pool
-
-    def _make_unknown(self) -> bool:
-        """Make an instance of every kind that no sample tells of; whether there were any."""
+    def _choose(self) -> list[_Instance]:
+        """The instances to make next: some of every series and kind that no sample tells of."""
         pool = self._pool()
-        unknown: dict[Profile, _Instance] = {}
+        unknown: defaultdict[Profile, list[_Instance]] = defaultdict(list)
         for instance in self.instances:
             known = instance.known
-            if known and known.frames and not instance.sampled and pool.find(known) is None:
-                unknown.setdefault(known.kind, instance)
-        instances = [*unknown.values()]
-        tasks = [
-            MeasureTask(item.known.source, item.uids, self.options, frames=True) for item in instances if item.known
-        ]
-        for index, result in self._measure(dict(enumerate(tasks))):
-            instance = instances[index]
-            instance.sampled = True
+            if known and known.frames and find_sample(pool, known) is None:
+                unknown[instance.uids.series, known.kind].append(instance)
+        return [alike[index] for alike in unknown.values() for index in choose_instances(len(alike))]
+
+    def _make(self, instances: Sequence[_Instance]) -> None:
+        """Make instances with frames; one that is rejected leaves its place to the inputs after it."""
+        for instance, result in self._measure(instances, frames=True):
+            self.sample["instances"] += 1
             if isinstance(result, Measured):
+                self.sample["frames"] += result.made.frames
                 instance.known = result
             elif instance.outcome is not None:
+                self.sample["rejected"] += 1
                 self.inputs[instance.outcome] -= 1
                 instance.known = instance.outcome = None
-        return bool(unknown)
 
-    def _list(self, instance: _Instance, known: Measured, objects: dict[Kind, Tally]) -> None:
-        """Have an instance in the lists; its objects are counted if they would be written."""
+    def _samples(self) -> list[Measured]:
+        return [instance.known for instance in self.instances if instance.known and instance.known.made.frames]
+
+    def _pool(self) -> Pool:
+        """The samples to judge instances by: of this study, and of others."""
+        pool = dict(self.others)
+        for sample in self._samples():
+            add_sample(pool, sample)
+        return pool
+
+    def _list(self, instance: _Instance, known: Measured) -> Objects:
+        """Have an instance in the lists; its objects, if they would be written."""
         metadata = with_record(known.metadata, self._record(instance, known), known.notes)
-        thumbnail = known.of_image.get(Kind.THUMBNAIL, Tally())
-        size = round(thumbnail.mean_size) if thumbnail.objects >= 0.5 else 0
-        item = Listed(instance.outcome or instance.decision, metadata, known.rows, size)
-        self.listed.setdefault(instance.uids.series, {})[instance.uids.instance] = item
-        if instance.outcome in WRITTEN:
-            own = Tally(1, len(self.job.encode(dumps([metadata]))))
-            add_tallies(objects, {**known.objects, Kind.METADATA: own})
+        objects = known.objects
+        thumbnail = objects.size[Kind.THUMBNAIL] if objects.count[Kind.THUMBNAIL] else 0
+        listed = Listed(instance.outcome or instance.decision, metadata, known.made.rows, thumbnail)
+        self.listed.setdefault(instance.uids.series, {})[instance.uids.instance] = listed
+        if instance.outcome not in WRITTEN:
+            return Objects()
+        objects.add(Kind.METADATA, len(self.job.encode(dumps([metadata]))))
+        return objects
 
     def _record(self, instance: _Instance, known: Measured) -> Record:
         """What the metadata of an instance would record: the same as before, if the same is written again."""
@@ -248,7 +247,7 @@ class StudyRun:
         for before in (instance.published, instance.listed):
             if before and (before.digest, before.options) == (instance.digest, options):
                 return before
-        total = sum(known.objects.values(), Tally())
+        objects = known.objects
         stand_in = hashlib.sha256(instance.uids.instance.encode()).hexdigest()  # as long as the digest of the input
-        promised = Holding(round(total.objects), round(total.size))
+        promised = Holding(objects.count.total(), objects.size.total())
         return Record(instance.digest or f"sha256:{stand_in}", options, promised)
