@@ -49,7 +49,7 @@ def test_the_contract_holds(copy: Path) -> None:
         ("dicom/uids.py", "from stillframe.dicom import read", "No circle among rooms, nor among the modules of one"),
         ("store/s3.py", "from stillframe.codec import htj2k", "knows nothing of pixels BROKEN"),
         ("build/plan.py", "import click", "click: at home in cli BROKEN"),
-        ("archive/query.py", "import numpy", "numpy: at home in"),
+        ("archive/qido.py", "import numpy", "numpy: at home in"),
         ("source/scan.py", "import pydicom", "pydicom: at home in dicom and pixels BROKEN"),
         ("source/s3_objects.py", "import botocore", "boto3, botocore: at home in"),
         ("cli/main.py", "import jinja2", "jinja2, cryptography: at home in hosting BROKEN"),

@@ -13,7 +13,7 @@ from stillframe.options import BuildOptions, Part10
 from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef, Skipped
 from stillframe.source.open import open_input
-from stillframe.source.zip_members import SPOOL_BYTES
+from stillframe.source.zip_inputs import SPOOL_BYTES
 from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.trees import build_tree, contents
 

@@ -29,7 +29,7 @@ from stillframe.source.inputs import InputRef, Rejected, S3Object
 from stillframe.source.open import load_input, open_input, read_head
 from stillframe.source.s3_file import MAX_RANGE_BYTES, open_object
 from stillframe.source.s3_objects import list_objects
-from stillframe.source.zip_members import SPOOL_BYTES
+from stillframe.source.zip_inputs import SPOOL_BYTES
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store

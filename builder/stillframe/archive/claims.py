@@ -31,7 +31,7 @@ from stillframe.errors import ClaimLost, PreconditionFailed, StoreError
 from stillframe.layout import metadata_key
 from stillframe.parallel import Watched, made_once
 from stillframe.store.base import Store
-from stillframe.waiting import waiting
+from stillframe.wait_log import waiting
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""

@@ -20,7 +20,7 @@ from stillframe.archive.documents import read_document
 from stillframe.archive.frame_index import indexed_instances
 from stillframe.archive.holdings import held_objects
 from stillframe.archive.lists import publish_series, publish_studies, publish_study, withdraw_instances
-from stillframe.archive.query import base_url_of
+from stillframe.archive.qido import base_url_of
 from stillframe.archive.record import record_of
 from stillframe.archive.reindex import index_series, settle_study
 from stillframe.archive.roots import Roots

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from stillframe.archive import query
+from stillframe.archive import qido
 from stillframe.archive.documents import ROUNDS, give_way, read_document, replace_object, update_document
 from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.holdings import committed_instances, unpublished
@@ -98,7 +98,7 @@ def publish_series(
     update_document(
         store,
         metadata_key(study, series),
-        lambda old: query.merge_instances(old or (), new),
+        lambda old: qido.merge_instances(old or (), new),
         lambda: committed_instances(store, study, series),
     )
     withdraw_instances(store, study, series, list(rows))
@@ -116,7 +116,7 @@ def write_series_lists(store: Store, study: str, series: str, base_url: str = ""
         update_document(
             store,
             key,
-            lambda _: query.instance_list(_metadata(store, study, series), base_url, of_series=True),
+            lambda _: qido.instance_list(_metadata(store, study, series), base_url, of_series=True),
             derived=True,
         )
 
@@ -154,8 +154,8 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
     def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
         update_document(store, key, lambda _: make(_metadata(store, study), base_url), derived=True)
 
-    write_list(study_series_key(study), query.series_list)
-    write_list(instances_key(study), query.instance_list)
+    write_list(study_series_key(study), qido.series_list)
+    write_list(instances_key(study), qido.instance_list)
 
 
 def _merge_study(
@@ -164,7 +164,7 @@ def _merge_study(
     """What the documents of some series say in place of what was said of them."""
     others = [item for item in existing or () if text_value(item, SERIES_UID) not in series]
     new = [rebase_bulk(instance, f"series/{uid}/") for uid in series for instance in _metadata(store, study, uid)]
-    return query.merge_instances(others, new)
+    return qido.merge_instances(others, new)
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
@@ -210,7 +210,7 @@ def _asked_for(store: Store) -> dict[str, list[str]]:
 
 def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, JSONDataset | None]:
     def record(study: str) -> JSONDataset | None:
-        return query.study_record(_metadata(store, study), base_url)
+        return qido.study_record(_metadata(store, study), base_url)
 
     ordered = sorted(studies)
     return dict(zip(ordered, side_by_side(store.parallel, record, ordered), strict=True))

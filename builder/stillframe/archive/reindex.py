@@ -18,7 +18,7 @@ from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.frame_rows import complete_rows
 from stillframe.archive.holdings import StoredSeries, read_series
 from stillframe.archive.lists import publish_studies, publish_study, write_series_lists
-from stillframe.archive.query import sort_instances
+from stillframe.archive.qido import sort_instances
 from stillframe.archive.roots import find_roots
 from stillframe.dicom.json_model import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from stillframe.dicom.uids import InstanceUIDs, is_uid

@@ -10,7 +10,7 @@ from bisect import insort
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stillframe.archive.query import uid_order
+from stillframe.archive.qido import uid_order
 from stillframe.dicom.json_model import STUDY_UID, JSONDataset, dumps, parse_datasets, text_value
 from stillframe.dicom.uids import is_uid
 

@@ -34,8 +34,8 @@ from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, instance_key, med
 from stillframe.options import BuildOptions, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
-from stillframe.pixels.preview import PublishedFrame
 from stillframe.pixels.reader import FrameReader, check_still_frames
+from stillframe.pixels.thumbnail import PublishedFrame
 
 _IMAGE_ROWS: Final = 0x00280010
 

@@ -15,7 +15,7 @@ import click
 
 from stillframe.archive.roots import find_roots
 from stillframe.build.results import Outcome
-from stillframe.cli.options import (
+from stillframe.cli.shared_options import (
     FiniteRange,
     PublicSide,
     StoreAccess,

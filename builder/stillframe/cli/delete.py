@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stillframe.archive.roots import Roots
-from stillframe.cli.options import (
+from stillframe.cli.shared_options import (
     PublicSide,
     check_report,
     open_archive,

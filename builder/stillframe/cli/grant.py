@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stillframe.cli.options import FILE, option_group
+from stillframe.cli.shared_options import FILE, option_group
 from stillframe.errors import UsageError
 
 if TYPE_CHECKING:

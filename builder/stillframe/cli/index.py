@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stillframe.cli.options import (
+from stillframe.cli.shared_options import (
     base_url_option,
     check_report,
     open_archive,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillframe.cli.options import FILE, FOLDER, option_group
+from stillframe.cli.shared_options import FILE, FOLDER, option_group
 
 if TYPE_CHECKING:
     from stillframe.hosting.nginx import NginxSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stillframe.cli.options import FOLDER
+from stillframe.cli.shared_options import FOLDER
 
 
 @click.command(short_help="Preview a tree in a browser or a viewer.")

@@ -14,7 +14,7 @@ from stillframe.parallel import map_ahead
 from stillframe.source.folders import Walk
 from stillframe.source.inputs import InputRef, Rejected, S3Object, Skipped
 from stillframe.source.s3_objects import check_location, list_objects
-from stillframe.source.zip_members import list_members, looks_like_archive
+from stillframe.source.zip_inputs import list_members, looks_like_archive
 from stillframe.store.s3_client import PARALLEL, SCHEME, S3Settings
 
 type Found = InputRef | Rejected | Skipped

@@ -13,7 +13,7 @@ from stillframe.errors import InputError
 from stillframe.source.inputs import InputRef
 from stillframe.source.s3_file import open_object
 from stillframe.source.s3_objects import read_object
-from stillframe.source.zip_members import SPOOL_BYTES, archive_of, unpack_member
+from stillframe.source.zip_inputs import SPOOL_BYTES, archive_of, unpack_member
 
 _DIGEST_BYTES: Final = 1 << 16
 

@@ -18,7 +18,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import LayoutError, PreconditionFailed, StoreError
 from stillframe.layout import key_of_path, path_of_key
 from stillframe.store.base import Store, StoredObject, Written
-from stillframe.waiting import waiting
+from stillframe.wait_log import waiting
 
 _COPY_BYTES: Final = 1 << 20
 # How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stillframe.errors import NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.store.base import ObjectHead
 from stillframe.store.s3_client import SCHEME, Bucket
-from stillframe.waiting import waiting
+from stillframe.wait_log import waiting
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from stillframe.archive import query
+from stillframe.archive import qido
 from stillframe.archive.documents import read_document
 from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.record import record_of
@@ -68,20 +68,20 @@ class ListCounter:
             for uid, listed in series.items()
             for item in self._count_series(study, uid, listed)
         ]
-        after = query.merge_instances(others, new)
+        after = qido.merge_instances(others, new)
         self._update_metadata(metadata_key(study), before, after)
         fresh = {named_uids(item.metadata): item for listed in series.values() for item in listed.values()}
         self._update_thumbnail(thumbnail_key(study), study_candidates(after), fresh)
-        self._update(study_series_key(study), dumps(query.series_list(after, self.base_url)))
-        self._update(instances_key(study), dumps(query.instance_list(after, self.base_url)))
-        return query.study_record(after, self.base_url)
+        self._update(study_series_key(study), dumps(qido.series_list(after, self.base_url)))
+        self._update(instances_key(study), dumps(qido.instance_list(after, self.base_url)))
+        return qido.study_record(after, self.base_url)
 
     def _count_series(self, study: str, series: str, listed: Mapping[str, Listed]) -> list[JSONDataset]:
         """Count the lists of a series; the metadata of its instances."""
         key, index_key = metadata_key(study, series), frame_index_key(study, series)
         before, index = self._read(key), read_document(self.store, index_key) or {}
         new = [rebase_bulk(item.metadata, f"instances/{uid}/") for uid, item in listed.items()]
-        after = query.merge_instances(before, new)
+        after = qido.merge_instances(before, new)
         # What is written or listed again has the same rows, unless other pixels take its place.
         same = {uid for uid, item in listed.items() if item.decision is not Decision.REPLACE and item.rows}
         same &= indexed_instances(index)
@@ -90,7 +90,7 @@ class ListCounter:
         self._update_metadata(key, before, after)
         fresh = {named_uids(item.metadata): item for item in listed.values()}
         self._update_thumbnail(thumbnail_key(study, series), series_candidates(after), fresh)
-        self._update(instances_key(study, series), dumps(query.instance_list(after, self.base_url, of_series=True)))
+        self._update(instances_key(study, series), dumps(qido.instance_list(after, self.base_url, of_series=True)))
         return after
 
     def count_studies(self, records: Mapping[str, JSONDataset | None]) -> None:

@@ -23,7 +23,7 @@ from stillframe.options import BuildOptions
 from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef, Rejected
 from stillframe.source.open import open_input, read_head
-from stillframe.source.zip_file import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
+from stillframe.source.zip_archive import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
 from tests.support.dicom_files import image, instance_uid, to_bytes
 from tests.support.trees import build_tree, contents
 from tests.support.zips import zip_bytes

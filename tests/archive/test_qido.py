@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.archive.query import (
-    instance_list,
-    merge_instances,
-    series_list,
-    sort_instances,
-    study_record,
-)
+from stillframe.archive.qido import instance_list, merge_instances, series_list, sort_instances, study_record
 from stillframe.dicom.json_model import JSONDataset, text_value
 from stillframe.layout import instances_key, study_series_key
 

@@ -16,7 +16,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import InputError, reason_of
 from stillframe.source.inputs import InputRef, Rejected, S3Object
 from stillframe.source.s3_file import RangeFile, open_object
-from stillframe.source.zip_file import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Archive
+from stillframe.source.zip_archive import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Archive
 
 # A zip member up to this size is unpacked in memory, a larger one into a temporary file.
 SPOOL_BYTES: Final = 16 << 20
