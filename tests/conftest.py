@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def _is_worker() -> bool:
 
 def pytest_configure() -> None:
     if not _is_worker():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends the run ends its server, too
         os.environ[_RUN_FOLDER] = tempfile.mkdtemp(prefix="stillframe-tests-")
 
 

@@ -48,6 +48,7 @@ def test_results_and_exceptions_come_back(executor: Executor) -> None:
         executor.submit(fail, "as it is").result()
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_process_is_the_only_one_that_fails() -> None:
     with ProcessExecutor(2) as executor:
         good = [executor.submit(double, number) for number in range(4)]

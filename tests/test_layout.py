@@ -48,7 +48,7 @@ def keys(draw: st.DrawFn) -> tuple[str, Key]:
                     layout.bulk_data_key(instance, path),
                     Key(kind=Kind.BULK_DATA, study=s, series=r, instance=i, path=path),
                 ),
-                (layout.part10_key(instance), Key(kind=Kind.PART10, study=s, series=r, instance=i)),
+                (layout.instance_key(instance), Key(kind=Kind.PART10, study=s, series=r, instance=i)),
                 (f"{layout.instance_key(instance)}/rendered", Key(kind=Kind.RENDERED, study=s, series=r, instance=i)),
                 (f"{layout.instance_key(instance)}/thumbnail", Key(kind=Kind.THUMBNAIL, study=s, series=r, instance=i)),
                 (f"studies/{s}/series/{r}/thumbnail", Key(kind=Kind.THUMBNAIL, study=s, series=r)),

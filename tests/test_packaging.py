@@ -46,6 +46,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", source, folder / "dist")
 
 
+@pytest.mark.slow
 def test_the_sdist_is_the_source_without_what_was_built(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

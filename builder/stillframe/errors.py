@@ -1,21 +1,4 @@
-"""The exceptions this package raises.
-
-StillframeError
-├── InputError           one input cannot be published; becomes a `Rejected` result
-│   ├── InvalidUID       a UID that may not become part of a key (PS3.5 9.1)
-│   └── PixelDataError   pixel data that cannot be turned into frames
-├── CodestreamError      bytes that are not the JPEG 2000 codestream they claim to be
-├── CodecError           an HTJ2K library failed, or did not return what was encoded
-├── LayoutError          a key or path outside the published layout
-├── StoreError           a store could not do what was asked
-│   ├── NotFound             there is no such object, or no such bucket
-│   ├── PreconditionFailed   a conditional request met another version
-│   ├── Refused              a store answered, and will not do it
-│   └── ClaimLost        another job writes the instance
-├── InvalidationError    a CDN was not told what changed
-├── WorkerDied           the process that held a task ended before the task did
-└── UsageError           a command line or configuration that cannot be carried out
-"""
+"""The exceptions this package raises."""
 
 from __future__ import annotations
 

@@ -60,9 +60,9 @@ class ProcessExecutor(Executor):
         self._workers = workers
         self._lock = threading.Lock()
         self._alone = threading.Lock()
-        self._ended = self._served = False
-        self._logs = _WorkerLogs()
-        self._pool = _new_pool(workers, self._logs)
+        self._ended = False
+        self._log = _open_log()
+        self._pool = _new_pool(workers, self._log)
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Schedule a task; its future ends with the result, the task's exception or `WorkerDied`."""
@@ -84,21 +84,19 @@ class ProcessExecutor(Executor):
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         with self._lock, _interrupts_deferred():
-            if not self._served:
-                _start_fork_server()
-                self._served = True
+            _start_fork_server()
             try:
                 return self._pool.submit(fn, *args, **kwargs)
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
-                self._pool = _new_pool(self._workers, self._logs)
+                self._pool = _new_pool(self._workers, self._log)
                 return self._pool.submit(fn, *args, **kwargs)
 
     def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
-            with self._alone, _new_pool(1, self._logs) as pool:
-                _copy(_finished(pool.submit(fn, *args, **kwargs)), outer)
+            with self._alone, _new_pool(1, self._log) as pool:
+                _copy(pool.submit(fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             outer.set_exception(error)
 
@@ -111,7 +109,7 @@ class ProcessExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the worker processes."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
-        self._logs.close()
+        self._log.close()
 
 
 @contextmanager
@@ -130,13 +128,9 @@ def _interrupts_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _finished[T](future: Future[T]) -> Future[T]:
-    future.exception()
-    return future
-
-
-def _copy(done: Future[Any], outer: Future[Any]) -> None:
-    error = done.exception()
+def _copy(inner: Future[Any], outer: Future[Any]) -> None:
+    """Wait for the inner future, and end the outer one as it ended."""
+    error = inner.exception()
     if isinstance(error, BrokenProcessPool):
         outer.set_exception(
             WorkerDied("the process that worked on it died (a crash in a native decoder, or no memory)")
@@ -144,29 +138,26 @@ def _copy(done: Future[Any], outer: Future[Any]) -> None:
     elif error is not None:
         outer.set_exception(error)
     else:
-        outer.set_result(done.result())
+        outer.set_result(inner.result())
 
 
-class _WorkerLogs:
-    """What workers log travels to this process, and is logged here, as if it had happened here.
+def _open_log() -> Connection:
+    """Where workers write what they log, to have it logged in this process; closed when no more workers start.
 
     A line goes through a pipe at one stroke, so that a worker that is killed leaves no half of one and holds no lock.
     """
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    os.set_blocking(writer.fileno(), False)
+    threading.Thread(target=_log_lines, args=(reader,), name="worker-logs", daemon=True).start()
+    return writer
 
-    def __init__(self) -> None:
-        self._reader, self.writer = multiprocessing.Pipe(duplex=False)
-        os.set_blocking(self.writer.fileno(), False)
-        threading.Thread(target=self._read, name="worker-logs", daemon=True).start()
 
-    def _read(self) -> None:
-        with self._reader, open(self._reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
-            for line in lines:
-                name, level, message = line.rstrip("\n").split("\t", 2)
-                logging.getLogger(name).log(int(level), "%s", message)
-
-    def close(self) -> None:
-        """Take no more; what reads ends when the last worker has."""
-        self.writer.close()
+def _log_lines(reader: Connection) -> None:
+    """Log what comes through the pipe, until the last worker has ended."""
+    with reader, open(reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
+        for line in lines:
+            name, level, message = line.rstrip("\n").split("\t", 2)
+            logging.getLogger(name).log(int(level), "%s", message)
 
 
 class _PipeHandler(logging.Handler):
@@ -184,14 +175,14 @@ class _PipeHandler(logging.Handler):
             os.write(self._writer.fileno(), line + b"\n")
 
 
-def _new_pool(workers: int, logs: _WorkerLogs) -> ProcessPoolExecutor:
+def _new_pool(workers: int, log: Connection) -> ProcessPoolExecutor:
     """A pool whose processes never inherit threads or open files from this one.
 
     The fork server loads the libraries once; every worker is forked from it, already warm.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(logs.writer,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(log,))
 
 
 def _start_fork_server() -> None:
@@ -208,11 +199,11 @@ def _start_fork_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _prepare_worker(logs: Connection) -> None:
+def _prepare_worker(log: Connection) -> None:
     prepare_process()
     logger = logging.getLogger(_LOGGER)
     logger.setLevel(logging.INFO)
-    logger.addHandler(_PipeHandler(logs))
+    logger.addHandler(_PipeHandler(log))
     # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what counts.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -247,33 +238,7 @@ def make_executor(workers: int) -> Executor:
 
 
 type Batch[K, A] = Sequence[tuple[K, A]]
-"""Tasks that are handed to a worker together, each with a tag that its result comes back with."""
-
-
-def run_tasks[K, A, T](
-    executor: Executor,
-    work: Callable[[A], T],
-    tasks: Iterable[tuple[K, A]],
-    window: int,
-    pending: dict[Future[T], K] | None = None,
-) -> Iterator[tuple[K, Future[T]]]:
-    """Run tasks with at most `window` of them under way; each one's tag and finished future, as they finish.
-
-    Those under way stand in `pending`, which is left to whoever gives up; what is put there meanwhile is waited for.
-    """
-    pending = {} if pending is None else pending
-    for tag, argument in tasks:
-        pending[executor.submit(work, argument)] = tag
-        while len(pending) >= window:
-            yield from _take_finished(pending)
-    while pending:
-        yield from _take_finished(pending)
-
-
-def _take_finished[K, T](pending: dict[Future[T], K]) -> Iterator[tuple[K, Future[T]]]:
-    done = [future for future in pending if future.done()]
-    for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
-        yield pending.pop(future), future
+"""Tasks that one worker runs together, each with a tag that comes back with its result."""
 
 
 def run_batches[K, A, T](
@@ -286,15 +251,28 @@ def run_batches[K, A, T](
     """Run batches of tasks with at most `window` of them under way; tags and results of each, as they finish.
 
     Where the process of a batch died, each of its tasks is tried by itself. The result of one whose process dies again
-    is that death. `pending` is as for `run_tasks`.
+    is that death. Batches under way stand in `pending`, which is left to whoever gives up.
     """
     pending = {} if pending is None else pending
-    tasks = ((batch, [argument for _, argument in batch]) for batch in batches)
-    for batch, future in run_tasks(executor, work, tasks, window, pending):
-        died = future.exception()
-        if not isinstance(died, WorkerDied):
-            yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
-        elif len(batch) == 1:
-            yield [(batch[0][0], died)]
-        else:
-            pending.update((executor.submit(work, [argument]), [(tag, argument)]) for tag, argument in batch)
+
+    def submit(batch: Batch[K, A]) -> None:
+        pending[executor.submit(work, [argument for _, argument in batch])] = batch
+
+    def take_finished() -> Iterator[list[tuple[K, T | WorkerDied]]]:
+        done = [future for future in pending if future.done()]
+        for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
+            batch, died = pending.pop(future), future.exception()
+            if not isinstance(died, WorkerDied):
+                yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
+            elif len(batch) == 1:
+                yield [(batch[0][0], died)]
+            else:
+                for task in batch:
+                    submit([task])
+
+    for batch in batches:
+        submit(batch)
+        while len(pending) >= window:
+            yield from take_finished()
+    while pending:
+        yield from take_finished()

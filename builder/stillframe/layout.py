@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from stillframe.dicom.syntaxes import HTJ2K_RPCL
@@ -117,11 +118,6 @@ def bulk_data_key(uids: InstanceUIDs, path: str) -> str:
     return f"{instance_key(uids)}/bulkdata/{path}"
 
 
-def part10_key(uids: InstanceUIDs) -> str:
-    """The whole original object."""
-    return instance_key(uids)
-
-
 def rendered_key(uids: InstanceUIDs) -> str:
     """The instance as people see it: its document, its video or a picture of it."""
     return f"{instance_key(uids)}/rendered"
@@ -151,49 +147,40 @@ def parse_key(key: str) -> Key:
         series, rest = rest[1], rest[2:]
         if len(rest) > 1 and rest[0] == "instances":
             instance, rest = rest[1], rest[2:]
-    if "" in parts:
-        raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
-    for uid in (study, series, instance):
-        if uid and not is_uid(uid):
-            raise LayoutError(f"not a UID in the key {key[:200]!r}")
-    parsed = _leaf(study, series, instance, rest)
+    parsed = None if "" in parts else _leaf(study, series, instance, rest)
     if parsed is None:
         raise LayoutError(f"not a key of a DICOMweb service: {key[:200]!r}")
+    if not all(is_uid(uid) for uid in (study, series, instance) if uid):
+        raise LayoutError(f"not a UID in the key {key[:200]!r}")
     return parsed
 
 
 def _leaf(study: str, series: str, instance: str, rest: list[str]) -> Key | None:
     """The object named by what follows the UIDs, or None."""
+    key = partial(Key, study=study, series=series, instance=instance)
     match rest:
         case []:
-            return Key(kind=Kind.PART10, study=study, series=series, instance=instance) if instance else None
+            return key(kind=Kind.PART10) if instance else None
         case ["metadata"]:
-            return Key(kind=Kind.METADATA, study=study, series=series, instance=instance)
+            return key(kind=Kind.METADATA)
         case ["thumbnail"]:
-            return Key(kind=Kind.THUMBNAIL, study=study, series=series, instance=instance)
+            return key(kind=Kind.THUMBNAIL)
         case ["rendered"] if instance:
-            return Key(kind=Kind.RENDERED, study=study, series=series, instance=instance)
+            return key(kind=Kind.RENDERED)
         case ["series"] if not series:
-            return Key(kind=Kind.QUERY, study=study)
+            return key(kind=Kind.QUERY)
         case ["instances"] if not instance:
-            return Key(kind=Kind.QUERY, study=study, series=series)
+            return key(kind=Kind.QUERY)
         case ["frame-index"] if series and not instance:
-            return Key(kind=Kind.FRAME_INDEX, study=study, series=series)
+            return key(kind=Kind.FRAME_INDEX)
         case ["frames", number] if instance and _NUMBER.fullmatch(number):
-            return Key(kind=Kind.FRAME, study=study, series=series, instance=instance, frame_number=int(number))
+            return key(kind=Kind.FRAME, frame_number=int(number))
         case ["reduced", level, "frames", number] if (
             instance and _NUMBER.fullmatch(level) and _NUMBER.fullmatch(number)
         ):
-            return Key(
-                kind=Kind.REDUCED_FRAME,
-                study=study,
-                series=series,
-                instance=instance,
-                frame_number=int(number),
-                level=int(level),
-            )
+            return key(kind=Kind.REDUCED_FRAME, frame_number=int(number), level=int(level))
         case ["bulkdata", *path] if instance and _BULK_PATH.fullmatch("/".join(path)):
-            return Key(kind=Kind.BULK_DATA, study=study, series=series, instance=instance, path="/".join(path))
+            return key(kind=Kind.BULK_DATA, path="/".join(path))
         case _:
             return None
 

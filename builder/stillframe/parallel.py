@@ -6,6 +6,7 @@ A store that is far away is waited for by threads: many requests are under way a
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,32 @@ def made_once[*A, T](make: Callable[[*A], T]) -> Callable[[*A], T]:
             return made(*args)
 
     return get
+
+
+class Watched[T]:
+    """Values that a thread looks at every so many seconds, from when they are added until they are discarded."""
+
+    def __init__(self, name: str, seconds: float, look: Callable[[list[T]], None]) -> None:
+        self._values: set[T] = set()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._run, args=(seconds, look), name=name, daemon=True).start()
+
+    def add(self, value: T) -> None:
+        """Look at a value from now on."""
+        with self._lock:
+            self._values.add(value)
+
+    def discard(self, value: T) -> None:
+        """Look at a value no more."""
+        with self._lock:
+            self._values.discard(value)
+
+    def _run(self, seconds: float, look: Callable[[list[T]], None]) -> None:
+        while True:
+            time.sleep(seconds)
+            with self._lock:
+                values = list(self._values)
+            look(values)
 
 
 def side_by_side[A, T](at_once: int, call: Callable[[A], T], items: Iterable[A]) -> list[T]:

@@ -317,6 +317,7 @@ def test_replacing_tells_the_fixed_keys_that_changed_and_no_others(
     assert publish(store, source / "b").changed == []
 
 
+@pytest.mark.slow
 def test_the_command_deletes_and_tells(tmp_path: Path, source: Path) -> None:
     tree = tmp_path / "tree"
     assert run("build", source, tree).returncode == 0
@@ -338,6 +339,7 @@ def test_the_command_deletes_and_tells(tmp_path: Path, source: Path) -> None:
     assert again.stderr.splitlines()[-1] == f"stillframe: no series {SERIES} of study {STUDY} in {tree}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

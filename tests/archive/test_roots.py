@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stillframe.archive.roots import Roots, root_token
 from stillframe.build.pipeline import build
 from stillframe.build.report import Report
@@ -76,6 +78,7 @@ def test_without_a_secret_all_share_one_root(tmp_path: Path) -> None:
     assert "studies" in store.objects
 
 
+@pytest.mark.slow
 def test_the_command_line_names_roots_in_the_report_alone(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x" * 40 + "\n")
     write_studies(tmp_path / "in")

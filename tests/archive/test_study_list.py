@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stillframe.archive import study_list
 from stillframe.archive.lists import publish_studies
-from stillframe.archive.study_list import make_study_list, merge_study_list
+from stillframe.archive.study_list import merge_study_list
 from stillframe.dicom.json_model import dumps
 from stillframe.layout import STUDIES, instances_key, metadata_key, pending_key
 from stillframe.store.memory import MemoryStore
@@ -61,7 +61,8 @@ def test_merging_is_what_a_dictionary_does(steps: list[dict[str, bool]], by_line
             expected = {study: item for study, item in (expected | changes).items() if item is not None}
             assert data is not None
             assert {item["0020000D"]["Value"][0]: item for item in json.loads(data)} == expected
-            assert data == make_study_list(expected.values())
+            assert data == merge_study_list(None, expected)
+            assert studies_of(data) == sorted(expected, key=lambda study: [int(part) for part in study.split(".")])
     finally:
         study_list._PARSED_BYTES = kept  # type: ignore[misc]  # as above
 
@@ -76,8 +77,9 @@ def test_a_list_of_another_form_is_read_all_the_same() -> None:
 
 @pytest.mark.usefixtures("how")
 @pytest.mark.parametrize("data", [b"", b"[", b"{}", b"[1]", b'[{"00081030":{"vr":"LO"}}]', b"\x1f\x8b damaged", b"[{}"])
-def test_a_damaged_list_is_told(data: bytes) -> None:
-    assert merge_study_list(data, {"1.3": record("1.3")}) is None
+def test_a_damaged_list_is_made_anew(data: bytes) -> None:
+    every = {"1.10": record("1.10"), "1.9": record("1.9"), "1.4": None}
+    assert studies_of(merge_study_list(data, {"1.3": record("1.3")}, lambda: every)) == ["1.9", "1.10"]
 
 
 def put_study(store: MemoryStore, study: str) -> None:

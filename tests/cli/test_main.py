@@ -61,6 +61,7 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
     assert "Sample" not in (tmp_path / "report.json").read_text() + done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -160,7 +161,7 @@ def test_a_report_that_cannot_be_written_is_exit_code_1(tmp_path: Path) -> None:
 def slow_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image of many frames, which takes seconds to build."""
     frame = np.random.default_rng(1).integers(0, 4096, (1024, 1024), "u2")
-    return write(tmp_path_factory.mktemp("slow"), "large.dcm", image(1, np.stack([frame] * 100)))
+    return write(tmp_path_factory.mktemp("slow"), "large.dcm", image(1, np.stack([frame] * 50)))
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.codec.jpegxl_header import JpegXlHeader, parse_jpeg_xl
+from stillframe.codec.facts import FrameFacts
+from stillframe.codec.jpegxl_header import parse_jpeg_xl
 from stillframe.errors import PixelDataError
 from tests.support.dicom_files import random_samples
 from tests.support.frame_encoders import jpeg_lossy
@@ -22,11 +23,9 @@ SHAPES = [(1, 1), (8, 8), (9, 13), (256, 256), (100, 120), (300, 400), (400, 600
 @pytest.mark.parametrize("samples", [1, 3])
 def test_a_header_says_what_was_encoded(shape: tuple[int, int], dtype: str, bits: int, samples: int) -> None:
     frame = random_samples(shape if samples == 1 else (*shape, 3), dtype, bits)
-    for lossy, options in ((False, {"lossless": True}), (True, {"distance": 2.0})):
+    for lossless, options in ((True, {"lossless": True}), (False, {"distance": 2.0})):
         data = bytes(imagecodecs.jpegxl_encode(frame, bitspersample=bits, effort=1, **options))
-        expected = JpegXlHeader(
-            width=shape[1], height=shape[0], samples=samples, precision=bits, plain=True, lossy=lossy
-        )
+        expected = FrameFacts(width=shape[1], height=shape[0], samples=samples, precision=bits, lossless=lossless)
         assert parse_jpeg_xl(data) == expected
 
 
@@ -34,13 +33,13 @@ def test_a_header_says_what_was_encoded(shape: tuple[int, int], dtype: str, bits
 def test_a_container_holds_the_same_header(container: bool) -> None:
     frame = random_samples((9, 13), "u2", 16)
     data = bytes(imagecodecs.jpegxl_encode(frame, lossless=True, usecontainer=container))
-    assert parse_jpeg_xl(data) == JpegXlHeader(width=13, height=9, samples=1, precision=16, plain=True, lossy=False)
+    assert parse_jpeg_xl(data) == FrameFacts(width=13, height=9, samples=1, precision=16, lossless=True)
 
 
 def test_a_recompressed_jpeg_image_is_never_lossless() -> None:
     data = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg_lossy(random_samples((9, 13, 3), "u1", 8), 8)))
     header = parse_jpeg_xl(data)
-    assert (header.width, header.height, header.samples, header.lossy) == (13, 9, 3, True)
+    assert (header.width, header.height, header.samples, header.lossless) == (13, 9, 3, False)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_a_recompressed_jpeg_image_is_never_lossless() -> None:
 )
 def test_what_is_no_plain_integer_image_says_so(frame: Any) -> None:
     header = parse_jpeg_xl(bytes(imagecodecs.jpegxl_encode(frame)))
-    assert (header.width, header.height, header.plain) == (13, 9, False)
+    assert (header.width, header.height, header.decodable) == (13, 9, False)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from stillframe.dicom.sequences import SequenceValue
 from stillframe.dicom.walk import Odd, Short
 from stillframe.errors import InputError
 from stillframe.source.inputs import InputRef
-from stillframe.source.scan import NotPlain, scan_input, scan_plain
+from stillframe.source.scan import scan_input, scan_plain
 from tests.support.examples import examples
 
 
@@ -52,12 +52,11 @@ def test_a_plain_scan_finds_what_the_full_parser_finds(pydicom_files: list[Path]
     compared = 0
     for file in pydicom_files:
         source = InputRef(path=str(file))
-        try:
-            found = scan_plain(source)
-        except NotPlain:
+        scanned = scan_plain(source)
+        if scanned is None:
             continue
         compared += 1
-        assert found == scan_input(source), file
+        assert scanned == scan_input(source), file
     assert compared > 100
 
 
@@ -87,7 +86,7 @@ def test_damaged_headers_raise_nothing_but_input_errors(data: st.DataObject) -> 
         return
     if plain is not None:
         assert plain.stopped_at <= len(head)
-        assert all(head[e.offset : e.offset + len(e.value)] == e.value for e in plain.elements.values())
+        assert all(offset + length <= plain.stopped_at for *_, offset, length in plain.elements.values())
 
 
 def _sample() -> bytes:

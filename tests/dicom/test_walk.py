@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stillframe.dicom import header, json_elements, sequences, walk
 from stillframe.dicom.read import read_instance
 from stillframe.dicom.walk import (
     LONG_VRS,
@@ -118,8 +120,9 @@ def sequence(value: bytes, undefined: bool) -> bytes:
 
 ITEM, ITEM_END, SEQUENCE_END = b"\xfe\xff\0\xe0", b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0"
 OPEN = b"\xff\xff\xff\xff"
+EMPTY = ITEM + bytes(4)
 TINY = b"\x08\0\x50\x11UI\0\0"
-MANY = MAX_PARTS + 1
+COUNTING = (walk, header, sequences, json_elements)
 
 
 def deep(levels: int, core: bytes) -> bytes:
@@ -128,39 +131,48 @@ def deep(levels: int, core: bytes) -> bytes:
     return core
 
 
-HOSTILE = {
-    "empty items": sequence((ITEM + bytes(4)) * MANY, undefined=False),
-    "open empty items": sequence((ITEM + OPEN + ITEM_END) * MANY + SEQUENCE_END, undefined=True),
-    "items of one element": sequence((ITEM + b"\x08\0\0\0" + TINY) * (MANY // 2 + 1), undefined=False),
-    "empty items in an item": deep(1, sequence((ITEM + bytes(4)) * MANY + SEQUENCE_END, undefined=True)),
-    "empty items far inside": deep(50, sequence((ITEM + bytes(4)) * MANY + SEQUENCE_END, undefined=True)),
-    "empty items beside a wrong VR": b"\x08\0\x38\x11ZZ\0\0"
-    + sequence((ITEM + bytes(4)) * MANY + SEQUENCE_END, undefined=True),
-    "elements of one item": sequence(ITEM + OPEN + TINY * MANY + ITEM_END + SEQUENCE_END, undefined=True),
-    "one element again and again": TINY * MANY,
-    "a UN of items": b"\x09\0\x10\x11UN\0\0" + OPEN + (ITEM + bytes(4)) * MANY + SEQUENCE_END,
-    "deeper than any": deep(5000, b""),
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "empty items": lambda count: sequence(EMPTY * count, undefined=False),
+    "open empty items": lambda count: sequence((ITEM + OPEN + ITEM_END) * count + SEQUENCE_END, undefined=True),
+    "items of one element": lambda count: sequence((ITEM + b"\x08\0\0\0" + TINY) * (count // 2 + 1), undefined=False),
+    "empty items in an item": lambda count: deep(1, sequence(EMPTY * count + SEQUENCE_END, undefined=True)),
+    "empty items far inside": lambda count: deep(50, sequence(EMPTY * count + SEQUENCE_END, undefined=True)),
+    "empty items beside a wrong VR": lambda count: (
+        b"\x08\0\x38\x11ZZ\0\0" + sequence(EMPTY * count + SEQUENCE_END, undefined=True)
+    ),
+    "elements of one item": lambda count: sequence(
+        ITEM + OPEN + TINY * count + ITEM_END + SEQUENCE_END, undefined=True
+    ),
+    "one element again and again": lambda count: TINY * count,
+    "a UN of items": lambda count: b"\x09\0\x10\x11UN\0\0" + OPEN + EMPTY * count + SEQUENCE_END,
+    "deeper than any": lambda count: deep(5000, b""),
 }
+# These go to pydicom, which a bound of its own keeps from reading all the parts.
+READ_BY_PYDICOM = {"empty items beside a wrong VR", "a UN of items"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_file_of_many_parts_is_refused_soon(tmp_path: Path, name: str) -> None:
+def test_a_file_of_many_parts_is_refused_soon(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the limit alone counts it is a tenth here: what takes more time than its share shows all the same."""
+    limit = MAX_PARTS if name in READ_BY_PYDICOM else MAX_PARTS // 10
+    for module in COUNTING:
+        monkeypatch.setattr(module, "MAX_PARTS", limit)
     data = to_bytes(image(1, noise(1, (8, 8))))
     place = data.index(b"\x20\0\x0d\0UI")
-    (tmp_path / "1.dcm").write_bytes(data[:place] + HOSTILE[name] + data[place:])
+    (tmp_path / "1.dcm").write_bytes(data[:place] + HOSTILE[name](limit + 1) + data[place:])
     begun = time.process_time()
     report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
     taken = time.process_time() - begun
     assert [item.path for item in report.rejected] == [f"{tmp_path}/1.dcm"]
     wanted = "nest more than 64 levels" if "deeper" in name else "elements and items"
     assert wanted in report.rejected[0].reason
-    assert taken < 40
+    assert taken < (40 if name in READ_BY_PYDICOM else 10)
 
 
 @pytest.mark.slow
 def test_many_parts_behind_the_pixel_data_are_refused_soon(tmp_path: Path) -> None:
-    tail = sequence((ITEM + bytes(4)) * MANY + SEQUENCE_END, undefined=True)
+    tail = sequence((ITEM + bytes(4)) * (MAX_PARTS + 1) + SEQUENCE_END, undefined=True)
     signatures = b"\xfa\xff\xfa\xff" + tail[4:]
     (tmp_path / "1.dcm").write_bytes(to_bytes(image(1, noise(1, (8, 8)))) + signatures)
     report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")

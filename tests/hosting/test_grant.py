@@ -290,6 +290,7 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_command(key_file: Path) -> None:
     common = ("--base-url", BASE, "--key-id", KEY_ID, "--private-key", key_file, "--expires", "8h")
     done = run("grant", *common, "--study", STUDY)

@@ -135,6 +135,7 @@ def assert_readable(reply: Reply) -> None:
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.slow
 @needs_nginx
 def test_every_object_is_what_the_preview_server_says(tree: Path, pair: tuple[Client, Client]) -> None:
     tried, reference = pair
@@ -338,6 +339,7 @@ def test_a_viewer_on_the_same_origin(tmp_path: Path, free_port: int) -> None:
         assert get("/dicomweb/studies").headers["content-type"] == "application/dicom+json"
 
 
+@pytest.mark.slow
 @needs_node
 def test_the_script_names_types_as_the_layout_does(tmp_path: Path) -> None:
     heads = [*_proper_heads(), *_made_heads(random.Random(1), 4000)]
@@ -421,6 +423,7 @@ def test_a_part_for_an_http_block() -> None:
     assert "listen [::1]:8080;" in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     done = run("nginx", tmp_path / "link", "--module", "")
@@ -432,6 +435,7 @@ def test_the_command_prints_the_configuration(tmp_path: Path) -> None:
     assert f'js_import stillframe from "{copy}";' in run("nginx", tmp_path, "--script", copy, "--http-part").stdout
 
 
+@pytest.mark.slow
 def test_the_command_refuses_what_cannot_be(tmp_path: Path) -> None:
     for arguments, message in (
         ((tmp_path / "missing",), "does not exist"),

@@ -29,6 +29,7 @@ def run_node(*arguments: str, given: str = "") -> subprocess.CompletedProcess[st
     return subprocess.run(["node", *arguments], input=given, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_requests_of_viewers_and_hostile_ones() -> None:
     done = run_node("--test", str(_EDGE_TESTS / "edge.test.mjs"))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -102,6 +102,7 @@ def test_an_item_of_another_size_is_refused(tmp_path: Path, syntax: str, length:
         read_frames(path)
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_inflated_beyond_the_promised_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """200 MB of zeros in 200 kB."""
     asked: list[int] = []

@@ -296,6 +296,7 @@ def test_reduction_is_the_mean_of_the_area(shape: tuple[int, ...], size: tuple[i
     assert np.abs(reduced - means).max() <= 0.5 + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1500, 1429), (1429, 1500), (256, 244), (2, 2)])
 def test_reduction_takes_little_memory(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (1500, 1500, 3), np.uint8)

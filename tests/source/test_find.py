@@ -13,7 +13,7 @@ from stillframe.options import BuildOptions, Part10
 from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef, Skipped
 from stillframe.source.open import open_input
-from stillframe.source.zip_members import SPOOL_BYTES
+from stillframe.source.zip_inputs import SPOOL_BYTES
 from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.trees import build_tree, contents
 
@@ -100,8 +100,8 @@ def test_members_are_unpacked_whole(tmp_path: Path, method: int) -> None:
     refs = list(iter_inputs([str(tmp_path)]))
     path = str(tmp_path / "a.zip")
     assert refs == [
-        InputRef(path=path, member="folder/small", size=len(small), places=(0,)),
-        InputRef(path=path, member="large", size=len(large), places=(1,)),
+        InputRef(path=path, member="folder/small", size=len(small), indexes=(0,)),
+        InputRef(path=path, member="large", size=len(large), indexes=(1,)),
     ]
     for ref, expected in zip(refs, (small, large), strict=True):
         assert isinstance(ref, InputRef)
@@ -124,7 +124,7 @@ def test_a_member_that_is_not_as_long_as_promised_is_refused(
     struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 24, 1000 + claimed)
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(InputError, match=reason):
-        open_input(InputRef(path=str(tmp_path / "a.zip"), member="one", size=1000 + claimed, places=(0,)))
+        open_input(InputRef(path=str(tmp_path / "a.zip"), member="one", size=1000 + claimed, indexes=(0,)))
 
 
 def test_names_in_archives_that_lead_elsewhere_are_only_names(tmp_path: Path) -> None:

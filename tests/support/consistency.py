@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from stillframe.archive.record import promised_frames
@@ -30,16 +31,45 @@ def check_consistency(store: Store) -> None:
 def missing_objects(held: Mapping[str, bytes]) -> Iterator[str]:
     """What the lists among some objects name that is not among them, each with the list that names it."""
     for key, data in held.items():
-        place = parse_key(key)
-        if place.kind is Kind.QUERY:
-            wanted = _named_by_query(key, json.loads(data))
-        elif place.kind is Kind.FRAME_INDEX:
-            wanted = _named_by_index(place.study, place.series, json.loads(data), held)
-        elif place.kind is Kind.METADATA and not place.instance:
-            wanted = _named_by_metadata(key, json.loads(data))
-        else:
-            continue
-        yield from (f"{key} names {name}" for name in wanted if name not in held)
+        yield from (f"{key} names {name}" for name in _named(key, data) if name not in held)
+        for metadata, frame, size in _frames_of_index(key, data):
+            # While frames are replaced the index tells of those that were there before.
+            claimed = b"sha256:unknown" in held.get(metadata, b"")
+            if not claimed and len(held.get(frame, b"")) != size:
+                yield f"{key} names {frame} of {size} bytes"
+
+
+# Most objects are the same at many moments of a build.
+
+
+@lru_cache(maxsize=1000)
+def _named(key: str, data: bytes) -> tuple[str, ...]:
+    """What an object that is a list names."""
+    place = parse_key(key)
+    if place.kind is Kind.QUERY:
+        return tuple(_named_by_query(key, json.loads(data)))
+    if place.kind is Kind.METADATA and not place.instance:
+        return tuple(_named_by_metadata(key, json.loads(data)))
+    if place.kind is Kind.FRAME_INDEX:
+        instances = [uid for group in json.loads(data)["groups"] for uid in group["instances"]]
+        frames = (frame for _, frame, _ in _frames_of_index(key, data))
+        return (*(metadata_key(place.study, place.series, uid) for uid in instances), *frames)
+    return ()
+
+
+@lru_cache(maxsize=1000)
+def _frames_of_index(key: str, data: bytes) -> tuple[tuple[str, str, int], ...]:
+    """If it is a frame index, its frames: the metadata of their instance, their key and size."""
+    place = parse_key(key)
+    if place.kind is not Kind.FRAME_INDEX:
+        return ()
+    return tuple(
+        (metadata_key(*uids), frame_key(InstanceUIDs(*uids), number), row[-1])
+        for group in json.loads(data)["groups"]
+        for instance, rows in group["instances"].items()
+        for uids in [(place.study, place.series, instance)]
+        for number, row in enumerate(rows, 1)
+    )
 
 
 def _named_by_query(key: str, records: list[Any]) -> Iterator[str]:
@@ -70,16 +100,3 @@ def _bulk_uris(dataset: Mapping[str, Any]) -> Iterator[str]:
         if element["vr"] == "SQ":
             for item in element.get("Value", ()):
                 yield from _bulk_uris(item)
-
-
-def _named_by_index(study: str, series: str, index: Any, held: Mapping[str, bytes]) -> Iterator[str]:
-    for group in index["groups"]:
-        for instance, rows in group["instances"].items():
-            uids = InstanceUIDs(study, series, instance)
-            yield metadata_key(study, series, instance)
-            for number, row in enumerate(rows, 1):
-                yield frame_key(uids, number)
-                # While frames are replaced the index tells of those that were there before.
-                claimed = b"sha256:unknown" in held.get(metadata_key(study, series, instance), b"")
-                if not claimed and len(held.get(frame_key(uids, number), b"")) != row[-1]:
-                    yield f"{frame_key(uids, number)} of {row[-1]} bytes"

@@ -427,6 +427,7 @@ def test_a_missing_document_is_written_again(tmp_path: Path, path: str) -> None:
     assert contents(tmp_path / "tree") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", documents_of_tree())
 @pytest.mark.parametrize("kept", [0, 100])
 def test_a_damaged_document_is_made_anew(tmp_path: Path, path: str, kept: int) -> None:
@@ -477,6 +478,7 @@ def test_workers_end_with_a_job_that_is_killed(tmp_path: Path, number: signal.Si
         assert processes_of_session(job.pid) == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_job_says_so_in_one_line(tmp_path: Path) -> None:
     with start_publishing(tmp_path) as job:
         os.killpg(job.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
@@ -595,6 +597,7 @@ def test_a_pipe_in_the_source_is_passed_over(tmp_path: Path) -> None:
     assert build_tree(tmp_path / "tree", tmp_path / "in").outcomes == {Outcome.PUBLISHED: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damaged",
     [

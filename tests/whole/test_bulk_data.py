@@ -212,6 +212,7 @@ def item(**attributes: Any) -> Dataset:
     return found
 
 
+@pytest.mark.slow
 def test_every_kind_of_large_value_leaves_the_json_and_comes_back(
     tmp_path: Path, serve_tree: Callable[[Path], Tree]
 ) -> None:

@@ -49,7 +49,6 @@ from stillframe.layout import (
     frame_key,
     instance_key,
     metadata_key,
-    part10_key,
     reduced_key,
     rendered_key,
     thumbnail_key,
@@ -323,7 +322,7 @@ def _check_instance(name: str, dataset: Dataset, uids: InstanceUIDs, store: Dire
     if not {"PixelData", "FloatPixelData", "DoubleFloatPixelData"} & {element.keyword for element in dataset}:
         assert frames == []
         assert index["groups"] == []
-        assert _stored(store, part10_key(uids)).endswith(FILES[name].read_bytes()[-200:])
+        assert _stored(store, instance_key(uids)).endswith(FILES[name].read_bytes()[-200:])
         return
     assert frames == [frame_key(uids, number + 1) for number in range(int(dataset.get("NumberOfFrames") or 1))]
     _check_pictures(dataset, uids, store)
@@ -700,6 +699,7 @@ def test_the_document_names_the_versions_of_the_samples_and_the_reason_of_confli
     assert f"`{_CONFLICT}…`" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SAMPLES if name not in REJECTED])
 def test_a_file_is_published_in_the_form_that_the_document_promises(name: str, alone: Callable[[str], Alone]) -> None:
     form = published_form(name, alone(name))

@@ -1,23 +1,23 @@
 """The right to write one instance, held by one worker of one job at a time, on any store.
 
-A claim is a version of the instance's metadata, its commit record: before the first object is written the metadata
-become a document that says who writes, put under a condition; the finished metadata take its place under another.
-Nothing else is needed of a store, and a worker that lost its claim cannot commit. The holder shows that it lives by
-renewing the claim. Whoever finds another's claim waits until it is gone: committed, given up, or not renewed for
-`LEASE_SECONDS`. Where the holder was a process of the same machine that has ended, nobody waits.
-
-No clock is compared with another: a waiter counts the time that it saw the same version stand.
+A claim is a version of the instance's metadata, its commit record. Before the first object is written, a conditional
+write puts a document there that says who writes. A second one puts the finished metadata in its place. So a worker that
+lost its claim cannot commit, and a store needs nothing but conditional writes. The holder renews its claim. Whoever
+finds another's claim waits until it is committed, given up, or not renewed for `LEASE_SECONDS`. Nobody waits for a
+process of the same machine that has ended. No clock is compared with another: a waiter counts how long it saw the same
+version.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import uuid
-import weakref
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -29,9 +29,9 @@ from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_da
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import ClaimLost, PreconditionFailed, StoreError
 from stillframe.layout import metadata_key
-from stillframe.parallel import made_once
+from stillframe.parallel import Watched, made_once
 from stillframe.store.base import Store
-from stillframe.waiting import waiting
+from stillframe.wait_log import waiting
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""
@@ -39,27 +39,10 @@ LEASE_SECONDS: Final = 30.0
 _RENEWED_AT: Final = 0.2
 # Writes of one claim that may find that an earlier one of it took place after all.
 _TRIES: Final = 5
+# Who holds a claim: a name for the attempt, the process it runs in, and how often it was renewed.
+_PROCESS: Final = re.compile(r"\S+ (?P<machine>[0-9a-f]+)\.(?P<pid>[0-9]{1,19})\.(?P<started>[0-9]+) [0-9]+")
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who writes an instance: a name for this attempt, the process it runs in, and how often it was renewed."""
-
-    name: str
-    process: str
-    renewed: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.process} {self.renewed}"
-
-
-def parse_claim(text: str) -> Claim:
-    """The claim that a document names; one of another form is a stranger's, who may be alive."""
-    name, _, rest = text.partition(" ")
-    process, _, renewed = rest.partition(" ")
-    return Claim(name, process, int(renewed) if renewed.isdecimal() else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +77,7 @@ def settled_state(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS
                 waits.enter_context(waiting("another job that writes an instance"))
             if stored.etag != watched:
                 watched, seen = stored.etag, 0.0
-            if seen >= lease or _has_ended(parse_claim(holder)):
+            if seen >= lease or _has_ended(holder):
                 return CommitState(metadata, stored.etag, abandoned=True)
             time.sleep(pause)
             seen += pause
@@ -110,18 +93,35 @@ def retract(store: Store, uids: InstanceUIDs, state: CommitState) -> None:
         ClaimLost: if the metadata are others by now.
     """
     key = metadata_key(uids.study, uids.series, uids.instance)
-    document = dumps([claimed(state.metadata or {}, "")])
-    try:
-        store.put(key, document, if_match=state.etag)
-    except PreconditionFailed as error:
-        # The write may have taken place although its answer got lost.
-        stored = store.get(key)
-        if stored is None or stored.data != document:
-            raise ClaimLost(f"{key} is written by another job") from error
+    _replace_version(store, key, dumps([claimed(state.metadata or {}, "")]), state.etag)
+
+
+def _replace_version(
+    store: Store, key: str, document: bytes, etag: str | None, is_own: Callable[[bytes], bool] = lambda _: False
+) -> str:
+    """Put a document in the place of a version, None for nothing; the tag of the new version.
+
+    Where that is refused, a write may have taken place although its answer got lost: this one, or an earlier one, whose
+    document `is_own`.
+
+    Raises:
+        ClaimLost: if another job's version is there.
+    """
+    for _ in range(_TRIES):
+        try:
+            return store.put(key, document, if_match=etag, if_none_match=etag is None).etag
+        except PreconditionFailed:
+            stored = store.get(key)
+            if stored is not None and stored.data == document:
+                return stored.etag
+            if stored is None or not is_own(stored.data):
+                break
+            etag = stored.etag
+    raise ClaimLost(f"{key} is written by another job")
 
 
 class Lease:
-    """A claim that is held. As a context it is given up at the end, unless the instance was committed."""
+    """A claim. Its context ends the renewals; what the store then holds tells other jobs whether the work is done."""
 
     def __init__(self, store: Store, uids: InstanceUIDs, state: CommitState, seconds: float = LEASE_SECONDS) -> None:
         """Take the claim.
@@ -134,42 +134,30 @@ class Lease:
         self._before = state.metadata
         self._renew = _RENEWED_AT * seconds
         self._lock = threading.Lock()
-        self._claim = Claim(uuid.uuid4().hex, _this_process())
+        self._name = uuid.uuid4().hex  # of this attempt
+        self._renewed = 0
         self._etag = state.etag
         self._confirmed = 0.0
         self._held = True
         self._put()
-        _renewals().add(self)
+        _leases().add(self)
 
     def _put(self) -> None:
         asked = time.monotonic()
-        self._write(dumps([claimed(self._before or {}, str(self._claim))]))
+        self._write(dumps([claimed(self._before or {}, f"{self._name} {_this_process()} {self._renewed}")]))
         self._confirmed = asked
 
     def _write(self, document: bytes) -> None:
-        """Put a version of the record in the place of the one before.
-
-        Where that is refused, a write may have taken place although its answer got lost: this one, or a renewal.
-        """
-        for _ in range(_TRIES):
-            try:
-                written = self._store.put(self._key, document, if_match=self._etag, if_none_match=self._etag is None)
-            except PreconditionFailed:
-                stored = self._store.get(self._key)
-                if stored is None or not (stored.data == document or self._is_own(stored.data)):
-                    break
-                self._etag = stored.etag
-                if stored.data == document:
-                    return
-            else:
-                self._etag = written.etag
-                return
-        self._held = False
-        raise ClaimLost(f"{self._key} is written by another job")
+        """Put a version of the record in the place of the one before."""
+        try:
+            self._etag = _replace_version(self._store, self._key, document, self._etag, self._is_own)
+        except ClaimLost:
+            self._held = False
+            raise
 
     def _is_own(self, document: bytes) -> bool:
         datasets = parse_datasets(document) or []
-        return any(parse_claim(holder_of(dataset)).name == self._claim.name for dataset in datasets)
+        return any(holder_of(dataset).partition(" ")[0] == self._name for dataset in datasets)
 
     def renew(self, older_than: float = 0.0) -> None:
         """Show that the holder lives, if the last sign of it is so many seconds old.
@@ -179,7 +167,7 @@ class Lease:
         """
         with self._lock:
             if self._held and time.monotonic() - self._confirmed >= older_than:
-                self._claim = replace(self._claim, renewed=self._claim.renewed + 1)
+                self._renewed += 1
                 self._put()
 
     def check(self) -> None:
@@ -194,10 +182,8 @@ class Lease:
 
     def renew_if_due(self) -> None:
         """Renew from beside the work. What goes wrong is told by `check`, or by the commit."""
-        try:
+        with suppress(StoreError):
             self.renew(older_than=self._renew)
-        except StoreError:
-            return
 
     def commit(self, document: bytes) -> None:
         """Put the finished metadata in the place of the claim.
@@ -235,40 +221,21 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop renewing. What stands then tells the next that the work was not finished."""
+        """Stop renewing."""
         with self._lock:
             self._held = False
-        _renewals().discard(self)
+        _leases().discard(self)
 
 
-class _Renewals:
-    """The leases of this process, renewed by a thread of its own."""
-
-    def __init__(self) -> None:
-        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        threading.Thread(target=self._run, name="claims", daemon=True).start()
-
-    def add(self, lease: Lease) -> None:
-        with self._lock:
-            self._leases.add(lease)
-
-    def discard(self, lease: Lease) -> None:
-        with self._lock:
-            self._leases.discard(lease)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(1)
-            with self._lock:
-                leases = list(self._leases)
-            for lease in leases:
-                lease.renew_if_due()
+def _renew(leases: list[Lease]) -> None:
+    for lease in leases:
+        lease.renew_if_due()
 
 
 @made_once
-def _renewals() -> _Renewals:
-    return _Renewals()
+def _leases() -> Watched[Lease]:
+    """The leases of this process, renewed by a thread of its own."""
+    return Watched("claims", 1.0, _renew)
 
 
 @cache
@@ -298,13 +265,12 @@ def _this_process() -> str:
     return f"{machine}.{os.getpid()}.{_started(os.getpid())}" if machine else "unknown"
 
 
-def _has_ended(claim: Claim) -> bool:
-    """Whether the holder was a process of this machine that has ended."""
-    machine, _, process = claim.process.partition(".")
-    pid, _, started = process.partition(".")
-    if machine != _machine() or not pid.isdecimal() or not started:
+def _has_ended(holder: str) -> bool:
+    """Whether the holder was a process of this machine that has ended; a stranger, in other words, may live."""
+    process = _PROCESS.fullmatch(holder)
+    if not process or process["machine"] != _machine():
         return False
-    return _started(int(pid)) not in (started, "")
+    return _started(int(process["pid"])) not in (process["started"], "")
 
 
 def discard_instance(store: Store, uids: InstanceUIDs) -> None:

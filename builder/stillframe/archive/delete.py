@@ -9,7 +9,6 @@ after a build found an instance taken back leaves what that build made.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,9 +17,10 @@ from typing import Any, Final
 from stillframe import __version__
 from stillframe.archive.claims import CommitState, Lease, retract, settled_state
 from stillframe.archive.documents import read_document
+from stillframe.archive.frame_index import indexed_instances
 from stillframe.archive.holdings import held_objects
 from stillframe.archive.lists import publish_series, publish_studies, publish_study, withdraw_instances
-from stillframe.archive.query import base_url_of
+from stillframe.archive.qido import base_url_of
 from stillframe.archive.record import record_of
 from stillframe.archive.reindex import index_series, settle_study
 from stillframe.archive.roots import Roots
@@ -65,9 +65,8 @@ class Scope:
         return uids.study == self.study and self.series in ("", uids.series) and self.instance in ("", uids.instance)
 
     def __str__(self) -> str:
-        if self.instance:
-            return f"instance {self.instance} of series {self.series} of study {self.study}"
-        return f"series {self.series} of study {self.study}" if self.series else f"study {self.study}"
+        levels = {"instance": self.instance, "series": self.series, "study": self.study}
+        return " of ".join(f"{level} {uid}" for level, uid in levels.items() if uid)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,8 +129,9 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
     report = DeletionReport(scope=scope, root=roots.name(scope.study))
     store = roots.of(scope.study)
     if _is_anything(store, scope.study):
-        url = roots.base_url(scope.study, base_url) or _known_base_url(store, scope.study)
-        _Deletion(store, scope, url, progress, report).run()
+        known = base_url_of(read_document(store, study_series_key(scope.study)) or ())
+        url = roots.base_url(scope.study, base_url) or known
+        _Deletion(store=store, scope=scope, base_url=url, progress=progress, report=report).run()
         if report.root:
             _drop_root(store, url)
     report.seconds = time.monotonic() - started
@@ -139,90 +139,79 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
 
 
 def _is_anything(store: Store, study: str) -> bool:
-    if any(True for _ in store.list(f"{STUDIES}/{study}")):
-        return True
-    return study in {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
+    listed = (text_value(record, STUDY_UID) == study for record in read_document(store, STUDIES) or ())
+    return any(True for _ in store.list(f"{STUDIES}/{study}")) or any(listed)
 
 
-def _known_base_url(store: Store, study: str) -> str:
-    """The base URL that the lists of a study were written with."""
-    return base_url_of(read_document(store, study_series_key(study)) or ())
-
-
+@dataclass(slots=True, kw_only=True)
 class _Deletion:
     """One deletion under way, within the root of its study."""
 
-    def __init__(self, store: Store, scope: Scope, base_url: str, progress: Progress, report: DeletionReport) -> None:
-        self.store = store
-        self.scope = scope
-        self.base_url = base_url
-        self.progress = progress
-        self.report = report
+    store: Store
+    scope: Scope
+    base_url: str
+    progress: Progress
+    report: DeletionReport
 
     def run(self) -> None:
-        store, study = self.store, self.scope.study
+        store, study, report = self.store, self.scope.study, self.report
         instances, series = self._find()
-        self.report.found = bool(instances or series or not self.scope.series)
+        report.found = bool(instances or series or not self.scope.series)
         self.progress.stage("withdrawing", len(instances))
         side_by_side(store.parallel, self._retract, instances)
         by_series: dict[str, list[str]] = {uid: [] for uid in sorted(series)}
         for uids in instances:
-            by_series.setdefault(uids.series, []).append(uids.instance)
+            by_series[uids.series].append(uids.instance)
         self._delist(by_series)
         self.progress.stage("deleting", len(instances))
         removed = side_by_side(store.parallel, self._remove, instances)
-        self._count(removed)
+        report.instances, report.objects = sum(map(bool, removed)), sum(map(len, removed))
+        report.bytes = sum(sum(sizes.values()) for sizes in removed)
+        report.changed = [key for sizes in removed for key in sizes if is_fixed(key)]
         # A job that had published one of them before may have listed it since: it sees that, or this does.
         self._delist({uid: names for uid, names in by_series.items() if self._names_any(uid, names)})
         for uid in sorted({*by_series, self.scope.series} - {""}):
             if not read_document(store, metadata_key(study, uid)):
                 emptied = not index_series(store, study, uid, self.base_url).published
-                self.report.series += emptied and uid in by_series
+                report.series += emptied and uid in by_series
         if not read_document(store, metadata_key(study)):
-            self.report.studies += not settle_study(store, study, self.base_url)
+            report.studies += not settle_study(store, study, self.base_url)
             publish_studies(store, [study], self.base_url)
 
     def _find(self) -> tuple[list[InstanceUIDs], set[str]]:
         """The instances that go, those that lists alone name among them, and the series that they may leave empty."""
-        store, scope = self.store, self.scope
-        instances: set[InstanceUIDs] = set()
-        series: set[str] = set()
-        for key, _ in store.list(scope.prefix):
-            parsed = parse_key(key)
-            series |= {parsed.series} - {""}
-            if parsed.instance:
-                instances.add(InstanceUIDs(parsed.study, parsed.series, parsed.instance))
-        named = set(self._named(metadata_key(scope.study)))
-        series |= {uids.series for uids in named}
-        for uid in series | {scope.series} - {""}:
-            named |= set(self._named(metadata_key(scope.study, uid)))
-            named |= set(self._indexed(uid))
-        instances |= {uids for uids in named if scope.holds(uids)}
+        keys = [parse_key(key) for key, _ in self.store.list(self.scope.prefix)]
+        instances = {InstanceUIDs(key.study, key.series, key.instance) for key in keys if key.instance}
+        instances |= self._named()
+        series = {key.series for key in keys if key.series} | {uids.series for uids in instances}
+        for uid in series | {self.scope.series} - {""}:
+            instances |= self._named(uid)
         return sorted(instances, key=str), series | {uids.series for uids in instances}
 
-    def _named(self, key: str) -> Iterator[InstanceUIDs]:
-        for item in read_document(self.store, key) or ():
-            uids = InstanceUIDs(*named_uids(item))
-            if self.scope.holds(uids) and all(map(is_uid, (uids.series, uids.instance))):
-                yield uids
+    def _named(self, series: str = "") -> set[InstanceUIDs]:
+        """The instances that go of those that the metadata of the study name, or the documents of a series."""
+        study = self.scope.study
+        metadata = read_document(self.store, metadata_key(study, series)) or ()
+        named = {InstanceUIDs(*named_uids(dataset)) for dataset in metadata}
+        if series:
+            index = read_document(self.store, frame_index_key(study, series))
+            named |= {InstanceUIDs(study, series, uid) for uid in indexed_instances(index)}
+        return {uids for uids in named if self.scope.holds(uids) and is_uid(uids.series) and is_uid(uids.instance)}
 
-    def _indexed(self, series: str) -> Iterator[InstanceUIDs]:
-        index = read_document(self.store, frame_index_key(self.scope.study, series)) or {}
-        for group in index.get("groups", ()):
-            for uid in filter(is_uid, group["instances"]):
-                yield InstanceUIDs(self.scope.study, series, uid)
+    def _settled(self, uids: InstanceUIDs) -> Iterator[CommitState]:
+        """The state of an instance that nobody is writing, anew each time another job takes it over."""
+        for _ in range(_ATTEMPTS):
+            yield settled_state(self.store, uids)
+        raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
 
     def _retract(self, uids: InstanceUIDs) -> None:
         """See that an instance is not published; whoever is just building it may end first."""
-        for _ in range(_ATTEMPTS):
-            state = settled_state(self.store, uids)
+        for state in self._settled(uids):
             if state.etag is None or (state.metadata is not None and record_of(state.metadata) is None):
                 break
             with suppress(ClaimLost):
                 retract(self.store, uids, state)
                 break
-        else:
-            raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
         self.progress.step()
 
     def _delist(self, by_series: dict[str, list[str]]) -> None:
@@ -239,42 +228,30 @@ class _Deletion:
 
     def _names_any(self, series: str, instances: Iterable[str]) -> bool:
         """Whether the documents of a series name one of the instances that were deleted."""
-        gone = set(instances) - {uids.instance for uids in self.report.kept if uids.series == series}
-        named = {uids.instance for uids in self._named(metadata_key(self.scope.study, series))}
-        return not gone.isdisjoint(named | {uids.instance for uids in self._indexed(series)})
+        gone = {InstanceUIDs(self.scope.study, series, uid) for uid in instances} - {*self.report.kept}
+        return not gone.isdisjoint(self._named(series))
 
-    def _remove(self, uids: InstanceUIDs) -> dict[str, int] | None:
-        """Remove all objects of an instance, its commit record last; None if it was published anew meanwhile."""
-        for _ in range(_ATTEMPTS):
-            state = settled_state(self.store, uids)
+    def _remove(self, uids: InstanceUIDs) -> dict[str, int]:
+        """Remove all objects of an instance, its commit record last, unless it was published anew; what they were."""
+        removed: dict[str, int] = {}
+        for state in self._settled(uids):
             if state.metadata is not None and record_of(state.metadata) is not None:
                 self.report.kept.append(uids)
-                self.progress.step()
-                return None
+                break
             with suppress(ClaimLost):
-                held = self._remove_claimed(uids, state)
-                self.progress.step()
-                return held
-        raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
+                removed = self._remove_claimed(uids, state)
+                break
+        self.progress.step()
+        return removed
 
     def _remove_claimed(self, uids: InstanceUIDs, state: CommitState) -> dict[str, int]:
         if state.etag is None and not held_objects(self.store, uids):
             return {}
         with Lease(self.store, uids, state) as lease:
-            held = held_objects(self.store, uids)
-            self.store.delete_many(list(held))
+            sizes = held_objects(self.store, uids)
+            self.store.delete_many(list(sizes))
             lease.remove()
-        return held | {metadata_key(uids.study, uids.series, uids.instance): 0}
-
-    def _count(self, removed: Iterable[dict[str, int] | None]) -> None:
-        counts: Counter[str] = Counter()
-        for held in removed:
-            if held is None:
-                continue
-            counts.update(instances=int(bool(held)), objects=len(held), bytes=sum(held.values()))
-            self.report.changed += [key for key in held if is_fixed(key)]
-        self.report.instances, self.report.objects = counts["instances"], counts["objects"]
-        self.report.bytes = counts["bytes"]
+        return sizes | {metadata_key(uids.study, uids.series, uids.instance): 0}
 
 
 def _drop_root(store: Store, base_url: str) -> None:

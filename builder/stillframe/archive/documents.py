@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -12,8 +11,8 @@ from typing import Any, Final
 
 from stillframe.archive.frame_index import parse_frame_index
 from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets
-from stillframe.dicom.uids import check_uid
-from stillframe.errors import InvalidUID, PreconditionFailed, StoreError
+from stillframe.dicom.uids import is_uid
+from stillframe.errors import PreconditionFailed, StoreError
 from stillframe.layout import Key, Kind, parse_key
 from stillframe.store.base import Store, StoredObject
 
@@ -27,15 +26,6 @@ def read_document(store: Store, key: str) -> Any:
     return None if stored is None else _parse(key, stored.data)
 
 
-def read_json(store: Store, key: str) -> Any:
-    """The JSON value at a key of any kind; None if there is none, or it is damaged."""
-    stored = store.get(key)
-    try:
-        return None if stored is None else json.loads(stored.data)
-    except (ValueError, RecursionError):
-        return None
-
-
 def update_document(
     store: Store,
     key: str,
@@ -43,8 +33,8 @@ def update_document(
     recover: Callable[[], Any] = lambda: None,
     *,
     derived: bool = False,
-) -> Any:
-    """Replace the JSON document at `key` by `merge` of what is there (None if nothing is), and return it.
+) -> None:
+    """Replace the JSON document at `key` by `merge` of what is there, None if nothing is.
 
     `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same. What is `derived`
     from other documents is merged until they say the same after it was written: whoever changes them, and then finds
@@ -54,32 +44,35 @@ def update_document(
         stored = store.get(key)
         existing = _parse(key, stored.data) if stored else None
         merged = merge(recover() if stored and existing is None else existing)
-        data = dumps(merged)
-        if stored and stored.data == data:
-            return merged
         try:
-            store.put(key, data, if_match=stored.etag if stored else None, if_none_match=stored is None)
+            changed = replace_document(store, key, merged, stored)
         except PreconditionFailed:
             give_way(store, attempt)
             continue
-        _remember(key, data, merged)
-        if derived and merge(merged) != merged:
-            continue
-        return merged
+        if not changed or not derived or merge(merged) == merged:
+            return
     raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
 
 
-def replace_document(store: Store, key: str, value: Any, before: StoredObject | None) -> None:
-    """Write a JSON document if the one that was there `before`, None for none, is there still; unless it is the same.
+def replace_document(store: Store, key: str, value: Any, before: StoredObject | None) -> bool:
+    """As `replace_object`, with a JSON document."""
+    data = dumps(value)
+    changed = replace_object(store, key, data, before)
+    if changed:
+        _remember(key, data, value)
+    return changed
+
+
+def replace_object(store: Store, key: str, data: bytes, before: StoredObject | None) -> bool:
+    """Write an object where the one that was there `before` still is (None: none); whether its bytes change.
 
     Raises:
         PreconditionFailed: if another one is there.
     """
-    data = dumps(value)
     if before is not None and before.data == data:
-        return
+        return False
     store.put(key, data, if_match=before.etag if before else None, if_none_match=before is None)
-    _remember(key, data, value)
+    return True
 
 
 def give_way(store: Store, attempt: int) -> None:
@@ -120,13 +113,9 @@ def _parse(key: str, data: bytes) -> Any:
 
 def _belongs(dataset: JSONDataset, key: Key) -> bool:
     """Whether a record or the metadata of an instance belong into the document at a key."""
-    study, series, instance = named_uids(dataset)
-    try:
-        check_uid(study, "StudyInstanceUID")
-    except InvalidUID:
-        return False
-    wanted = ((key.study, study), (key.series, series), (key.instance, instance))
-    return all(uid == named for uid, named in wanted if uid)
+    named = named_uids(dataset)
+    wanted = (key.study, key.series, key.instance)
+    return is_uid(named[0]) and all(uid in ("", own) for uid, own in zip(wanted, named, strict=True))
 
 
 def _remember(key: str, data: bytes, value: Any) -> None:

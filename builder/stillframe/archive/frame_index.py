@@ -38,6 +38,11 @@ def merge_frame_index(
     return {"version": VERSION, "transferSyntaxUID": HTJ2K_RPCL, "groups": _groups(kept)}
 
 
+def indexed_instances(index: FrameIndex | None) -> set[str]:
+    """The SOP Instance UIDs that have rows in a frame index."""
+    return {uid for group in (index or {}).get("groups", ()) for uid in group["instances"]}
+
+
 def parse_frame_index(data: bytes) -> FrameIndex | None:
     """A frame index as it is published; None if the bytes are anything else."""
     try:

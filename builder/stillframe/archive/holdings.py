@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 
 from stillframe.archive.documents import read_document
 from stillframe.archive.record import UNKNOWN, Holding, holder_of, record_of
-from stillframe.dicom.json_model import (
-    SOP_INSTANCE_UID,
-    JSONDataset,
-    named_uids,
-    parse_datasets,
-    rebase_bulk,
-    text_value,
-)
+from stillframe.dicom.json_model import JSONDataset, named_uids, parse_datasets, rebase_bulk
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
 from stillframe.parallel import side_by_side
@@ -23,38 +16,28 @@ from stillframe.store.base import Store
 
 @dataclass(slots=True)
 class HeldInstance:
-    """The objects of one instance in a store: whether its metadata are there, and what is there beside them.
-
-    `frames` are the sizes in bytes of its frames, by number.
-    """
+    """What a store holds of an instance: its metadata or not, and other objects. `frames` are their bytes by number."""
 
     has_metadata: bool = False
-    objects: int = 0
-    size: int = 0
+    holding: Holding = field(default_factory=Holding)
     frames: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def holding(self) -> Holding:
-        """Number and bytes of the objects, the metadata aside."""
-        return Holding(self.objects, self.size)
 
 
 def held_in_series(store: Store, study: str, series: str) -> dict[str, HeldInstance]:
     """What a store holds of each instance of a series, from one listing."""
-    held: dict[str, HeldInstance] = {}
+    instances: dict[str, HeldInstance] = {}
     for key, size in store.list(f"{instances_key(study, series)}/"):
         parsed = parse_key(key)
         if not parsed.instance:
             continue
-        instance = held.setdefault(parsed.instance, HeldInstance())
+        instance = instances.setdefault(parsed.instance, HeldInstance())
         if parsed.kind is Kind.METADATA:
             instance.has_metadata = True
             continue
-        instance.objects += 1
-        instance.size += size
+        instance.holding = Holding(instance.holding.objects + 1, instance.holding.size + size)
         if parsed.kind is Kind.FRAME:
             instance.frames[parsed.frame_number] = size
-    return held
+    return instances
 
 
 def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
@@ -65,23 +48,22 @@ def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
 
 def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
     """The metadata of an instance, None if there are none or they are damaged: both are built anew."""
-    stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
-    if stored is None:
-        return None
-    datasets = parse_datasets(stored.data)
-    return datasets[0] if datasets and InstanceUIDs(*named_uids(datasets[0])) == uids else None
+    return next(iter(read_document(store, metadata_key(uids.study, uids.series, uids.instance)) or ()), None)
 
 
 def committed_instances(store: Store, study: str, series: str) -> list[JSONDataset]:
     """The metadata of every instance of a series whose commit stands, as the document of the series has them."""
-
-    def read(instance: str) -> list[JSONDataset]:
-        datasets = read_document(store, metadata_key(study, series, instance)) or ()
-        return [dataset for dataset in datasets if record_of(dataset) is not None]
-
-    instances = [uid for uid, held in held_in_series(store, study, series).items() if held.has_metadata]
-    committed = [dataset for datasets in side_by_side(store.parallel, read, instances) for dataset in datasets]
-    return [rebase_bulk(dataset, f"instances/{text_value(dataset, SOP_INSTANCE_UID)}/") for dataset in committed]
+    instances = [
+        InstanceUIDs(study, series, uid)
+        for uid, instance in held_in_series(store, study, series).items()
+        if instance.has_metadata
+    ]
+    metadata = side_by_side(store.parallel, lambda uids: read_metadata(store, uids), instances)
+    return [
+        rebase_bulk(dataset, f"instances/{uids.instance}/")
+        for uids, dataset in zip(instances, metadata, strict=True)
+        if dataset is not None and record_of(dataset) is not None
+    ]
 
 
 def unpublished(store: Store, study: str, series: str, instances: Collection[str]) -> frozenset[str]:
@@ -116,23 +98,23 @@ class StoredSeries:
 
 def read_series(store: Store, study: str, series: str) -> StoredSeries:
     """Look a series through: an instance is published if its metadata are committed and its objects are all there."""
-    held = held_in_series(store, study, series)
+    instances = held_in_series(store, study, series)
     stored = StoredSeries(study=study, series=series)
 
     def read(instance: str) -> JSONDataset | str:
-        return _published_whole(store, InstanceUIDs(study, series, instance), held[instance].holding)
+        return _published_whole(store, InstanceUIDs(study, series, instance), instances[instance].holding)
 
-    instances = sorted(held)
-    for instance, metadata in zip(instances, side_by_side(store.parallel, read, instances), strict=True):
+    ordered = sorted(instances)
+    for instance, metadata in zip(ordered, side_by_side(store.parallel, read, ordered), strict=True):
         if isinstance(metadata, str):
             stored.left[instance] = metadata
         else:
             stored.published[instance] = metadata
-            stored.frames[instance] = held[instance].frames
+            stored.frames[instance] = instances[instance].frames
     return stored
 
 
-def _published_whole(store: Store, uids: InstanceUIDs, held: Holding) -> JSONDataset | str:
+def _published_whole(store: Store, uids: InstanceUIDs, holding: Holding) -> JSONDataset | str:
     """The metadata of an instance that is published whole, or why it is not."""
     stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
     if stored is None:
@@ -145,9 +127,9 @@ def _published_whole(store: Store, uids: InstanceUIDs, held: Holding) -> JSONDat
     record = record_of(datasets[0])
     if record is None:
         return "it was given up by a build, or half deleted"
-    if record.promised != held:
+    if record.promised != holding:
         promised = (
             f"{record.promised.objects} objects of {record.promised.size} bytes" if record.promised else "nothing"
         )
-        return f"{held.objects} objects of {held.size} bytes are there, its metadata promise {promised}"
+        return f"{holding.objects} objects of {holding.size} bytes are there, its metadata promise {promised}"
     return datasets[0]

@@ -7,19 +7,20 @@ write a list has seen what the others published. Thumbnails of series and studie
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from stillframe.archive import query
-from stillframe.archive.documents import ROUNDS, give_way, read_document, read_json, update_document
-from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive import qido
+from stillframe.archive.documents import ROUNDS, give_way, read_document, replace_object, update_document
+from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.holdings import committed_instances, unpublished
 from stillframe.archive.record import Record, record_of
 from stillframe.archive.representative import series_candidates, study_candidates
-from stillframe.archive.study_list import make_study_list, merge_study_list
+from stillframe.archive.study_list import merge_study_list
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import (
     SERIES_UID,
@@ -63,31 +64,25 @@ _PATIENT_NAME: Final = "00100010"
 _MOST_WORDS: Final = 200
 
 
-def update_thumbnail(store: Store, key: str, candidates: Callable[[], Sequence[JSONDataset]]) -> None:
+def _update_thumbnail(store: Store, key: str, candidates: Callable[[], Iterable[JSONDataset]]) -> None:
     """Make the thumbnail at `key` a copy of that of the first candidate, or remove it if no candidate has one."""
     for attempt in range(ROUNDS):
         stored = store.get(key)
-        wanted = _first_thumbnail(store, candidates())
-        if wanted == (stored.data if stored else None):
-            return
+        # Another job may just be replacing one of the candidates.
+        thumbnails = (store.get(thumbnail_key(*named_uids(instance))) for instance in candidates())
+        wanted = next(filter(None, thumbnails), None)
         if wanted is None:
+            if stored is None:
+                return
             store.delete(key)
             continue  # another job may have put one there in between
         try:
-            store.put(key, wanted, if_match=stored.etag if stored else None, if_none_match=stored is None)
+            if not replace_object(store, key, wanted.data, stored):
+                return
         except PreconditionFailed:
             give_way(store, attempt)
         # Once more: the image that it is a copy of may have been deleted meanwhile.
     raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
-
-
-def _first_thumbnail(store: Store, candidates: Iterable[JSONDataset]) -> bytes | None:
-    """The thumbnail of the first candidate that has one: another job may just be replacing one of them."""
-    for instance in candidates:
-        stored = store.get(thumbnail_key(*named_uids(instance)))
-        if stored is not None:
-            return stored.data
-    return None
 
 
 def publish_series(
@@ -96,14 +91,14 @@ def publish_series(
     """Merge instances, by SOP Instance UID, into the documents of their series, and give it its thumbnail."""
     # Some may have been deleted while they waited for their lists: before, and below, until they were written.
     present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
-    fresh = {uid: instance for uid, instance in instances.items() if uid in present}
-    rows = {uid: instance.rows for uid, instance in fresh.items()}
+    rows = {uid: instance.rows for uid, instance in instances.items() if uid in present}
+    new = [rebase_bulk(instances[uid].metadata, f"instances/{uid}/") for uid in rows]
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
     update_document(store, frame_index_key(study, series), lambda old: merge_frame_index(old, rows))
     update_document(
         store,
         metadata_key(study, series),
-        lambda old: _merge_series(old, fresh),
+        lambda old: qido.merge_instances(old or (), new),
         lambda: committed_instances(store, study, series),
     )
     withdraw_instances(store, study, series, list(rows))
@@ -115,13 +110,13 @@ def write_series_lists(store: Store, study: str, series: str, base_url: str = ""
 
     Without `create` a list that is missing stays so.
     """
-    update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
+    _update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
     key = instances_key(study, series)
     if create or store.head(key) is not None:
         update_document(
             store,
             key,
-            lambda _: query.instance_list(_metadata(store, study, series), base_url, of_series=True),
+            lambda _: qido.instance_list(_metadata(store, study, series), base_url, of_series=True),
             derived=True,
         )
 
@@ -144,11 +139,6 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
     )
 
 
-def _merge_series(existing: list[JSONDataset] | None, fresh: Mapping[str, PublishedInstance]) -> list[JSONDataset]:
-    new = [rebase_bulk(instance.metadata, f"instances/{uid}/") for uid, instance in fresh.items()]
-    return query.merge_instances(existing or [], new)
-
-
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
     """Merge some of a study's series into the documents of the study, and give it the thumbnail of one of them."""
     touched = sorted(series)
@@ -159,13 +149,13 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
         lambda: _merge_study(None, store, study, [*filter(is_uid, store.children(study_series_key(study)))]),
         derived=True,
     )
-    update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
+    _update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
 
     def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
         update_document(store, key, lambda _: make(_metadata(store, study), base_url), derived=True)
 
-    write_list(study_series_key(study), query.series_list)
-    write_list(instances_key(study), query.instance_list)
+    write_list(study_series_key(study), qido.series_list)
+    write_list(instances_key(study), qido.instance_list)
 
 
 def _merge_study(
@@ -174,15 +164,14 @@ def _merge_study(
     """What the documents of some series say in place of what was said of them."""
     others = [item for item in existing or () if text_value(item, SERIES_UID) not in series]
     new = [rebase_bulk(instance, f"series/{uid}/") for uid in series for instance in _metadata(store, study, uid)]
-    return query.merge_instances(others, new)
+    return qido.merge_instances(others, new)
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
-    """Make the records of some studies in the list of all anew, from the studies' metadata; none of what has none.
+    """Make the records of some studies in the list of all anew, from their metadata. A study without any has none.
 
-    Where the store is far away and others write the list too, jobs do each other's work: one that was too late leaves
-    word of its studies, and whoever writes the list next takes in all that is asked for. So a list that takes a second
-    to write keeps nobody waiting for as many seconds as there are jobs.
+    Where the store is far away, a job that was too late leaves word of its studies, and whoever writes the list next
+    takes them in. So nobody waits for as many rounds as there are jobs.
     """
     own = set(studies)
     word = ""
@@ -190,13 +179,13 @@ def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") ->
         stored = store.get(STUDIES)
         asked = _asked_for(store) if store.parallel > 1 else {}
         records = _study_records(store, own.union(*asked.values()), base_url)
-        merged = merge_study_list(stored.data if stored else None, records)
-        if merged is None:
-            merged = make_study_list(_every_study(store, base_url))
-        changed = stored is None or stored.data != merged
+        merged = merge_study_list(
+            stored.data if stored else None,
+            records,
+            lambda: _study_records(store, filter(is_uid, store.children(STUDIES)), base_url),
+        )
         try:
-            if changed:
-                store.put(STUDIES, merged, if_match=stored.etag if stored else None, if_none_match=stored is None)
+            changed = replace_object(store, STUDIES, merged, stored)
         except PreconditionFailed:
             if store.parallel > 1 and own and not word:
                 word = pending_key(uuid.uuid4().hex)
@@ -213,28 +202,23 @@ def _asked_for(store: Store) -> dict[str, list[str]]:
     """What other jobs ask for: the studies of each word that was left, by its key."""
     asked: dict[str, list[str]] = {}
     for key, _ in islice(store.list(PENDING), _MOST_WORDS):
-        studies = read_json(store, key)
-        named = studies if isinstance(studies, list) else []
-        asked[key] = [study for study in named if isinstance(study, str) and is_uid(study)]
+        stored = store.get(key)
+        text = stored.data.decode("latin-1") if stored else ""
+        asked[key] = list(filter(is_uid, re.findall(r"[0-9.]+", text)))
     return asked
 
 
 def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, JSONDataset | None]:
     def record(study: str) -> JSONDataset | None:
-        return next(iter(query.study_list(_metadata(store, study), base_url)), None)
+        return qido.study_record(_metadata(store, study), base_url)
 
     ordered = sorted(studies)
     return dict(zip(ordered, side_by_side(store.parallel, record, ordered), strict=True))
 
 
-def _every_study(store: Store, base_url: str) -> list[JSONDataset]:
-    studies = filter(is_uid, store.children(STUDIES))
-    return [record for record in _study_records(store, studies, base_url).values() if record is not None]
-
-
 def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
-    found: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
-    return found
+    metadata: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
+    return metadata
 
 
 def listed_instances(store: Store, study: str, series: str) -> dict[str, Record | None]:
@@ -242,8 +226,7 @@ def listed_instances(store: Store, study: str, series: str) -> dict[str, Record 
 
     Each SOP Instance UID with the record given there: another than the instance's own if a job was killed between.
     """
-    index = read_document(store, frame_index_key(study, series)) or {}
-    indexed = {uid for group in index.get("groups", ()) for uid in group["instances"]}
+    indexed = indexed_instances(read_document(store, frame_index_key(study, series)))
     named = ((text_value(item, SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
     return {uid: record_of(item) for uid, item in named if uid in indexed or first_value(item, SYNTAX) != HTJ2K_RPCL}
 

@@ -2,7 +2,7 @@
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME. (0099,xx01) is the digest of the source file,
 `sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number and their size.
-(0099,xx03) is what the owner of the image was told, a line each, absent if nothing. (0099,xx04) names who writes the
+(0099,xx03) holds the notes of the report, a line each, absent if there are none. (0099,xx04) names who writes the
 instance at the moment (`claims`). The first two are UC, since LO ends at 64 characters.
 """
 
@@ -54,15 +54,6 @@ class Record:
         match = _OPTIONS.fullmatch(options)
         return cls(digest, match[1], Holding(int(match[2]), int(match[3]))) if match else cls(digest, options)
 
-    @property
-    def options_value(self) -> str:
-        """The value of (0099,xx02)."""
-        return (
-            f"{self.options};objects={self.promised.objects};bytes={self.promised.size}"
-            if self.promised
-            else self.options
-        )
-
 
 def describe_options(options: BuildOptions) -> str:
     """The options that shape an instance's objects, as its record has them."""
@@ -89,7 +80,9 @@ def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ())
     block = next((f"{number:02X}" for number in range(0x10, 0x100) if f"{number:02X}" not in taken), None)
     if block is None:
         raise InputError(f"every private block of group {_GROUP} is taken")
-    options = record.options_value
+    options = record.options
+    if record.promised:
+        options += f";objects={record.promised.objects};bytes={record.promised.size}"
     added = {
         f"{_GROUP}00{block}": {"vr": "LO", "Value": [CREATOR]},
         f"{_GROUP}{block}01": {"vr": "UC", "Value": [record.digest]},

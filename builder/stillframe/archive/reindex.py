@@ -13,12 +13,12 @@ from itertools import batched
 from typing import Any, Final
 
 from stillframe import __version__
-from stillframe.archive.documents import read_document, replace_document
-from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive.documents import ROUNDS, read_document, replace_document
+from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.frame_rows import complete_rows
 from stillframe.archive.holdings import StoredSeries, read_series
 from stillframe.archive.lists import publish_studies, publish_study, write_series_lists
-from stillframe.archive.query import merge_instances
+from stillframe.archive.qido import sort_instances
 from stillframe.archive.roots import find_roots
 from stillframe.dicom.json_model import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from stillframe.dicom.uids import InstanceUIDs, is_uid
@@ -35,34 +35,22 @@ from stillframe.layout import (
 from stillframe.progress import Progress
 from stillframe.store.base import Store
 
-_ROUNDS: Final = 1000
 # Studies whose records are put into the list of studies at one stroke.
 _STUDY_BATCH: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """An instance that is not listed, the name of its root if it has one of its own, and why."""
-
-    uids: InstanceUIDs
-    reason: str
-    root: str = ""
-
-    @property
-    def key(self) -> str:
-        """The key of what is there of it."""
-        return f"{self.root}/{instance_key(self.uids)}".lstrip("/")
-
-
 @dataclass(slots=True, kw_only=True)
 class IndexReport:
-    """What is listed, and what is not. `seconds` is elapsed time."""
+    """What is listed. `left` says why an instance is not, by the key of what is there of it.
+
+    `seconds` is elapsed time.
+    """
 
     studies: int = 0
     series: int = 0
     instances: int = 0
     roots: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -79,9 +67,7 @@ class IndexReport:
                 "notListed": len(self.left),
                 "seconds": round(self.seconds, 3),
             },
-            "notListed": [
-                {"key": item.key, "reason": item.reason} for item in sorted(self.left, key=lambda item: item.key)
-            ],
+            "notListed": [{"key": key, "reason": reason} for key, reason in sorted(self.left.items())],
         }
 
 
@@ -125,8 +111,7 @@ def _index_root(store: Store, name: str, base_url: str, progress: Progress, repo
     stored = set(_uids(store, STUDIES))
     progress.stage("unlisted study" if name else "studies", len(stored))  # its name is a secret
     for study in sorted(stored):
-        listed = _index_study(store, name, study, base_url, report)
-        report.studies += listed
+        report.studies += _index_study(store, name, study, base_url, report)
         progress.step()
     named = {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
     for batch in batched(sorted(stored | named), _STUDY_BATCH) if stored | named else [()]:
@@ -140,15 +125,13 @@ def _uids(store: Store, resource: str) -> Iterator[str]:
 
 def _index_study(store: Store, root: str, study: str, base_url: str, report: IndexReport) -> bool:
     """All documents of a study; whether anything of it is published."""
-    listed = 0
     for series in sorted(_uids(store, study_series_key(study))):
-        found = index_series(store, study, series, base_url)
-        listed += bool(found.published)
-        report.instances += len(found.published)
-        report.left += [
-            Left(InstanceUIDs(study, series, instance), reason, root) for instance, reason in found.left.items()
-        ]
-    report.series += listed
+        stored = index_series(store, study, series, base_url)
+        report.series += bool(stored.published)
+        report.instances += len(stored.published)
+        for instance, reason in stored.left.items():
+            key = instance_key(InstanceUIDs(study, series, instance))
+            report.left[f"{root}/{key}" if root else key] = reason
     return settle_study(store, study, base_url)
 
 
@@ -158,15 +141,19 @@ def index_series(store: Store, study: str, series: str, base_url: str) -> Stored
     Raises:
         StoreError: if the store fails, or others keep changing the documents.
     """
-    for _ in range(_ROUNDS):
+    below = (instances_key(study, series), thumbnail_key(study, series), frame_index_key(study, series))
+    for _ in range(ROUNDS):
         try:
-            found = _index_series(store, study, series)
+            stored = _index_series(store, study, series)
         except PreconditionFailed:
             continue
-        write_series_lists(store, study, series, base_url, create=bool(found.published))
-        if found.published or not _drop_series(store, study, series):
-            return found
-    raise StoreError(f"{study} {series} changed {_ROUNDS} times while it was being indexed")
+        write_series_lists(store, study, series, base_url, create=bool(stored.published))
+        if stored.published:
+            return stored
+        _drop_empty(store, (*below, metadata_key(study, series)))
+        if not read_series(store, study, series).published:
+            return stored
+    raise StoreError(f"{study} {series} changed {ROUNDS} times while it was being indexed")
 
 
 def _index_series(store: Store, study: str, series: str) -> StoredSeries:
@@ -178,25 +165,14 @@ def _index_series(store: Store, study: str, series: str) -> StoredSeries:
     keys = (frame_index_key(study, series), metadata_key(study, series))
     before = {key: store.get(key) for key in keys}
     existing = read_document(store, keys[0]) or {}
-    found = read_series(store, study, series)
-    kept, rows = complete_rows(store, found, existing)
-    index = merge_frame_index(existing, rows, frozenset(_indexed(existing)) - kept - rows.keys())
-    metadata = [rebase_bulk(item, f"instances/{uid}/") for uid, item in found.published.items()]
-    for key, document in zip(keys, (index, merge_instances([], metadata)), strict=True):
-        if found.published or before[key] is not None:
+    stored = read_series(store, study, series)
+    kept, rows = complete_rows(store, stored, existing)
+    index = merge_frame_index(existing, rows, frozenset(indexed_instances(existing)) - kept - rows.keys())
+    metadata = [rebase_bulk(item, f"instances/{uid}/") for uid, item in stored.published.items()]
+    for key, document in zip(keys, (index, sort_instances(metadata)), strict=True):
+        if stored.published or before[key] is not None:
             replace_document(store, key, document, before[key])
-    return found
-
-
-def _indexed(index: dict[str, Any]) -> Iterable[str]:
-    return (uid for group in index.get("groups", ()) for uid in group["instances"])
-
-
-def _drop_series(store: Store, study: str, series: str) -> bool:
-    """Remove the documents of a series that has no instance any more; whether it has one meanwhile."""
-    below = (instances_key(study, series), thumbnail_key(study, series), frame_index_key(study, series))
-    _drop_empty(store, (*below, metadata_key(study, series)))
-    return bool(read_series(store, study, series).published)
+    return stored
 
 
 def settle_study(store: Store, study: str, base_url: str) -> bool:
@@ -205,23 +181,20 @@ def settle_study(store: Store, study: str, base_url: str) -> bool:
     Raises:
         StoreError: if the store fails, or others keep changing the documents.
     """
-    for _ in range(_ROUNDS):
+    # That from which the others follow comes last.
+    documents = (instances_key(study), thumbnail_key(study), study_series_key(study), metadata_key(study))
+    for _ in range(ROUNDS):
         named = {text_value(item, SERIES_UID) for item in read_document(store, metadata_key(study)) or ()}
         series = sorted({*_uids(store, study_series_key(study)), *named})
         published = any(read_document(store, metadata_key(study, uid)) for uid in series)
-        if published or any(store.head(key) is not None for key in _study_documents(study)):
+        if published or any(store.head(key) is not None for key in documents):
             publish_study(store, study, series, base_url)
         if read_document(store, metadata_key(study)):
             return True
-        _drop_empty(store, _study_documents(study))
+        _drop_empty(store, documents)
         if not any(read_document(store, metadata_key(study, uid)) for uid in _uids(store, study_series_key(study))):
             return False
-    raise StoreError(f"{study} changed {_ROUNDS} times while it was being indexed")
-
-
-def _study_documents(study: str) -> tuple[str, ...]:
-    """The documents of a study; that from which the others follow comes last."""
-    return instances_key(study), thumbnail_key(study), study_series_key(study), metadata_key(study)
+    raise StoreError(f"{study} changed {ROUNDS} times while it was being indexed")
 
 
 _EMPTY: Final = (dumps([]), dumps(merge_frame_index(None, {})))

@@ -6,14 +6,13 @@ small: that finds damage which a look at its lines does not.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from bisect import insort
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from stillframe.archive.query import uid_order
+from stillframe.archive.qido import uid_order
 from stillframe.dicom.json_model import STUDY_UID, JSONDataset, dumps, parse_datasets, text_value
-from stillframe.dicom.uids import check_uid
-from stillframe.errors import InvalidUID
+from stillframe.dicom.uids import is_uid
 
 _BETWEEN: Final = b",\n"
 _UID_START: Final = f'"{STUDY_UID}":{{"vr":"UI","Value":["'.encode("ascii")
@@ -21,40 +20,30 @@ _PARSED_BYTES: Final = 4 << 20
 _LONGEST_UID: Final = 64
 
 
-def merge_study_list(data: bytes | None, records: Mapping[str, JSONDataset | None]) -> bytes | None:
+def merge_study_list(
+    data: bytes | None,
+    records: Mapping[str, JSONDataset | None],
+    recover: Callable[[], Mapping[str, JSONDataset | None]] = dict,
+) -> bytes:
     """The list with the records of some studies put in, or taken out where they are None.
 
     Args:
         data: the list as it is, None if there is none.
         records: by Study Instance UID.
-
-    Returns:
-        The new list; None if the old one is damaged.
+        recover: makes the records of all studies, in place of a list that is damaged.
     """
-    lines = _read_lines(data) if data is not None else {}
+    lines = {} if data is None else _read_lines(data)
     if lines is None:
-        return None
-    order: list[str] | None = None
+        lines, records = {}, recover()
+    order = list(lines)
     for study, record in records.items():
         if record is None:
             lines.pop(study, None)
             continue
-        line = dumps(record)
-        if study not in lines and lines:
-            if order is None:
-                order = list(lines)
-            order.insert(bisect_left(order, uid_order(study), key=uid_order), study)
-        lines[study] = line
-    if order is not None:
-        lines = {study: lines[study] for study in order if study in lines}
-    return b"[" + _BETWEEN.join(lines.values()) + b"]"
-
-
-def make_study_list(records: Iterable[JSONDataset]) -> bytes:
-    """The list of these studies."""
-    found = {text_value(record, STUDY_UID): record for record in records}
-    ordered = sorted(found, key=uid_order)
-    return b"[" + _BETWEEN.join(dumps(found[study]) for study in ordered) + b"]"
+        if study not in lines:
+            insort(order, study, key=uid_order)
+        lines[study] = dumps(record)
+    return b"[" + _BETWEEN.join(lines[study] for study in order if study in lines) + b"]"
 
 
 def _read_lines(data: bytes) -> dict[str, bytes] | None:
@@ -85,12 +74,5 @@ def _parse_lines(data: bytes) -> dict[str, bytes] | None:
     datasets = parse_datasets(data)
     if datasets is None:
         return None
-    found = {}
-    for record in datasets:
-        study = text_value(record, STUDY_UID)
-        try:
-            check_uid(study, "StudyInstanceUID")
-        except InvalidUID:
-            return None
-        found[study] = dumps(record)
-    return {study: found[study] for study in sorted(found, key=uid_order)}
+    lines = {text_value(record, STUDY_UID): dumps(record) for record in datasets}
+    return {study: lines[study] for study in sorted(lines, key=uid_order)} if all(map(is_uid, lines)) else None

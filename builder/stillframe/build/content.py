@@ -30,12 +30,12 @@ from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.dicom.video import is_video, open_video
 from stillframe.errors import InputError, LayoutError
-from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, media_type, part10_key, rendered_key
+from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, instance_key, media_type, rendered_key
 from stillframe.options import BuildOptions, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
-from stillframe.pixels.preview import PublishedFrame
 from stillframe.pixels.reader import FrameReader, check_still_frames
+from stillframe.pixels.thumbnail import PublishedFrame
 
 _IMAGE_ROWS: Final = 0x00280010
 
@@ -92,7 +92,7 @@ class Producer:
             for value in content.bulk:
                 self.sink.put(bulk_data_key(self.uids, value.path), value.data)
             if self._wants_part10(content):
-                self.sink.put(part10_key(self.uids), open_part10(self.uids, instance, file))
+                self.sink.put(instance_key(self.uids), open_part10(self.uids, instance, file))
         return content
 
     def _produce_frames(self, instance: Instance, content: Content) -> Content:

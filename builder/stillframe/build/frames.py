@@ -26,9 +26,9 @@ from stillframe.layout import bulk_data_key, frame_key, reduced_key
 from stillframe.options import BuildOptions, Lossy
 from stillframe.pixels.lossy import lossy_changes
 from stillframe.pixels.native import Frame, native_bytes
-from stillframe.pixels.preview import PublishedFrame
 from stillframe.pixels.reader import Form, FrameReader
 from stillframe.pixels.samples import Contradiction, DecodedFrame
+from stillframe.pixels.thumbnail import PublishedFrame
 
 # The precision and the sign can each be found to be another than the data set says, once or a few times.
 _ATTEMPTS: Final = 5

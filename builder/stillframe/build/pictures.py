@@ -12,7 +12,7 @@ from stillframe.errors import CodecError, CodestreamError, LayoutError
 from stillframe.layout import HEAD_BYTES, Kind, media_type, rendered_key, thumbnail_key
 from stillframe.options import BuildOptions, Rendered
 from stillframe.pixels.display import read_display
-from stillframe.pixels.preview import PublishedFrame, make_rendered, make_thumbnail
+from stillframe.pixels.thumbnail import PublishedFrame, make_rendered, make_thumbnail
 
 _DOCUMENT: Final = "00420011"
 _DOCUMENT_LENGTH: Final = "00420015"

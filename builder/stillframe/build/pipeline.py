@@ -10,7 +10,7 @@ from typing import Final
 
 from stillframe.archive.lists import published_patient
 from stillframe.archive.roots import Roots
-from stillframe.build.headers import read_headers
+from stillframe.build.dicom_headers import read_headers
 from stillframe.build.plan import Plan, make_plan
 from stillframe.build.publish import publish_plan
 from stillframe.build.report import Report

@@ -1,4 +1,4 @@
-"""`stillframe build`: what it takes, and what it says at the end."""
+"""`stillframe build`: its options, its run, and what it prints at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,7 @@ import click
 
 from stillframe.archive.roots import find_roots
 from stillframe.build.results import Outcome
-from stillframe.cli.options import (
+from stillframe.cli.shared_options import (
     FiniteRange,
     PublicSide,
     StoreAccess,
@@ -29,14 +29,7 @@ from stillframe.cli.options import (
     unlisted_options,
     write_report,
 )
-from stillframe.cli.terminal import (
-    TerminalProgress,
-    megabytes,
-    plural,
-    print_invalidation,
-    print_some,
-    visible,
-)
+from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
 from stillframe.errors import UsageError
 from stillframe.layout import STUDIES, parse_key
 from stillframe.options import MAX_FRAME_BYTES, BuildOptions, Lossy, Part10, Rendered
@@ -44,15 +37,9 @@ from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, same_endpoint
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    from stillframe.build.dryrun.forecast import Forecast
     from stillframe.build.report import Report
-    from stillframe.build.request import BuildRequest
-    from stillframe.progress import Progress
-    from stillframe.store.base import Store
 
-# Where the store or the sources are far away a process waits for it now and then, and another one works.
+# Where the store or the sources are far away, one process works while another waits for them.
 _WORKERS_A_CORE: Final = 2
 
 
@@ -76,25 +63,26 @@ _shape_options: Final = option_group(
         callback=_levels,
         metavar="LEVELS",
         show_default=True,
-        help='Decode levels (halvings) written as separate small objects, such as 1,2; "" for none.',
+        help='Decode levels (halvings) to write as separate small objects, such as 1,2; "" for none.',
     ),
     choice_option(
         "--lossy",
         Lossy,
         Lossy.KEEP,
-        "Frames compressed with loss: keep their bytes, or transcode what they decode to.",
+        "Keep the bytes of frames that were compressed with loss, or transcode what they decode to.",
     ),
     choice_option(
         "--part10",
         Part10,
         Part10.AUTO,
-        "Publish whole original objects: of instances without frames and others fetched whole, always, never.",
+        "Publish whole original objects: of instances that viewers fetch whole (such as those without frames), "
+        "always, or never.",
     ),
     choice_option(
         "--rendered",
         Rendered,
         Rendered.ALWAYS,
-        "Publish under rendered: documents, videos and images as JPEG; only documents and videos; nothing.",
+        "Publish rendered objects: documents, videos, and images as JPEG; only documents and videos; none.",
     ),
     click.option(
         "--thumbnails/--no-thumbnails",
@@ -110,7 +98,7 @@ _shape_options: Final = option_group(
         default=MAX_FRAME_BYTES >> 20,
         metavar="MB",
         show_default=True,
-        help="Reject images whose decoded frames are larger than so many MiB.",
+        help="Reject images whose decoded frames are larger than this number of MiB.",
     ),
     click.option(
         "--max-unpacked",
@@ -119,14 +107,14 @@ _shape_options: Final = option_group(
         default=8.0,
         show_default=True,
         metavar="GB",
-        help="Most that one archive member or deflated data set may unpack to.",
+        help="Reject an archive member or a deflated data set that unpacks to more than this number of GB.",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """How the job runs. `workers` is None where their number follows from the machine and the stores."""
+    """How the job runs. If `workers` is None, their number follows from the machine and the stores."""
 
     workers: int | None
     replace: bool
@@ -143,17 +131,17 @@ _job_options: Final = option_group(
         type=click.IntRange(0),
         default=None,
         metavar="N",
-        help="Worker processes; 0 works in this process.  [default: one a core, two with s3://]",
+        help="Number of worker processes; 0 works in this process.  [default: one a core, two with s3://]",
     ),
     click.option(
         "--replace",
         is_flag=True,
-        help="An input with the SOP Instance UID of a published instance, but other content, replaces it.",
+        help="Replace a published instance where an input has its SOP Instance UID but other content.",
     ),
     click.option(
         "--dry-run",
         is_flag=True,
-        help="Write nothing: tell what would be published, how many objects and bytes, and what that costs.",
+        help="Write nothing. Say what a build would publish, how many objects and bytes, and what that costs.",
     ),
     report_option,
     click.option(
@@ -161,20 +149,20 @@ _job_options: Final = option_group(
         type=click.Choice(["public", "private"]),
         default="public",
         show_default=True,
-        help="Whether caches shared by several people may keep what never changes (Cache-Control in object stores).",
+        help="Whether caches that people share may keep objects that never change (Cache-Control in object stores).",
     ),
 )
 
 
 @click.command(short_help="Publish DICOM files, folders and .zip archives, from disk or S3.")
-@click.argument("places", metavar="SOURCE... DEST", nargs=-1, required=True)
-@public_options("Public URL of the service root; RetrieveURLs are relative without it.")
+@click.argument("locations", metavar="SOURCE... DEST", nargs=-1, required=True)
+@public_options("Public URL of the service root. Without it, RetrieveURLs are relative.")
 @_shape_options
 @_job_options
 @unlisted_options
 @access_options
 def build(
-    places: tuple[str, ...],
+    locations: tuple[str, ...],
     public: PublicSide,
     options: BuildOptions,
     job: JobOptions,
@@ -185,21 +173,24 @@ def build(
 
     A SOURCE is a file, a folder, a .zip archive, or s3://bucket/prefix: an object, or all below a prefix.
 
-    What DEST already holds stays; unchanged inputs are skipped. Exit code 0: all published or unchanged. 2: finished,
-    some inputs were rejected, each listed with its reason. 1: could not finish.
+    What DEST already holds stays, and unchanged inputs are skipped. The exit code is 0 if all inputs are published or
+    unchanged, 2 if some were rejected (each is listed with its reason), and 1 if the build could not finish.
     """
+    from stillframe.build.pipeline import build as run_build
+    from stillframe.build.pipeline import check_destination
     from stillframe.build.request import BuildRequest
-    from stillframe.cli.dry_run import forecast as run_dry
+    from stillframe.cli.dry_run import forecast_build, print_forecast
     from stillframe.execute import end_processes
 
-    *sources, destination = places
+    *sources, destination = locations
     if not sources:
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
-    _check_places(sources, destination, access)
+    apart = not same_endpoint(access.sources, access.destination)
+    check_destination(sources, destination, access.sources, apart=apart)
     check_report(job.report_file, destination)
     if secret and not job.dry_run and job.report_file is None:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
-    far = any(place.startswith(SCHEME) for place in places)
+    far = any(location.startswith(SCHEME) for location in locations)
     workers = _cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
     store = open_store(destination, access.destination, public=job.cache == "public", read_only=job.dry_run)
     _check_kind(store, destination, unlisted=bool(secret))
@@ -212,18 +203,24 @@ def build(
         secret=secret,
         s3=access.sources,
     )
-    with job_running(workers) as (executor, progress):
-        report, forecast = (run_dry if job.dry_run else _run_build)(request, store, executor, progress)
+    invalidation = forecast = None
+    with _job_running(workers) as (executor, progress):
+        if job.dry_run:
+            report, forecast = forecast_build(request, store, executor, progress)
+        else:
+            report = run_build(request, store, executor, progress)
         if report.failure:
             end_processes(executor)  # what they wait for does not come
-    invalidation = None
-    if not job.dry_run:
+    if forecast is None:
         changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
         invalidation = public.tell(changed, destination, access.destination.profile)
     _print_inputs(report, job.report_file)
     if not (report.rejected or (forecast.inputs if forecast else report.outcomes)):
         click.echo(f"no DICOM found in {visible(', '.join(sources))}", err=True)
-    _print_result(report, forecast, destination)
+    if forecast is None:
+        _print_summary(report, destination)
+    else:
+        print_forecast(report, forecast, destination)
     if report.failure:
         _print_failure(report, job.report_file)
     print_invalidation(invalidation, job.report_file, complete=not report.failure)
@@ -231,19 +228,8 @@ def build(
     return 1 if invalidation and invalidation.failure else report.exit_code
 
 
-def _check_places(sources: list[str], destination: str, access: StoreAccess) -> None:
-    from stillframe.build.pipeline import check_destination
-
-    apart = not same_endpoint(access.sources, access.destination)
-    check_destination(sources, destination, access.sources, apart=apart)
-
-
 def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
-    """Refuse to mix listed and unlisted studies.
-
-    Raises:
-        UsageError: if the archive is of the other kind.
-    """
+    """Refuse to mix listed and unlisted studies."""
     listed = store.head(STUDIES) is not None
     if unlisted and listed:
         raise UsageError(f"{destination} has a list of studies: an archive is listed or unlisted as a whole")
@@ -252,27 +238,19 @@ def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
 
 
 @contextmanager
-def job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
+def _job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
     """An executor and a progress bar for one job; an interrupt ends the processes at once."""
     from stillframe.execute import end_processes, make_executor
 
-    progress = TerminalProgress(sys.stderr)
     executor = make_executor(workers)
     try:
-        yield executor, progress
+        with closing(TerminalProgress(sys.stderr)) as progress:
+            yield executor, progress
     except KeyboardInterrupt:
         end_processes(executor)
         raise
     finally:
-        progress.close()
         executor.shutdown(cancel_futures=True)
-
-
-def _run_build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> tuple[Report, None]:
-    """A build in earnest, which has no forecast."""
-    from stillframe.build.pipeline import build as run_build
-
-    return run_build(request, store, executor, progress), None
 
 
 def _cores() -> int:
@@ -280,25 +258,14 @@ def _cores() -> int:
 
 
 def _print_inputs(report: Report, report_file: Path | None) -> None:
-    """Every input that a person should look at, on stderr."""
-    for item in sorted(report.rejected, key=lambda item: item.path):
-        uids = "  ".join(uid for uid in (item.study, item.series, item.instance) if uid)
-        click.echo(
-            f"rejected   {visible(item.path)}: {visible(item.reason)}{f'  [{visible(uids)}]' if uids else ''}",
-            err=True,
-        )
-    print_some("duplicate", [(str(item.source), "; ".join(item.notes)) for item in report.duplicates], report_file)
-    print_some("note", [(str(item.source), "; ".join(item.notes)) for item in report.noted], report_file)
-    print_some("not read", [(item.path, item.reason) for item in report.skipped if item.noteworthy], report_file)
-
-
-def _print_result(report: Report, forecast: Forecast | None, destination: str) -> None:
-    from stillframe.cli.dry_run import print_forecast
-
-    if forecast is None:
-        _print_summary(report, destination)
-    else:
-        print_forecast(report, forecast, destination)
+    """Print every input that a person should look at, on stderr."""
+    for rejected in sorted(report.rejected, key=lambda rejected: rejected.path):
+        uids = "  ".join(filter(None, (rejected.study, rejected.series, rejected.instance)))
+        reason = f"{rejected.reason}  [{uids}]" if uids else rejected.reason
+        click.echo(f"rejected   {visible(rejected.path)}: {visible(reason)}", err=True)
+    for label, results in (("duplicate", report.duplicates), ("note", report.noted)):
+        print_some(label, [(str(built.source), "; ".join(built.notes)) for built in results], report_file)
+    print_some("not read", [(file.path, file.reason) for file in report.skipped if file.noteworthy], report_file)
 
 
 def _print_summary(report: Report, destination: str) -> None:
@@ -317,7 +284,7 @@ def _print_summary(report: Report, destination: str) -> None:
 
 
 def _print_failure(report: Report, report_file: Path | None) -> None:
-    """Why the job ended early, and where that leaves the archive."""
+    """Print why the job ended early, and where that leaves the archive."""
     left = report.unfinished
     print_some("not published", [(path, "") for path in left.missing], report_file)
     done = report.outcomes.total() - len(left.unlisted)

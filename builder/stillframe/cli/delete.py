@@ -1,15 +1,16 @@
-"""`stillframe delete`: a study, a series or an instance, out of an archive."""
+"""`stillframe delete`: takes a study, a series or an instance out of an archive."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from stillframe.archive.roots import Roots
-from stillframe.cli.options import (
+from stillframe.cli.shared_options import (
     PublicSide,
     check_report,
     open_archive,
@@ -20,14 +21,7 @@ from stillframe.cli.options import (
     unlisted_options,
     write_report,
 )
-from stillframe.cli.terminal import (
-    TerminalProgress,
-    megabytes,
-    plural,
-    print_invalidation,
-    print_some,
-    visible,
-)
+from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
 from stillframe.dicom.uids import check_uid
 from stillframe.errors import UsageError
 from stillframe.layout import instance_key
@@ -39,7 +33,7 @@ if TYPE_CHECKING:
 
 def _make_scope(*, study: str, series: str, instance: str) -> Scope:
     if instance and not series:
-        raise UsageError("--instance needs --series: the same SOP Instance UID may be in several")
+        raise UsageError("--instance needs --series: several series may hold the same SOP Instance UID")
     check_uid(study, "Study Instance UID")
     for uid, name in ((series, "Series Instance UID"), (instance, "SOP Instance UID")):
         if uid:
@@ -52,16 +46,16 @@ def _make_scope(*, study: str, series: str, instance: str) -> Scope:
 _scope_options = option_group(
     "scope",
     _make_scope,
-    click.option("--study", required=True, metavar="UID", help="Study to delete, or where to delete."),
-    click.option("--series", default="", metavar="UID", help="Only this series of the study."),
-    click.option("--instance", default="", metavar="UID", help="Only this instance of the series."),
+    click.option("--study", required=True, metavar="UID", help="Study to delete, or to delete from."),
+    click.option("--series", default="", metavar="UID", help="Delete only this series of the study."),
+    click.option("--instance", default="", metavar="UID", help="Delete only this instance of the series."),
 )
 
 
 @click.command(short_help="Remove a study, a series or an instance.")
 @click.argument("destination", metavar="DEST")
 @_scope_options
-@public_options("Public URL of the service root, for lists written anew and for --invalidate.  [default: as before]")
+@public_options("Public URL of the service root, for new lists and for --invalidate.  [default: as before]")
 @report_option
 @unlisted_options
 @store_options
@@ -75,30 +69,26 @@ def delete(
 ) -> int:
     """Remove a study, a series or an instance from the archive DEST, a folder or s3://bucket/prefix.
 
-    Lists go first, objects last; builds may run meanwhile. Exit code 1: it is not there, or could not be removed.
+    Lists go first, objects last. Builds may run meanwhile. The exit code is 1 if it is not there, or cannot be removed.
     """
     check_report(report_file, destination)
     from stillframe.archive.delete import delete as run_delete
 
     store = open_archive(destination, s3)
-    progress = TerminalProgress(sys.stderr)
-    try:
+    with closing(TerminalProgress(sys.stderr)) as progress:
         report = run_delete(Roots(store, secret), scope, public.base_url, progress)
-    finally:
-        progress.close()
     changed = ((report.root, key) for key in report.changed)
     invalidation = public.tell(changed, destination, s3.profile)
     write_report(report.as_json(), report_file, invalidation=invalidation)
-    found = _tell_deletion(report, destination, report_file)
+    _print_deletion(report, destination, report_file)
     print_invalidation(invalidation, report_file)
-    return 0 if found and not (invalidation and invalidation.failure) else 1
+    return 0 if report.found and not (invalidation and invalidation.failure) else 1
 
 
-def _tell_deletion(report: DeletionReport, destination: str, report_file: Path | None) -> bool:
-    """What is gone; whether there was anything."""
+def _print_deletion(report: DeletionReport, destination: str, report_file: Path | None) -> None:
     if not report.found:
         click.echo(f"stillframe: no {report.scope} in {visible(destination)}", err=True)
-        return False
+        return
     print_some(
         "built anew", [(instance_key(uids), "published by another job meanwhile") for uids in report.kept], report_file
     )
@@ -106,6 +96,4 @@ def _tell_deletion(report: DeletionReport, destination: str, report_file: Path |
     parts += [f"{report.series} series"] if report.series else []
     parts += [plural(report.instances, "instance")]
     click.echo(f"{visible(destination)}: {', '.join(parts)} deleted")
-    size = f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}"
-    click.echo(f"{size}, {report.seconds:.1f} s")
-    return True
+    click.echo(f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}, {report.seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""`stillframe build --dry-run`: which prices count where, and what it says at the end."""
+"""`stillframe build --dry-run`: its run with the prices of the store, and what it prints at the end."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ _WOULD = {
 }
 
 
-def forecast(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> tuple[Report, Forecast]:
-    """See `dryrun.forecast_build`; a folder holds JSON as it is, and costs nothing."""
+def forecast_build(
+    request: BuildRequest, store: Store, executor: Executor, progress: Progress
+) -> tuple[Report, Forecast]:
+    """As `dryrun.run.forecast_build`. A folder holds JSON as it is, and costs nothing."""
+    from stillframe.build.dryrun import run
     from stillframe.build.dryrun.prices import S3_STANDARD
-    from stillframe.build.dryrun.run import Destination, forecast_build
     from stillframe.store.s3 import compress_json
 
     local = isinstance(store, DirectoryStore)
-    destination = Destination(store) if local else Destination(store, compress_json, S3_STANDARD)
-    return forecast_build(request, destination, executor, progress)
+    destination = run.Destination(store) if local else run.Destination(store, compress_json, S3_STANDARD)
+    return run.forecast_build(request, destination, executor, progress)
 
 
 def print_forecast(report: Report, forecast: Forecast, destination: str) -> None:
-    """What a build would do, on stdout."""
+    """Print what a build would do, on stdout."""
     click.echo(f"{visible(destination)}: dry run, nothing is written")
     lines = [(forecast.inputs[decision], text) for decision, text in _WOULD.items()]
     lines.append((len(report.rejected), "would be rejected"))

@@ -1,4 +1,4 @@
-"""`stillframe grant`: time-limited access to one study on CloudFront."""
+"""`stillframe grant`: signs time-limited access to one study on CloudFront."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stillframe.cli.options import option_group
+from stillframe.cli.shared_options import FILE, option_group
 from stillframe.errors import UsageError
 
 if TYPE_CHECKING:
     from stillframe.hosting.grant import Grant, Scope, Signer
-
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _make_scope(*, base_url: str, study: str | None, whole_root: bool) -> Scope:
@@ -41,9 +38,9 @@ _scope_options = option_group(
     _make_scope,
     click.option("--base-url", required=True, metavar="URL", help="Public https URL of the service root."),
     click.option(
-        "--study", default=None, metavar="UID", help="Study to open: all below it, without the list of studies."
+        "--study", default=None, metavar="UID", help="Open this study: all below it, without the list of studies."
     ),
-    click.option("--whole-root", is_flag=True, help="Open the whole service root: for one that holds a single study."),
+    click.option("--whole-root", is_flag=True, help="Open the whole service root, where it holds a single study."),
 )
 _signer_options = option_group(
     "signer",
@@ -52,7 +49,7 @@ _signer_options = option_group(
     click.option(
         "--private-key",
         "key_file",
-        type=_FILE,
+        type=FILE,
         required=True,
         metavar="FILE",
         help="Private key, PEM without a password: RSA with 2048 bits or ECDSA on P-256.",
@@ -71,7 +68,9 @@ _signer_options = option_group(
 @click.command(short_help="Sign time-limited access to one study on CloudFront.")
 @_scope_options
 @_signer_options
-@click.option("--expires", required=True, metavar="TIME", help="How long it lasts, such as 30m, 8h or 2d; 30d at most.")
+@click.option(
+    "--expires", required=True, metavar="TIME", help="How long access lasts: 30m, 8h or 2d, say; at most 30d."
+)
 @click.option("--ip", default="", metavar="CIDR", help="IPv4 address or range that requests must come from.")
 @click.option(
     "--format",
@@ -79,14 +78,14 @@ _signer_options = option_group(
     type=click.Choice(["cookies", "json", "url"]),
     default="cookies",
     show_default=True,
-    help="Set-Cookie headers; all of it as JSON; a URL whose query string opens the other URLs just the same.",
+    help="Print Set-Cookie headers; all of it as JSON; or a URL whose query string opens the other URLs, too.",
 )
 @click.option("--cookie-domain", default="", metavar="DOMAIN", help="Parent domain that the cookies are set for.")
 def grant(scope: Scope, signer: Signer, expires: str, ip: str, shape: str, cookie_domain: str) -> int:
-    """Sign access to one study of an archive on CloudFront. Whoever holds what is printed has it until it ends.
+    """Sign access to one study of an archive on CloudFront. Whoever has the printed text has access until it expires.
 
     --study opens every URL below URL/studies/UID/, and nothing else. Viewers that ask for the list of studies, as OHIF
-    does, need a service root that holds the study alone, under a name hard to guess: --whole-root opens all of it.
+    does, need a service root that holds only this study, under a name hard to guess. --whole-root opens all of it.
     """
     from stillframe.hosting.grant import make_grant, parse_lifetime
 

@@ -1,4 +1,4 @@
-"""`stillframe inspect`: one frame, its markers and its resolutions."""
+"""`stillframe inspect`: shows the markers and resolutions of one frame."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The command line: its commands, a file each, and what becomes of their failures.
+"""The command line: its commands, a file each, and how it reports their failures.
 
 Exit codes: 0 all is published, 2 finished but some inputs were rejected, 1 could not finish.
-Libraries are imported inside the commands: `stillframe --help` must not wait for them.
+Commands import libraries when they run: `stillframe --help` must not wait for them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ for command in (build, delete, index, serve, inspect, nginx, grant):
 def main() -> NoReturn:
     """Run the command line; every failure is one line on stderr and exit code 1."""
     try:
-        # What ends jobs in clusters and services: as Ctrl-C does.
+        # SIGTERM, which ends jobs in clusters and services, does what Ctrl-C does.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         with shown_waits(sys.stderr):
             code = cli.main(standalone_mode=False)
@@ -51,10 +51,10 @@ def main() -> NoReturn:
         again = "run it again" if sys.argv[1:2] in (["delete"], ["index"]) else "build again"
         click.echo(f"stillframe: stopped; {again} to go on from here", err=True)
         sys.stdout.flush()
-        # Where the signal met an extension module being imported, sys.exit would end as if by the signal.
+        # If the signal came while an extension module was imported, sys.exit would end as if by the signal.
         os._exit(1)
     except BrokenPipeError:
-        # Whoever read the output is gone; closing stdout again at exit would complain.
+        # Nobody reads the output any more. Closing stdout at exit would complain about that.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (StillframeError, OSError) as error:

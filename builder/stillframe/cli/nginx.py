@@ -1,4 +1,4 @@
-"""`stillframe nginx`: a configuration with which nginx serves a tree."""
+"""`stillframe nginx`: prints a configuration with which nginx serves a tree."""
 
 from __future__ import annotations
 
@@ -7,41 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillframe.cli.options import option_group
+from stillframe.cli.shared_options import FILE, FOLDER, option_group
 
 if TYPE_CHECKING:
     from stillframe.hosting.nginx import NginxSettings
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-
-def _make_nginx_settings(*, script: Path | None, module: str | None, **given: Any) -> NginxSettings:
+def _make_settings(
+    *, tree: Path, viewer: Path | None, script: Path | None, module: str | None, **given: Any
+) -> NginxSettings:
     from stillframe.hosting.nginx import NginxSettings, find_module, script_file
 
     return NginxSettings(
-        script=(script or script_file()).resolve(), module=find_module() if module is None else module, **given
+        tree=tree.resolve(),
+        viewer=viewer.resolve() if viewer else None,
+        script=(script or script_file()).resolve(),
+        module=find_module() if module is None else module,
+        **given,
     )
-
-
-def _resolved(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
-    return path.resolve() if path else None
 
 
 _nginx_options = option_group(
     "settings",
-    _make_nginx_settings,
-    click.argument("tree", metavar="DIR", type=_FOLDER, callback=_resolved),
+    _make_settings,
+    click.argument("tree", metavar="DIR", type=FOLDER),
     click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
     click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."),
     click.option("--server-name", default="_", show_default=True, help="Host name to answer for; _ for any."),
     click.option(
-        "--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host.'
+        "--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host itself.'
     ),
     click.option(
         "--viewer",
-        type=_FOLDER,
-        callback=_resolved,
+        type=FOLDER,
         default=None,
         metavar="DIST",
         help="Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /.",
@@ -50,21 +48,21 @@ _nginx_options = option_group(
         "--module",
         default=None,
         metavar="FILE",
-        help='nginx\'s njs module, ngx_http_js_module.so; "" if it is built in.  [default: where packages put it]',
+        help='The njs module, ngx_http_js_module.so; "" if nginx has it built in.  [default: where packages put it]',
     ),
     click.option(
         "--script",
-        type=_FILE,
+        type=FILE,
         default=None,
         metavar="FILE",
-        help="Copy of nginx.js for nginx to load.  [default: the installed one]",
+        help="Copy of nginx.js that nginx loads.  [default: the installed one]",
     ),
     click.option(
         "--http-part",
         "complete",
         is_flag=True,
         callback=lambda _context, _parameter, part: not part,
-        help="Only what belongs in the http block of an nginx that runs already.",
+        help="Print only what belongs in the http block of an nginx that runs already.",
     ),
 )
 
@@ -74,7 +72,7 @@ _nginx_options = option_group(
 def nginx(settings: NginxSettings) -> int:
     """Print a configuration with which nginx serves the tree DIR as the preview server does.
 
-    It is for nginx -c FILE -p FOLDER, where FOLDER is for what nginx writes while it runs.
+    Start nginx with it as nginx -c FILE -p FOLDER. In FOLDER, nginx writes its own files while it runs.
     """
     from stillframe.hosting.nginx import render_nginx
 

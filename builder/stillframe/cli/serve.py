@@ -1,4 +1,4 @@
-"""`stillframe serve`: a preview of a tree."""
+"""`stillframe serve`: a preview of a tree on this machine."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
+from stillframe.cli.shared_options import FOLDER
+
 
 @click.command(short_help="Preview a tree in a browser or a viewer.")
-@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("directory", metavar="DIR", type=FOLDER)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.option(
     "--viewer",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     default=None,
     metavar="DIST",
     help="Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.",
 )
 def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
-    """Preview the tree DIR: it answers under /dicomweb, with a page that lists its studies at /."""
+    """Preview the tree DIR. Its service root is /dicomweb, and a page at / lists its studies."""
     from stillframe.hosting.serve import run
 
     def announce(address: str) -> None:

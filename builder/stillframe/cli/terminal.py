@@ -1,4 +1,4 @@
-"""What commands print: progress, counts, lists cut short. Only this and the `cli` modules know of terminals."""
+"""Prints progress, counts, and lists cut short. Only the room `cli` knows of terminals."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Final, TextIO, override
 import click
 
 from stillframe.hosting.invalidation import Invalidation
+from stillframe.progress import Progress
 
 _CLEAR_LINE: Final = "\r\x1b[K"
 _BAR_WIDTH: Final = 28
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
-# Notes, duplicates and the like shown on the terminal; the report holds all of them. Rejected inputs are all shown.
+# So many notes, duplicates and the like are shown on the terminal; the report holds all of them.
 _SHOWN: Final = 10
 
 
@@ -28,7 +29,7 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path | None) -> None:
-    """The first few of some paths with what there is to say of each, on stderr, and where to find the others."""
+    """Print the first few paths, each with its text, on stderr, and where to find the others."""
     items = sorted(items)
     for path, text in items[:_SHOWN]:
         click.echo(f"{label:<10} {visible(path)}{': ' + text if text else ''}", err=True)
@@ -37,21 +38,22 @@ def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path |
         click.echo(f"{label:<10} ... and {len(items) - _SHOWN} more, all {where}", err=True)
 
 
-def print_invalidation(told: Invalidation | None, report_file: Path | None, *, complete: bool = True) -> None:
-    """What CloudFront was told of objects that changed; `complete` says whether the job itself did all it was to do."""
-    if told is None:
+def print_invalidation(invalidation: Invalidation | None, report_file: Path | None, *, complete: bool = True) -> None:
+    """Print what CloudFront was told of changed objects; `complete` says whether the job itself did all it had to."""
+    if invalidation is None:
         return
-    if not told.failure:
-        click.echo(f"CloudFront {told.distribution}: {plural(len(told.paths), 'path')} invalidated")
+    paths = invalidation.paths
+    if not invalidation.failure:
+        click.echo(f"CloudFront {invalidation.distribution}: {plural(len(paths), 'path')} invalidated")
         return
-    print_some("still cached", [(path, "") for path in told.paths], report_file)
-    click.echo(f"stillframe: {visible(told.failure)}", err=True)
+    print_some("still cached", [(path, "") for path in paths], report_file)
+    click.echo(f"stillframe: {visible(invalidation.failure)}", err=True)
     state = "the archive itself is complete; " if complete else ""
     click.echo(f"{state}CloudFront may show what was there before until it is told", err=True)
 
 
 def visible(text: str) -> str:
-    """Text from hostile files with nothing in it that moves a cursor."""
+    """Text from hostile files, without characters that move a cursor."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -60,46 +62,44 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-class TerminalProgress:
-    """A bar that redraws itself on a terminal; in a log a line now and then."""
+def _write(stream: TextIO, text: str) -> None:
+    """Show a text. If nobody is there to see it any more, that must not end the job."""
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+
+
+class TerminalProgress(Progress):
+    """A bar that redraws itself on a terminal, or a line now and then in a log."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream: TextIO | None = stream
+        self._stream = stream
         self._live = stream.isatty()
         self._name = ""
         self._total = self._done = 0
         self._started = self._shown = 0.0
 
+    @override
     def stage(self, name: str, total: int) -> None:
-        """See `build.Progress`."""
         self.close()
         self._name, self._total, self._done = name, total, 0
         self._started = self._shown = time.monotonic()
         if self._live:
             self._draw()
         elif total:
-            self._write(f"{name}: {total}\n")
+            _write(self._stream, f"{name}: {total}\n")
 
+    @override
     def step(self, count: int = 1) -> None:
-        """See `build.Progress`."""
         self._done += count
         now = time.monotonic()
-        if self._live and now - self._shown >= _REDRAW_SECONDS:
-            self._shown = now
-            self._draw()
-        elif not self._live and now - self._shown >= _LOG_SECONDS:
-            self._shown = now
-            self._write(f"{self._name}: {self._done} of {self._total}\n")
-
-    def _write(self, text: str) -> None:
-        """Show it, unless nobody is there to see it any more: that must not end the job."""
-        if self._stream is None:
+        if now - self._shown < (_REDRAW_SECONDS if self._live else _LOG_SECONDS):
             return
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except OSError:
-            self._stream = None
+        self._shown = now
+        if self._live:
+            self._draw()
+        else:
+            _write(self._stream, f"{self._name}: {self._done} of {self._total}\n")
 
     def _draw(self) -> None:
         share = self._done / self._total if self._total else 0.0
@@ -107,20 +107,20 @@ class TerminalProgress:
         elapsed = time.monotonic() - self._started
         left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 and elapsed > 2 else ""
         counts = f"{self._done}/{self._total}" if self._total else ""
-        self._write(f"{_CLEAR_LINE}{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
+        _write(self._stream, f"{_CLEAR_LINE}{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
 
     def close(self) -> None:
         """End the stage's line."""
         if self._live and self._name:
-            self._write(_CLEAR_LINE)
+            _write(self._stream, _CLEAR_LINE)
         self._name = ""
 
 
 @contextmanager
 def shown_waits(stream: TextIO) -> Iterator[None]:
-    """Show what this package logs, which is what it waits for.
+    """Show what this package logs: what it waits for.
 
-    On a terminal that is one line, which a bar draws over; in a log a line now and then.
+    On a terminal that is one line, which a progress bar draws over. In a log it is a line now and then.
     """
     logger, handler = logging.getLogger("stillframe"), _WaitHandler(stream)
     before = logger.level
@@ -135,7 +135,7 @@ def shown_waits(stream: TextIO) -> Iterator[None]:
 
 
 class _WaitHandler(logging.Handler):
-    """Shows warnings, and the information that follows one. Whoever the stream has lost is told nothing more."""
+    """Shows warnings, and the information that follows one."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(logging.INFO)
@@ -149,18 +149,14 @@ class _WaitHandler(logging.Handler):
         text, over = visible(record.getMessage()), record.levelno < logging.WARNING
         now = time.monotonic()
         if over:
-            self._write(_CLEAR_LINE if self._live else f"{text}\n", wanted=self._waiting)
+            if self._waiting:
+                _write(self._stream, _CLEAR_LINE if self._live else f"{text}\n")
             self._waiting = False
         elif self._live or now - self._shown >= _LOG_SECONDS:
-            self._write(f"{_CLEAR_LINE}{text}" if self._live else f"{text}\n")
+            _write(self._stream, f"{_CLEAR_LINE}{text}" if self._live else f"{text}\n")
             self._shown, self._waiting = now, True
-
-    def _write(self, text: str, *, wanted: bool = True) -> None:
-        if wanted:
-            with suppress(OSError, ValueError):
-                self._stream.write(text)
-                self._stream.flush()
 
     def clear(self) -> None:
         """Leave nothing on the line of a terminal."""
-        self._write(_CLEAR_LINE, wanted=self._live and self._waiting)
+        if self._live and self._waiting:
+            _write(self._stream, _CLEAR_LINE)

@@ -12,22 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from stillframe.codec import markers
 from stillframe.codec.markers import (
-    CAP,
-    COD,
-    COM,
-    CPF,
-    PLT,
-    PRF,
-    QCC,
-    QCD,
-    SIZ,
-    SOC,
-    SOD,
     SOT_LENGTH,
-    TLM,
     MainHeader,
+    Marker,
     TilePart,
     iter_segments,
     parse_header,
@@ -38,10 +26,11 @@ from stillframe.errors import CodestreamError
 _EOC: Final = b"\xff\xd9"
 
 # What a cut to a lower resolution rewrites, or leaves true. Others (COC, POC, RGN, PPM, PLM ...) it cannot carry over.
-_MAIN_SEGMENTS: Final = frozenset({SIZ, CAP, PRF, CPF, COD, QCD, QCC, TLM, COM})
-_TILE_PART_SEGMENTS: Final = frozenset({PLT, COM})
+_MAIN_SEGMENTS: Final = frozenset({"SIZ", "CAP", "PRF", "CPF", "COD", "QCD", "QCC", "TLM", "COM"})
+_TILE_PART_SEGMENTS: Final = frozenset({"PLT", "COM"})
 
-_LARGEST_BASE: Final = 64
+LARGEST_BASE: Final = 64
+"""Columns and rows of the smallest resolution (PS3.5 10.18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +103,18 @@ def reduce_codestream(data: bytes, level: int, header: MainHeader | None = None)
         raise CodestreamError(f"no decode level {level} in a codestream of {header.levels} decomposition levels")
     parts = list(_resolution_parts(data, header))
     for segment in header.segments:
-        if segment.marker not in _MAIN_SEGMENTS:
+        if segment.name not in _MAIN_SEGMENTS:
             raise CodestreamError(f"a codestream with a {segment.name} segment cannot be reduced")
     if level == 0:
         return data
     if min(level_size(header, level)) < 1:
         raise CodestreamError(f"the image is empty at decode level {level}")
     parts = parts[: header.levels + 1 - level]
-    pieces = [struct.pack(">H", SOC), *_reduced_segments(data, header, level)]
+    pieces = [struct.pack(">H", Marker.SOC), *_reduced_segments(data, header, level)]
     for part in parts:
-        pieces += (_reduced_sot(part, len(parts)), data[part.offset + SOT_LENGTH : part.offset + part.length])
+        count = len(parts) if part.count else 0
+        pieces.append(struct.pack(">HHHIBB", Marker.SOT, 10, 0, part.length, part.part_index, count))
+        pieces.append(data[part.offset + SOT_LENGTH : part.offset + part.length])
     return b"".join((*pieces, _EOC))
 
 
@@ -134,15 +125,15 @@ def _reduced_segments(data: bytes, header: MainHeader, level: int) -> Iterator[b
     for segment in header.segments:
         body = data[segment.offset + 4 : segment.offset + segment.length]
         match segment.marker:
-            case markers.SIZ:
+            case Marker.SIZ:
                 body = _reduced_siz(body, header, level)
-            case markers.COD:
+            case Marker.COD:
                 body = _reduced_cod(body, header, level)
-            case markers.QCD:
+            case Marker.QCD:
                 body = _reduced_quantization(body, 0, header.levels - level)
-            case markers.QCC:
+            case Marker.QCC:
                 body = _reduced_quantization(body, 1 if len(header.components) < 257 else 2, header.levels - level)
-            case markers.TLM:
+            case Marker.TLM:
                 if tlm_written:
                     continue
                 tlm_written = True
@@ -177,10 +168,6 @@ def _reduced_quantization(body: bytes, start: int, levels: int) -> bytes:
     return body[:end]
 
 
-def _reduced_sot(part: TilePart, count: int) -> bytes:
-    return struct.pack(">HHHIBB", 0xFF90, 10, 0, part.length, part.part_index, count if part.count else 0)
-
-
 def _resolution_parts(data: bytes, header: MainHeader) -> Iterator[TilePart]:
     """The tile-parts, one per resolution in order, each checked against TLM, and EOC after the last.
 
@@ -196,8 +183,8 @@ def _resolution_parts(data: bytes, header: MainHeader) -> Iterator[TilePart]:
             raise CodestreamError(f"tile-part {index} has {part.length} bytes, TLM says {length}")
         if part.tile_index or part.part_index != index or part.count not in (0, count):
             raise CodestreamError(f"tile-part {index} of {count} is out of order: {part}")
-        for segment in iter_segments(data[offset : offset + length], SOT_LENGTH, SOD):
-            if segment.marker not in _TILE_PART_SEGMENTS:
+        for segment in iter_segments(data[offset : offset + length], SOT_LENGTH, Marker.SOD):
+            if segment.name not in _TILE_PART_SEGMENTS:
                 raise CodestreamError(f"tile-part {index} has a {segment.name} segment")
         yield part
         offset += length
@@ -212,11 +199,14 @@ def nonconformities(data: bytes, *, min_levels: int = 3) -> list[str]:
     resolution of at most 64 by 64 and at least `min_levels` decomposition levels (0 for one that was reduced), one
     component or three with the reversible colour transform (PS3.5 10.18), no byte after EOC.
     """
+    faults: list[str] = []
     try:
         header = parse_header(data)
-        return [*_style_faults(header, min_levels), *_component_faults(header), *_tile_part_faults(data, header)]
+        faults += [*_style_faults(header, min_levels), *_component_faults(header)]
+        list(_resolution_parts(data, header))  # checks them
     except CodestreamError as error:
-        return [str(error)]
+        faults.append(str(error))
+    return faults
 
 
 def _style_faults(header: MainHeader, min_levels: int) -> Iterator[str]:
@@ -231,12 +221,12 @@ def _style_faults(header: MainHeader, min_levels: int) -> Iterator[str]:
         yield f"there are {header.layers} quality layers, expected one"
     if not header.single_tile:
         yield f"the tiles of {header.tile_size} are smaller than the image"
-    if max(base) > _LARGEST_BASE or min(base) < 1:
-        yield f"the base resolution is {base[0]} x {base[1]}, at most {_LARGEST_BASE} x {_LARGEST_BASE} is allowed"
+    if max(base) > LARGEST_BASE or min(base) < 1:
+        yield f"the base resolution is {base[0]} x {base[1]}, at most {LARGEST_BASE} x {LARGEST_BASE} is allowed"
     if header.levels < min_levels:
         yield f"there are {header.levels} decomposition levels, expected at least {min_levels}"
     for segment in header.segments:
-        if segment.marker not in _MAIN_SEGMENTS:
+        if segment.name not in _MAIN_SEGMENTS:
             yield f"the main header has a {segment.name} segment"
 
 
@@ -250,11 +240,3 @@ def _component_faults(header: MainHeader) -> Iterator[str]:
         yield "the components differ in precision, sign or sampling, or are sub-sampled"
     if components[0].precision > 16:
         yield f"the precision is {components[0].precision} bits, at most 16 are published"
-
-
-def _tile_part_faults(data: bytes, header: MainHeader) -> Iterator[str]:
-    try:
-        for _ in _resolution_parts(data, header):
-            pass
-    except CodestreamError as error:
-        yield str(error)

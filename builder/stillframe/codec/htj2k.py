@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from ojph.ojph_bindings import Codestream, MemInfile, MemOutfile, Point
 
-from stillframe.codec.codestream import level_size
+from stillframe.codec.codestream import LARGEST_BASE, level_size
 from stillframe.codec.markers import MainHeader, parse_header
 from stillframe.errors import CodecError, CodestreamError
 
 # Viewers ask for decode levels up to 3; past the last, decoders give a blank image.
 _MIN_LEVELS: Final = 3
-_LARGEST_BASE: Final = 64
 _BLOCK: Final = 64
 
 # What image codecs raise for bad input; their own exceptions derive from RuntimeError.
@@ -32,7 +31,7 @@ CODEC_FAILURES: Final = (RuntimeError, ValueError, TypeError, MemoryError)
 
 def levels_for(width: int, height: int) -> int:
     """Decomposition levels of a frame: the fewest that leave a base of at most 64 x 64 (PS3.5 10.18), at least 3."""
-    return max(_MIN_LEVELS, (-(-max(width, height) // _LARGEST_BASE) - 1).bit_length())
+    return max(_MIN_LEVELS, (-(-max(width, height) // LARGEST_BASE) - 1).bit_length())
 
 
 def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
@@ -46,10 +45,34 @@ def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
         CodecError: if the frame is not such an array, a sample does not fit, or the library fails.
     """
     _check_frame(frame, bits_stored)
+    height, width = frame.shape[:2]
+    components = frame.shape[2] if frame.ndim == 3 else 1
+    out, codestream = MemOutfile(), Codestream()
     try:
-        return _encode(frame, bits_stored)
+        out.open(frame.nbytes + 4096, False)
+        size = codestream.access_siz()
+        size.set_image_extent(Point(width, height))
+        size.set_num_components(components)
+        for index in range(components):
+            size.set_component(index, Point(1, 1), bits_stored, frame.dtype.kind == "i")
+        style = codestream.access_cod()
+        style.set_num_decomposition(levels_for(width, height))
+        style.set_block_dims(_BLOCK, _BLOCK)
+        style.set_progression_order("RPCL")
+        style.set_color_transform(components == 3)
+        style.set_reversible(True)
+        codestream.set_planar(False)
+        codestream.set_tilepart_divisions(True, False)  # at resolutions, not at components
+        codestream.request_tlm_marker(True)
+        codestream.write_headers(out, None, 0)
+        codestream.push_all_components(_lines(frame), 1, "HW")
+        codestream.flush()
+        return bytes(out.get_data())
     except CODEC_FAILURES as error:
         raise CodecError(f"encoding a frame {describe_array(frame)} failed: {error}") from error
+    finally:
+        codestream.close()
+        out.close()
 
 
 def describe_array(frame: npt.NDArray[Any]) -> str:
@@ -78,36 +101,6 @@ def sample_range(bits: int, *, signed: bool) -> tuple[int, int]:
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
-def _encode(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
-    height, width = frame.shape[:2]
-    components = frame.shape[2] if frame.ndim == 3 else 1
-    out = MemOutfile()
-    out.open(frame.nbytes + 4096, False)
-    codestream = Codestream()
-    try:
-        size = codestream.access_siz()
-        size.set_image_extent(Point(width, height))
-        size.set_num_components(components)
-        for index in range(components):
-            size.set_component(index, Point(1, 1), bits_stored, frame.dtype.kind == "i")
-        style = codestream.access_cod()
-        style.set_num_decomposition(levels_for(width, height))
-        style.set_block_dims(_BLOCK, _BLOCK)
-        style.set_progression_order("RPCL")
-        style.set_color_transform(components == 3)
-        style.set_reversible(True)
-        codestream.set_planar(False)
-        codestream.set_tilepart_divisions(True, False)  # at resolutions, not at components
-        codestream.request_tlm_marker(True)
-        codestream.write_headers(out, None, 0)
-        codestream.push_all_components(_lines(frame), 1, "HW")
-        codestream.flush()
-        return bytes(out.get_data())
-    finally:
-        codestream.close()
-        out.close()
-
-
 def _lines(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The frame as the library takes its lines: row 0 of every component, row 1 of every component ...
 
@@ -121,8 +114,12 @@ def _lines(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return frame.transpose(0, 2, 1).copy().reshape(height * components, width)
 
 
-def decode_frame(data: bytes, level: int = 0, header: MainHeader | None = None) -> npt.NDArray[Any]:
+def decode_frame(
+    data: bytes, level: int = 0, header: MainHeader | None = None, *, resilient: bool = False
+) -> npt.NDArray[Any]:
     """Decode an HTJ2K codestream, halved `level` times; `header` is that of `data`, where it is known already.
+
+    With `resilient`, the codestream may end behind the tile-parts of that level.
 
     Returns:
         (rows, columns), or (rows, columns, components); 8 bits up to a precision of 8, else 16; signed if it is.
@@ -132,47 +129,6 @@ def decode_frame(data: bytes, level: int = 0, header: MainHeader | None = None) 
         CodecError: if it is not an HTJ2K codestream of at most 16 bits and one sampling, has no such level, or the
             library fails. The size is taken from the codestream: compare it with what is expected before.
     """
-    return _decode_clipped(data, level, header, resilient=False)
-
-
-def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArray[Any]:
-    """Decode the full resolution of what was encoded without loss: faster than `decode_frame`, and does not clip.
-
-    `header` is that of `data`, where it is known already. Returns and raises as `decode_frame`. Of a lossy or a reduced
-    codestream, samples that overshoot would wrap.
-    """
-    _decodable(data, 0, header)
-    try:
-        return imagecodecs.htj2k_decode(data)
-    except CODEC_FAILURES as error:
-        raise CodecError(f"decoding failed: {error}") from error
-
-
-def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:
-    """Decode at `level` the first bytes of a codestream, as a viewer does with a byte range: EOC may be missing.
-
-    Returns and raises as `decode_frame`; the image is exact if the prefix reaches the end of that resolution.
-    """
-    whole = prefix.endswith(b"\xff\xd9")
-    return _decode_clipped(prefix if whole else prefix + b"\xff\xd9", level, None, resilient=True)
-
-
-def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> MainHeader:
-    """The header of a codestream that can be decoded at `level`."""
-    try:
-        header = header or parse_header(data)
-    except CodestreamError as error:
-        raise CodecError(f"cannot decode: {error}") from error
-    if not 0 <= level <= header.levels:
-        raise CodecError(f"no decode level {level} in a codestream of {header.levels} decomposition levels")
-    if min(level_size(header, level)) < 1:  # ojph would loop for ever
-        raise CodecError(f"the image is empty at decode level {level}")
-    if len(set(header.components)) != 1 or header.components[0].precision > 16:
-        raise CodecError(f"cannot decode components of more than 16 bits or of different kinds: {header.components}")
-    return header
-
-
-def _decode_clipped(data: bytes, level: int, header: MainHeader | None, *, resilient: bool) -> npt.NDArray[Any]:
     header = _decodable(data, level, header)
     component, count = header.components[0], len(header.components)
     infile = MemInfile()
@@ -197,6 +153,42 @@ def _decode_clipped(data: bytes, level: int, header: MainHeader | None, *, resil
         codestream.close()
         infile.close()
     return lines if count == 1 else np.ascontiguousarray(lines.reshape(height, count, width).transpose(0, 2, 1))
+
+
+def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArray[Any]:
+    """Decode the full resolution of what was encoded without loss: faster than `decode_frame`, and does not clip.
+
+    `header` is that of `data`, where it is known already. Returns and raises as `decode_frame`. Of a lossy or a reduced
+    codestream, samples that overshoot would wrap.
+    """
+    _decodable(data, 0, header)
+    try:
+        return imagecodecs.htj2k_decode(data)
+    except CODEC_FAILURES as error:
+        raise CodecError(f"decoding failed: {error}") from error
+
+
+def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:
+    """Decode at `level` the first bytes of a codestream, as a viewer does with a byte range: EOC may be missing.
+
+    Returns and raises as `decode_frame`; the image is exact if the prefix reaches the end of that resolution.
+    """
+    return decode_frame(prefix.removesuffix(b"\xff\xd9") + b"\xff\xd9", level, resilient=True)
+
+
+def _decodable(data: bytes, level: int, header: MainHeader | None = None) -> MainHeader:
+    """The header of a codestream that can be decoded at `level`."""
+    try:
+        header = header or parse_header(data)
+    except CodestreamError as error:
+        raise CodecError(f"cannot decode: {error}") from error
+    if not 0 <= level <= header.levels:
+        raise CodecError(f"no decode level {level} in a codestream of {header.levels} decomposition levels")
+    if min(level_size(header, level)) < 1:  # ojph would loop for ever
+        raise CodecError(f"the image is empty at decode level {level}")
+    if len(set(header.components)) != 1 or header.components[0].precision > 16:
+        raise CodecError(f"cannot decode components of more than 16 bits or of different kinds: {header.components}")
+    return header
 
 
 def frame_crc32(frame: npt.NDArray[Any]) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
+from stillframe.codec.facts import FrameFacts
 from stillframe.errors import PixelDataError
 
 _CODESTREAM: Final = b"\xff\x0a"
@@ -16,21 +17,6 @@ _RATIOS: Final = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (
 _DIMENSION: Final = ((9, 1), (13, 1), (18, 1), (30, 1))
 _ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GREY: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JpegXlHeader:
-    """Size in pixels, colour channels, bits a sample; `plain` is an upright still of integer colour channels only.
-
-    `lossy` means that it cannot be lossless: its colours are in the XYB space, or it was a JPEG image.
-    """
-
-    width: int
-    height: int
-    samples: int
-    precision: int
-    plain: bool
-    lossy: bool
 
 
 class _Bits:
@@ -54,8 +40,10 @@ class _Bits:
         return self.take(bits) + offset
 
 
-def parse_jpeg_xl(data: bytes) -> JpegXlHeader:
+def parse_jpeg_xl(data: bytes) -> FrameFacts:
     """Read the size and the image metadata of a JPEG XL codestream, bare or in its container.
+
+    `lossless` only says that it may be: its colours are not in the XYB space, and it was no JPEG image.
 
     Raises:
         PixelDataError: if it is none, or ends too early.
@@ -63,22 +51,20 @@ def parse_jpeg_xl(data: bytes) -> JpegXlHeader:
     head, was_jpeg = _codestream_head(data)
     bits = _Bits(head[len(_CODESTREAM) :])
     width, height = _size(bits)
-    precision, plain, xyb, samples = 8, True, True, 3
-    if not bits.take(1):  # all_default
-        upright = _upright_still(bits)
-        if upright is None:
-            return JpegXlHeader(width=width, height=height, samples=0, precision=0, plain=False, lossy=True)
-        precision, whole = _bit_depth(bits)
-        bits.take(1)  # modular_16bit_buffers
-        extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
-        if extra:
-            return JpegXlHeader(width=width, height=height, samples=0, precision=precision, plain=False, lossy=True)
-        plain = upright and whole
-        xyb = bool(bits.take(1))
-        samples = _colour_channels(bits)
-    return JpegXlHeader(
-        width=width, height=height, samples=samples, precision=precision, plain=plain, lossy=xyb or was_jpeg
-    )
+    facts = FrameFacts(width=width, height=height, samples=0, precision=0, lossless=False, decodable=False)
+    if bits.take(1):  # all_default
+        return replace(facts, samples=3, precision=8, decodable=True)
+    upright = _upright_still(bits)
+    if upright is None:
+        return facts
+    precision, whole = _bit_depth(bits)
+    bits.take(1)  # modular_16bit_buffers
+    if bits.choose(((0, 0), (0, 1), (4, 2), (12, 1))):  # extra channels
+        return facts
+    lossless = not bits.take(1) and not was_jpeg  # xyb_encoded
+    decodable = upright and whole and precision <= 16
+    samples = _colour_channels(bits)
+    return replace(facts, samples=samples, precision=precision, lossless=lossless, decodable=decodable)
 
 
 def _codestream_head(data: bytes) -> tuple[bytes, bool]:

@@ -9,19 +9,38 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from enum import IntEnum
+from typing import Any, Final
 
 from stillframe.errors import CodestreamError
 
-SOC, SOT, SOD, EOC = 0xFF4F, 0xFF90, 0xFF93, 0xFFD9
-CAP, SIZ, COD, COC, TLM, PLT = 0xFF50, 0xFF51, 0xFF52, 0xFF53, 0xFF55, 0xFF58
-CPF, QCD, QCC, PRF, COM = 0xFF59, 0xFF5C, 0xFF5D, 0xFF56, 0xFF64
 
-_NAMES: Final = {
-    SOC: "SOC", SOT: "SOT", SOD: "SOD", EOC: "EOC", CAP: "CAP", SIZ: "SIZ", COD: "COD", COC: "COC", TLM: "TLM",
-    PRF: "PRF", 0xFF57: "PLM", PLT: "PLT", CPF: "CPF", QCD: "QCD", QCC: "QCC", 0xFF5E: "RGN", 0xFF5F: "POC",
-    0xFF60: "PPM", 0xFF61: "PPT", 0xFF63: "CRG", COM: "COM", 0xFF76: "NLT",
-}  # fmt: skip
+class Marker(IntEnum):
+    """The markers by their names in the standards."""
+
+    SOC = 0xFF4F
+    CAP = 0xFF50
+    SIZ = 0xFF51
+    COD = 0xFF52
+    COC = 0xFF53
+    TLM = 0xFF55
+    PRF = 0xFF56
+    PLM = 0xFF57
+    PLT = 0xFF58
+    CPF = 0xFF59
+    QCD = 0xFF5C
+    QCC = 0xFF5D
+    RGN = 0xFF5E
+    POC = 0xFF5F
+    PPM = 0xFF60
+    PPT = 0xFF61
+    CRG = 0xFF63
+    COM = 0xFF64
+    NLT = 0xFF76
+    SOT = 0xFF90
+    SOD = 0xFF93
+    EOC = 0xFFD9
+
 
 _PROGRESSIONS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 SOT_LENGTH: Final = 12
@@ -38,7 +57,7 @@ class Segment:
     @property
     def name(self) -> str:
         """The standard's three letters, or the code in hexadecimal."""
-        return _NAMES.get(self.marker, f"0x{self.marker:04X}")
+        return Marker(self.marker).name if self.marker in Marker else f"0x{self.marker:04X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +137,15 @@ def parse_header(data: bytes) -> MainHeader:
     for segment in segments:
         body = data[segment.offset + 4 : segment.offset + segment.length]
         bodies.setdefault(segment.marker, []).append(body)
-    size = _parse_siz(_only(bodies, SIZ))
-    style = _parse_cod(_only(bodies, COD))
-    _only(bodies, QCD)
+    _only(bodies, Marker.QCD)
+    # Pcap bit 15, counted from the most significant (A.5.2).
+    part_15 = any(_unpack(">I", body, 0, "CAP")[0] & 0x00020000 for body in bodies.get(Marker.CAP, ()))
     return MainHeader(
-        end=size.end,
-        image_offset=size.image_offset,
-        tile_size=size.tile_size,
-        tile_offset=size.tile_offset,
-        components=size.components,
-        progression=style.progression,
-        layers=style.layers,
-        colour_transform=style.colour_transform,
-        levels=style.levels,
-        block_size=style.block_size,
-        reversible=style.reversible,
-        high_throughput=style.block_style & 0xC0 == 0x40 and any(map(_has_part_15, bodies.get(CAP, ()))),
-        precincts=style.precincts,
-        tile_part_lengths=_parse_tlm(bodies.get(TLM, [])),
+        **_parse_siz(_only(bodies, Marker.SIZ)),
+        **_parse_cod(_only(bodies, Marker.COD), part_15=part_15),
+        tile_part_lengths=_parse_tlm(bodies.get(Marker.TLM, [])),
         header_length=header_length,
-        comments=tuple(body[2:].decode("latin-1") for body in bodies.get(COM, ()) if body[:2] == b"\x00\x01"),
+        comments=tuple(body[2:].decode("latin-1") for body in bodies.get(Marker.COM, ()) if body[:2] == b"\0\1"),
         segments=segments,
     )
 
@@ -151,10 +159,10 @@ def _unpack(layout: str, data: bytes, offset: int, what: str) -> tuple[int, ...]
 
 def _main_segments(data: bytes) -> tuple[tuple[Segment, ...], int]:
     """The marker segments from SIZ to the first SOT, and the offset of that SOT."""
-    if _unpack(">H", data, 0, "the codestream")[0] != SOC:
+    if _unpack(">H", data, 0, "the codestream")[0] != Marker.SOC:
         raise CodestreamError(f"not a codestream: begins with {data[:4].hex()}, not ff4f")
-    segments = tuple(iter_segments(data, 2, SOT))
-    if not segments or segments[0].marker != SIZ:
+    segments = tuple(iter_segments(data, 2, Marker.SOT))
+    if not segments or segments[0].marker != Marker.SIZ:
         raise CodestreamError("SOC is not followed by SIZ")
     return segments, segments[-1].offset + segments[-1].length
 
@@ -179,38 +187,16 @@ def iter_segments(data: bytes, offset: int, stop: int) -> Iterator[Segment]:
         offset += length + 2
 
 
-def _only(bodies: dict[int, list[bytes]], marker: int) -> bytes:
+def _only(bodies: dict[int, list[bytes]], marker: Marker) -> bytes:
     """The body of a marker segment of which the main header must have exactly one."""
     own = bodies.get(marker, [])
     if len(own) != 1:
-        raise CodestreamError(f"the main header has {len(own)} {_NAMES[marker]} segments, expected one")
+        raise CodestreamError(f"the main header has {len(own)} {marker.name} segments, expected one")
     return own[0]
 
 
-type _Pair = tuple[int, int]
-
-
-class _ImageSize(NamedTuple):
-    end: _Pair
-    image_offset: _Pair
-    tile_size: _Pair
-    tile_offset: _Pair
-    components: tuple[Component, ...]
-
-
-class _CodingStyle(NamedTuple):
-    progression: str
-    layers: int
-    colour_transform: bool
-    levels: int
-    block_size: _Pair
-    block_style: int
-    reversible: bool
-    precincts: tuple[_Pair, ...]
-
-
-def _parse_siz(body: bytes) -> _ImageSize:
-    """Image and tile size (A.5.1)."""
+def _parse_siz(body: bytes) -> dict[str, Any]:
+    """Image and tile size (A.5.1), as fields of `MainHeader`."""
     _, x1, y1, x0, y0, tile_w, tile_h, tile_x, tile_y, count = _unpack(">H8IH", body, 0, "SIZ")
     if not 1 <= count <= 16384 or len(body) != 36 + 3 * count:
         raise CodestreamError(f"SIZ of {len(body)} bytes does not hold {count} components")
@@ -225,11 +211,17 @@ def _parse_siz(body: bytes) -> _ImageSize:
     for component in components:
         if component.precision > 38 or not component.dx or not component.dy:
             raise CodestreamError(f"SIZ describes an impossible component: {component}")
-    return _ImageSize((x1, y1), (x0, y0), (tile_w, tile_h), (tile_x, tile_y), components)
+    return {
+        "end": (x1, y1),
+        "image_offset": (x0, y0),
+        "tile_size": (tile_w, tile_h),
+        "tile_offset": (tile_x, tile_y),
+        "components": components,
+    }
 
 
-def _parse_cod(body: bytes) -> _CodingStyle:
-    """Coding style default (A.6.1)."""
+def _parse_cod(body: bytes, *, part_15: bool) -> dict[str, Any]:
+    """Coding style default (A.6.1), as fields of `MainHeader`; `part_15` says that ISO/IEC 15444-15 is announced."""
     flags, order, layers, transform, levels, xcb, ycb, style, wavelet = _unpack(">BBHBBBBBB", body, 0, "COD")
     if order >= len(_PROGRESSIONS) or transform > 1 or wavelet > 1 or levels > 32 or not layers:
         raise CodestreamError(f"COD outside ISO/IEC 15444-1 Table A.14: {body[:10].hex()}")
@@ -237,16 +229,16 @@ def _parse_cod(body: bytes) -> _CodingStyle:
         raise CodestreamError(f"COD has code blocks of 2^{xcb + 2} by 2^{ycb + 2}")
     if len(body) != 10 + (levels + 1 if flags & 1 else 0):
         raise CodestreamError(f"COD of {len(body)} bytes does not fit {levels} decomposition levels")
-    precincts = tuple((1 << (size & 15), 1 << (size >> 4)) for size in body[10:])
-    block_size = (4 << xcb, 4 << ycb)
-    return _CodingStyle(
-        _PROGRESSIONS[order], layers, transform == 1, levels, block_size, style, wavelet == 1, precincts
-    )
-
-
-def _has_part_15(body: bytes) -> bool:
-    """Whether CAP announces ISO/IEC 15444-15: Pcap bit 15 counted from the most significant (A.5.2)."""
-    return bool(_unpack(">I", body, 0, "CAP")[0] & 0x00020000)
+    return {
+        "progression": _PROGRESSIONS[order],
+        "layers": layers,
+        "colour_transform": transform == 1,
+        "levels": levels,
+        "block_size": (4 << xcb, 4 << ycb),
+        "reversible": wavelet == 1,
+        "high_throughput": part_15 and style & 0xC0 == 0x40,
+        "precincts": tuple((1 << (size & 15), 1 << (size >> 4)) for size in body[10:]),
+    }
 
 
 def _parse_tlm(bodies: list[bytes]) -> tuple[int, ...]:
@@ -273,7 +265,7 @@ def parse_tile_part(data: bytes, offset: int = 0) -> TilePart:
         CodestreamError: if there is none.
     """
     marker, length, tile, psot, part, count = _unpack(">HHHIBB", data, offset, "a tile-part header")
-    if marker != SOT or length != 10:
+    if marker != Marker.SOT or length != 10:
         raise CodestreamError(f"no tile-part at offset {offset}: found {data[offset : offset + 4].hex()}")
     if psot and psot < SOT_LENGTH + 2:
         raise CodestreamError(f"the tile-part at offset {offset} has the impossible length {psot}")

@@ -7,9 +7,10 @@ and tells lossy frames from lossless ones where the transfer syntax allows both.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
+from stillframe.codec.facts import FrameFacts
 from stillframe.codec.jpegxl_header import parse_jpeg_xl
 from stillframe.codec.markers import parse_header
 from stillframe.dicom.syntaxes import Family, TransferSyntax
@@ -18,24 +19,6 @@ from stillframe.errors import CodestreamError, PixelDataError
 _SOF_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _SOF_JPEG_LS: Final = 0xF7
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameFacts:
-    """Width and height in pixels, `samples` a pixel, `precision` in bits, and whether decoding gives back the original.
-
-    `samples` and `precision` are 0 where the encoding does not say (RLE, native samples). `signed` is what the encoding
-    says, which only that of JPEG 2000 does. `decodable` is False for forms of JPEG XL that are no frames of plain
-    samples.
-    """
-
-    width: int
-    height: int
-    samples: int
-    precision: int
-    lossless: bool
-    signed: bool = False
-    decodable: bool = True
 
 
 def probe_frame(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> FrameFacts:
@@ -50,11 +33,13 @@ def probe_frame(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> Fr
         case Family.JPEG | Family.JPEG_LS:
             facts = _probe_jpeg(data)
         case Family.JPEG_XL:
-            facts = _probe_jpeg_xl(data, syntax)
-        case Family.ITEMS:
-            facts = FrameFacts(width=expected.width, height=expected.height, samples=0, precision=0, lossless=True)
-        case Family.RLE:
-            facts = _probe_rle(data, expected)
+            # Only the syntax tells that an image is lossless, but for what cannot be (PS3.5 8.2.15).
+            facts = parse_jpeg_xl(data)
+            facts = replace(facts, lossless=facts.lossless and syntax.lossless)
+        case Family.ITEMS | Family.RLE:
+            if syntax.family is Family.RLE:
+                _check_rle(data, expected)
+            facts = replace(expected, samples=0, precision=0)
         case _:
             raise PixelDataError(f"transfer syntax {syntax.uid} is not supported")
     if (facts.width, facts.height) != (expected.width, expected.height):
@@ -76,30 +61,13 @@ def _probe_jpeg_2000(data: bytes) -> FrameFacts:
         header = parse_header(jp2_codestream(data))
     except CodestreamError as error:
         raise PixelDataError(f"not a JPEG 2000 codestream: {error}") from error
-    precision = max(component.precision for component in header.components)
-    signed = any(component.signed for component in header.components)
     return FrameFacts(
         width=header.width,
         height=header.height,
         samples=len(header.components),
-        precision=precision,
+        precision=max(component.precision for component in header.components),
         lossless=header.reversible,
-        signed=signed,
-    )
-
-
-def _probe_jpeg_xl(data: bytes, syntax: TransferSyntax) -> FrameFacts:
-    """Only the syntax tells that an image is lossless, but for what cannot be (PS3.5 8.2.15)."""
-    header = parse_jpeg_xl(data)
-    lossless = syntax.lossless and not header.lossy
-    decodable = header.plain and 0 < header.precision <= 16
-    return FrameFacts(
-        width=header.width,
-        height=header.height,
-        samples=header.samples,
-        precision=header.precision,
-        lossless=lossless,
-        decodable=decodable,
+        signed=any(component.signed for component in header.components),
     )
 
 
@@ -169,13 +137,11 @@ def _with_near(facts: FrameFacts | None, segment: bytes) -> FrameFacts:
     if facts is None or not segment or len(segment) < 2 + 2 * segment[0]:
         raise PixelDataError("damaged JPEG image: a scan before its frame header")
     near = segment[1 + 2 * segment[0]]
-    return FrameFacts(
-        width=facts.width, height=facts.height, samples=facts.samples, precision=facts.precision, lossless=near == 0
-    )
+    return replace(facts, lossless=near == 0)
 
 
-def _probe_rle(data: bytes, expected: FrameFacts) -> FrameFacts:
-    """RLE (PS3.5 Annex G): no size of its own, but two bytes never expand to more than 128."""
+def _check_rle(data: bytes, expected: FrameFacts) -> None:
+    """RLE (PS3.5 Annex G) has no size of its own, but two bytes never expand to more than 128."""
     if len(data) < 64:
         raise PixelDataError("damaged RLE frame: shorter than its header")
     segments = int.from_bytes(data[:4], "little")
@@ -184,4 +150,3 @@ def _probe_rle(data: bytes, expected: FrameFacts) -> FrameFacts:
         raise PixelDataError(f"the RLE frame has {segments} segments, the data set asks for {planes}")
     if expected.width * expected.height * planes > 64 * len(data):
         raise PixelDataError(f"{len(data)} bytes of RLE cannot hold {expected.width} x {expected.height} pixels")
-    return FrameFacts(width=expected.width, height=expected.height, samples=0, precision=0, lossless=True)

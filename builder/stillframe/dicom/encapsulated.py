@@ -76,10 +76,10 @@ def group_frames(
 
     The Extended Offset Table counts first, then the Basic Offset Table, where they fit the fragments; then one
     fragment a frame; then the start and end markers of the JPEG family. `one_each` means that the transfer syntax
-    allows only one fragment a frame, so that fragments tell the number of frames.
+    allows only one fragment a frame, so that the fragments give the number of frames.
 
     Raises:
-        PixelDataError: if the fragments cannot be divided into that many frames, or their number cannot be told.
+        PixelDataError: if the fragments cannot be divided into that many frames, or nothing says how many there are.
     """
     items = fragments.items
     if not items:
@@ -105,7 +105,7 @@ def _count_frames(
     signs = [*tables]
     if len(items) == 1 or one_each:
         signs.append([(item,) for item in items])
-    elif _read_at(file, items[0].offset, 2) in _SOI:
+    elif _begins_image(items[0], file):
         signs.append(_by_markers(items, file))
     counts = {len(groups) for groups in signs}
     if len(counts) == 1:
@@ -116,28 +116,27 @@ def _count_frames(
     raise PixelDataError(f"Number of Frames is missing, and the pixel data {evidence}")
 
 
-def _by_offsets(items: Sequence[Fragment], offsets: Sequence[int]) -> list[tuple[Fragment, ...]]:
+def _by_offsets(items: tuple[Fragment, ...], offsets: Sequence[int]) -> list[tuple[Fragment, ...]]:
     """Groups that begin at the given item offsets; empty if the table does not fit the fragments."""
-    starts = {item.item_offset for item in items}
-    if not offsets or offsets[0] != 0 or list(offsets) != sorted(set(offsets)) or not starts.issuperset(offsets):
+    indices = {item.item_offset: index for index, item in enumerate(items)}
+    if not offsets or offsets[0] != 0 or list(offsets) != sorted(set(offsets)) or not indices.keys() >= set(offsets):
         return []
-    begins = set(offsets)
-    groups: list[list[Fragment]] = []
-    for item in items:
-        if item.item_offset in begins:
-            groups.append([])
-        groups[-1].append(item)
-    return [tuple(group) for group in groups]
+    return _split(items, [indices[offset] for offset in offsets])
 
 
-def _by_markers(items: Sequence[Fragment], file: ReadableFile) -> list[tuple[Fragment, ...]]:
+def _by_markers(items: tuple[Fragment, ...], file: ReadableFile) -> list[tuple[Fragment, ...]]:
     """Groups that end where one fragment closes an image and the next opens one."""
-    groups: list[list[Fragment]] = [[items[0]]]
-    for previous, item in pairwise(items):
-        if _ends_image(previous, file) and _read_at(file, item.offset, 2) in _SOI:
-            groups.append([])
-        groups[-1].append(item)
-    return [tuple(group) for group in groups]
+    pairs = enumerate(pairwise(items), 1)
+    begins = [index for index, (last, first) in pairs if _ends_image(last, file) and _begins_image(first, file)]
+    return _split(items, [0, *begins])
+
+
+def _split(items: tuple[Fragment, ...], begins: list[int]) -> list[tuple[Fragment, ...]]:
+    return [items[begin:end] for begin, end in pairwise((*begins, len(items)))]
+
+
+def _begins_image(item: Fragment, file: ReadableFile) -> bool:
+    return _read_at(file, item.offset, 2) in _SOI
 
 
 def _ends_image(item: Fragment, file: ReadableFile) -> bool:
@@ -155,7 +154,7 @@ def read_frame(
 ) -> bytes:
     """The bytes of one frame, its fragments joined, the pad byte behind an end marker cut (PS3.18 8.7.3.3.2).
 
-    `end_marker` tells that frames of this encoding end with one; others may look so by chance. `length` is the frame's
+    `end_marker` says that frames of this encoding end with one; others may look so by chance. `length` is the frame's
     own, without padding, where the Extended Offset Table Lengths give it (PS3.3 C.7.6.3.1.8).
     """
     data = b"".join(_read_at(file, item.offset, item.length) for item in group)

@@ -1,4 +1,4 @@
-"""Files as they are read here: what is asked of one, an input in memory, and parts of files read as one."""
+"""What the package asks of a file it reads; an input in memory; parts of files read as one file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Buffer, Sequence
 from itertools import accumulate
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, override
 
 from stillframe.errors import InputError
 
@@ -45,6 +45,7 @@ class ReadableFile(Protocol):
 class LoadedInput(io.BytesIO):
     """An input in memory. Frames may be views of it that outlive its use, so closing it does nothing."""
 
+    @override
     def close(self) -> None:
         """Leave the memory to the last view of it."""
 
@@ -67,16 +68,16 @@ class _Joined(io.RawIOBase):
         self._ends = list(accumulate(length for _, _, length in self._parts))
         self._offset = 0
 
+    @override
     def readable(self) -> bool:
-        """It is."""
         return True
 
+    @override
     def seekable(self) -> bool:
-        """It is."""
         return True
 
+    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another offset; nothing is read."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._ends[-1] if self._ends else 0}[whence]
         self._offset = max(0, start + offset)
         return self._offset

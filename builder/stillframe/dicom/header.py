@@ -1,15 +1,15 @@
-"""The header of a Part 10 file whose elements are all in order, in a fifth of the time a parser for every file needs.
+"""Reads the header of a well-formed Part 10 file, in a fifth of the time that a parser for every file needs.
 
-Whatever is deflated, damaged or odd is left to pydicom. The values stay as they are in the file; only offsets and
-lengths are looked at. No DICOM library is needed, so planning starts at once.
+It looks at offsets and lengths only, and leaves whatever is deflated, damaged or odd to pydicom. It needs no DICOM
+library, so planning starts at once.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.syntaxes import transfer_syntax
@@ -17,6 +17,7 @@ from stillframe.dicom.walk import (
     MAX_PARTS,
     UNDEFINED_LENGTH,
     VRS,
+    Element,
     Encoding,
     Odd,
     Short,
@@ -33,40 +34,34 @@ LONGEST_HEAD: Final = 256 << 20
 _TRANSFER_SYNTAX: Final = 0x00020010
 _EXPLICIT_LITTLE: Final = Encoding(implicit=False, little=True)
 _META_GROUP: Final = b"\x02\0"
-_EXPLICIT = struct.Struct("<HH2sH").unpack_from
-_LENGTH = struct.Struct("<L").unpack_from
+
+_ABSENT: Final[Element] = (0, 0, None, 0, 0)
 
 type Stop = Callable[[int], bool]
 
 
-class PlainElement(NamedTuple):
-    """One element: its VR (None if implicit), the offset of its value in the file, and the value as it is there."""
-
-    vr: str | None
-    offset: int
-    value: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class PlainHeader:
-    """The elements of a data set by tag, without those of its meta header, and the offset where reading stopped."""
+    """The elements of a data set by tag, where they are in the walker's data, and the offset where reading stopped.
 
-    elements: dict[int, PlainElement]
-    transfer_syntax: str
-    encoding: Encoding
+    `transfer_syntax` is that of the meta header, whose elements are not among them.
+    """
+
+    walker: Walker
+    elements: dict[int, Element]
     stopped_at: int
+    transfer_syntax: str = ""
 
     def text(self, tag: int) -> bytes:
         """A text value without its padding (PS3.5 6.2); empty if absent."""
-        element = self.elements.get(tag)
-        return element.value.strip(b"\0 ") if element else b""
+        _, _, _, offset, length = self.elements.get(tag, _ABSENT)
+        return self.walker.data[offset : offset + length].strip(b"\0 ")
 
 
 def read_plain(head: bytes, stop: Stop, *, whole: bool = False) -> PlainHeader | None:
     """Read a file's elements up to the first whose tag satisfies `stop`; None if it is not plain.
 
-    A sequence keeps the bytes of its items, and of its delimiter if it has one. `whole` says that `head` is all of
-    the file, so that its end is an end, too.
+    `whole` says that `head` is all of the file, so that its end is an end, too.
 
     Raises:
         Short: if the elements go on behind `head`.
@@ -78,13 +73,12 @@ def read_plain(head: bytes, stop: Stop, *, whole: bool = False) -> PlainHeader |
         syntax, start = _read_meta(head)
         if not syntax or transfer_syntax(syntax).deflated:
             return None
-        encoding = transfer_syntax(syntax).encoding
-        elements, stopped_at = read_elements(head, start, encoding, stop, whole=whole)
+        walker = Walker(head, transfer_syntax(syntax).encoding)
+        return replace(read_elements(walker, start, len(head), stop, whole=whole), transfer_syntax=syntax)
     except Odd as odd:
         if isinstance(odd, Short) and not whole:
             raise
         return None
-    return PlainHeader(elements, syntax, encoding, stopped_at)
 
 
 def _read_meta(head: bytes) -> tuple[str, int]:
@@ -102,38 +96,36 @@ def _read_meta(head: bytes) -> tuple[str, int]:
     return syntax, offset
 
 
-def read_elements(
-    data: bytes, start: int, encoding: Encoding, stop: Stop, *, whole: bool
-) -> tuple[dict[int, PlainElement], int]:
-    """The elements from `start` to the first whose tag satisfies `stop`, or to the end; the offset of that.
+def read_elements(walker: Walker, start: int, end: int, stop: Stop, *, whole: bool) -> PlainHeader:
+    """The elements from `start` to the first whose tag satisfies `stop`, or to `end`.
 
     Raises:
-        Short: if the data end first and are not the `whole` file.
+        Short: if `end` comes first and is not that of the `whole` data set.
         Odd, InputError: as `Walker.elements` does.
     """
-    elements: dict[int, PlainElement] = {}
+    elements: dict[int, Element] = {}
     offset = start
-    walk = Walker(data, encoding).elements(start, len(data))
-    for count, (begin, tag, vr, value, length) in enumerate(walk, 1):
+    for count, element in enumerate(walker.elements(start, end), 1):
+        begin, tag, _, value, length = element
         if stop(tag):
-            return elements, begin
+            return PlainHeader(walker, elements, begin)
         if length == UNDEFINED_LENGTH:
             raise Odd("a value of undefined length")
         if count > MAX_PARTS:
             raise too_many_parts()
         offset = value + length
-        elements[tag] = PlainElement(vr, value, data[value:offset])
-    if offset != len(data):
+        elements[tag] = element
+    if offset != end:
         raise Odd("a delimiter outside a sequence")
     if not whole:
         raise Short("goes on")
-    return elements, offset
+    return PlainHeader(walker, elements, offset)
 
 
 def read_growing[T](file: ReadableFile, first: int, read: Callable[[bytes, bool], T]) -> T | None:
     """What `read` makes of `first` bytes from the file's offset on, or of more, as many as it takes.
 
-    It is told whether the bytes are the whole rest of the file. None if they are odd, or go on for too long.
+    `read` also gets whether the bytes are all that is left of the file. None if they are odd, or go on for too long.
     """
     start, size = file.tell(), first
     while size <= LONGEST_HEAD:
@@ -161,10 +153,10 @@ def is_dicom(head: bytes) -> bool:
         return True
     if len(head) < 8:
         return False
-    group, element, vr, short = _EXPLICIT(head)
+    group, element, vr, short = struct.unpack_from("<HH2sH", head)
     if group in (0x0002, 0x0008):
         if vr in VRS:
             return True
-        length = _LENGTH(head, 4)[0]
+        length = int.from_bytes(head[4:8], "little")
         return bool(group == 0x0008 and element <= 0x0070 and length <= 1024 and length % 2 == 0)
     return bool(int.from_bytes(head[:2], "big") == 0x0008 and vr in VRS and short != 0)

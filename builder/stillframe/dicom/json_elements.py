@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -119,12 +120,12 @@ def convert_dataset(datasets: tuple[Dataset, ...], inherited: Charset, path: str
 
 def _declared_charset(scope: _Scope) -> Charset:
     element = raw_element(scope.datasets[0], _CHARSET_TAG)
-    try:
-        value = encode_value(element, little_endian=True) if isinstance(element, DataElement) else None
-    except (ValueError, TypeError):
-        value = None
+    value = None
     if isinstance(element, RawDataElement):
         value = element.value
+    elif element is not None:
+        with suppress(ValueError, TypeError):
+            value = encode_value(element, little_endian=True)
     charset, known = parse_charset(value or b"")
     if not known:
         scope.note(_CHARSET, "unknown or misplaced Specific Character Set")
@@ -200,31 +201,24 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
     return _convert_or_keep(key, vr, value, little, _Scope(scope.datasets, UTF8, scope.path, scope.output))
 
 
-# Sequences of a data set that were converted: instances of a series share most of theirs, too.
-_SEQUENCES: Final[dict[tuple[bytes, bool, Charset], dict[str, Any]]] = {}
-_SHORT_SEQUENCE_BYTES: Final = 1024
-_MOST_SEQUENCES: Final = 256
-
-
 def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
     """A sequence; a short one of the data set itself, whose meaning depends on nothing around it, only once."""
     value: bytes | SequenceValue = element.value or b""
-    encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
     if isinstance(value, SequenceValue):
         return _convert_sequence(key, value, scope)
-    sequence = sequence_value(value, encoding)
-    if encoding.implicit or len(value) > _SHORT_SEQUENCE_BYTES or b"UN" in value or len(scope.datasets) > 1:
-        return _convert_sequence(key, sequence, scope)
-    shared = (value, encoding.little, scope.charset)
-    converted = _SEQUENCES.get(shared)
-    if converted is None:
-        mark = scope.output.mark()
-        converted = _convert_sequence(key, sequence, scope)
-        if mark == scope.output.mark():
-            if len(_SEQUENCES) == _MOST_SEQUENCES:
-                _SEQUENCES.clear()
-            _SEQUENCES[shared] = converted
-    return converted
+    encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
+    alone = not encoding.implicit and b"UN" not in value and len(scope.datasets) == 1
+    shared = _convert_short_sequence(value, encoding, scope.charset) if alone and len(value) <= INLINE_BYTES else None
+    return shared or _convert_sequence(key, sequence_value(value, encoding), scope)
+
+
+# Instances of a series share most of their sequences, too. Whoever gets one of these must not change it.
+@lru_cache(maxsize=256)
+def _convert_short_sequence(value: bytes, encoding: Encoding, charset: Charset) -> dict[str, Any] | None:
+    """A sequence of a data set; None if it leaves notes or bulk data, which are its instance's own."""
+    output = Output()
+    converted = _convert_sequence("", sequence_value(value, encoding), _Scope((Dataset(),), charset, "", output))
+    return None if output.notes or output.bulk else converted
 
 
 def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str, Any]:
@@ -233,20 +227,17 @@ def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str
         try:
             starts, ends = value.find_items(len(scope.datasets))
         except Odd:
-            items, complaint = read_items(bytes(value), value.walker.encoding)
+            whole_items, complaint = read_items(bytes(value), value.walker.encoding)
             if complaint:
                 scope.note(key, complaint)
-            return _convert_items(key, items, scope)
+            return _convert_items(key, whole_items, scope)
         spans = zip(starts, ends, strict=True)
-        return _convert_items(key, (_item(value, start, end) for start, end in spans), scope)
+        items = (read_item(value.walker, start, end) if end > start else None for start, end in spans)
+        return _convert_items(key, items, scope)
     except Unreadable as cause:
         scope.output.undo(mark)
         scope.note(key, f"not a sequence that can be read ({cause}); its bytes are published as UN")
         return _convert_binary(key, "UN", bytes(value), True, scope)
-
-
-def _item(value: SequenceValue, start: int, end: int) -> Dataset | None:
-    return read_item(value.walker, start, end) if end > start else None
 
 
 def _convert_items(key: str, items: Iterable[Dataset | None], scope: _Scope) -> dict[str, Any]:

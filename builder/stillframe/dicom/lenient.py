@@ -31,13 +31,6 @@ class Unreadable(Exception):
         self.details = details or reason
 
 
-class TooManyReads(InputError):
-    """Bytes that would take a parser too long."""
-
-    def __init__(self) -> None:
-        super().__init__("is not well formed, and has too many elements and items to be read all the same")
-
-
 class CountedReads:
     """A file that bounds what a parser makes of odd bytes: it reads once for every element and item, however short."""
 
@@ -51,11 +44,11 @@ class CountedReads:
         """As the file's own.
 
         Raises:
-            TooManyReads: if that was once too often.
+            InputError: if that was once too often.
         """
         self._left -= 1
         if self._left < 0:
-            raise TooManyReads
+            raise InputError("is not well formed, and has too many elements and items to be read all the same")
         return self._file.read(size)
 
 

@@ -7,17 +7,20 @@ import re
 import struct
 from array import array
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from pydicom import DataElement
 from pydicom.multival import MultiValue
 
 # struct codes of the binary number VRs, and the word length of every VR that depends on byte order (PS3.5 7.3).
 NUMBER_CODES: Final = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
-WORD_BYTES: Final = {"AT": 2, "OW": 2, "SS": 2, "US": 2} | {
-    "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4, "FD": 8, "OD": 8, "OV": 8, "SV": 8, "UV": 8
-}  # fmt: skip
+WORD_BYTES: Final = {vr: struct.calcsize("=" + code) for vr, code in NUMBER_CODES.items()} | {
+    **dict.fromkeys(("AT", "OW"), 2),
+    **dict.fromkeys(("OF", "OL"), 4),
+    **dict.fromkeys(("OD", "OV"), 8),
+}
 _ARRAY_CODES: Final = {2: "H", 4: "I", 8: "Q"}
+_NON_FINITE: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # Any decimal of this many digits comes back from a double unchanged, and so does the shorter text of one.
@@ -32,21 +35,14 @@ def unpack_numbers(value: bytes, vr: str, little_endian: bool) -> list[int | flo
     Raises:
         ValueError: if the length is no multiple of the VR's.
     """
-    code = NUMBER_CODES[vr]
-    size = struct.calcsize("=" + code)
+    code, size = NUMBER_CODES[vr], WORD_BYTES[vr]
     count, rest = divmod(len(value), size)
     if rest:
         raise ValueError(f"{len(value)} bytes, expected a multiple of {size}")
     numbers = list(struct.unpack(f"{'<' if little_endian else '>'}{count}{code}", value))
-    if code in "df" and not all(map(math.isfinite, numbers)):
-        return [number if math.isfinite(number) else _non_finite(number) for number in numbers]
+    if code in "df":
+        return [number if math.isfinite(number) else _NON_FINITE.get(number, "NaN") for number in numbers]
     return numbers
-
-
-def _non_finite(number: float) -> str:
-    if math.isnan(number):
-        return "NaN"
-    return "Infinity" if number > 0 else "-Infinity"
 
 
 def unpack_tags(value: bytes, little_endian: bool) -> list[int | float | str]:
@@ -63,23 +59,17 @@ def unpack_tags(value: bytes, little_endian: bool) -> list[int | float | str]:
 
 def parse_number(text: str) -> int | float | str:
     """A DS or IS value as a number if a double holds its decimal value unchanged, else the text itself."""
-    if text.isascii() and text.isdigit() and len(text) <= _SAFE_DIGITS:
-        return int(text)
     if not _NUMBER.fullmatch(text):
         return text
     if len(text) <= _SAFE_DIGITS and "e" not in text and "E" not in text:
         return float(text) if "." in text else int(text)
-    return _exact_number(text)
-
-
-def _exact_number(text: str) -> int | float | str:
     try:
         number = float(text)
         if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
             return text
     except ArithmeticError:  # an exponent beyond what Decimal can hold
         return text
-    return number if set(".eE") & set(text) else int(Decimal(text))
+    return number if set(".eE") & set(text) else int(text)
 
 
 def swap_words(value: bytes, vr: str) -> bytes:
@@ -106,7 +96,8 @@ def encode_value(element: DataElement, little_endian: bool) -> bytes:
         return b""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
-    values = _list_values(value)
+    # Not every iterable is one of several values: a person name is iterable too.
+    values = list(value) if isinstance(value, list | tuple | MultiValue) else [value]
     vr = str(element.VR)
     if vr in NUMBER_CODES or vr == "US or SS":
         code = NUMBER_CODES.get(vr) or ("h" if min(values, default=0) < 0 else "H")
@@ -115,8 +106,3 @@ def encode_value(element: DataElement, little_endian: bool) -> bytes:
         encoded = b"".join(struct.pack("<HH", int(tag) >> 16, int(tag) & 0xFFFF) for tag in values)
         return encoded if little_endian else swap_words(encoded, vr)
     return "\\".join("" if part is None else str(part) for part in values).encode("utf_8", "replace")
-
-
-def _list_values(value: Any) -> list[Any]:
-    # Not every iterable is one of several values: a person name is iterable too.
-    return list(value) if isinstance(value, list | tuple | MultiValue) else [value]

@@ -1,11 +1,12 @@
 """Reading one DICOM instance: its header whole, its pixel data only by offset and length.
 
-The parsing is pydicom's. What is decided here is what counts as DICOM, where the pixel data lie, and that a file
-which ends too early is never taken for a whole one.
+Well-formed elements are walked; pydicom parses the others. This module finds the pixel data, and refuses a file that
+ends too early.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import tempfile
 import zlib
@@ -20,19 +21,12 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.encapsulated import Fragments, read_fragments
 from stillframe.dicom.files import ReadableFile
-from stillframe.dicom.header import (
-    PREAMBLE,
-    STOP_SCAN,
-    PlainElement,
-    Stop,
-    read_elements,
-    read_growing,
-    read_plain,
-)
+from stillframe.dicom.header import PREAMBLE, STOP_SCAN, Stop, read_elements, read_growing, read_plain
 from stillframe.dicom.lenient import Unreadable, pydicom_at_work, raw_element, read_odd
+from stillframe.dicom.sequences import raw_dataset
 from stillframe.dicom.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs, check_uid
-from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding
+from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding, Walker
 from stillframe.errors import InputError
 from stillframe.options import MAX_UNPACKED
 
@@ -68,21 +62,16 @@ class Instance:
 
     @property
     def uids(self) -> InstanceUIDs:
-        """The checked UIDs of the instance; raises `InvalidUID`."""
-        return read_uids(self.dataset)
+        """Study, Series and SOP Instance UID, each fit to be part of a key.
 
-
-def read_uids(dataset: Dataset) -> InstanceUIDs:
-    """Study, Series and SOP Instance UID of a data set, each fit to be part of a key.
-
-    Raises:
-        InvalidUID: naming the attribute that is missing or malformed.
-    """
-    return InstanceUIDs(
-        check_uid(raw_text(dataset, 0x0020000D), "StudyInstanceUID"),
-        check_uid(raw_text(dataset, 0x0020000E), "SeriesInstanceUID"),
-        check_uid(raw_text(dataset, 0x00080018), "SOPInstanceUID"),
-    )
+        Raises:
+            InvalidUID: naming the attribute that is missing or malformed.
+        """
+        return InstanceUIDs(
+            check_uid(raw_text(self.dataset, 0x0020000D), "StudyInstanceUID"),
+            check_uid(raw_text(self.dataset, 0x0020000E), "SeriesInstanceUID"),
+            check_uid(raw_text(self.dataset, 0x00080018), "SOPInstanceUID"),
+        )
 
 
 def raw_text(dataset: Dataset, tag: int) -> str:
@@ -118,7 +107,9 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
     dataset, syntax, body = _open(file, PIXEL_TAGS.__contains__, max_unpacked)
     fragments: Fragments | None = None
     with _closed_on_error(body, file):
-        size = _size_of(body)
+        stopped_at = body.tell()
+        size = body.seek(0, io.SEEK_END)
+        body.seek(stopped_at)
         pixels = _read_pixel_element(body, dataset, syntax, size)
         if pixels is None:
             _check_complete(dataset, body, size)
@@ -128,19 +119,6 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
             fragments = read_fragments(body, pixels.offset, size)
             _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
     return Instance(dataset=dataset, transfer_syntax=syntax, file=body, size=size, pixels=pixels, fragments=fragments)
-
-
-def _raw_dataset(plain: dict[int, PlainElement], encoding: Encoding, base: int = 0) -> Dataset:
-    """The same data set that pydicom would have read, its values raw; `base` is where its bytes begin in the file."""
-    implicit, little = encoding
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    for number, element in plain.items():
-        tag = BaseTag(number)
-        length, value = len(element.value), element.value or None
-        elements[tag] = RawDataElement(tag, element.vr, length, value, base + element.offset, implicit, little)
-    dataset = Dataset(elements)
-    dataset.set_original_encoding(is_implicit_vr=implicit, is_little_endian=little)
-    return dataset
 
 
 @contextmanager
@@ -154,20 +132,13 @@ def _closed_on_error(body: ReadableFile, file: ReadableFile) -> Iterator[None]:
         raise
 
 
-def _size_of(file: ReadableFile) -> int:
-    offset = file.tell()
-    size = file.seek(0, 2)
-    file.seek(offset)
-    return size
-
-
 def _open(file: ReadableFile, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, ReadableFile]:
     """Data set up to `stop`, its transfer syntax, and the file positioned where reading stopped."""
     file.seek(0)
     plain = read_growing(file, _PLAIN_HEAD, lambda head, whole: read_plain(head, stop, whole=whole))
     if plain is not None:
         file.seek(plain.stopped_at)
-        return _raw_dataset(plain.elements, plain.encoding), plain.transfer_syntax, file
+        return raw_dataset(plain), plain.transfer_syntax, file
     with _parsing("cannot be parsed as DICOM"):
         syntax, body = _read_meta(file, max_unpacked)
         with _closed_on_error(body, file):
@@ -189,11 +160,14 @@ def _parsing(failure: str) -> Iterator[None]:
 def _read_elements(body: ReadableFile, encoding: Encoding, stop: Stop, *, cut: bool) -> Dataset:
     """The elements from the file's offset on; by pydicom if they are odd, which then may be `cut` short or not."""
     start = body.tell()
-    plain = read_growing(body, _PLAIN_HEAD, lambda data, whole: read_elements(data, 0, encoding, stop, whole=whole))
+    plain = read_growing(
+        body,
+        _PLAIN_HEAD,
+        lambda data, whole: read_elements(Walker(data, encoding), 0, len(data), stop, whole=whole),
+    )
     if plain is not None:
-        elements, stopped_at = plain
-        body.seek(start + stopped_at)
-        return _raw_dataset(elements, encoding, start)
+        body.seek(start + plain.stopped_at)
+        return raw_dataset(plain, start)
     body.seek(start)
     return read_odd(body, encoding, stop=stop, cut=cut)
 
@@ -227,23 +201,20 @@ def _inflate(file: ReadableFile, max_unpacked: int) -> ReadableFile:
     inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     total = 0
-    try:
-        while block := file.read(1 << 20):
-            while block and not inflater.eof:
-                piece = inflater.decompress(block, 1 << 24)
-                block = inflater.unconsumed_tail
-                total += len(piece)
-                if total > max_unpacked:
-                    raise InputError(f"its deflated data set has more than {max_unpacked} bytes (--max-unpacked)")
-                inflated.write(piece)
+    with _closed_on_error(inflated, file):
+        try:
+            while block := file.read(1 << 20):
+                while block and not inflater.eof:
+                    piece = inflater.decompress(block, 1 << 24)
+                    block = inflater.unconsumed_tail
+                    total += len(piece)
+                    if total > max_unpacked:
+                        raise InputError(f"its deflated data set has more than {max_unpacked} bytes (--max-unpacked)")
+                    inflated.write(piece)
+        except zlib.error as error:
+            raise InputError(f"deflated data set is damaged: {error}") from error
         if not inflater.eof:
             raise InputError("truncated: the deflated data set ends early")
-    except zlib.error as error:
-        inflated.close()
-        raise InputError(f"deflated data set is damaged: {error}") from error
-    except BaseException:
-        inflated.close()
-        raise
     inflated.seek(0)
     return inflated
 
@@ -258,16 +229,15 @@ def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size:
     keyword = PIXEL_TAGS.get(group << 16 | element)
     if keyword is None:
         raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
-    offset = file.tell() - len(head)
-    if not dataset.original_encoding[0]:
-        if vr not in LONG_VRS:
-            raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
-        if len(head) < 12:
-            raise InputError("truncated: ends inside the head of the pixel data")
-        length = struct.unpack(f"{order}L", head[8:12])[0]
-        offset += 12
+    offset = file.tell() - len(head) + 8
+    if dataset.original_encoding[0]:
+        vr, length = b"OW", struct.unpack(f"{order}L", head[4:8])[0]
+    elif vr not in LONG_VRS:
+        raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
+    elif len(head) < 12:
+        raise InputError("truncated: ends inside the head of the pixel data")
     else:
-        vr, length, offset = b"OW", struct.unpack(f"{order}L", head[4:8])[0], offset + 8
+        length, offset = struct.unpack(f"{order}L", head[8:12])[0], offset + 4
     if length == UNDEFINED_LENGTH:
         return PixelElement(keyword, vr.decode(), offset, None)
     if offset + length > size:

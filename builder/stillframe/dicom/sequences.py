@@ -12,9 +12,10 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
+from stillframe.dicom.header import PlainHeader, read_elements
 from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd
 from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import MAX_PARTS, UNDEFINED_LENGTH, Encoding, Odd, Walker, too_many_parts
+from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Odd, Walker
 
 _ITEM: Final = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
@@ -24,7 +25,7 @@ _COPIED_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class SequenceValue:
-    """The value field of a sequence, in its place within the buffer of the sequence around it."""
+    """The value field of a sequence: its start and end in the buffer of the sequence around it."""
 
     walker: Walker
     start: int
@@ -62,35 +63,30 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
         Unreadable: if pydicom can make nothing of it either.
         InputError: as `Walker.elements` does, or if it is odd and has too many elements.
     """
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    implicit, little = walker.encoding
-    offset = start
     try:
-        for _, number, vr, begin, length in walker.elements(start, end):
-            if length == UNDEFINED_LENGTH:
-                raise Odd("a value of undefined length")
-            if len(elements) == MAX_PARTS:
-                raise too_many_parts()
-            tag = BaseTag(number)
-            offset = begin + length
-            is_sequence = vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")
-            value = (
-                SequenceValue(walker, begin, offset)
-                if is_sequence and length > _COPIED_BYTES
-                else walker.data[begin:offset] or None
-            )
-            elements[tag] = RawDataElement(tag, vr, length, cast(bytes | None, value), begin, implicit, little)
-        if offset != end:
-            raise Odd("a delimiter within an item of known length")
+        plain = read_elements(walker, start, end, lambda _: False, whole=True)
     except Odd:
-        return _read_item_leniently(walker.data[start:end], walker.encoding)
+        return read_odd(BytesIO(walker.data[start:end]), walker.encoding, length=end - start)
+    return raw_dataset(plain, copied=_COPIED_BYTES)
+
+
+def raw_dataset(plain: PlainHeader, base: int = 0, *, copied: int = UNDEFINED_LENGTH) -> Dataset:
+    """The data set that pydicom would have read, its values raw, but for sequences of more than `copied` bytes.
+
+    Those are a `SequenceValue`. `base` is where the walker's data begin in the file.
+    """
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    walker = plain.walker
+    for number, (_, _, vr, offset, length) in plain.elements.items():
+        tag = BaseTag(number)
+        if length > copied and (vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")):
+            value = cast(bytes, SequenceValue(walker, offset, offset + length))
+        else:
+            value = walker.data[offset : offset + length]
+        elements[tag] = RawDataElement(tag, vr, length, value or None, base + offset, *walker.encoding)
     dataset = Dataset(elements)
-    dataset.set_original_encoding(implicit, little)
+    dataset.set_original_encoding(*walker.encoding)
     return dataset
-
-
-def _read_item_leniently(content: bytes, encoding: Encoding) -> Dataset:
-    return read_odd(BytesIO(content), encoding, length=len(content))
 
 
 def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
@@ -121,5 +117,5 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
         content = source.read(length)
         if len(content) < length:
             complaint = f"the sequence ends after {len(content)} of the last item's {length} bytes"
-        items.append(_read_item_leniently(content, encoding))
+        items.append(read_odd(BytesIO(content), encoding, length=len(content)))
     return items, complaint

@@ -37,12 +37,7 @@ class Family(StrEnum):
     UNKNOWN = "unknown"  # frames, each in its own fragments, that nothing here decodes
 
 
-_DECODED: Final = frozenset(
-    {Family.ITEMS, Family.RLE, Family.JPEG, Family.JPEG_LS, Family.JPEG_2000, Family.HTJ2K, Family.JPEG_XL}
-)
 _WITHOUT_FRAMES: Final = frozenset({Family.VIDEO, Family.JPIP, Family.NO_FRAMES})
-
-
 _USUAL: Final = Encoding(implicit=False, little=True)
 
 
@@ -76,11 +71,6 @@ class TransferSyntax:
         return self.family is Family.NATIVE
 
     @property
-    def is_decoded(self) -> bool:
-        """Whether encapsulated frames are decoded here."""
-        return self.family in _DECODED
-
-    @property
     def has_frames(self) -> bool:
         """Whether the pixel data are still frames, native or each in its own fragments."""
         return self.family not in _WITHOUT_FRAMES
@@ -88,7 +78,7 @@ class TransferSyntax:
     @property
     def is_passed_through(self) -> bool:
         """Whether encapsulated frames are published as they are, for want of a decoder."""
-        return self.has_frames and not self.is_native and not self.is_decoded
+        return self.family is Family.UNKNOWN
 
     @property
     def is_jpeg_2000(self) -> bool:
@@ -119,11 +109,8 @@ class TransferSyntax:
 @lru_cache(maxsize=256)
 def transfer_syntax(uid: str) -> TransferSyntax:
     """The transfer syntax with a UID; one that DICOM does not define has no name, and what is usual."""
-    syntax = TRANSFER_SYNTAXES.get(uid)
-    if syntax is None:
-        family = Family.NO_FRAMES if f"{uid}.".startswith(_ROOTS_WITHOUT_FRAMES) else Family.UNKNOWN
-        syntax = TransferSyntax(uid=uid, name="", family=family)
-    return syntax
+    family = Family.NO_FRAMES if f"{uid}.".startswith(_ROOTS_WITHOUT_FRAMES) else Family.UNKNOWN
+    return TRANSFER_SYNTAXES.get(uid) or TransferSyntax(uid=uid, name="", family=family)
 
 
 _ROOT: Final = "1.2.840.10008.1."
@@ -133,7 +120,7 @@ _ROOTS_WITHOUT_FRAMES: Final = tuple(
 )
 
 
-_OF_FAMILY: Final[dict[Family, dict[str, str]]] = {
+_OF_FAMILY: Final[dict[Family, dict[str, Any]]] = {
     Family.RLE: {"media_type": "image/dicom-rle", "decoder": "pylibjpeg"},
     Family.JPEG: {"media_type": "image/jpeg", "loss_method": "ISO_10918_1", "decoder": "gdcm"},
     Family.JPEG_LS: {"media_type": "image/jls", "loss_method": "ISO_14495_1", "decoder": "pyjpegls"},
@@ -144,8 +131,7 @@ _OF_FAMILY: Final[dict[Family, dict[str, str]]] = {
 
 
 def _row(suffix: str, name: str, family: Family = Family.UNKNOWN, **rest: Any) -> TransferSyntax:
-    traits: dict[str, Any] = _OF_FAMILY.get(family, {}) | rest
-    return TransferSyntax(uid=_ROOT + suffix, name=name, family=family, **traits)
+    return TransferSyntax(uid=_ROOT + suffix, name=name, family=family, **(_OF_FAMILY.get(family, {}) | rest))
 
 
 _ROWS: Final = (

@@ -1,48 +1,39 @@
 """Text values to Unicode, by the Specific Character Set in force (PS3.3 C.12.1.1.2, PS3.5 6.1).
 
-Nothing here fails: bytes that mean nothing in the declared character set become U+FFFD, and the caller is told.
+Nothing here fails. Bytes without a meaning in the declared character set become U+FFFD, and the result says so.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-# Defined terms of PS3.3 tables C.12-2 to C.12-5 by ISO registration number, as Python names them.
-_SINGLE_BYTE: Final = {
-    6: "ascii",
-    13: "shift_jis",
-    100: "latin_1",
-    101: "iso8859_2",
-    109: "iso8859_3",
-    110: "iso8859_4",
-    126: "iso8859_7",
-    127: "iso8859_6",
-    138: "iso8859_8",
-    144: "iso8859_5",
-    148: "iso8859_9",
-    166: "iso8859_11",
-    203: "iso8859_15",
-}
-# Multi-byte sets with code extensions. The Japanese ones live in G0, so they leave G1 undefined at first; the others
-# are designated as G1. Standing first is not allowed for any of them, but is common.
-_MULTI_BYTE: Final = {58: "gb2312", 87: "ascii", 149: "euc_kr", 159: "ascii"}
-_STAND_ALONE: Final = {
-    "ISO_IR 192": "utf_8",
-    "ISO IR 192": "utf_8",
-    "ISO-IR 192": "utf_8",
-    "ISO_IR192": "utf_8",
-    "UTF-8": "utf_8",
-    "GB18030": "gb18030",
-    "GBK": "gbk",
-    "ISO 2022 GBK": "gbk",
-    "ISO 2022 58": "gb2312",
-}
-_REGISTERED = re.compile(r"ISO[ _-]?(?:2022[ _-]?)?IR[ _-]?([0-9]{1,3})")
-
-# Escape sequences of PS3.3 tables C.12-3 and C.12-4: what they designate as G0 or as G1.
+# Character sets of PS3.3 tables C.12-2 to C.12-5: ISO registration number, the escape sequence that designates the set
+# as G1, and Python's name. The last two have several bytes a character; standing first is not allowed for them, but is
+# common.
+_G1_SETS: Final = (
+    (13, b"\x1b)I", "shift_jis"),
+    (100, b"\x1b-A", "latin_1"),
+    (101, b"\x1b-B", "iso8859_2"),
+    (109, b"\x1b-C", "iso8859_3"),
+    (110, b"\x1b-D", "iso8859_4"),
+    (126, b"\x1b-F", "iso8859_7"),
+    (127, b"\x1b-G", "iso8859_6"),
+    (138, b"\x1b-H", "iso8859_8"),
+    (144, b"\x1b-L", "iso8859_5"),
+    (148, b"\x1b-M", "iso8859_9"),
+    (166, b"\x1b-T", "iso8859_11"),
+    (203, b"\x1b-b", "iso8859_15"),
+    (149, b"\x1b$)C", "euc_kr"),
+    (58, b"\x1b$)A", "gb2312"),
+)
+_G1: Final = {escape: codec for _, escape, codec in _G1_SETS}
+# The Japanese sets of two bytes (87, 159) live in G0, so they leave G1 undefined at first.
+_CODECS: Final = {number: codec for number, _, codec in _G1_SETS} | {6: "ascii", 87: "ascii", 159: "ascii"}
+# What escape sequences of PS3.3 tables C.12-3 and C.12-4 designate as G0.
 _G0: Final = {
     b"\x1b(B": "ascii",
     b"\x1b(J": "ascii",
@@ -51,23 +42,16 @@ _G0: Final = {
     b"\x1b$@": "iso2022_jp",
     b"\x1b$(D": "iso2022_jp_2",
 }
-_G1: Final = {
-    b"\x1b)I": "shift_jis",
-    b"\x1b-A": "latin_1",
-    b"\x1b-B": "iso8859_2",
-    b"\x1b-C": "iso8859_3",
-    b"\x1b-D": "iso8859_4",
-    b"\x1b-F": "iso8859_7",
-    b"\x1b-G": "iso8859_6",
-    b"\x1b-H": "iso8859_8",
-    b"\x1b-L": "iso8859_5",
-    b"\x1b-M": "iso8859_9",
-    b"\x1b-T": "iso8859_11",
-    b"\x1b-b": "iso8859_15",
-    b"\x1b$)C": "euc_kr",
-    b"\x1b$)A": "gb2312",
+_STAND_ALONE: Final = {
+    **dict.fromkeys(("ISO_IR 192", "ISO IR 192", "ISO-IR 192", "ISO_IR192", "UTF-8"), "utf_8"),
+    "GB18030": "gb18030",
+    "GBK": "gbk",
+    "ISO 2022 GBK": "gbk",
+    "ISO 2022 58": "gb2312",
 }
+_REGISTERED = re.compile(r"ISO[ _-]?(?:2022[ _-]?)?IR[ _-]?([0-9]{1,3})")
 _DESIGNATOR: Final = {"iso2022_jp": b"\x1b$B", "iso2022_jp_2": b"\x1b$(D"}
+_UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
 _TOKEN = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]?|[\x00-\x1a\x1c-\x1f]|[^\x00-\x1f]+")
 
 
@@ -111,8 +95,7 @@ def parse_charset(value: bytes) -> tuple[Charset, bool]:
 
 def _registered_codec(name: str) -> str | None:
     match = _REGISTERED.fullmatch(name)
-    number = int(match[1]) if match else 0
-    return _SINGLE_BYTE.get(number) or _MULTI_BYTE.get(number)
+    return _CODECS.get(int(match[1])) if match else None
 
 
 def decode_text(value: bytes, charset: Charset, delimiters: bytes = b"\\") -> tuple[str, bool]:
@@ -124,20 +107,12 @@ def decode_text(value: bytes, charset: Charset, delimiters: bytes = b"\\") -> tu
     """
     if charset.extensible and b"\x1b" in value:
         return _decode_extended(value, charset, delimiters)
-    try:
+    with suppress(UnicodeDecodeError):
         return value.decode(charset.codec), True
-    except UnicodeDecodeError:
-        if not charset.declared:
-            return value.decode("utf_8" if _is_utf8(value) else "ascii", "replace"), False
-        return value.decode(charset.codec, "replace"), False
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf_8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    if not charset.declared:
+        with suppress(UnicodeDecodeError):
+            return value.decode("utf_8"), False
+    return value.decode(charset.codec, "replace"), False
 
 
 def _decode_extended(value: bytes, charset: Charset, delimiters: bytes) -> tuple[str, bool]:
@@ -149,49 +124,40 @@ def _decode_extended(value: bytes, charset: Charset, delimiters: bytes) -> tuple
     reset = re.compile(b"([" + re.escape(delimiters) + b"])") if delimiters else None
     g0, g1 = "ascii", charset.codec
     designated = g1
-    out: list[str] = []
+    decoded: list[str] = []
     clean = True
     for token in _TOKEN.findall(value):
-        if token[0] == 0x1B:
-            if token in _G0:
-                g0 = _G0[token]
-            elif token in _G1:
-                g1 = designated = _G1[token]
-            else:
-                out.append("\N{REPLACEMENT CHARACTER}")
-                clean = False
+        if token in _G0:
+            g0 = _G0[token]
+        elif token in _G1:
+            g1 = designated = _G1[token]
+        elif token[0] == 0x1B:
+            decoded.append(_UNKNOWN)
         elif token[0] < 0x20:
-            out.append(token.decode("ascii"))
+            decoded.append(token.decode("ascii"))
             g0, g1 = "ascii", charset.codec
         else:
             # In a two-byte G0 set the delimiters' codes are halves of characters.
             for part in filter(None, reset.split(token)) if reset and g0 == "ascii" else [token]:
                 stray = g0 == g1 == "ascii" and not part.isascii()
-                clean &= _append_run(out, part, g0, designated if stray else g1) and not stray
+                decoded.append(_decode_run(part, g0, designated if stray else g1))
+                clean &= not stray
                 if part in delimiters:
                     g0, g1 = "ascii", charset.codec
-    return "".join(out), clean
+    text = "".join(decoded)
+    return text, clean and _UNKNOWN not in text
 
 
-def _append_run(out: list[str], run: bytes, g0: str, g1: str) -> bool:
-    """Decode a run of graphic characters under one pair of designations; False if some have no meaning."""
+def _decode_run(run: bytes, g0: str, g1: str) -> str:
+    """A run of graphic characters under one pair of designations."""
     if g0 == "ascii":
-        return _append_decoded(out, run, g1)
-    clean = True
+        return run.decode(g1, "replace")
+    decoded = ""
     for part in re.findall(rb"[\x20-\x7f]+|[\x80-\xff]+", run):
         if part[0] >= 0x80:
-            clean &= _append_decoded(out, part, g1)
+            decoded += part.decode(g1, "replace")
         elif g0 == "katakana":
-            clean &= _append_decoded(out, bytes(byte | 0x80 for byte in part), "shift_jis")
+            decoded += bytes(byte | 0x80 for byte in part).decode("shift_jis", "replace")
         else:
-            clean &= _append_decoded(out, _DESIGNATOR[g0] + part, g0)
-    return clean
-
-
-def _append_decoded(out: list[str], value: bytes, codec: str) -> bool:
-    try:
-        out.append(value.decode(codec))
-    except UnicodeDecodeError:
-        out.append(value.decode(codec, "replace"))
-        return False
-    return True
+            decoded += (_DESIGNATOR[g0] + part).decode(g0, "replace")
+    return decoded

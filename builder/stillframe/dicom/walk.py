@@ -1,7 +1,7 @@
 """Where the elements and items of a data set lie (PS3.5 7.1, 7.5), in each of the three native encodings.
 
-Only heads are looked at; values stay where they are. What is not well formed is `Odd` and left to a parser that
-forgives more. Needs no DICOM library, so planning starts at once.
+The walk looks at heads only, and raises `Odd` where they are not well formed: a parser that forgives more may follow.
+It needs no DICOM library, so planning starts at once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def too_many_parts() -> InputError:
 
 
 class Walker:
-    """Walks through one buffer. Where sequences of undefined length end is found once and remembered."""
+    """Walks through one buffer, and remembers where sequences of undefined length end."""
 
     def __init__(self, data: bytes, encoding: Encoding) -> None:
         self.data = data
@@ -82,7 +82,8 @@ class Walker:
         data, (implicit, little) = self.data, self.encoding
         read = _IMPLICIT[little] if implicit else _EXPLICIT[little]
         read_length = _LENGTH[little]
-        self._check_implicit(offset)
+        if implicit and data[offset + 4 : offset + 6] in VRS:  # some writers do that
+            raise Odd("explicit VR where implicit was said to be")
         vr: str | None = None
         length = 0
         while offset < end:
@@ -116,11 +117,6 @@ class Walker:
             offset += length
         if offset > end:
             raise Odd("a value of undefined length") if length == UNDEFINED_LENGTH else Short("ends inside a value")
-
-    def _check_implicit(self, offset: int) -> None:
-        """Raise where a data set has explicit VRs although its transfer syntax says implicit: some writers do that."""
-        if self.encoding.implicit and self.data[offset + 4 : offset + 6] in VRS:
-            raise Odd("explicit VR where implicit was said to be")
 
     def _sequence_end(self, offset: int, end: int, depth: int) -> int:
         """Where a sequence of undefined length ends, its delimiter included (PS3.5 7.5)."""

@@ -1,6 +1,6 @@
-"""Ranges of bytes out of a file or a URL, for readers that need only parts of an object.
+"""Reads ranges of bytes from a file or a URL, for readers that need only parts of an object.
 
-A source is a function `get_bytes(offset, length)`: it returns that range, or what of it there is before the end.
+A source is a function `get_bytes(offset, length)`. It returns that range, cut off at the end of the object.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def _get_range(url: str, offset: int, length: int) -> tuple[bytes, int | None]:
             raise StoreError(f"{url} answered {error.code}") from error
     except (URLError, HTTPException, OSError, ValueError) as error:
         raise StoreError(f"cannot get {url}: {getattr(error, 'reason', error)}") from error
-    found = _CONTENT_RANGE.fullmatch(content_range)
-    if not found or int(found[1]) != offset or int(found[2]) != offset + len(data) - 1 or len(data) > length:
+    sent = _CONTENT_RANGE.fullmatch(content_range)
+    if not sent or int(sent[1]) != offset or int(sent[2]) != offset + len(data) - 1 or len(data) > length:
         raise StoreError(
             f"{url} answered {len(data)} bytes with Content-Range {content_range!r}, "
             f"asked for {length} bytes at offset {offset}"
         )
-    return data, None if found[3] == "*" else int(found[3])
+    return data, None if sent[3] == "*" else int(sent[3])

@@ -1,11 +1,12 @@
-"""Telling a distribution of CloudFront what it is to forget, within what it takes at once."""
+"""Tells a distribution of CloudFront which copies to drop, within what it takes at once."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from stillframe.errors import InvalidationError, UsageError
@@ -48,9 +49,9 @@ def make_client(profile: str = "") -> Any:
 
 
 def invalidate(client: Any, distribution: str, paths: tuple[str, ...], poll: float = _POLL_SECONDS) -> Invalidation:
-    """Have a distribution forget what it holds of some paths; what goes wrong is told in the result.
+    """Have a distribution drop its copies of some paths; the result says what went wrong.
 
-    More than it takes at once goes in turns: each begins when the one before has reached every edge, which takes
+    More paths than it takes at once go in turns. Each begins when the one before has reached every edge, which takes
     minutes.
 
     Args:
@@ -88,35 +89,29 @@ def batches(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 def _create(client: Any, distribution: str, paths: tuple[str, ...], poll: float) -> str:
     request = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": f"stillframe-{uuid.uuid4()}"}
-
-    def create() -> Any:
-        return client.create_invalidation(DistributionId=distribution, InvalidationBatch=request)
-
+    create = partial(client.create_invalidation, DistributionId=distribution, InvalidationBatch=request)
     answer = _persist(create, f"CloudFront distribution {distribution}", poll)
     return str(answer["Invalidation"]["Id"])
 
 
 def _wait(client: Any, distribution: str, invalidation: str, poll: float) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    what = f"invalidation {invalidation} of CloudFront distribution {distribution}"
-    while True:
-        answer = _persist(lambda: client.get_invalidation(DistributionId=distribution, Id=invalidation), what, poll)
-        status = answer["Invalidation"]["Status"]
-        if status.lower() == "completed":
-            return
-        if time.monotonic() > deadline:
-            raise InvalidationError(f"{what} is {status} after {_PATIENCE_SECONDS:.0f} s")
-        time.sleep(poll)
+    def completed(answer: Any) -> bool:
+        return str(answer["Invalidation"]["Status"]).lower() == "completed"
+
+    look = partial(client.get_invalidation, DistributionId=distribution, Id=invalidation)
+    _persist(look, f"invalidation {invalidation} of CloudFront distribution {distribution}", poll, completed)
 
 
-def _persist(call: Any, what: str, poll: float) -> Any:
-    """The result of a request, made again while CloudFront has too much to do."""
+def _persist(call: Callable[[], Any], what: str, poll: float, done: Callable[[Any], bool] = lambda _: True) -> Any:
+    """The answer to a request, made again until it says that it is `done`, and while CloudFront has too much to do."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            return call()
+            answer = call()
+            if done(answer):
+                return answer
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code not in _LATER or time.monotonic() > deadline:
@@ -124,4 +119,6 @@ def _persist(call: Any, what: str, poll: float) -> Any:
                 raise InvalidationError(f"{what}: {code}: {message}") from error
         except BotoCoreError as error:
             raise InvalidationError(f"{what}: {' '.join(str(error).split())[:300]}") from error
+        if time.monotonic() > deadline:
+            raise InvalidationError(f"{what} is not completed after {_PATIENCE_SECONDS:.0f} s")
         time.sleep(poll)

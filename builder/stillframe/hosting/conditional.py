@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 # Digits are bounded so that a header cannot make int() refuse or labour.
@@ -17,18 +18,12 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 CONDITIONS: Final = ("if-match", "if-none-match", "if-range", "range")
 """The request headers that `decide` looks at."""
 
-OK: Final = 200
-PARTIAL_CONTENT: Final = 206
-NOT_MODIFIED: Final = 304
-PRECONDITION_FAILED: Final = 412
-RANGE_NOT_SATISFIABLE: Final = 416
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A status, and for 200 and 206 the bytes `[start, stop)` that belong in the body."""
 
-    status: int
+    status: HTTPStatus
     start: int = 0
     stop: int = 0
 
@@ -45,10 +40,10 @@ def decide(method: str, headers: Mapping[str, str], etag: str, size: int) -> Ans
     parsed, are ignored as 14.2 allows.
     """
     if "if-match" in headers and not _matches(headers["if-match"], etag, weak=False):
-        return Answer(PRECONDITION_FAILED)
+        return Answer(HTTPStatus.PRECONDITION_FAILED)
     if "if-none-match" in headers and _matches(headers["if-none-match"], etag, weak=True):
-        return Answer(NOT_MODIFIED)
-    whole = Answer(OK, 0, size)
+        return Answer(HTTPStatus.NOT_MODIFIED)
+    whole = Answer(HTTPStatus.OK, 0, size)
     # A date in If-Range never equals an entity tag, and no Last-Modified is sent that it could come from.
     if method != "GET" or headers.get("if-range", etag).strip() != etag:
         return whole
@@ -57,29 +52,24 @@ def decide(method: str, headers: Mapping[str, str], etag: str, size: int) -> Ans
 
 def _answer_range(value: str, size: int) -> Answer | None:
     """206 or 416 for a single range of bytes, None where the header is to be ignored."""
-    found = _BYTE_RANGE.fullmatch(value.strip())
-    if not found or not (found[1] or found[2]):
+    byte_range = _BYTE_RANGE.fullmatch(value.strip())
+    if not byte_range or not any(byte_range.groups()):
         return None
-    if not found[1]:
-        return _answer_suffix(int(found[2]), size)
-    first = int(found[1])
-    last = int(found[2]) if found[2] else size
-    if found[2] and last < first:
-        return None
+    if not byte_range[1]:
+        first, last = max(0, size - int(byte_range[2])), size
+        if not size and int(byte_range[2]):
+            return None  # satisfiable by definition (14.1.2), yet no Content-Range can name bytes of an empty object
+    else:
+        first, last = int(byte_range[1]), int(byte_range[2] or size)
+        if byte_range[2] and last < first:
+            return None
     if first >= size:
-        return Answer(RANGE_NOT_SATISFIABLE)
-    return Answer(PARTIAL_CONTENT, first, min(last + 1, size))
-
-
-def _answer_suffix(length: int, size: int) -> Answer | None:
-    if length == 0:
-        return Answer(RANGE_NOT_SATISFIABLE)
-    # Satisfiable by definition (14.1.2), yet no Content-Range can name the bytes of an empty object.
-    return Answer(PARTIAL_CONTENT, max(0, size - length), size) if size else None
+        return Answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+    return Answer(HTTPStatus.PARTIAL_CONTENT, first, min(last + 1, size))
 
 
 def _matches(value: str, etag: str, *, weak: bool) -> bool:
     """Whether a list of entity tags, or `*`, includes `etag`; weak tags count only in a weak comparison (8.8.3.2)."""
     if value.strip() == "*":
         return True
-    return any(found[1] == etag and (weak or found[0] == etag) for found in _ENTITY_TAG.finditer(value))
+    return any(tag[1] == etag and (weak or tag[0] == etag) for tag in _ENTITY_TAG.finditer(value))

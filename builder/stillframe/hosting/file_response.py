@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from anyio import to_thread
@@ -16,15 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from stillframe.errors import StoreError
-from stillframe.hosting.conditional import (
-    CONDITIONS,
-    NOT_MODIFIED,
-    OK,
-    PRECONDITION_FAILED,
-    RANGE_NOT_SATISFIABLE,
-    decide,
-    make_etag,
-)
+from stillframe.hosting.conditional import CONDITIONS, decide, make_etag
 from stillframe.layout import HEAD_BYTES
 
 _CHUNK_BYTES = 256 * 1024
@@ -32,9 +24,9 @@ _CHUNK_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file, opened once so that a replacement under the same name cannot mix into the answer.
+    """A regular file, opened once: a replacement under the same name cannot mix into the answer.
 
-    `head` is its first `HEAD_BYTES` bytes. A context manager: leaving it closes the file.
+    `head` is its first `HEAD_BYTES` bytes. Leaving the context closes the file.
     """
 
     descriptor: int
@@ -74,21 +66,20 @@ async def open_file(folder: Path, path: str) -> OpenFile:
 def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Response:
     """The response to `request` for an open file, which must stay open until the response was sent.
 
-    `headers` are those of the whole object, Content-Type among them.
+    `headers` are those of the whole object, with its Content-Type.
     """
-    found = {name: request.headers.getlist(name) for name in CONDITIONS}
-    conditions = {name: ", ".join(values) for name, values in found.items() if values}
+    conditions = {name: ", ".join(request.headers.getlist(name)) for name in CONDITIONS if name in request.headers}
     answer = decide(request.method, conditions, opened.etag, opened.size)
     headers = {**headers, "ETag": opened.etag, "Accept-Ranges": "bytes"}
-    if answer.status == RANGE_NOT_SATISFIABLE:
+    if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         explanation = {"Content-Range": f"bytes */{opened.size}", "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         return PlainTextResponse("Range Not Satisfiable\n", answer.status, explanation)
-    if answer.status == PRECONDITION_FAILED:
+    if answer.status == HTTPStatus.PRECONDITION_FAILED:
         return PlainTextResponse("Precondition Failed\n", answer.status, {"Cache-Control": "no-store"})
-    if answer.status == NOT_MODIFIED:
-        return Response(None, answer.status, {k: v for k, v in headers.items() if k != "Content-Type"})
+    if answer.status == HTTPStatus.NOT_MODIFIED:
+        return Response(None, answer.status, {name: headers[name] for name in headers if name != "Content-Type"})
     headers["Content-Length"] = str(answer.stop - answer.start)
-    if answer.status != OK:
+    if answer.status != HTTPStatus.OK:
         headers["Content-Range"] = f"bytes {answer.start}-{answer.stop - 1}/{opened.size}"
     if request.method == "HEAD" or answer.start == answer.stop:
         return Response(None, answer.status, headers)
@@ -96,7 +87,7 @@ def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Resp
 
 
 def _open_file(folder: Path, path: str) -> OpenFile:
-    with _as_http():
+    try:
         real = Path(os.path.realpath(folder / path, strict=True))
         if not real.is_relative_to(folder) or not stat.S_ISREG(real.stat().st_mode):
             raise HTTPException(404)
@@ -108,14 +99,7 @@ def _open_file(folder: Path, path: str) -> OpenFile:
         except OSError:
             os.close(descriptor)
             raise
-    return OpenFile(descriptor, status.st_size, make_etag(status.st_mtime_ns, status.st_size), head)
-
-
-@contextmanager
-def _as_http() -> Iterator[None]:
-    """Turn what the operating system says of a path into a status."""
-    try:
-        yield
+        return OpenFile(descriptor, status.st_size, make_etag(status.st_mtime_ns, status.st_size), head)
     except PermissionError as error:
         raise HTTPException(403) from error
     except ValueError as error:  # a NUL in the path

@@ -1,7 +1,7 @@
-"""Time-limited access to one study behind CloudFront: policies, and their signatures as cookies or as a query string.
+"""Signs time-limited access to one study behind CloudFront: policies as cookies or as a query string.
 
-Pure but for the signature's randomness with elliptic curve keys: a private key and a time in, texts out. The sources
-are the CloudFront Developer Guide's pages on custom policies for signed cookies and signed URLs.
+A private key and a time go in, texts come out. Only signatures of elliptic curve keys are random. The sources are the
+CloudFront Developer Guide's pages on custom policies for signed cookies and signed URLs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 type PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 
 MAX_LIFETIME: Final = 30 * 86_400
-# A service root of one study is found by its name alone: nothing shorter is hard to guess.
+# Whoever knows the name of a study's service root finds it. A shorter name would be easy to guess.
 MIN_ROOT_NAME: Final = 16
 
 # A policy's resource takes * for any characters and ? for any one: neither may come from outside.
@@ -56,11 +56,15 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a grant covers: every URL that begins with `covered`, on `host`; `example` is one of them."""
+    """What a grant covers: every URL that begins with `covered`; `example` is one of them."""
 
-    host: str
     covered: str
     example: str
+
+    @property
+    def host(self) -> str:
+        """The name of the host, without a port."""
+        return urlsplit(self.covered).hostname or ""
 
     @property
     def resource(self) -> str:
@@ -73,27 +77,17 @@ class Scope:
         return urlsplit(self.covered).path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Grant:
-    """A signed policy: `policy` is its text, `signature` its bytes, `expires` in seconds since 1970."""
+    """A signed policy: `policy` is its text, `expires` in seconds since 1970.
+
+    `parameters` are names and values of the signature, without what cookies put before the names.
+    """
 
     scope: Scope
     policy: str
-    signature: bytes
-    key_id: str
-    hash: Hash
+    parameters: dict[str, str]
     expires: int
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Names and values of the signature, without what cookies and query strings put before the names."""
-        named = {"Hash-Algorithm": "SHA256"} if self.hash is Hash.SHA256 else {}
-        return {
-            "Policy": _encode(self.policy.encode()),
-            "Signature": _encode(self.signature),
-            "Key-Pair-Id": self.key_id,
-            **named,
-        }
 
     def cookies(self) -> dict[str, str]:
         """Names and values of the cookies."""
@@ -128,7 +122,7 @@ def study_scope(base_url: str, study: str) -> Scope:
     root = _check_base_url(base_url)
     uid = check_uid(study, "Study Instance UID")
     # The slash keeps 1.2.3 from covering 1.2.34, too.
-    return Scope(_host(root), f"{root}/studies/{uid}/", f"{root}/{metadata_key(uid)}")
+    return Scope(f"{root}/studies/{uid}/", f"{root}/{metadata_key(uid)}")
 
 
 def root_scope(base_url: str) -> Scope:
@@ -144,7 +138,7 @@ def root_scope(base_url: str) -> Scope:
             f"a grant of a whole root opens every study in it: expected a root with a name of {MIN_ROOT_NAME} "
             f"characters or more, such as https://images.example.org/dicomweb/q83vEjRWeJCrze8SNFZ4kA, found {base_url}"
         )
-    return Scope(_host(root), f"{root}/", f"{root}/studies")
+    return Scope(f"{root}/", f"{root}/studies")
 
 
 def parse_lifetime(text: str) -> int:
@@ -153,20 +147,20 @@ def parse_lifetime(text: str) -> int:
     Raises:
         UsageError: if it is not one, or longer than 30 days.
     """
-    found = _LIFETIME.fullmatch(text)
-    if not found:
+    lifetime = _LIFETIME.fullmatch(text)
+    if not lifetime:
         raise UsageError(f"a lifetime is a number and s, m, h or d, such as 8h: {text!r}")
-    seconds = int(found[1]) * _UNITS[found[2]]
+    seconds = int(lifetime[1]) * _UNITS[lifetime[2]]
     if seconds > MAX_LIFETIME:
-        raise UsageError(f"a grant may last 30 days at most, it cannot be taken back one by one: {text}")
+        raise UsageError(f"a grant lasts 30 days at most, because none can be taken back alone: {text}")
     return seconds
 
 
 def load_private_key(pem: bytes) -> PrivateKey:
-    """A private key that CloudFront can check: RSA with 2048 bits, or ECDSA on P-256; PEM without a password.
+    """A private key for signatures that CloudFront checks: RSA with 2048 bits or ECDSA on P-256, PEM without password.
 
     Raises:
-        UsageError: if it is none. The message holds nothing of the key.
+        UsageError: if it is another, or no key. The message holds nothing of the key.
     """
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -189,7 +183,7 @@ def make_grant(scope: Scope, signer: Signer, *, now: float, lifetime: int, ip: s
     `ip` is an IPv4 address or range that requests must come from, "" for any.
 
     Raises:
-        UsageError: if the key ID or the addresses are none.
+        UsageError: if the key ID or the addresses are malformed.
     """
     if not _KEY_ID.fullmatch(signer.key_id):
         raise UsageError(f"not the ID of a CloudFront public key: {signer.key_id!r}")
@@ -199,15 +193,13 @@ def make_grant(scope: Scope, signer: Signer, *, now: float, lifetime: int, ip: s
         condition["IpAddress"] = {"AWS:SourceIp": _check_ip(ip)}
     statement = {"Resource": scope.resource, "Condition": condition}
     policy = json.dumps({"Statement": [statement]}, separators=(",", ":"))
-    signature = _sign(signer, policy.encode())
-    return Grant(
-        scope=scope,
-        policy=policy,
-        signature=signature,
-        key_id=signer.key_id,
-        hash=signer.algorithm,
-        expires=expires,
-    )
+    parameters = {
+        "Policy": _encode(policy.encode()),
+        "Signature": _encode(_sign(signer, policy.encode())),
+        "Key-Pair-Id": signer.key_id,
+        **({"Hash-Algorithm": "SHA256"} if signer.algorithm is Hash.SHA256 else {}),
+    }
+    return Grant(scope, policy, parameters, expires)
 
 
 def _sign(signer: Signer, message: bytes) -> bytes:
@@ -237,10 +229,6 @@ def _check_base_url(base_url: str) -> str:
             f"such as https://images.example.org/dicomweb: {base_url!r}"
         )
     return expected
-
-
-def _host(root: str) -> str:
-    return urlsplit(root).hostname or ""
 
 
 def _check_ip(ip: str) -> str:

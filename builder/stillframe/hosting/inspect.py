@@ -1,10 +1,11 @@
-"""One published frame, read in the ranges that tell what it is: markers, tile-parts, where each resolution ends."""
+"""Reads of one published frame only what tells its markers, its tile-parts, and where each resolution ends."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email import message_from_bytes
 from typing import Final
 
 from stillframe.codec.codestream import Resolution, resolutions
@@ -25,10 +26,10 @@ _DELIMITER = re.compile(rb"(--[0-9A-Za-z'()+_,./:=? -]{1,70})\r\n")
 class FrameReport:
     """What was found in the object of one frame.
 
-    `size` is the object's, None if unknown. A codestream begins at `offset`, 0 unless it is a part of a multipart
-    body, whose `media_type`, as the part states it, is empty otherwise. `header` is None if the part is no codestream.
-    `tile_parts` and the prefixes of `resolutions` count from the start of the codestream, whose `length` is None
-    if unknown. `notes` say why something is missing.
+    `size` is the object's in bytes, None if unknown. A codestream begins at `offset`, 0 unless it is a part of a
+    multipart body. `media_type` is what the part states, empty outside a multipart body. `header` is None if the part
+    is no codestream. `tile_parts` and the prefixes of `resolutions` count from the start of the codestream, whose
+    `length` is None if unknown. `notes` say why something is missing.
     """
 
     size: int | None
@@ -70,9 +71,8 @@ def _inspect_multipart(get_bytes: GetBytes, size: int | None, head: bytes) -> Fr
         raise CodestreamError("a multipart body whose first part has no header")
     offset = end + 4
     length = None if size is None else _part_length(get_bytes, size, offset, delimiter[1])
-    fields = head[delimiter.end() : end].decode("latin-1").split("\r\n")
-    types = [value.strip() for name, _, value in (field.partition(":") for field in fields) if _is_type(name)]
-    media_type = types[0] if types else "application/octet-stream"
+    fields = message_from_bytes(head[delimiter.end() : end])
+    media_type = str(fields.get("Content-Type", "application/octet-stream")).strip()
     if get_bytes(offset, 2) == _SOC:
         return _inspect_codestream(get_bytes, size, offset, length, media_type)
     return FrameReport(
@@ -84,16 +84,12 @@ def _inspect_multipart(get_bytes: GetBytes, size: int | None, head: bytes) -> Fr
     )
 
 
-def _is_type(name: str) -> bool:
-    return name.strip().lower() == "content-type"
-
-
 def _part_length(get_bytes: GetBytes, size: int, offset: int, delimiter: bytes) -> int | None:
     """Length of the one part: up to the closing delimiter at the end of the body, None if there is none."""
     closing = b"\r\n" + delimiter + b"--"
     start = max(offset, size - len(closing) - 2)
-    found = get_bytes(start, size - start).rfind(closing)
-    return None if found < 0 else start + found - offset
+    end = get_bytes(start, size - start).rfind(closing)
+    return None if end < 0 else start + end - offset
 
 
 def _inspect_codestream(
@@ -105,15 +101,15 @@ def _inspect_codestream(
     header = _read_header(get_part)
     notes = []
     known = length if length is not None else header.header_length + sum(header.tile_part_lengths) + _EOC_LENGTH
+    table: tuple[Resolution, ...] = ()
+    tile_parts: tuple[TilePart, ...] = ()
     try:
         table = resolutions(header, known)
     except CodestreamError as error:
-        table = ()
         notes.append(str(error))
     try:
         tile_parts = tuple(_read_tile_parts(get_part, header, known))
     except CodestreamError as error:
-        tile_parts = ()
         notes.append(str(error))
     if len(tile_parts) == _MOST_TILE_PARTS:
         notes.append(f"only the first {_MOST_TILE_PARTS} tile-parts were read")
@@ -149,9 +145,7 @@ def _read_tile_parts(get_bytes: GetBytes, header: MainHeader, length: int) -> It
         if offset + SOT_LENGTH > length:
             return
         part = parse_tile_part(get_bytes(offset, SOT_LENGTH))
-        yield TilePart(
-            offset=offset, length=part.length, tile_index=part.tile_index, part_index=part.part_index, count=part.count
-        )
+        yield replace(part, offset=offset)
         if not part.length:
             return
         offset += part.length

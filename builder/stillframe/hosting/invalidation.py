@@ -1,4 +1,4 @@
-"""Which paths a CDN is to forget when objects that never change otherwise did: few, and none that covers other UIDs.
+"""Names the paths that a CDN must drop when objects changed: few paths, and none that covers other UIDs.
 
 CloudFront's rules (Developer Guide, "Specify the objects to invalidate"): a path begins with a slash; `*` at its end
 stands for anything; where a function rewrites URLs, the path is to be named as it is before and after.
@@ -21,7 +21,7 @@ _MOST_SERIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Invalidation:
-    """What a distribution of CloudFront was told: the paths, the IDs of its invalidations, and why not if it failed."""
+    """What a distribution of CloudFront was told: the paths, the IDs of its invalidations, and why it failed, if so."""
 
     distribution: str
     paths: tuple[str, ...]
@@ -53,8 +53,8 @@ def url_prefixes(base_url: str, key_prefix: str) -> tuple[str, ...]:
 def invalidation_paths(changed: Iterable[tuple[str, str]], prefixes: Iterable[str]) -> tuple[str, ...]:
     """The paths that cover some objects, each prefix before them, sorted.
 
-    An instance is its own path and all below it. Where many instances of a series changed it is all of them, where many
-    series of a study did it is all of these.
+    An instance is its own path and all below it. If many instances of a series changed, one path names all of its
+    instances. If many series of a study changed, one path names all of its series.
 
     Args:
         changed: name of the root within the archive, empty for its own, and key within it, of every object.
@@ -74,14 +74,14 @@ def invalidation_paths(changed: Iterable[tuple[str, str]], prefixes: Iterable[st
 def _resources(study: str, series: dict[str, set[str]]) -> list[str]:
     if len(series) > _MOST_SERIES:
         return [f"{study_series_key(study)}/*"]
-    found = []
+    resources = []
     for uid, instances in series.items():
-        place = instances_key(study, uid)
+        key = instances_key(study, uid)
         if len(instances) > _MOST_INSTANCES:
-            found.append(f"{place}/*")
+            resources.append(f"{key}/*")
         else:
-            found += [f"{place}/{instance}{end}" for instance in instances for end in ("", "/*")]
-    return found
+            resources += [f"{key}/{instance}{end}" for instance in instances for end in ("", "/*")]
+    return resources
 
 
 def is_wildcard(path: str) -> bool:

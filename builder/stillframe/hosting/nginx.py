@@ -1,4 +1,4 @@
-"""The configuration with which nginx serves a directory tree, rendered from `templates/nginx.conf.j2`.
+"""Renders the configuration with which nginx serves a directory tree, from `templates/nginx.conf.j2`.
 
 Media types that depend on an object's first bytes come from `templates/nginx.js`, which nginx's njs module runs.
 """
@@ -6,7 +6,7 @@ Media types that depend on an object's first bytes come from `templates/nginx.js
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +62,7 @@ def render_nginx(settings: NginxSettings) -> str:
     """The configuration as text.
 
     Raises:
-        UsageError: if a setting is nothing that nginx's configuration can hold, naming it.
+        UsageError: if nginx's configuration cannot hold a setting, naming it.
     """
     if not _SERVER_NAME.fullmatch(settings.server_name):
         raise UsageError(f"not a server name: {settings.server_name!r}")
@@ -72,26 +72,17 @@ def render_nginx(settings: NginxSettings) -> str:
         raise UsageError(f"the root path must be like /dicomweb, of letters, digits, - and _: {settings.root_path!r}")
     if settings.viewer and not settings.root_path:
         raise UsageError("a viewer and the service cannot both be at the root of the host: give a root path")
-    return render(
-        "nginx.conf.j2",
-        {"quoted": _quote},
-        tree=str(settings.tree),
-        script=str(settings.script),
-        module=settings.module,
-        viewer=str(settings.viewer) if settings.viewer else "",
-        address=f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}",
-        server_name=settings.server_name,
-        root=settings.root_path,
-        complete=settings.complete,
-    )
+    address = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    return render("nginx.conf.j2", quoted=_quote, address=address, **asdict(settings))
 
 
-def _quote(path: str, after: str = "", before: str = "") -> str:
+def _quote(file: Path | str, after: str = "", before: str = "") -> str:
     """A path as a quoted string of nginx's configuration, between texts that are nginx's own.
 
     Raises:
         UsageError: if nginx could not read it: it has no way to write a dollar sign.
     """
+    path = str(file)
     if "$" in path or not path.isprintable():
         raise UsageError(f"nginx's configuration cannot hold this path: {path!r}")
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')

@@ -6,7 +6,7 @@ enters JavaScript goes through `tojson`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import jinja2
 
-from stillframe.dicom.uids import check_uid
-from stillframe.errors import InvalidUID, StillframeError
+from stillframe.dicom.json_model import PN_GROUPS, STUDY_UID
+from stillframe.dicom.uids import is_uid
+from stillframe.errors import StillframeError
 
 TITLE: Final = "Stillframe"
 
@@ -24,14 +25,13 @@ _MODALITIES_IN_STUDY = "00080061"
 _STUDY_DESCRIPTION = "00081030"
 _PATIENT_NAME = "00100010"
 _PATIENT_ID = "00100020"
-_STUDY_UID = "0020000D"
 _SERIES_COUNT = "00201206"
 _INSTANCE_COUNT = "00201208"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRow:
-    """What the study browser shows of one study; texts as people read them, "" where the list has nothing."""
+    """What the study browser shows of one study: texts as people read them, "" where the list has nothing."""
 
     study_uid: str
     patient_name: str
@@ -46,10 +46,10 @@ class StudyRow:
 def list_studies(records: Any) -> list[StudyRow]:
     """The rows of a study browser, newest first.
 
-    `records` is a parsed `studies` list (PS3.18 10.6.3.3.1); records without a Study UID fit for a URL are left out.
+    `records` is a parsed `studies` list (PS3.18 10.6.3.3.1). Records without a Study UID fit for a URL are left out.
     """
     rows = [_study_row(record) for record in records if isinstance(record, dict)] if isinstance(records, list) else []
-    return sorted((row for row in rows if _is_uid(row.study_uid)), key=lambda row: row.date, reverse=True)
+    return sorted((row for row in rows if is_uid(row.study_uid)), key=lambda row: row.date, reverse=True)
 
 
 def render_study_page(studies: Sequence[StudyRow], *, root: str, viewer: str = "", notice: str = "") -> str:
@@ -58,28 +58,24 @@ def render_study_page(studies: Sequence[StudyRow], *, root: str, viewer: str = "
     `root` is the URL of the DICOMweb service root without a trailing slash, `viewer` that of a viewer that takes
     `?StudyInstanceUIDs=` ("" for none); `notice` is shown above the list.
     """
-    template = _environment().get_template("index.html.j2")
-    return template.render(title=TITLE, studies=studies, root=root, viewer=viewer, notice=notice)
+    return render("index.html.j2", title=TITLE, studies=studies, root=root, viewer=viewer, notice=notice)
 
 
 def render_viewer_config(*, root: str, router_basename: str = "/") -> str:
     """OHIF's `app-config.js` for the service at `root`, a URL that may be relative to the page that loads it."""
-    template = _environment().get_template("app-config.js.j2")
-    return template.render(title=TITLE, root=root, router_basename=router_basename)
+    return render("app-config.js.j2", title=TITLE, root=root, router_basename=router_basename)
 
 
-def render(template: str, filters: Mapping[str, Callable[..., str]], **values: object) -> str:
-    """A template of another page or file, with filters of its own."""
-    environment = _environment().overlay()
-    environment.filters = {**environment.filters, **filters}
-    return environment.get_template(template).render(values)
+def render(template: str, **values: object) -> str:
+    """A template with its values filled in."""
+    return _environment().get_template(template).render(values)
 
 
 def templates_folder() -> Path:
-    """Where the templates are: inside the installed package, or at the top of a source checkout.
+    """The folder of the templates: inside the installed package, or at the top of a source checkout.
 
     Raises:
-        StillframeError: if they are in neither place; the installation is incomplete.
+        StillframeError: if it is in neither; the installation is then incomplete.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "templates", package.parents[1] / "templates"):
@@ -102,7 +98,7 @@ def _environment() -> jinja2.Environment:
 def _study_row(record: dict[str, Any]) -> StudyRow:
     date = _text(record, _STUDY_DATE)
     return StudyRow(
-        study_uid=_text(record, _STUDY_UID),
+        study_uid=_text(record, STUDY_UID),
         patient_name=_text(record, _PATIENT_NAME).replace("^", ", ", 1).replace("^", " ").strip(" ,"),
         patient_id=_text(record, _PATIENT_ID),
         date=f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdecimal() else date,
@@ -123,15 +119,6 @@ def _texts(record: dict[str, Any], tag: str) -> Iterator[str]:
     values = element.get("Value") if isinstance(element, dict) else None
     for value in values if isinstance(values, list) else []:
         if isinstance(value, dict):
-            groups = (value.get(group) for group in ("Alphabetic", "Ideographic", "Phonetic"))
-            yield str(next((group for group in groups if group), ""))
+            yield str(next(filter(None, map(value.get, PN_GROUPS)), ""))
         elif value is not None:
             yield str(value)
-
-
-def _is_uid(value: str) -> bool:
-    try:
-        check_uid(value, "Study Instance UID")
-    except InvalidUID:
-        return False
-    return True

@@ -1,7 +1,7 @@
-"""A local preview server: a directory tree under `/dicomweb`, as an object store behind a CDN would serve it.
+"""A local preview server: it serves a directory tree under `/dicomweb`, as an object store behind a CDN would.
 
-Query strings and Accept are ignored, as static hosts do; media types and cache classes come from `layout`. With
-OHIF's prebuilt `dist` folder the viewer is served at `/` of the same origin.
+It ignores query strings and Accept, as static hosts do. Media types and cache classes come from `layout`. With OHIF's
+prebuilt `dist` folder, it serves the viewer at `/` of the same origin.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from errno import errorcode
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import uvicorn
-from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -42,7 +42,7 @@ VIEWER_ROUTE: Final = "/viewer"
 _SHUTDOWN_SECONDS = 2
 _METHODS = ("GET", "HEAD", "OPTIONS")
 
-# CORP too, because a viewer's page may be cross-origin isolated and then refuses what does not allow it.
+# A viewer's page may be cross-origin isolated. It then refuses what does not allow it by CORP.
 _COMMON_HEADERS: Final = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"Content-Range, Content-Length, ETag, Accept-Ranges"),
@@ -55,14 +55,14 @@ _PREFLIGHT_HEADERS: Final = {
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Max-Age": "86400",
 }
-# Names come from hostile files: autoescape keeps them text, and this keeps a mistake from becoming a script.
+# Names come from hostile files. Autoescape keeps them text; this policy keeps a mistake there from becoming a script.
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     ),
 }
-# Python's table depends on the machine's; browsers insist on these two.
+# Python's table depends on the machine. Browsers insist on these two.
 _VIEWER_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
 
 
@@ -81,7 +81,7 @@ def create_app(directory: Path, *, viewer: Path | None = None) -> Starlette:
         raise UsageError(f"not a prebuilt viewer, there is no index.html: {viewer}")
     templates_folder()
     tree = _Tree(directory.resolve())
-    page = _StudyPage(tree.folder, VIEWER_ROUTE if viewer else "")
+    page = partial(_show_studies, tree.folder, VIEWER_ROUTE if viewer else "")
     routes = [
         Route(SERVICE_ROOT + "/{key:path}", tree, methods=["GET"]),
         Route(SERVICE_ROOT, tree, methods=["GET"]),
@@ -103,7 +103,7 @@ def create_app(directory: Path, *, viewer: Path | None = None) -> Starlette:
 def run(
     directory: Path, host: str, port: int, viewer: Path | None = None, announce: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Serve until interrupted; `announce` gets the address once requests are taken.
+    """Serve until interrupted; `announce` gets the address once the server takes requests.
 
     Raises:
         UsageError: if a folder is not what it should be, or the address cannot be listened on.
@@ -129,7 +129,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Tree:
-    """The DICOMweb service: keys of the layout, and nothing else that may lie in the folder."""
+    """The DICOMweb service: it answers keys of the layout, and nothing else that may lie in the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -165,36 +165,27 @@ def _content_type(kind: Kind, opened: OpenFile, path: str) -> str:
         raise HTTPException(500, f"The tree is damaged: {path} is {error}") from error
 
 
-class _StudyPage:
+def _show_studies(folder: Path, viewer: str, _request: Request) -> Response:
     """The study browser, rendered from the tree's list at each request."""
-
-    def __init__(self, folder: Path, viewer: str) -> None:
-        self.folder = folder
-        self.viewer = viewer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        page = await to_thread.run_sync(self._render)
-        await HTMLResponse(page, headers=_PAGE_HEADERS)(scope, receive, send)
-
-    def _render(self) -> str:
-        records: object = []
-        notice = ""
-        try:
-            records = json.loads((self.folder / path_of_key(STUDIES)).read_bytes())
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, RecursionError) as error:
-            notice = f"The list of studies cannot be read: {error}"
-        return render_study_page(list_studies(records), root=SERVICE_ROOT, viewer=self.viewer, notice=notice)
+    records: object = []
+    notice = ""
+    try:
+        records = json.loads((folder / path_of_key(STUDIES)).read_bytes())
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RecursionError) as error:
+        notice = f"The list of studies cannot be read: {error}"
+    page = render_study_page(list_studies(records), root=SERVICE_ROOT, viewer=viewer, notice=notice)
+    return HTMLResponse(page, headers=_PAGE_HEADERS)
 
 
-async def _viewer_config(_request: Request) -> Response:
-    text = await to_thread.run_sync(lambda: render_viewer_config(root=SERVICE_ROOT))
+def _viewer_config(_request: Request) -> Response:
+    text = render_viewer_config(root=SERVICE_ROOT)
     return Response(text, headers={"Content-Type": _VIEWER_TYPES[".js"], "Cache-Control": "no-cache"})
 
 
 class _Viewer:
-    """A prebuilt single-page viewer: its files, and its index.html for the routes that it makes up itself."""
+    """A prebuilt single-page viewer: its files, and its index.html for routes that only exist inside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -240,14 +231,13 @@ class _CrossOrigin:
 
 
 async def _explain(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = error.detail if isinstance(error, HTTPException) else "Internal Server Error"
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    return PlainTextResponse(f"{detail}\n", status, {**headers, "Cache-Control": "no-store"})
+    assert isinstance(error, HTTPException)
+    headers = {**(error.headers or {}), "Cache-Control": "no-store"}
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, headers)
 
 
 async def _explain_failure(_request: Request, _error: Exception) -> Response:
-    """A 500 for what nobody foresaw; it is made outside the middleware, so the headers are added here."""
+    """A 500 for what nobody foresaw. It is made outside the middleware, so it adds the headers itself."""
     response = PlainTextResponse("Internal Server Error\n", 500, {"Cache-Control": "no-store"})
     response.raw_headers.extend(_COMMON_HEADERS)
     return response

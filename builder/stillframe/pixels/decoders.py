@@ -14,8 +14,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from stillframe.codec.facts import FrameFacts
 from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl
-from stillframe.codec.probe import FrameFacts, jp2_codestream
+from stillframe.codec.probe import jp2_codestream
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, JPEG_EXTENDED, Family, TransferSyntax
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.pixels.description import PixelDescription
@@ -29,7 +30,7 @@ def decode_compressed(
 
     Args:
         data: the frame, its fragments joined.
-        syntax: its transfer syntax, one that `is_decoded`.
+        syntax: its transfer syntax, one whose frames are encapsulated and not passed through.
         description: what the data set says.
         facts: what the frame says, as `probe_frame` found.
 

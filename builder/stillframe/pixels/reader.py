@@ -12,7 +12,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import convert_color_space
 
-from stillframe.codec.probe import FrameFacts, probe_frame
+from stillframe.codec.facts import FrameFacts
+from stillframe.codec.probe import probe_frame
 from stillframe.dicom.encapsulated import Fragment, group_frames, read_frame
 from stillframe.dicom.files import LoadedInput, ReadableFile
 from stillframe.dicom.json_model import JSONDataset

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from stillframe.codec.facts import FrameFacts
 from stillframe.codec.htj2k import sample_range
-from stillframe.codec.probe import FrameFacts
 from stillframe.errors import PixelDataError
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, keep_bits

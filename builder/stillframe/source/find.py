@@ -1,12 +1,12 @@
-"""Finding inputs: files, folders, objects and members of .zip archives, in one fixed order."""
+"""Finds inputs in one fixed order: files, folders, objects, and members of .zip archives."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from stillframe.errors import InputError, UsageError
 from stillframe.options import MAX_UNPACKED
@@ -14,17 +14,16 @@ from stillframe.parallel import map_ahead
 from stillframe.source.folders import Walk
 from stillframe.source.inputs import InputRef, Rejected, S3Object, Skipped
 from stillframe.source.s3_objects import check_location, list_objects
-from stillframe.source.zip_members import list_members, looks_like_archive
+from stillframe.source.zip_inputs import list_members, looks_like_archive
 from stillframe.store.s3_client import PARALLEL, SCHEME, S3Settings
 
 type Found = InputRef | Rejected | Skipped
 
 _NO_SETTINGS = S3Settings()
-_DIGEST_BYTES: Final = 1 << 16
 
 
 def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None:
-    """See that there is something at every source; `s3` says how `s3://` locations are reached.
+    """Check that every source exists; `s3` says how `s3://` locations are reached.
 
     Raises:
         UsageError: if one does not exist.
@@ -44,8 +43,8 @@ def iter_inputs(
 ) -> Iterator[Found]:
     """Every file below the sources, folders, prefixes and archives in sorted order, each file and object once.
 
-    Another name or link of a file or folder found already, and a link into `destination`, are passed over. Archives
-    that cannot be read, and what would unpack to more than it may, are rejected.
+    Another name or link of a file or folder that came before is passed over, as is a link into `destination`. Archives
+    that cannot be read are rejected, and so are members that would unpack to more than `max_unpacked` bytes.
 
     Raises:
         UsageError: if a source does not exist.
@@ -53,52 +52,37 @@ def iter_inputs(
     """
     sources = list(sources)
     check_sources(sources, s3)
-    files = _Files(Walk(destination), max_unpacked)
+    walk = Walk(destination)
+    files: dict[tuple[int, int], str] = {}
     objects: set[str] = set()
     for source in sources:
         if source.startswith(SCHEME):
-            found = [item for item in list_objects(source, s3) if str(item) not in objects]
-            objects.update(map(str, found))
-            yield from _iter_remote(found, max_unpacked)
-        else:
-            yield from files.found(Path(source))
+            new = [remote for remote in list_objects(source, s3) if str(remote) not in objects]
+            objects.update(map(str, new))
+            yield from _iter_remote(new, max_unpacked)
+            continue
+        for file in walk.files(Path(source)):
+            yield from [file] if isinstance(file, Skipped) else _read_file(file, files, max_unpacked)
 
 
-class _Files:
-    """Finds files, each once, whatever its names."""
-
-    def __init__(self, walk: Walk, max_unpacked: int) -> None:
-        self._walk = walk
-        self._max_unpacked = max_unpacked
-        self._seen: dict[tuple[int, int], str] = {}
-
-    def found(self, path: Path) -> Iterator[Found]:
-        """What there is at or below a path."""
-        for file in self._walk.files(path):
-            if isinstance(file, Skipped):
-                yield file
-                continue
-            try:
-                status = os.stat(file)  # noqa: PTH116  (a hot loop over millions of files)
-            except OSError:
-                yield InputRef(path=file)  # a broken link: reading it tells so in the report
-                continue
-            first = self._seen.get((status.st_dev, status.st_ino))
-            if first is not None:
-                if first != file:
-                    yield Skipped(file, f"the same file as {first}")
-                continue
-            self._seen[status.st_dev, status.st_ino] = file
-            if stat.S_ISDIR(status.st_mode):
-                yield InputRef(path=file)  # it could not be listed; the report says so
-            elif not stat.S_ISREG(status.st_mode):
-                yield Skipped(file, "a pipe, a socket or a device")  # opening one could wait for ever
-            else:
-                source = InputRef(path=file, size=status.st_size)
-                if _named_archive(file) and looks_like_archive(source):
-                    yield from list_members(source, self._max_unpacked)
-                else:
-                    yield source
+def _read_file(path: str, seen: dict[tuple[int, int], str], max_unpacked: int) -> list[Found]:
+    """What there is in a file. `seen` holds the files met before, by device and inode, whatever their names."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  (a hot loop over millions of files)
+    except OSError:
+        return [InputRef(path=path)]  # a broken link: reading it tells so in the report
+    first = seen.get((status.st_dev, status.st_ino))
+    if first is not None:
+        return [] if first == path else [Skipped(path, f"the same file as {first}")]
+    seen[status.st_dev, status.st_ino] = path
+    if stat.S_ISDIR(status.st_mode):
+        return [InputRef(path=path)]  # it could not be listed; the report says so
+    if not stat.S_ISREG(status.st_mode):
+        return [Skipped(path, "a pipe, a socket or a device")]  # opening one could wait for ever
+    source = InputRef(path=path, size=status.st_size)
+    if _named_archive(path) and looks_like_archive(source):
+        return [*list_members(source, max_unpacked)]
+    return [source]
 
 
 def _named_archive(path: str) -> bool:
@@ -106,11 +90,11 @@ def _named_archive(path: str) -> bool:
 
 
 def _iter_remote(objects: Iterable[S3Object], max_unpacked: int) -> Iterator[Found]:
-    """Objects and the members of archives among them, in order; several archives are listed at once."""
+    """Objects and the members of archives among them, in order. Several archives are listed at once."""
 
     def inputs(remote: S3Object) -> list[InputRef | Rejected]:
         source = InputRef(path=str(remote), size=remote.size, remote=remote)
-        return _members(source, max_unpacked) if _named_archive(remote.key) else [source]
+        return _list_object(source, max_unpacked) if _named_archive(remote.key) else [source]
 
     for several in map_ahead(
         inputs, objects, PARALLEL, window=2 * PARALLEL, apart=lambda remote: _named_archive(remote.key)
@@ -118,13 +102,11 @@ def _iter_remote(objects: Iterable[S3Object], max_unpacked: int) -> Iterator[Fou
         yield from several
 
 
-def _members(source: InputRef, max_unpacked: int) -> list[InputRef | Rejected]:
-    """The members of an object that is named as an archive; itself if it is none, since a scan tells what it is."""
-    found = list_members(source, max_unpacked)
-    match found:
+def _list_object(source: InputRef, max_unpacked: int) -> list[InputRef | Rejected]:
+    """The members of an object that is named as an archive, or itself if it is none: a scan then tells what it is."""
+    members = list_members(source, max_unpacked)
+    match members:
         case [Rejected(path=path)] if path == str(source):
-            try:
-                return found if looks_like_archive(source) else [source]
-            except InputError:
-                return found
-    return found
+            with suppress(InputError):
+                return members if looks_like_archive(source) else [source]
+    return members

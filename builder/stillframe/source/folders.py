@@ -1,4 +1,4 @@
-"""Going through folders in one fixed order: each folder once, and never into the destination."""
+"""Walks through folders in one fixed order."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stillframe.source.inputs import Skipped
 
 
 class Walk:
-    """Goes through folders, each once, and never into the destination."""
+    """Walks through folders, each once, and never into the destination."""
 
     def __init__(self, destination: str) -> None:
         self._folders: dict[tuple[int, int], str] = {}
         # In a tree `studies` may be a link to where there is more room.
         roots = [destination, f"{destination}/studies"] if destination else []
         self._roots = [os.path.realpath(root) for root in roots]
-        self._root_places = [_place(root) for root in self._roots]
+        self._root_ids = [_identify(root) for root in self._roots]
 
     def files(self, path: Path) -> Iterator[str | Skipped]:
         """Paths of everything at or below `path` that is not a folder, or is one that cannot be listed."""
@@ -27,9 +27,9 @@ class Walk:
         waiting = [str(path)]
         while waiting:
             folder = waiting.pop()
-            place = _place(folder)
-            first = self._folders.setdefault(place, folder) if place else folder
-            if place and place in self._root_places:
+            identity = _identify(folder)
+            first = self._folders.setdefault(identity, folder) if identity else folder
+            if identity and identity in self._root_ids:
                 yield Skipped(folder, "the destination", noteworthy=True)
             elif first != folder:
                 yield Skipped(folder, f"the same folder as {first}")
@@ -37,15 +37,15 @@ class Walk:
                 yield from self._list(folder, waiting)
 
     def _list(self, folder: str, waiting: list[str]) -> Iterator[str | Skipped]:
-        """The files of a folder; its folders wait, the first of them last."""
+        """The files of a folder. Its folders are put on the stack `waiting`, so that the first is taken next."""
         try:
             with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                ordered = sorted(entries, key=lambda entry: entry.name)
         except OSError:
             yield folder  # trying to read it tells why in the report
             return
         folders = []
-        for entry in found:
+        for entry in ordered:
             path = f"{folder}/{entry.name}"
             if self._roots and entry.is_symlink() and self._leads_into_destination(path):
                 yield Skipped(path, "a link into the destination", noteworthy=True)
@@ -60,8 +60,8 @@ class Walk:
         return any(target == root or target.startswith(f"{root}/") for root in self._roots)
 
 
-def _place(folder: str) -> tuple[int, int] | None:
-    """What tells a folder from every other; None if it is not there."""
+def _identify(folder: str) -> tuple[int, int] | None:
+    """Device and inode, which no other folder has; None if it is not there."""
     try:
         status = os.stat(folder)  # noqa: PTH116
     except OSError:

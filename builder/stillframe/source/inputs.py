@@ -1,4 +1,4 @@
-"""What is found at the sources: inputs, what planning needs of each, and what is rejected or passed over."""
+"""Values that stand for what the sources hold: inputs, their headers, and what is rejected or passed over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stillframe.dicom.uids import InstanceUIDs
 from stillframe.store.s3_client import SCHEME, Bucket
 
 CHANGED: Final = "changed while it was being read"
-"""Why an input is rejected that is not what it was when it was found."""
+"""Why an input is rejected that somebody changed after it was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class S3Object:
 class InputRef:
     """One input: the `path` of a file or the location of an object, within a .zip archive the `member`.
 
-    `size` is the input's in bytes. `remote` is the object, if it is one, or that of the archive.
+    `size` is the input's in bytes. `remote` is the object that the input or its archive is, if it is one.
 
-    `places` are the member's in the archive's directory, where names may occur twice: more than one if it is in an
-    archive within the archive, whose name then stands before its own, with a `!` between.
+    `indexes` say which member it is, since names may occur twice: one index for each archive within which it lies,
+    the outermost first. In `member`, a `!` stands behind the name of an archive within the archive.
     """
 
     path: str
     member: str = ""
     size: int = 0
-    places: tuple[int, ...] = ()
+    indexes: tuple[int, ...] = ()
     remote: S3Object | None = None
 
     def __str__(self) -> str:
@@ -65,9 +65,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is none to publish, with what it is instead.
+    """A file that is not published, with what it is instead.
 
-    `noteworthy` is one that may matter to whoever wants everything published; `files` are those that a DICOMDIR names.
+    `noteworthy` marks one that may matter to somebody who wants everything published. `files` are those that a
+    DICOMDIR names.
     """
 
     path: str

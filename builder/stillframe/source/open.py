@@ -12,14 +12,14 @@ from stillframe.dicom.files import LoadedInput, ReadableFile
 from stillframe.errors import InputError
 from stillframe.source.inputs import InputRef
 from stillframe.source.s3_file import open_object
-from stillframe.source.s3_objects import read_object, read_range
-from stillframe.source.zip_members import SPOOL_BYTES, archive_of, unpack_member
+from stillframe.source.s3_objects import read_object
+from stillframe.source.zip_inputs import SPOOL_BYTES, archive_of, unpack_member
 
 _DIGEST_BYTES: Final = 1 << 16
 
 
 def read_head(source: InputRef, size: int) -> bytes:
-    """The first `size` bytes of an input, or all of a shorter one; of an archive member no more is unpacked.
+    """The first `size` bytes of an input, or all of a shorter one. No more of an archive member is unpacked.
 
     Raises:
         InputError: if it cannot be opened or unpacked.
@@ -27,13 +27,13 @@ def read_head(source: InputRef, size: int) -> bytes:
         StoreError: if its store fails.
     """
     if source.remote is not None and not source.member:
-        return read_range(source.remote, 0, min(size, source.size))
+        return read_object(source.remote, (0, min(size, source.size)))
     if not source.member:
         with open_input(source) as file:
             return file.read(size)
     head = b""
     archive = archive_of(source)
-    for block in archive.unpack(archive.members[source.places[-1]]):
+    for block in archive.unpack(archive.members[source.indexes[-1]]):
         head += block
         if len(head) >= size:
             break
@@ -43,14 +43,14 @@ def read_head(source: InputRef, size: int) -> bytes:
 def open_input(source: InputRef) -> ReadableFile:
     """Open an input for reading and seeking.
 
-    Reading an object raises `InputError` if it is not the one that was found any more, `StoreError` if its store fails.
+    Reading an object raises `InputError` if it has changed since it was found, `StoreError` if its store fails.
 
     Raises:
         InputError: if it cannot be opened or unpacked.
         StoreError: if its store fails.
     """
     if source.member:
-        return unpack_member(archive_of(source), source.places[-1])
+        return unpack_member(archive_of(source), source.indexes[-1])
     if source.remote is not None:
         return open_object(source.remote)
     try:
@@ -60,16 +60,6 @@ def open_input(source: InputRef) -> ReadableFile:
         raise InputError(f"cannot be opened: {reason or error}") from error
 
 
-def open_to_end(source: InputRef) -> ReadableFile:
-    """As `open_input`, to be read once to its end: an object that is not large comes with one request.
-
-    Raises:
-        InputError: if it cannot be opened or unpacked.
-        StoreError: if its store fails.
-    """
-    return open_input(source) if source.remote is None else load_input(source)
-
-
 def source_digest(source: InputRef) -> str:
     """Digest of an input's bytes; empty if it cannot be read: whoever makes its objects says why.
 
@@ -77,16 +67,17 @@ def source_digest(source: InputRef) -> str:
         StoreError: if the store of the input fails.
     """
     try:
-        with open_to_end(source) as file:
+        # A small object comes with one request; a file need not be held in memory for one look.
+        with open_input(source) if source.remote is None else load_input(source) as file:
             return digest_of(file)
     except (InputError, OSError):
         return ""
 
 
 def file_state(file: ReadableFile) -> tuple[int, ...]:
-    """What changes when the file of an open input is written to.
+    """Size and times of the file of an open input: they change when somebody writes to it.
 
-    Nothing for an input in memory or unpacked; nor for an object, every range of which comes of the same version.
+    Empty for an input in memory or unpacked, and for an object, all ranges of which come from one version.
     """
     if not isinstance(file, BufferedReader) or not isinstance(file.raw, FileIO):
         return ()
@@ -107,7 +98,7 @@ def digest_of(file: ReadableFile) -> str:
 def load_input(source: InputRef) -> ReadableFile:
     """As `open_input`; an input of at most `SPOOL_BYTES` is held in memory.
 
-    It is read once then, however often it is gone through, and stays the same if the file is changed meanwhile.
+    The source is then read once, and later changes of the file do not matter.
 
     Raises:
         InputError: if it cannot be opened or unpacked.

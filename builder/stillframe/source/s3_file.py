@@ -8,12 +8,12 @@ import os
 from collections import deque
 from collections.abc import Buffer
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Final, override
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.parallel import made_once
 from stillframe.source.inputs import S3Object
-from stillframe.source.s3_objects import read_range
+from stillframe.source.s3_objects import read_object
 
 MAX_RANGE_BYTES: Final = 4 << 20
 """The largest range that is asked for. An open object takes the memory of six: three that were read, three to come."""
@@ -29,7 +29,7 @@ _READERS: Final = 12
 def open_object(source: S3Object) -> ReadableFile:
     """An object as a seekable file.
 
-    Nothing is asked of the store yet. Reading raises what `s3_source.read_range` does.
+    Opening sends no request. Reading raises what `s3_objects.read_object` does.
     """
     return io.BufferedReader(RangeFile(source), _FIRST_RANGE_BYTES)
 
@@ -48,20 +48,16 @@ class RangeFile(io.RawIOBase):
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=_KEPT_RANGES)  # start and bytes, the last one asked last
         self._coming: deque[tuple[int, int, Future[bytes]]] = deque()  # start, length and bytes on their way
 
+    @override
     def readable(self) -> bool:
-        """It is."""
         return True
 
+    @override
     def seekable(self) -> bool:
-        """It is."""
         return True
 
-    def tell(self) -> int:
-        """See `io.RawIOBase.tell`."""
-        return self._offset
-
+    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """See `io.RawIOBase.seek`."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._source.size}[whence]
         if origin + offset < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does
@@ -107,25 +103,22 @@ class RangeFile(io.RawIOBase):
             start = last + length
         while len(self._coming) < _RANGES_AHEAD and start < self._source.size:
             length = min(MAX_RANGE_BYTES, self._source.size - start)
-            self._coming.append((start, length, _readers().submit(read_range, self._source, start, length)))
+            self._coming.append((start, length, _readers().submit(read_object, self._source, (start, length))))
             start += length
 
     def _read_at(self, offset: int) -> tuple[int, bytes]:
-        start = self._begin_range(offset)
-        return start, read_range(self._source, start, min(self._length, self._source.size - start))
+        """A new range that holds an offset: a larger one where reading goes on, the first size anywhere else."""
+        start, data = self._kept[-1] if self._kept else (offset + 1, b"")
+        if 0 <= offset - start - len(data) <= _LARGEST_SKIP:
+            self._length = min(2 * self._length, MAX_RANGE_BYTES)
+            start = offset
+        else:
+            self._length = self._first
+            start = max(0, min(offset, self._source.size - self._length))
+        return start, read_object(self._source, (start, min(self._length, self._source.size - start)))
 
-    def _begin_range(self, offset: int) -> int:
-        """Where the next range begins; how long it is to be is settled, too."""
-        if self._kept:
-            start, data = self._kept[-1]
-            if 0 <= offset - start - len(data) <= _LARGEST_SKIP:
-                self._length = min(2 * self._length, MAX_RANGE_BYTES)
-                return offset
-        self._length = self._first
-        return max(0, min(offset, self._source.size - self._length))
-
+    @override
     def close(self) -> None:
-        """Give the memory back."""
         self._kept.clear()
         while self._coming:
             self._coming.pop()[2].cancel()

@@ -74,26 +74,13 @@ def _listed(bucket: Bucket, prefix: str, patience: float) -> Iterator[S3Object]:
                 yield S3Object(bucket, content["Key"], content["Size"], content["ETag"])
 
 
-def read_object(source: S3Object) -> bytes:
-    """All bytes of an object.
-
-    Raises:
-        InputError, StoreError: as `read_range` does.
-    """
-    return _read(source)
-
-
-def read_range(source: S3Object, offset: int, length: int) -> bytes:
-    """A range of an object's bytes, all of it within the object.
+def read_object(source: S3Object, bytes_range: tuple[int, int] | None = None) -> bytes:
+    """All bytes of an object, or the range of them that begins at an offset and has a length, within the object.
 
     Raises:
         InputError: if the object is not the one that was listed any more, or may not be read.
         StoreError: if the store, and not only this object, cannot be read.
     """
-    return _read(source, (offset, length))
-
-
-def _read(source: S3Object, bytes_range: tuple[int, int] | None = None) -> bytes:
     try:
         return read_version(source.bucket, source.key, ObjectHead(source.size, source.etag), bytes_range)
     except PreconditionFailed as error:

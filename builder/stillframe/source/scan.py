@@ -1,4 +1,4 @@
-"""What planning needs of one input: its UIDs and its patient. Plain files are read without a DICOM library."""
+"""Reads from one input what planning needs: its UIDs and its patient. Plain files need no DICOM library for that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stillframe.dicom.header import STOP_SCAN, is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
 from stillframe.dicom.walk import Short
-from stillframe.errors import InputError
+from stillframe.errors import InputError, reason_of
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
 from stillframe.source.inputs import Header, InputRef, Rejected, Skipped
@@ -28,7 +28,7 @@ _SERIES_UID: Final = 0x0020000E
 
 A_DICOMDIR: Final = "a DICOMDIR, which lists instances and is none"
 
-# Archives of a kind that is not read, by what they begin with (a tar file: by what stands in its first header).
+# First bytes of archives that this package does not read. A tar file is known by the end of its first header.
 _ARCHIVES: Final = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -42,19 +42,15 @@ _TAR: Final = slice(257, 262)
 
 type Scanned = Header | Rejected | Skipped
 
-# A text value of the header as it stands in the file, without padding; empty if absent.
+# Returns the text value of a tag as it stands in the file, without padding; empty if absent.
 type _Text = Callable[[int], bytes]
 
 
-class NotPlain(Exception):
-    """Raised where a file needs the full parser."""
-
-
-def scan_plain(source: InputRef) -> Scanned:
-    """What planning needs of an input.
+def scan_plain(source: InputRef) -> Scanned | None:
+    """What planning needs of an input; None if only the full parser (`scan_input`) can tell.
 
     Raises:
-        NotPlain: if only `scan_input` can tell.
+        StoreError: if the store of the input fails.
     """
     try:
         head = read_head(source, _HEAD_BYTES)
@@ -62,40 +58,27 @@ def scan_plain(source: InputRef) -> Scanned:
             return _not_dicom(source, head)
         plain = read_plain(head, lambda tag: tag >= STOP_SCAN)
     except Short:
-        plain = None
-    except InputError as error:
-        return Rejected.of(source, error)
-    except OSError as error:
-        return Rejected.of(source, f"cannot be read: {error.strerror or error}")
-    if plain is None:
-        raise NotPlain
-    return _header(source, plain.text)
+        return None
+    except (InputError, OSError) as error:
+        return Rejected.of(source, reason_of(error))
+    return None if plain is None else _header(source, plain.text)
 
 
 def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
-    """As `scan_plain` for each input, in their order; None where only `scan_input` can tell.
+    """As `scan_plain` for each input, in their order.
 
     Heads of objects are read side by side, so that a scan does not wait for one answer after another.
 
     Raises:
         StoreError: if a store of inputs fails.
     """
-
-    def scan(source: InputRef) -> Scanned | None:
-        try:
-            return scan_plain(source)
-        except NotPlain:
-            return None
-
-    return map_ahead(scan, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
+    return map_ahead(scan_plain, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
 
 
 def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
     """As `scan_plain`, for every file."""
-    try:
-        return scan_plain(source)
-    except NotPlain:
-        pass
+    if scanned := scan_plain(source):
+        return scanned
     from stillframe.dicom.read import raw_text, read_scan
 
     try:
@@ -104,14 +87,12 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
         if "DirectoryRecordSequence" in dataset:
             return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
         return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"))
-    except InputError as error:
-        return Rejected.of(source, error)
-    except OSError as error:
-        return Rejected.of(source, f"cannot be read: {error.strerror or error}")
+    except (InputError, OSError) as error:
+        return Rejected.of(source, reason_of(error))
 
 
 def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
-    """Little to say of a file that is not DICOM, but of an archive that is not read: it may hold some."""
+    """Why a file is passed over. An archive that is not read is worth a note, since it may hold DICOM."""
     if source.path.lower().endswith(".zip") and not source.member:
         return Rejected.of(source, "cannot be read as a zip archive")
     kind = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")

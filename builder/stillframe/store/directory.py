@@ -18,7 +18,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import LayoutError, PreconditionFailed, StoreError
 from stillframe.layout import key_of_path, path_of_key
 from stillframe.store.base import Store, StoredObject, Written
-from stillframe.waiting import waiting
+from stillframe.wait_log import waiting
 
 _COPY_BYTES: Final = 1 << 20
 # How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
@@ -48,10 +48,9 @@ class DirectoryStore(Store):
         """
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
-            if not os.access(self.root, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
+        self.check()
 
     def check(self) -> None:
         """See that the root directory can be written, or made if it is missing; nothing is made.
@@ -70,13 +69,8 @@ class DirectoryStore(Store):
 
     @override
     def get(self, key: str) -> StoredObject | None:
-        try:
-            data = _read_regular(self._path(key))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise StoreError(f"{key}: {error.strerror}") from error
-        return StoredObject(data, _etag(data))
+        data = self.get_range(key, 0, -1)
+        return None if data is None else StoredObject(data, _etag(data))
 
     @override
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
@@ -113,22 +107,6 @@ class DirectoryStore(Store):
         ):
             os.unlink(temporary)  # noqa: PTH108
             raise PreconditionFailed(f"{key} is another version by now")
-
-    def _prune(self, folder: Path) -> None:
-        """Remove a folder and those above it, up to the first that is not empty.
-
-        What killed jobs were about to write does not count, and goes.
-        """
-        while str(folder) != self._top:
-            try:
-                folder.rmdir()
-            except OSError:
-                if not _is_forsaken(folder):
-                    return
-                _remove_forsaken(folder)
-                if folder.exists():
-                    return
-            folder = folder.parent
 
     @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
@@ -189,7 +167,9 @@ class DirectoryStore(Store):
             return
         except OSError as error:
             raise StoreError(f"{key}: {error.strerror}") from error
-        self._prune(path.parent)
+        folder = path.parent
+        while str(folder) != self._top and _remove_forsaken(folder):
+            folder = folder.parent
 
 
 def _open_regular(path: str) -> ReadableFile:
@@ -199,11 +179,6 @@ def _open_regular(path: str) -> ReadableFile:
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file")
-
-
-def _read_regular(path: str) -> bytes:
-    with _open_regular(path) as file:
-        return file.read()
 
 
 def _write(file: FileIO, data: bytes | ReadableFile, path: str) -> int:
@@ -229,38 +204,37 @@ def _temporary_of(path: str) -> str:
     return f"{folder}/.{name}.part"
 
 
-def _is_forsaken(folder: Path) -> bool:
-    """Whether nothing is below a folder but folders and temporary files."""
-    try:
-        with os.scandir(folder) as entries:
-            return all(
-                _is_forsaken(Path(entry.path))
-                if entry.is_dir(follow_symlinks=False)
-                else entry.name.startswith(".") and entry.name.endswith(".part")
-                for entry in entries
-            )
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-
-
-def _remove_forsaken(folder: Path) -> None:
-    """Remove a folder of temporary files that nobody holds; one that somebody does stays, and so does the folder."""
+def _remove_forsaken(folder: Path) -> bool:
+    """Remove a folder, if nothing is below it but what killed jobs were about to write; whether it is gone."""
     with suppress(OSError):
-        for path in list(folder.iterdir()):
-            if path.is_dir() and not path.is_symlink():
-                _remove_forsaken(path)
-                continue
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Who opened it meanwhile sees that it is not at its path any more, and makes another.
-                if path.name.endswith(".part") and os.fstat(descriptor).st_ino == path.stat().st_ino:
-                    path.unlink()
-            finally:
-                os.close(descriptor)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    gone = _remove_forsaken(Path(entry.path))
+                else:
+                    temporary = entry.name.startswith(".") and entry.name.endswith(".part")
+                    gone = temporary and _remove_temporary(Path(entry.path))
+                if not gone:
+                    return False
         folder.rmdir()
+    return not folder.exists()
+
+
+def _remove_temporary(path: Path) -> bool:
+    """Remove a temporary file that nobody holds; whether it is gone.
+
+    Raises:
+        OSError: if another job holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who opened it meanwhile sees that it is not at its path any more, and makes another.
+        if os.fstat(descriptor).st_ino == path.stat().st_ino:
+            path.unlink()
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _lock(descriptor: int) -> None:

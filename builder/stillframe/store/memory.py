@@ -29,7 +29,6 @@ class MemoryStore(Store):
 
     @override
     def below(self, name: str) -> MemoryStore:
-        """See `Store.below`: the same objects, seen from further down."""
         part = MemoryStore(self._parallel)
         part.objects, part._lock, part._versions = self.objects, self._lock, self._versions
         part._prefix = f"{self._prefix}{name}/"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import batched
+from itertools import batched, chain
 from typing import Any, Final, override
 
 from stillframe.dicom.files import ReadableFile
@@ -19,7 +19,7 @@ from stillframe.errors import LayoutError, NotFound, PreconditionFailed, Refused
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.store.base import ObjectHead, Store, StoredObject, Written
-from stillframe.store.s3_client import PARALLEL, Bucket, Checksums, client_of
+from stillframe.store.s3_client import PARALLEL, Bucket, Checksums
 from stillframe.store.s3_requests import head_object, iter_pages, persist
 
 PART_BYTES: Final = 16 << 20
@@ -63,17 +63,16 @@ class S3Store(Store):
             StoreError: if it does not, within seconds.
         """
         patience = min(_FIRST_CONTACT_SECONDS, self.bucket.settings.patience)
-        client = client_of(replace(self.bucket.settings, patience=patience))  # one that does not wait for long
-        request = partial(client.list_objects_v2, Bucket=self.bucket.name, Prefix=self._name("studies"), MaxKeys=1)
+        bucket = Bucket(self.bucket.name, replace(self.bucket.settings, patience=patience))
         try:
-            persist(request, str(self), patience)
+            next(iter_pages(bucket, self._name("studies"), patience, MaxKeys=1))
         except NotFound as error:
             raise StoreError(f"{self}: there is no such bucket") from error
 
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def _call[T](self, method: str, key: str, read: Any = None, **arguments: Any) -> Any:
+    def _call(self, method: str, key: str, read: Any = None, **arguments: Any) -> Any:
         """One request about an object, and what `read` makes of its answer."""
         name = self._name(key)
         operation = getattr(self.bucket.client, method)
@@ -86,7 +85,6 @@ class S3Store(Store):
 
     @override
     def get(self, key: str) -> StoredObject | None:
-        """See `Store.get`; what is gzip-encoded is unpacked."""
         try:
             stored: StoredObject = self._call("get_object", key, _read, **self._checked())
             return stored
@@ -96,8 +94,7 @@ class S3Store(Store):
     @override
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
         if is_json(parse_key(key).kind):
-            stored = self.get(key)
-            return None if stored is None else stored.data[offset : offset + length]
+            return super().get_range(key, offset, length)
         if length <= 0:
             return b""
         try:
@@ -129,7 +126,7 @@ class S3Store(Store):
         if if_none_match:
             conditions["IfNoneMatch"] = "*"
         if len(data) > LARGE_BYTES and not conditions:
-            return self._put_parts(key, data[:HEAD_BYTES], iter([data]))
+            return self._put_file(key, io.BytesIO(data))
         headers = self._headers(key, data[:HEAD_BYTES])
         body = compress_json(data) if "ContentEncoding" in headers else data
         request = {"Body": body, **headers, **self._sums(body)}
@@ -167,8 +164,7 @@ class S3Store(Store):
         """What lets the store see that the bytes arrived as they were sent."""
         if self.bucket.settings.checksums is Checksums.ALWAYS:
             return {"ChecksumAlgorithm": "CRC32"}
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        return {"ContentMD5": base64.b64encode(digest).decode("ascii")}
+        return {"ContentMD5": _md5([body])}
 
     def _put_file(self, key: str, file: ReadableFile) -> Written:
         first = _read_part(file)
@@ -179,7 +175,8 @@ class S3Store(Store):
             if size <= _MOST_AT_ONCE:
                 return self._put_whole(key, first[:HEAD_BYTES], file, size)
             file.seek(len(first))
-        return self._put_parts(key, first[:HEAD_BYTES], _parts(first, file))
+        parts = chain([first], iter(partial(_read_part, file), b""))
+        return self._put_parts(key, first[:HEAD_BYTES], parts)
 
     def _put_whole(self, key: str, head: bytes, file: ReadableFile, size: int) -> Written:
         """A file in one request: a whole object's key is the prefix of its frames'.
@@ -189,7 +186,8 @@ class S3Store(Store):
         headers = self._headers(key, head)
         sums = {"ChecksumAlgorithm": "CRC32"}
         if self.bucket.settings.checksums is Checksums.REQUIRED:
-            sums = {"ContentMD5": _md5_of_file(file)}
+            file.seek(0)
+            sums = {"ContentMD5": _md5(iter(partial(file.read, 1 << 20), b""))}
         operation, name = self.bucket.client.put_object, self._name(key)
 
         def request() -> Any:
@@ -205,7 +203,7 @@ class S3Store(Store):
         sums = {"ChecksumAlgorithm": "CRC32"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
         upload = self._call("create_multipart_upload", key, **headers, **sums)["UploadId"]
         try:
-            numbered = enumerate(_cut(pieces), 1)
+            numbered = enumerate(pieces, 1)
             put = map_ahead(partial(self._put_part, key, upload), numbered, _PARTS_AT_ONCE, window=_PARTS_AT_ONCE - 1)
             parts, sizes = zip(*put, strict=True)
             self._complete(key, upload, parts)
@@ -286,10 +284,9 @@ def _read(answer: dict[str, Any]) -> StoredObject:
     return StoredObject(data, answer["ETag"])
 
 
-def _md5_of_file(file: ReadableFile) -> str:
-    file.seek(0)
+def _md5(pieces: Iterable[bytes]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    while piece := file.read(1 << 20):
+    for piece in pieces:
         digest.update(piece)
     return base64.b64encode(digest.digest()).decode("ascii")
 
@@ -300,19 +297,6 @@ def _read_part(file: ReadableFile) -> bytes:
     while len(part) < PART_BYTES and (piece := file.read(PART_BYTES - len(part))):
         part += piece
     return bytes(part)
-
-
-def _parts(first: bytes, file: ReadableFile) -> Iterator[bytes]:
-    yield first
-    while part := _read_part(file):
-        yield part
-
-
-def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pieces no larger than a part."""
-    for piece in pieces:
-        for offset in range(0, len(piece), PART_BYTES):
-            yield piece[offset : offset + PART_BYTES]
 
 
 def _multipart_etag(parts: Sequence[dict[str, Any]]) -> str:

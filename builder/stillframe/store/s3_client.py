@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import BytesIO
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from stillframe import __version__
 from stillframe.errors import StoreError, UsageError
+from stillframe.parallel import made_once
 
 SCHEME: Final = "s3://"
 PARALLEL: Final = 16
@@ -117,23 +117,13 @@ def check_prefix(prefix: str, location: str) -> None:
             )
 
 
-_clients: dict[S3Settings, Any] = {}
-_clients_lock: Final = threading.Lock()
-
-
+@made_once
 def client_of(settings: S3Settings) -> Any:
     """A client for these settings, one for each process; clients may be shared by threads, not by processes.
 
     Raises:
         StoreError: if the settings make none.
     """
-    with _clients_lock:
-        if settings not in _clients:
-            _clients[settings] = _make_client(settings)
-        return _clients[settings]
-
-
-def _make_client(settings: S3Settings) -> Any:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stillframe.errors import NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.store.base import ObjectHead
 from stillframe.store.s3_client import SCHEME, Bucket
-from stillframe.waiting import waiting
+from stillframe.wait_log import waiting
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -150,18 +150,11 @@ def read_version(bucket: Bucket, key: str, head: ObjectHead, bytes_range: tuple[
     return persist(request, what, bucket.settings.patience)
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
 def _judge(error: ClientError, what: str) -> _Failure:
     """Why an answer is worth waiting for another one; raises what it means if it is not."""
-    code, status = _code(error), _status(error)
-    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())[:300]
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     why = f": {message}" if message and message != code else ""
     reason = f"{error.operation_name}: the store answered {status} {code}{why}"
     if status == 412 or code == "PreconditionFailed":
@@ -177,20 +170,14 @@ def _judge_connection(error: Exception, what: str) -> _Failure:
     """Why a request without an answer is made again; raises if it is not."""
     from botocore import exceptions as known
 
-    lasting = (
-        known.NoCredentialsError,
-        known.PartialCredentialsError,
-        known.CredentialRetrievalError,
-        known.SSOError,
-        known.ParamValidationError,
-        known.NoRegionError,
-        known.EndpointProviderError,
-        known.UnknownEndpointError,
-    )
     text = " ".join(str(error).split())[:300]
-    if isinstance(error, lasting):
-        raise StoreError(f"{what}: {text}") from error
     match error:
+        case known.NoCredentialsError() | known.PartialCredentialsError() | known.CredentialRetrievalError():
+            raise StoreError(f"{what}: {text}") from error
+        case known.SSOError() | known.ParamValidationError() | known.NoRegionError():
+            raise StoreError(f"{what}: {text}") from error
+        case known.EndpointProviderError() | known.UnknownEndpointError():
+            raise StoreError(f"{what}: {text}") from error
         case known.SSLError():
             return _Failure(text, "no secure connection", few=True)
         case known.FlexibleChecksumError():

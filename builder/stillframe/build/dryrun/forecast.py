@@ -12,8 +12,8 @@ from stillframe.build.dryrun.prices import Prices, Requests, requests_of_put
 from stillframe.layout import Kind
 
 # Documents that a build reads to write the lists of a series and of a study, and to see that they still hold.
-_READS_OF_SERIES: Final = 14
-_READS_OF_STUDY: Final = 16
+_READS_OF_SERIES: Final = 10
+_READS_OF_STUDY: Final = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Forecast:
         count, size = self.objects.count, self.objects.size
         bodies = sum(count[kind] * requests_of_put(size[kind] / count[kind]) for kind in count)
         return Requests(
-            put=bodies + written + count[Kind.QUERY],
+            put=bodies + written,
             list=1 + self.series + again,
             get=self.inputs.total() + self.examined + _READS_OF_SERIES * self.series + _READS_OF_STUDY * self.studies,
             delete=again,

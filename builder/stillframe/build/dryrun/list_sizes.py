@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from stillframe.archive import query
+from stillframe.archive import qido
 from stillframe.archive.documents import read_document
-from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.record import record_of
 from stillframe.archive.representative import series_candidates, study_candidates
-from stillframe.archive.study_list import make_study_list, merge_study_list
+from stillframe.archive.study_list import merge_study_list
 from stillframe.build.decide import Decision
 from stillframe.build.dryrun.estimate import Objects
 from stillframe.codec.codestream import FrameRow
@@ -68,36 +68,35 @@ class ListCounter:
             for uid, listed in series.items()
             for item in self._count_series(study, uid, listed)
         ]
-        after = query.merge_instances(others, new)
+        after = qido.merge_instances(others, new)
         self._update_metadata(metadata_key(study), before, after)
         fresh = {named_uids(item.metadata): item for listed in series.values() for item in listed.values()}
         self._update_thumbnail(thumbnail_key(study), study_candidates(after), fresh)
-        self._update(study_series_key(study), dumps(query.series_list(after, self.base_url)))
-        self._update(instances_key(study), dumps(query.instance_list(after, self.base_url)))
-        return next(iter(query.study_list(after, self.base_url)), None)
+        self._update(study_series_key(study), dumps(qido.series_list(after, self.base_url)))
+        self._update(instances_key(study), dumps(qido.instance_list(after, self.base_url)))
+        return qido.study_record(after, self.base_url)
 
     def _count_series(self, study: str, series: str, listed: Mapping[str, Listed]) -> list[JSONDataset]:
         """Count the lists of a series; the metadata of its instances."""
         key, index_key = metadata_key(study, series), frame_index_key(study, series)
         before, index = self._read(key), read_document(self.store, index_key) or {}
         new = [rebase_bulk(item.metadata, f"instances/{uid}/") for uid, item in listed.items()]
-        after = query.merge_instances(before, new)
+        after = qido.merge_instances(before, new)
         # What is written or listed again has the same rows, unless other pixels take its place.
-        known = {uid for group in index.get("groups", ()) for uid in group["instances"]}
-        same = {uid for uid, item in listed.items() if item.decision is not Decision.REPLACE and item.rows} & known
+        same = {uid for uid, item in listed.items() if item.decision is not Decision.REPLACE and item.rows}
+        same &= indexed_instances(index)
         rows = {uid: item.rows for uid, item in listed.items() if uid not in same}
         self._update(index_key, dumps(merge_frame_index(index, rows)))
         self._update_metadata(key, before, after)
         fresh = {named_uids(item.metadata): item for item in listed.values()}
         self._update_thumbnail(thumbnail_key(study, series), series_candidates(after), fresh)
-        self._update(instances_key(study, series), dumps(query.instance_list(after, self.base_url, of_series=True)))
+        self._update(instances_key(study, series), dumps(qido.instance_list(after, self.base_url, of_series=True)))
         return after
 
     def count_studies(self, records: Mapping[str, JSONDataset | None]) -> None:
         """Count the list of studies with some records put in. One that is damaged counts as if these were all."""
         stored = self.store.get(STUDIES)
-        merged = merge_study_list(stored.data if stored else None, records)
-        self._update(STUDIES, make_study_list(filter(None, records.values())) if merged is None else merged)
+        self._update(STUDIES, merge_study_list(stored.data if stored else None, records, lambda: records))
 
     def _read(self, key: str) -> list[JSONDataset]:
         return read_document(self.store, key) or []
@@ -119,7 +118,7 @@ class ListCounter:
     def _update_thumbnail(
         self, key: str, candidates: Iterable[JSONDataset], fresh: Mapping[tuple[str, str, str], Listed]
     ) -> None:
-        """Count the copy of the first candidate's thumbnail, as `publish.update_thumbnail` makes it."""
+        """Count the copy of the first candidate's thumbnail, as `lists` makes it."""
         for uids in map(named_uids, candidates):
             made = fresh.get(uids)
             replaced = made is not None and made.decision is Decision.REPLACE

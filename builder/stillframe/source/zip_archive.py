@@ -13,13 +13,14 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final, NamedTuple, Protocol, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, NamedTuple, Protocol
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import InputError
 
 MAX_DIRECTORY_BYTES: Final = 32 << 20
-"""Of an archive's directory: room for a quarter of a million members with ordinary names."""
+"""Bytes of an archive's directory: room for a quarter of a million members with ordinary names."""
 MAX_MEMBERS: Final = 250_000
 """Members of an archive, those of archives within it included."""
 MAX_DEPTH: Final = 3
@@ -37,7 +38,7 @@ _FAILURES: Final = (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, 
 
 
 class Member(NamedTuple):
-    """What the directory says of one file: `offset` is the place of its local header."""
+    """What the directory says of one file: `offset` is that of its local header, sizes are in bytes."""
 
     name: str
     size: int
@@ -49,7 +50,7 @@ class Member(NamedTuple):
 
 
 class _Bounded:
-    """A file that a directory is read from, and no more than a directory."""
+    """A file from which no more can be read at once than the largest directory."""
 
     def __init__(self, file: ReadableFile) -> None:
         self._file = file
@@ -58,7 +59,11 @@ class _Bounded:
         self.seekable = file.seekable
 
     def read(self, size: int = -1) -> bytes:
-        """As the file's own."""
+        """Read as the file does.
+
+        Raises:
+            InputError: if that is more than a directory may have.
+        """
         if size > MAX_DIRECTORY_BYTES:
             raise InputError(f"its directory has {size} bytes, at most {MAX_DIRECTORY_BYTES} are read")
         return self._file.read(size)
@@ -70,11 +75,11 @@ class Archive:
     def __init__(self, file: ReadableFile, reopen: Callable[[], ReadableFile] | None = None) -> None:
         """Read the directory.
 
-        `reopen` opens the file anew. Where it is given, every member is read through a file of its own, which may
-        return less than it is asked for: threads do not wait for each other then.
+        `reopen` opens the file anew. With it, every member is read through a file of its own, so that threads do not
+        wait for each other. Such a file may return less than it is asked for.
 
         Raises:
-            InputError: if it cannot be read, or is that of an archive made to do harm.
+            InputError: if the directory cannot be read, or the archive is made to do harm.
         """
         self._file = file
         self._reopen = reopen
@@ -90,7 +95,7 @@ class Archive:
         """The bytes of a member in blocks, exactly as many as the directory promises.
 
         Raises:
-            InputError: if the member cannot be unpacked, or is not what the directory says; the last block before
+            InputError: if the member cannot be unpacked, or is not what the directory says. The last block before
                 that may be wrong.
         """
         if member.flags & _ENCRYPTED:
@@ -112,59 +117,54 @@ class Archive:
 
     def _packed(self, member: Member) -> Iterator[bytes]:
         if self._reopen is None:
-            yield from self._packed_by(member, self._read)
-            return
-        with self._reopen() as file:
+            yield from _read_packed(self._file, member, self._lock)
+        else:
+            with self._reopen() as file:
+                yield from _read_packed(file, member, nullcontext())
 
-            def read(place: int, size: int) -> bytes:
-                file.seek(place)
-                return file.read(size)
 
-            yield from self._packed_by(member, read)
+def _read_packed(file: ReadableFile, member: Member, lock: AbstractContextManager[object]) -> Iterator[bytes]:
+    """The member's bytes as they lie in the archive; `lock` is held while the file is read."""
 
-    def _packed_by(self, member: Member, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
-        head = read(member.offset, _LOCAL_HEADER.size)
-        if len(head) < _LOCAL_HEADER.size:
-            raise InputError("the archive ends before the member")
-        magic, name, extra = _LOCAL_HEADER.unpack(head)
-        if magic != b"PK\x03\x04":
-            raise InputError("no zip member where the directory says one is")
-        place = member.offset + _LOCAL_HEADER.size + name + extra
-        end = place + member.packed
-        while place < end:
-            piece = read(place, min(_PACKED_BYTES, end - place))
-            if not piece:
-                return
-            place += len(piece)
-            yield piece
+    def read(offset: int, size: int) -> bytes:
+        with lock:
+            file.seek(offset)
+            return file.read(size)
 
-    def _read(self, place: int, size: int) -> bytes:
-        with self._lock:
-            self._file.seek(place)
-            return self._file.read(size)
+    head = read(member.offset, _LOCAL_HEADER.size)
+    if len(head) < _LOCAL_HEADER.size:
+        raise InputError("the archive ends before the member")
+    magic, name, extra = _LOCAL_HEADER.unpack(head)
+    if magic != b"PK\x03\x04":
+        raise InputError("no zip member where the directory says one is")
+    offset = member.offset + _LOCAL_HEADER.size + name + extra
+    end = offset + member.packed
+    while offset < end and (piece := read(offset, min(_PACKED_BYTES, end - offset))):
+        offset += len(piece)
+        yield piece
 
 
 def _read_directory(file: ReadableFile) -> tuple[Member, ...]:
     try:
-        with zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as opened:
-            found = [
+        with zipfile.ZipFile(_Bounded(file)) as opened:
+            members = [
                 Member(i.filename, i.file_size, i.compress_size, i.header_offset, i.compress_type, i.flag_bits, i.CRC)
                 for i in opened.infolist()
             ]
     except _FAILURES as error:
         raise InputError(f"cannot be read as a zip archive: {error}") from error
-    if len(found) > MAX_MEMBERS:
-        raise InputError(f"holds {len(found)} files, at most {MAX_MEMBERS} are read")
+    if len(members) > MAX_MEMBERS:
+        raise InputError(f"holds {len(members)} files, at most {MAX_MEMBERS} are read")
     end = 0
-    for member in sorted(found, key=lambda member: member.offset):
+    for member in sorted(members, key=lambda member: member.offset):
         if member.offset < end:
             raise InputError("its members lie over each other, as in archives made to fill disks")
         end = member.offset + _LOCAL_HEADER.size + member.packed
-    return tuple(found)
+    return tuple(members)
 
 
 class _Decompressor(Protocol):
-    """What bz2's and lzma's have in common, and zlib's is made to have."""
+    """What the decompressors of bz2 and lzma have in common; `_Inflater` gives the same to zlib's."""
 
     @property
     def eof(self) -> bool: ...
@@ -197,17 +197,15 @@ class _Inflater:
 
 
 def _unpacked(packed: Iterator[bytes], member: Member) -> Iterator[bytes]:
-    """The member's bytes; one block more than promised at most, and none behind the end of the compressed stream."""
+    """The member's bytes, at most one block more than promised, and none behind the end of the compressed stream."""
     if member.method == zipfile.ZIP_STORED:
         yield from packed
         return
     decompressor, data = _decompressor(packed, member)
     left = member.size
     while not decompressor.eof and left >= 0:
-        if decompressor.needs_input and not data:
-            data = next(packed, b"")
-            if not data:
-                return
+        if decompressor.needs_input and not data and not (data := next(packed, b"")):
+            return
         # One byte beyond what is promised is enough to know that it is wrong.
         block = decompressor.decompress(data, min(_BLOCK_BYTES, left + 1))
         data = b""
@@ -217,7 +215,7 @@ def _unpacked(packed: Iterator[bytes], member: Member) -> Iterator[bytes]:
 
 
 def _decompressor(packed: Iterator[bytes], member: Member) -> tuple[_Decompressor, bytes]:
-    """What unpacks a member, and the packed bytes that were read to know."""
+    """What unpacks a member, and the packed bytes that were read to find that out."""
     match member.method:
         case zipfile.ZIP_DEFLATED:
             return _Inflater(), b""
@@ -230,7 +228,7 @@ def _decompressor(packed: Iterator[bytes], member: Member) -> tuple[_Decompresso
 
 
 def _lzma(head: bytes, size: int) -> tuple[_Decompressor, bytes]:
-    """LZMA (method 14): two bytes of version, two of length, then lc, lp and pb in one, and the dictionary's size."""
+    """LZMA (method 14): 2 bytes of version, 2 of length, 1 that holds lc, lp and pb, 4 of the dictionary's size."""
     length, properties, dictionary = struct.unpack_from("<2xHBL", head)
     properties, lc = divmod(properties, 9)
     pb, lp = divmod(properties, 5)

@@ -23,7 +23,7 @@ from stillframe.options import BuildOptions
 from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef, Rejected
 from stillframe.source.open import open_input, read_head
-from stillframe.source.zip_file import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
+from stillframe.source.zip_archive import MAX_DEPTH, MAX_DIRECTORY_BYTES, MAX_MEMBERS, Archive
 from tests.support.dicom_files import image, instance_uid, to_bytes
 from tests.support.trees import build_tree, contents
 from tests.support.zips import zip_bytes
@@ -138,7 +138,7 @@ def test_of_what_is_not_dicom_only_the_head_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(raw_zip([(b"film", zipfile.ZIP_STORED, 3 << 20, bytes(3 << 20))]))
     report = build_tree(tmp_path / "tree", tmp_path / "a.zip")
     assert [item.reason for item in report.skipped] == ["not DICOM"]
-    ref = InputRef(path=f"{tmp_path}/a.zip", member="film", size=3 << 20, places=(0,))
+    ref = InputRef(path=f"{tmp_path}/a.zip", member="film", size=3 << 20, indexes=(0,))
     assert read_head(ref, 100) == bytes(100)
     with pytest.raises(InputError, match="another CRC-32"):
         open_input(ref)
@@ -182,14 +182,14 @@ def test_a_member_that_grows_beyond_its_promise_takes_no_memory(tmp_path: Path, 
         filters = [{"id": lzma.FILTER_LZMA1, "preset": 0, "dict_size": 1 << 16, "lc": 3, "lp": 0, "pb": 2}]
         packed = struct.pack("<HHBL", 9, 5, 93, 1 << 16) + lzma.compress(zeros, lzma.FORMAT_RAW, filters=filters)
     (tmp_path / "a.zip").write_bytes(raw_zip([(b"bomb", method, 1000, packed)]))
-    assert peak_of(InputRef(path=f"{tmp_path}/a.zip", member="bomb", size=1000, places=(0,))) < 8_000_000
+    assert peak_of(InputRef(path=f"{tmp_path}/a.zip", member="bomb", size=1000, indexes=(0,))) < 8_000_000
 
 
 def test_a_vast_dictionary_is_refused(tmp_path: Path) -> None:
     packed = struct.pack("<HHBL", 9, 5, 93, 0xFFFFFFFF) + bytes(100)
     (tmp_path / "a.zip").write_bytes(raw_zip([(b"bomb", zipfile.ZIP_LZMA, 2_000_000_000, packed)]))
     with pytest.raises(InputError, match="LZMA dictionary"):
-        open_input(InputRef(path=f"{tmp_path}/a.zip", member="bomb", size=2_000_000_000, places=(0,)))
+        open_input(InputRef(path=f"{tmp_path}/a.zip", member="bomb", size=2_000_000_000, indexes=(0,)))
 
 
 def test_members_that_lie_over_each_other_are_refused_together(tmp_path: Path) -> None:

@@ -8,20 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.archive.query import (
-    instance_list,
-    instance_record,
-    merge_instances,
-    merge_studies,
-    resource_url,
-    series_list,
-    series_record,
-    sort_instances,
-    study_list,
-    study_record,
-)
+from stillframe.archive.qido import instance_list, merge_instances, series_list, sort_instances, study_record
 from stillframe.dicom.json_model import JSONDataset, text_value
-from stillframe.layout import instances_key, metadata_key, study_series_key
+from stillframe.layout import instances_key, study_series_key
 
 
 def published(instance: str, series: str = "1.1", study: str = "1", **values: Any) -> JSONDataset:
@@ -104,7 +93,7 @@ def test_merging_is_idempotent_and_keeps_every_instance_once(a: list[JSONDataset
 def test_lists_do_not_depend_on_the_order_of_building(a: list[JSONDataset], rng: random.Random) -> None:
     distinct = merge_instances(a, [])
     shuffled = rng.sample(distinct, len(distinct))
-    assert study_list(shuffled) == study_list(distinct)
+    assert study_record(shuffled) == study_record(distinct)
     assert series_list(shuffled) == series_list(distinct)
     assert instance_list(shuffled) == instance_list(distinct)
 
@@ -141,8 +130,18 @@ STUDY = [
 ]
 
 
+def record_of_study(metadata: list[JSONDataset], base_url: str = "") -> JSONDataset:
+    record = study_record(metadata, base_url)
+    assert record is not None
+    return record
+
+
+def test_a_study_without_instances_has_no_record() -> None:
+    assert study_record([]) is None
+
+
 def test_study_record() -> None:
-    assert study_record(STUDY, "studies/1") == {
+    assert study_record(STUDY) == {
         "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
         "00080020": {"vr": "DA", "Value": ["20240229"]},  # empty in the first instance
         "00080030": {"vr": "TM"},
@@ -164,7 +163,7 @@ def test_study_record() -> None:
 
 
 def test_series_record() -> None:
-    assert series_record(STUDY[1:], "series/1.2") == {
+    assert series_list(STUDY)[1] == {
         "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
         "00080056": {"vr": "CS", "Value": ["ONLINE"]},
         "00080060": {"vr": "CS", "Value": ["CT"]},
@@ -183,7 +182,7 @@ def test_series_record() -> None:
 
 
 def test_instance_record() -> None:
-    assert instance_record(STUDY[0], "instances/1.1") == {
+    assert instance_list(STUDY[:1], of_series=True)[0] == {
         "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
         "00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]},
         "00080018": {"vr": "UI", "Value": ["1.1"]},
@@ -199,13 +198,13 @@ def test_instance_record() -> None:
 
 @pytest.mark.parametrize("metadata", [STUDY[:1], STUDY[1:], STUDY])
 def test_tags_of_every_record_ascend(metadata: list[JSONDataset]) -> None:
-    for record in [*study_list(metadata), *series_list(metadata), *instance_list(metadata)]:
+    for record in [record_of_study(metadata), *series_list(metadata), *instance_list(metadata)]:
         assert list(record) == sorted(record)
 
 
 def test_a_value_that_is_bulk_data_is_left_out_of_lists() -> None:
     metadata = published("1.1") | {"00081030": {"vr": "LO", "BulkDataURI": "bulkdata/00081030"}}
-    assert "00081030" not in study_record([metadata], "studies/1")
+    assert "00081030" not in record_of_study([metadata])
 
 
 def retrieve_urls(records: list[JSONDataset]) -> list[str]:
@@ -213,7 +212,7 @@ def retrieve_urls(records: list[JSONDataset]) -> list[str]:
 
 
 def test_retrieve_urls_are_relative_to_their_documents() -> None:
-    assert retrieve_urls(study_list(STUDY)) == ["studies/1"]
+    assert retrieve_urls([record_of_study(STUDY)]) == ["studies/1"]
     assert retrieve_urls(series_list(STUDY)) == ["series/1.1", "series/1.2"]
     assert retrieve_urls(instance_list(STUDY)) == [
         "series/1.1/instances/1.1",
@@ -228,38 +227,10 @@ def test_every_reference_resolves_to_its_resource(base_url: str) -> None:
     root = "https://cdn.example/dicomweb/"
     instance = "studies/1/series/1.2/instances/1.2"
     references = {
-        ("studies", "studies/1"): study_list(STUDY, base_url)[0],
+        ("studies", "studies/1"): record_of_study(STUDY, base_url),
         (study_series_key("1"), "studies/1/series/1.2"): series_list(STUDY, base_url)[1],
         (instances_key("1"), instance): instance_list(STUDY, base_url)[1],
         (instances_key("1", "1.2"), instance): instance_list(STUDY[1:], base_url, of_series=True)[0],
     }
     for (document, resource), record in references.items():
         assert urljoin(root + document, text_value(record, "00081190")) == root + resource
-
-
-@pytest.mark.parametrize(
-    ("document", "prefix"),
-    [
-        (metadata_key("1"), "series/1.2/instances/1.3/"),
-        (metadata_key("1", "1.2"), "instances/1.3/"),
-        (metadata_key("1", "1.2", "1.3"), ""),
-    ],
-)
-def test_prefixes_for_bulk_data(document: str, prefix: str) -> None:
-    instance = "studies/1/series/1.2/instances/1.3/"
-    assert resource_url(document, instance) == prefix
-    assert urljoin(f"https://a/{document}", f"{prefix}bulkdata/00091001") == f"https://a/{instance}bulkdata/00091001"
-
-
-def test_study_list_of_several_studies() -> None:
-    records = study_list([published("1.5", study="1.10"), *STUDY, published("1.6", "1.7", study="1.9")])
-    assert uids(records, "0020000D") == ["1", "1.9", "1.10"]
-    assert [record["00201208"]["Value"] for record in records] == [[3], [1], [1]]
-    assert study_list([]) == []
-
-
-def test_merge_studies() -> None:
-    first, second = study_list([published("1.5", study="1.10"), published("1.6", study="1.9")])
-    fresh = study_list([published("1.6", study="1.9"), published("1.7", study="1.9")])
-    assert merge_studies([second, first], fresh) == [fresh[0], second]
-    assert merge_studies([], []) == []

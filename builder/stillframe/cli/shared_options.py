@@ -1,4 +1,4 @@
-"""Options that several commands share: where an archive is, how its store is reached, what its roots are."""
+"""Options that several commands share: they say where an archive is, how to reach its store, and what its roots are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, override
 
 import click
 
@@ -23,20 +23,23 @@ if TYPE_CHECKING:
     from stillframe.store.directory import DirectoryStore
     from stillframe.store.s3 import S3Store
 
-# The name of a variable, which holds the secret.
-SECRET_VARIABLE: Final = "STILLFRAME_SECRET"  # noqa: S105
+SECRET_VARIABLE: Final = "STILLFRAME_SECRET"  # noqa: S105  (the name of a variable)
+
+FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_ANY_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 class FiniteRange(click.FloatRange):
     """A range of numbers, none of which is NaN or infinite."""
 
+    @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As a range of numbers does; what is no number is a mistake, too."""
         number = super().convert(value, param, ctx)
         return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
 
 
-# What decorates a command, and adds an option to it.
+# Adds an option to a command.
 type _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -49,22 +52,16 @@ def option_group[V](name: str, make: Callable[..., V], *options: _Decorator) -> 
         options: as from `click.option`, in the order of the help.
     """
 
-    def declare() -> None: ...
-
-    for option in options:
-        option(declare)
-    names = [parameter.name for parameter in declare.__click_params__]  # type: ignore[attr-defined]
-
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
-        def with_value(*args: Any, **kwargs: Any) -> Any:
-            value = make(**{option: kwargs.pop(option) for option in names})
-            return command(*args, **kwargs, **{name: value})
+        def with_value(**values: Any) -> Any:
+            value = make(**{option: values.pop(option) for option in names})
+            return command(**values, **{name: value})
 
-        decorated: Callable[..., Any] = with_value
         for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
+            option(with_value)
+        names = [parameter.name for parameter in with_value.__click_params__[-len(options) :]]  # type: ignore[attr-defined]
+        return with_value
 
     return decorate
 
@@ -81,15 +78,9 @@ def choice_option(flag: str, choices: type[StrEnum], default: StrEnum, text: str
     )
 
 
-def _checked_endpoint(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+def _checked_url(_context: click.Context, parameter: click.Parameter, url: str) -> str:
     if url and not url.startswith(("http://", "https://")):
-        raise UsageError(f"the endpoint URL must begin with http:// or https://: {url}")
-    return url
-
-
-def _checked_base_url(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
-    if url and not url.startswith(("http://", "https://")):
-        raise UsageError(f"the base URL must begin with http:// or https://: {url}")
+        raise UsageError(f"the URL of {parameter.opts[0]} must begin with http:// or https://: {url}")
     return url
 
 
@@ -102,21 +93,21 @@ def _checked_distribution(_context: click.Context, _parameter: click.Parameter, 
 
 
 def base_url_option(text: str) -> _Decorator:
-    """The public URL of the service root, checked; empty for none."""
-    return click.option("--base-url", default="", metavar="URL", callback=_checked_base_url, help=text)
+    """The option for the public URL of the service root, empty for none."""
+    return click.option("--base-url", default="", metavar="URL", callback=_checked_url, help=text)
 
 
 @dataclass(frozen=True, slots=True)
 class PublicSide:
-    """How the world sees an archive: the URL of its service root, and the CloudFront distribution before it, if any."""
+    """How the world reaches an archive: the URL of its service root, and its CloudFront distribution, if any."""
 
     base_url: str
     distribution: str
 
     def tell(self, changed: Iterable[tuple[str, str]], destination: str, profile: str) -> Invalidation | None:
-        """Have CloudFront forget objects that changed, each a root's name and a key; None if there is nothing to tell.
+        """Have CloudFront drop its copies of changed objects, each given as a root's name and a key.
 
-        `profile` is that of the AWS configuration.
+        The result is None if there is nothing to tell. `profile` is that of the AWS configuration.
         """
         if not self.distribution:
             return None
@@ -144,7 +135,7 @@ def public_options(base_url_help: str) -> _Decorator:
             default="",
             metavar="DISTRIBUTION",
             callback=_checked_distribution,
-            help="CloudFront distribution that is told which objects it holds are old.",
+            help="ID of the CloudFront distribution that must drop its copies of changed objects.",
         ),
     )
 
@@ -152,31 +143,31 @@ def public_options(base_url_help: str) -> _Decorator:
 report_option: Final = click.option(
     "--report",
     "report_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_ANY_FILE,
     default=None,
     metavar="FILE",
-    help="Write the full report as JSON.",
+    help="Write the full report to this file, as JSON.",
 )
 _STORE_OPTIONS: Final = (
     click.option(
         "--endpoint-url",
         default="",
         metavar="URL",
-        callback=_checked_endpoint,
-        help="Address of a store that speaks the S3 protocol; AWS without it.",
+        callback=_checked_url,
+        help="Address of a store that speaks the S3 protocol. Without it, the store is AWS.",
     ),
-    click.option("--region", default="", metavar="NAME", help="Region of the bucket, if botocore does not find it."),
+    click.option("--region", default="", metavar="NAME", help="Region of the bucket, where botocore does not find it."),
     click.option("--profile", default="", metavar="NAME", help="Profile of the AWS configuration to use."),
     click.option(
         "--path-style/--virtual-hosts",
         default=None,
-        help="Bucket names in the path or in the host name.  [default: path with an endpoint URL]",
+        help="Put bucket names in the path, or in the host name.  [default: path with an endpoint URL]",
     ),
     choice_option(
         "--checksums",
         Checksums,
         Checksums.ALWAYS,
-        "CRC-32 checksums with every request, or where required and Content-MD5 elsewhere (older stores).",
+        "Send CRC-32 with every request, or only where required and Content-MD5 elsewhere (for older stores).",
     ),
     click.option(
         "--patience",
@@ -184,11 +175,9 @@ _STORE_OPTIONS: Final = (
         default=300.0,
         metavar="SECONDS",
         show_default=True,
-        help="How long a store may fail in a row before the job ends.",
+        help="How long a store may fail in a row before the job gives up.",
     ),
 )
-
-
 store_options: Final = option_group("s3", S3Settings, *_STORE_OPTIONS)
 
 
@@ -224,7 +213,7 @@ access_options: Final = option_group(
         "--source-endpoint-url",
         default="",
         metavar="URL",
-        callback=_checked_endpoint,
+        callback=_checked_url,
         help="Address of the store of s3:// sources.  [default: as --endpoint-url]",
     ),
 )
@@ -242,14 +231,14 @@ unlisted_options: Final = option_group(
     click.option(
         "--unlisted",
         is_flag=True,
-        help="Every study under an unguessable root of its own, which only the report names.",
+        help="Publish every study under an unguessable root of its own. Only the report names these roots.",
     ),
     click.option(
         "--secret-file",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=_ANY_FILE,
         default=None,
         metavar="FILE",
-        help=f"Holds the secret that the roots follow from.  [default: the environment's {SECRET_VARIABLE}]",
+        help=f"File with the secret from which the roots follow.  [default: the environment's {SECRET_VARIABLE}]",
     ),
 )
 
@@ -267,13 +256,13 @@ def _read_secret(path: Path | None) -> bytes:
     if len(secret) < MIN_SECRET_BYTES:
         raise UsageError(
             f"{where} must hold a secret of at least {MIN_SECRET_BYTES} bytes, such as openssl rand -hex 32 makes; "
-            "keep it: without it nobody finds the roots again"
+            "keep it: without it, nobody finds the roots again"
         )
     return secret
 
 
 def check_report(path: Path | None, destination: str) -> None:
-    """Refuse a report that could not be written, before a long job rather than after it; none is fine.
+    """Refuse a path that no report can be written to, before a long job rather than after it; None is fine.
 
     Raises:
         UsageError: saying why.
@@ -292,7 +281,7 @@ class _Part(Protocol):
 
 
 def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | None) -> None:
-    """Write a report as JSON, with further parts by their names; nowhere without a path.
+    """Write a report as JSON, with further parts by their names. Without a path, write nothing.
 
     Raises:
         UsageError: if it cannot be written.
@@ -309,7 +298,7 @@ def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | Non
 
 
 def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:
-    """The store of an archive that is there already; nothing is created.
+    """The store of an archive that exists; nothing is created.
 
     Raises:
         UsageError: if there is no such folder, or it cannot be a location of an archive.
@@ -323,9 +312,9 @@ def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:
 def open_store(
     location: str, s3: S3Settings, *, public: bool = True, read_only: bool = False
 ) -> DirectoryStore | S3Store:
-    """The store at a location that may not hold an archive yet, seen to be one that can be used.
+    """The store at a location that may not hold an archive yet, after a check that it can be used.
 
-    Unless it is `read_only`, a folder that is missing is made, and a store other than AWS tried with small objects.
+    Unless it is `read_only`, this makes a folder that is missing, and tries a store other than AWS with small objects.
 
     Raises:
         UsageError: if it cannot be a location of an archive.

@@ -24,7 +24,7 @@ from stillframe.store.directory import DirectoryStore
 from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
-from stillframe.waiting import LOGGER, waiting
+from stillframe.wait_log import LOGGER, waiting
 from tests.support.dicom_files import ROOT, write_series
 from tests.support.faulty_proxy import Fault, FaultyProxy, Plan, Request
 

@@ -1,4 +1,4 @@
-"""Members of archives as inputs: listed, looked into, unpacked. Archives stay open between their members."""
+"""Lists and unpacks members of archives as inputs. Archives stay open between their members."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Final, cast
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import InputError
+from stillframe.errors import InputError, reason_of
 from stillframe.source.inputs import InputRef, Rejected, S3Object
 from stillframe.source.s3_file import RangeFile, open_object
-from stillframe.source.zip_file import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Archive
+from stillframe.source.zip_archive import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Archive
 
 # A zip member up to this size is unpacked in memory, a larger one into a temporary file.
 SPOOL_BYTES: Final = 16 << 20
 _OPEN_ARCHIVES: Final = 8
-# Enough for a member's local header and, packed, what tells its UIDs.
+# Enough for a member's local header and the packed bytes that hold its UIDs.
 _FIRST_OF_MEMBER: Final = 1 << 14
 
 
 class _TooMuch(InputError):
-    """An archive that asks for more than any of its members may cost."""
+    """An archive with more members, or more bytes in them, than it may have."""
 
 
 class _Listing:
@@ -37,14 +37,14 @@ class _Listing:
         self._max_unpacked = max_unpacked
         self._members = self._unpacked = 0
 
-    def found(self, places: tuple[int, ...] = (), prefix: str = "") -> Iterator[InputRef | Rejected]:
-        """The members of the archive at `places`, in order of their names."""
-        members = _opened(self._archive, places).members
-        for place, member in sorted(enumerate(members), key=lambda item: item[1].name):
+    def members(self, indexes: tuple[int, ...] = (), prefix: str = "") -> Iterator[InputRef | Rejected]:
+        """The members of the archive at `indexes`, in order of their names."""
+        members = _opened(self._archive, indexes).members
+        for index, member in sorted(enumerate(members), key=lambda pair: pair[1].name):
             if member.name.endswith("/"):
                 continue
             self._count(member.size)
-            source = replace(self._archive, member=prefix + member.name, size=member.size, places=(*places, place))
+            source = replace(self._archive, member=prefix + member.name, size=member.size, indexes=(*indexes, index))
             if member.size > self._max_unpacked:
                 reason = f"would unpack to {member.size} bytes, {self._max_unpacked} are allowed (--max-unpacked)"
                 yield Rejected.of(source, reason)
@@ -54,11 +54,11 @@ class _Listing:
                 yield source
 
     def _nested(self, source: InputRef) -> Iterator[InputRef | Rejected]:
-        if len(source.places) == MAX_DEPTH:
+        if len(source.indexes) == MAX_DEPTH:
             yield Rejected.of(source, f"archives within each other are read {MAX_DEPTH} deep")
             return
         try:
-            yield from self.found(source.places, f"{source.member}!")
+            yield from self.members(source.indexes, f"{source.member}!")
         except _TooMuch:
             raise
         except InputError as error:
@@ -74,19 +74,17 @@ class _Listing:
 
 
 def list_members(source: InputRef, max_unpacked: int) -> list[InputRef | Rejected]:
-    """The members of an archive, in order of their names; what cannot or may not be read is rejected.
+    """The members of an archive, in order of their names. What cannot or may not be read is rejected.
 
-    `max_unpacked` is what one member may unpack to, in bytes.
+    One member may unpack to `max_unpacked` bytes.
 
     Raises:
         StoreError: if the store of an archive fails.
     """
     try:
-        return list(_Listing(source, max_unpacked).found())
-    except InputError as error:
-        return [Rejected.of(source, error)]
-    except OSError as error:
-        return [Rejected.of(source, f"cannot be read: {error.strerror or error}")]
+        return list(_Listing(source, max_unpacked).members())
+    except (InputError, OSError) as error:
+        return [Rejected.of(source, reason_of(error))]
 
 
 def looks_like_archive(source: InputRef) -> bool:
@@ -109,43 +107,43 @@ def archive_of(source: InputRef) -> Archive:
         StoreError: if its store fails.
     """
     try:
-        return _opened(source, source.places[:-1])
+        return _opened(source, source.indexes[:-1])
     except OSError as error:
         raise InputError(f"cannot be opened: {error.strerror or error}") from error
 
 
-def _opened(source: InputRef, places: tuple[int, ...]) -> Archive:
-    """See `_open`; where several threads want the same archive, one opens it and the others wait."""
-    if places:
-        _opened(source, places[:-1])
+def _opened(source: InputRef, indexes: tuple[int, ...]) -> Archive:
+    """As `_open`. Where several threads want the same archive, one opens it and the others wait."""
+    if indexes:
+        _opened(source, indexes[:-1])
     version = source.remote or os.stat(source.path).st_mtime_ns  # noqa: PTH116
-    with _opening[hash((source.path, places)) % len(_opening)]:
-        return _open(source.path, version, places)
+    with _opening[hash((source.path, indexes)) % len(_opening)]:
+        return _open(source.path, version, indexes)
 
 
 _opening: Final = tuple(threading.Lock() for _ in range(16))
 
 
 @lru_cache(maxsize=_OPEN_ARCHIVES)
-def _open(path: str, version: int | S3Object, places: tuple[int, ...]) -> Archive:
-    """An archive, within others if `places` say so, kept open between members: its directory is read once."""
-    if places:
-        return Archive(unpack_member(_open(path, version, places[:-1]), places[-1]))
+def _open(path: str, version: int | S3Object, indexes: tuple[int, ...]) -> Archive:
+    """An archive, within others if it has `indexes`. It stays open between members: its directory is read once."""
+    if indexes:
+        return Archive(unpack_member(_open(path, version, indexes[:-1]), indexes[-1]))
     if isinstance(version, S3Object):
         reopen = partial(RangeFile, version, _FIRST_OF_MEMBER)
         return Archive(open_object(version), cast("Callable[[], ReadableFile]", reopen))
     return Archive(Path(path).open("rb"))
 
 
-def unpack_member(archive: Archive, place: int) -> ReadableFile:
-    """One archive member as a seekable file; never more than the size its directory entry promises.
+def unpack_member(archive: Archive, index: int) -> ReadableFile:
+    """One archive member as a seekable file, never larger than its directory entry promises.
 
     Raises:
         InputError: if it cannot be unpacked.
     """
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  (closed by the caller)
     try:
-        for block in archive.unpack(archive.members[place]):
+        for block in archive.unpack(archive.members[index]):
             spool.write(block)
     except BaseException:
         spool.close()

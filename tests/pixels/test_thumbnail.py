@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from stillframe.codec.htj2k import encode_frame
-from stillframe.pixels.preview import PublishedFrame, make_rendered, make_thumbnail
 from stillframe.pixels.rendering import Display, LookupTable, Ramp
+from stillframe.pixels.thumbnail import PublishedFrame, make_rendered, make_thumbnail
 from tests.support.dicom_files import noise
 
 GREY = Display(bits=12, voi=Ramp(0, 4095))

@@ -7,16 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain, groupby
 from typing import Any, Final
 
-from stillframe.dicom.json_model import (
-    SERIES_UID,
-    SOP_INSTANCE_UID,
-    STUDY_UID,
-    JSONDataset,
-    first_value,
-    text_value,
-)
+from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, JSONDataset, first_value, text_value
 from stillframe.layout import STUDIES, instances_key, study_series_key
 
 MODALITY: Final = "00080060"
@@ -111,51 +105,46 @@ def uid_order(uid: str) -> _UIDOrder:
     return tuple((len(component), component) for component in uid.split("."))
 
 
-def merge_instances(existing: Sequence[JSONDataset], new: Iterable[JSONDataset]) -> list[JSONDataset]:
-    """The union by Series and SOP Instance UID, sorted as by `sort_instances`; the new one of two stays."""
-    merged = {_place(instance): instance for instance in existing}
-    merged |= {_place(instance): instance for instance in new}
+def merge_instances(existing: Iterable[JSONDataset], new: Iterable[JSONDataset]) -> list[JSONDataset]:
+    """The union by Series and SOP Instance UID, sorted as by `sort_instances`; the new one of two stays.
+
+    Hostile files may repeat a SOP Instance UID in another series.
+    """
+    merged = {
+        (text_value(instance, SERIES_UID), text_value(instance, SOP_INSTANCE_UID)): instance
+        for instance in chain(existing, new)
+    }
     return sort_instances(merged.values())
 
 
-def _place(instance: JSONDataset) -> tuple[str, str]:
-    """What makes an instance one of its study: hostile files may repeat a SOP Instance UID in another series."""
-    return text_value(instance, SERIES_UID), text_value(instance, SOP_INSTANCE_UID)
-
-
-def merge_studies(existing: Iterable[JSONDataset], new: Iterable[JSONDataset]) -> list[JSONDataset]:
-    """The union of study records by Study Instance UID, sorted by it; of two with the same UID the new one stays."""
-    merged = {text_value(record, STUDY_UID): record for record in existing}
-    merged |= {text_value(record, STUDY_UID): record for record in new}
-    return [merged[uid] for uid in sorted(merged, key=uid_order)]
-
-
-def resource_url(document: str, resource: str, base_url: str = "") -> str:
+def _retrieve_url(document: str, resource: str, base_url: str) -> str:
     """The URL of a resource as a document names it: absolute under `base_url`, or relative to the document (RFC 3986).
 
-    Args:
-        document: key of the document that holds the reference, such as `studies` or `studies/{S}/series`.
-        resource: key of a resource below the document's folder; a trailing slash stays, so that `{instance}/` makes
-            the prefix that `rebase_bulk` takes.
-        base_url: URL of the service root.
+    Both are named by their keys; the resource is below the folder of the document.
     """
     if base_url:
         return f"{base_url.rstrip('/')}/{resource}"
-    folder = document.rpartition("/")[0]
-    return resource.removeprefix(f"{folder}/") if folder else resource
+    return resource.removeprefix(document[: document.rfind("/") + 1])
 
 
 def base_url_of(records: Iterable[JSONDataset]) -> str:
     """The URL of the service root that some records were made with; empty if their URLs are relative."""
     for record in records:
-        base, found, _ = text_value(record, RETRIEVE_URL).rpartition(f"/{STUDIES}/")
-        return base if found and "://" in base else ""
+        base, _, _ = text_value(record, RETRIEVE_URL).rpartition(f"/{STUDIES}/")
+        return base if "://" in base else ""
     return ""
 
 
-def study_record(metadata: Iterable[JSONDataset], retrieve_url: str) -> JSONDataset:
-    """The record of a study (PS3.18 table 10.6.3-3) from the metadata of all its instances."""
+def study_record(metadata: Iterable[JSONDataset], base_url: str = "") -> JSONDataset | None:
+    """The record of a study (PS3.18 table 10.6.3-3) in the document `studies`; None if the study has no instance.
+
+    Args:
+        metadata: of every instance of the study.
+        base_url: URL of the service root; without it RetrieveURL is relative to the document.
+    """
     instances = sort_instances(metadata)
+    if not instances:
+        return None
     modalities = sorted({text_value(instance, MODALITY) for instance in instances} - {""})
     series = {text_value(instance, SERIES_UID) for instance in instances}
     counted = {
@@ -165,77 +154,48 @@ def study_record(metadata: Iterable[JSONDataset], retrieve_url: str) -> JSONData
     if modalities:
         # Left out rather than empty where no series has one: OHIF's study list fails as a whole on an empty one.
         counted["00080061"] = _element("CS", *modalities)
-    return _sorted(_record(instances, _STUDY_REQUIRED, _STUDY_KNOWN, retrieve_url) | counted)
-
-
-def series_record(metadata: Iterable[JSONDataset], retrieve_url: str) -> JSONDataset:
-    """The record of a series (PS3.18 table 10.6.3-4) from the metadata of all its instances."""
-    instances = sort_instances(metadata)
-    record = _record(instances, _SERIES_REQUIRED, _SERIES_KNOWN, retrieve_url)
-    record["00201209"] = _element("IS", len(instances))
-    requests = _known_element(instances, _REQUEST_ATTRIBUTES, "SQ")
-    if requests:
-        items = [{tag: item[tag] for tag in _REQUEST_IDS if tag in item} for item in requests["Value"]]
-        record[_REQUEST_ATTRIBUTES] = {"vr": "SQ", "Value": items}
-    return _sorted(record)
-
-
-def instance_record(metadata: JSONDataset, retrieve_url: str) -> JSONDataset:
-    """The record of an instance (PS3.18 table 10.6.3-5)."""
-    return _sorted(_record([metadata], _INSTANCE_REQUIRED, _INSTANCE_KNOWN, retrieve_url))
-
-
-def study_list(metadata: Iterable[JSONDataset], base_url: str = "") -> list[JSONDataset]:
-    """The document `studies`, from the metadata of every instance of any number of studies."""
-    studies = _group(metadata, STUDY_UID)
-    records = [
-        study_record(instances, resource_url(STUDIES, f"{STUDIES}/{uid}", base_url))
-        for uid, instances in studies.items()
-    ]
-    return merge_studies([], records)
+    url = _retrieve_url(STUDIES, f"{STUDIES}/{text_value(instances[0], STUDY_UID)}", base_url)
+    return _record(instances, _STUDY_REQUIRED, _STUDY_KNOWN, url, counted)
 
 
 def series_list(metadata: Iterable[JSONDataset], base_url: str = "") -> list[JSONDataset]:
-    """The document `studies/{S}/series`, from the metadata of every instance of the study."""
-    return [
-        series_record(instances, _series_url(instances[0], uid, base_url))
-        for uid, instances in _group(sort_instances(metadata), SERIES_UID).items()
-    ]
-
-
-def _series_url(instance: JSONDataset, series: str, base_url: str) -> str:
-    document = study_series_key(text_value(instance, STUDY_UID))
-    return resource_url(document, f"{document}/{series}", base_url)
+    """The document `studies/{S}/series` (PS3.18 table 10.6.3-4); arguments as for `study_record`."""
+    records = []
+    for series, grouped in groupby(sort_instances(metadata), lambda instance: text_value(instance, SERIES_UID)):
+        instances = list(grouped)
+        document = study_series_key(text_value(instances[0], STUDY_UID))
+        own = {"00201209": _element("IS", len(instances))}
+        requests = _known_element(instances, _REQUEST_ATTRIBUTES, "SQ")
+        if requests:
+            items = [{tag: item[tag] for tag in _REQUEST_IDS if tag in item} for item in requests["Value"]]
+            own[_REQUEST_ATTRIBUTES] = _element("SQ", *items)
+        url = _retrieve_url(document, f"{document}/{series}", base_url)
+        records.append(_record(instances, _SERIES_REQUIRED, _SERIES_KNOWN, url, own))
+    return records
 
 
 def instance_list(metadata: Iterable[JSONDataset], base_url: str = "", *, of_series: bool = False) -> list[JSONDataset]:
-    """The document `studies/{S}/instances`, or with `of_series` the document `studies/{S}/series/{R}/instances`.
+    """The document `studies/{S}/instances`, or with `of_series` `studies/{S}/series/{R}/instances` (table 10.6.3-5).
 
-    Args:
-        metadata: of every instance of the study or of the series.
-        base_url: URL of the service root; without it RetrieveURL is relative to the document.
-        of_series: whether the document is the series' own.
+    Arguments as for `study_record`; `metadata` are those of every instance of the study, or of the series.
     """
     records = []
     for instance in sort_instances(metadata):
         study, series = text_value(instance, STUDY_UID), text_value(instance, SERIES_UID)
         resource = f"{instances_key(study, series)}/{text_value(instance, SOP_INSTANCE_UID)}"
-        document = instances_key(study, series if of_series else "")
-        records.append(instance_record(instance, resource_url(document, resource, base_url)))
+        url = _retrieve_url(instances_key(study, series if of_series else ""), resource, base_url)
+        records.append(_record([instance], _INSTANCE_REQUIRED, _INSTANCE_KNOWN, url, {}))
     return records
 
 
-def _group(metadata: Iterable[JSONDataset], tag: str) -> dict[str, list[JSONDataset]]:
-    groups: dict[str, list[JSONDataset]] = {}
-    for instance in metadata:
-        groups.setdefault(text_value(instance, tag), []).append(instance)
-    return groups
-
-
 def _record(
-    instances: Sequence[JSONDataset], required: dict[str, str], known: dict[str, str], retrieve_url: str
+    instances: Sequence[JSONDataset],
+    required: dict[str, str],
+    known: dict[str, str],
+    retrieve_url: str,
+    own: JSONDataset,
 ) -> JSONDataset:
-    """What the records of all levels share; a value comes from the first instance that has one."""
+    """What the records of all levels share, and the level's `own`; a value is of the first instance that has one."""
     record: JSONDataset = {
         "00080005": _element("CS", "ISO_IR 192"),
         "00080056": _element("CS", "ONLINE"),
@@ -244,10 +204,10 @@ def _record(
     for tag, vr in required.items():
         record[tag] = _known_element(instances, tag, vr) or {"vr": vr}
     for tag, vr in known.items():
-        found = _known_element(instances, tag, vr)
-        if found:
-            record[tag] = found
-    return record
+        element = _known_element(instances, tag, vr)
+        if element:
+            record[tag] = element
+    return dict(sorted((record | own).items()))
 
 
 def _known_element(instances: Sequence[JSONDataset], tag: str, vr: str) -> dict[str, Any] | None:
@@ -257,8 +217,4 @@ def _known_element(instances: Sequence[JSONDataset], tag: str, vr: str) -> dict[
 
 
 def _element(vr: str, *values: Any) -> dict[str, Any]:
-    return {"vr": vr, "Value": list(values)} if values else {"vr": vr}
-
-
-def _sorted(record: JSONDataset) -> JSONDataset:
-    return dict(sorted(record.items()))
+    return {"vr": vr, "Value": list(values)}

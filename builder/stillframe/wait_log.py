@@ -7,14 +7,13 @@ UIDs: logs are read by many.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from stillframe.parallel import made_once
+from stillframe.parallel import Watched, made_once
 
 LOGGER: Final = logging.getLogger("stillframe.store.waiting")
 """Warns of what is waited for; the end of such a wait is information."""
@@ -51,44 +50,27 @@ class Wait:
 def waiting(what: str, reason: str = "", quiet: float = _QUIET_SECONDS) -> Iterator[Wait]:
     """Say in the log that the block waits for something, once it has taken more than `quiet` seconds."""
     wait = Wait(what=what, reason=reason, quiet=quiet)
-    watch = _watch()
-    watch.add(wait)
+    waits = _waits()
+    waits.add(wait)
     try:
         yield wait
     finally:
-        watch.remove(wait)
+        waits.discard(wait)
 
 
-class _Watch:
-    """The waits of this process, looked at by a thread of its own. Of several for the same thing the oldest is told."""
+class _Teller:
+    """Tells of waits, of several for the same thing only of the oldest."""
 
     def __init__(self) -> None:
-        self._waits: set[Wait] = set()
-        self._lock = threading.Lock()
         self._told: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
-        threading.Thread(target=self._run, name="waits", daemon=True).start()
 
-    def add(self, wait: Wait) -> None:
-        with self._lock:
-            self._waits.add(wait)
-
-    def remove(self, wait: Wait) -> None:
-        with self._lock:
-            self._waits.discard(wait)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(_LOOK_SECONDS)
-            self._look(time.monotonic())
-
-    def _look(self, now: float) -> None:
+    def look(self, waits: list[Wait]) -> None:
+        now = time.monotonic()
         oldest: dict[str, Wait] = {}
-        with self._lock:
-            for wait in self._waits:
-                known = oldest.get(wait.what)
-                if now - wait.began >= wait.quiet and (known is None or wait.began < known.began):
-                    oldest[wait.what] = wait
+        for wait in sorted(waits, key=lambda wait: wait.began):
+            if now - wait.began >= wait.quiet:
+                oldest.setdefault(wait.what, wait)
         for what, wait in oldest.items():
             self._seconds[what] = now - wait.began
             if what not in self._told or now - self._told[what] >= _AGAIN_SECONDS:
@@ -100,5 +82,5 @@ class _Watch:
 
 
 @made_once
-def _watch() -> _Watch:
-    return _Watch()
+def _waits() -> Watched[Wait]:
+    return Watched("waits", _LOOK_SECONDS, _Teller().look)
