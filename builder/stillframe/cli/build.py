@@ -9,11 +9,12 @@ from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from stillframe.archive.roots import find_roots
+from stillframe.build.report import Report
 from stillframe.build.results import Outcome
 from stillframe.cli.shared_options import (
     FiniteRange,
@@ -35,9 +36,6 @@ from stillframe.layout import STUDIES, parse_key
 from stillframe.options import MAX_FRAME_BYTES, BuildOptions, Lossy, Part10, Rendered
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, same_endpoint
-
-if TYPE_CHECKING:
-    from stillframe.build.report import Report
 
 # Where the store or the sources are far away, one process works while another waits for them.
 _WORKERS_A_CORE: Final = 2

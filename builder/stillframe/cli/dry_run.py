@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
 
 import click
 
 from stillframe.build.decide import Decision
+from stillframe.build.dryrun.forecast import Forecast
+from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.cli.terminal import megabytes, plural, visible
 from stillframe.layout import Kind
 from stillframe.progress import Progress
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
-
-if TYPE_CHECKING:
-    from stillframe.build.dryrun.forecast import Forecast
-    from stillframe.build.report import Report
 
 _WOULD = {
     Decision.PUBLISH: "would be published",

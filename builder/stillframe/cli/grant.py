@@ -5,28 +5,31 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from stillframe.cli.shared_options import FILE, option_group
 from stillframe.errors import UsageError
-
-if TYPE_CHECKING:
-    from stillframe.hosting.grant import Grant, Scope, Signer
+from stillframe.hosting.grant import (
+    Grant,
+    Hash,
+    Scope,
+    Signer,
+    load_private_key,
+    make_grant,
+    parse_lifetime,
+    root_scope,
+    study_scope,
+)
 
 
 def _make_scope(*, base_url: str, study: str | None, whole_root: bool) -> Scope:
-    from stillframe.hosting.grant import root_scope, study_scope
-
     if (study is None) != whole_root:
         raise UsageError("what is to be opened? either --study UID or --whole-root")
     return root_scope(base_url) if study is None else study_scope(base_url, study)
 
 
 def _make_signer(*, key_id: str, key_file: Path, algorithm: str) -> Signer:
-    from stillframe.hosting.grant import Hash, Signer, load_private_key
-
     signer = Signer(key_id, load_private_key(key_file.read_bytes()), Hash(algorithm))
     if mode := key_file.stat().st_mode & 0o077:
         click.echo(f"warning: the private key {key_file} is open to others: chmod go= (now {mode:03o})", err=True)
@@ -87,8 +90,6 @@ def grant(scope: Scope, signer: Signer, expires: str, ip: str, shape: str, cooki
     --study opens every URL below URL/studies/UID/, and nothing else. Viewers that ask for the list of studies, as OHIF
     does, need a service root that holds only this study, under a name hard to guess. --whole-root opens all of it.
     """
-    from stillframe.hosting.grant import make_grant, parse_lifetime
-
     made = make_grant(scope, signer, now=time.time(), lifetime=parse_lifetime(expires), ip=ip)
     text = _format(made, shape, made.set_cookies(cookie_domain))
     click.echo(f"opens {scope.resource} until {_moment(made.expires)}", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillframe.cli.shared_options import FILE, FOLDER, option_group
+from stillframe.cli.shared_options import FILE, FOLDER, host_option, option_group, viewer_option
 
 if TYPE_CHECKING:
     from stillframe.hosting.nginx import NginxSettings
@@ -31,19 +31,13 @@ _nginx_options = option_group(
     "settings",
     _make_settings,
     click.argument("tree", metavar="DIR", type=FOLDER),
-    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    host_option,
     click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on."),
     click.option("--server-name", default="_", show_default=True, help="Host name to answer for; _ for any."),
     click.option(
         "--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host itself.'
     ),
-    click.option(
-        "--viewer",
-        type=FOLDER,
-        default=None,
-        metavar="DIST",
-        help="Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /.",
-    ),
+    viewer_option("Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /."),
     click.option(
         "--module",
         default=None,

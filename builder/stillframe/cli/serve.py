@@ -6,20 +6,14 @@ from pathlib import Path
 
 import click
 
-from stillframe.cli.shared_options import FOLDER
+from stillframe.cli.shared_options import FOLDER, host_option, viewer_option
 
 
 @click.command(short_help="Preview a tree in a browser or a viewer.")
 @click.argument("directory", metavar="DIR", type=FOLDER)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@host_option
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
-@click.option(
-    "--viewer",
-    type=FOLDER,
-    default=None,
-    metavar="DIST",
-    help="Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.",
-)
+@viewer_option("Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.")
 def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
     """Preview the tree DIR. Its service root is /dicomweb, and a page at / lists its studies."""
     from stillframe.hosting.serve import run

@@ -92,6 +92,14 @@ def _checked_distribution(_context: click.Context, _parameter: click.Parameter, 
     return distribution
 
 
+host_option: Final = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+
+
+def viewer_option(text: str) -> _Decorator:
+    """The option for the folder of a viewer that is served beside a tree."""
+    return click.option("--viewer", type=FOLDER, default=None, metavar="DIST", help=text)
+
+
 def base_url_option(text: str) -> _Decorator:
     """The option for the public URL of the service root, empty for none."""
     return click.option("--base-url", default="", metavar="URL", callback=_checked_url, help=text)
@@ -222,7 +230,23 @@ access_options: Final = option_group(
 def _make_secret(*, unlisted: bool, secret_file: Path | None) -> bytes:
     if secret_file is not None and not unlisted:
         raise UsageError("--secret-file goes with --unlisted")
-    return _read_secret(secret_file) if unlisted else b""
+    if not unlisted:
+        return b""
+    if secret_file is None:
+        secret = os.environ.get(SECRET_VARIABLE, "").encode()
+        where = f"the environment's {SECRET_VARIABLE}"
+    else:
+        try:
+            secret = secret_file.read_bytes().strip()
+        except OSError as error:
+            raise UsageError(f"the secret cannot be read from {secret_file}: {error.strerror}") from error
+        where = str(secret_file)
+    if len(secret) < MIN_SECRET_BYTES:
+        raise UsageError(
+            f"{where} must hold a secret of at least {MIN_SECRET_BYTES} bytes, such as openssl rand -hex 32 makes; "
+            "keep it: without it, nobody finds the roots again"
+        )
+    return secret
 
 
 unlisted_options: Final = option_group(
@@ -241,24 +265,6 @@ unlisted_options: Final = option_group(
         help=f"File with the secret from which the roots follow.  [default: the environment's {SECRET_VARIABLE}]",
     ),
 )
-
-
-def _read_secret(path: Path | None) -> bytes:
-    if path is None:
-        secret = os.environ.get(SECRET_VARIABLE, "").encode()
-        where = f"the environment's {SECRET_VARIABLE}"
-    else:
-        try:
-            secret = path.read_bytes().strip()
-        except OSError as error:
-            raise UsageError(f"the secret cannot be read from {path}: {error.strerror}") from error
-        where = str(path)
-    if len(secret) < MIN_SECRET_BYTES:
-        raise UsageError(
-            f"{where} must hold a secret of at least {MIN_SECRET_BYTES} bytes, such as openssl rand -hex 32 makes; "
-            "keep it: without it, nobody finds the roots again"
-        )
-    return secret
 
 
 def check_report(path: Path | None, destination: str) -> None:

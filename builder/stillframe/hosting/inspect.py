@@ -56,7 +56,7 @@ def inspect_frame(get_bytes: GetBytes, size: int | None) -> FrameReport:
     """
     head = get_bytes(0, _FIRST_RANGE)
     if head.startswith(_SOC):
-        return _inspect_codestream(get_bytes, size, 0, size)
+        return _inspect_codestream(get_bytes, FrameReport(size=size, offset=0, length=size))
     if head.startswith(b"--"):
         return _inspect_multipart(get_bytes, size, head)
     what = "a DICOM file, not one of its frames" if head[128:132] == b"DICM" else f"begins with {head[:8].hex()}"
@@ -73,15 +73,10 @@ def _inspect_multipart(get_bytes: GetBytes, size: int | None, head: bytes) -> Fr
     length = None if size is None else _part_length(get_bytes, size, offset, delimiter[1])
     fields = message_from_bytes(head[delimiter.end() : end])
     media_type = str(fields.get("Content-Type", "application/octet-stream")).strip()
-    if get_bytes(offset, 2) == _SOC:
-        return _inspect_codestream(get_bytes, size, offset, length, media_type)
-    return FrameReport(
-        size=size,
-        offset=offset,
-        length=length,
-        media_type=media_type,
-        notes=("the part is not a JPEG 2000 codestream",),
-    )
+    part = FrameReport(size=size, offset=offset, length=length, media_type=media_type)
+    if get_bytes(offset, 2) != _SOC:
+        return replace(part, notes=("the part is not a JPEG 2000 codestream",))
+    return _inspect_codestream(get_bytes, part)
 
 
 def _part_length(get_bytes: GetBytes, size: int, offset: int, delimiter: bytes) -> int | None:
@@ -92,15 +87,17 @@ def _part_length(get_bytes: GetBytes, size: int, offset: int, delimiter: bytes) 
     return None if end < 0 else start + end - offset
 
 
-def _inspect_codestream(
-    get_bytes: GetBytes, size: int | None, offset: int, length: int | None, media_type: str = ""
-) -> FrameReport:
+def _inspect_codestream(get_bytes: GetBytes, part: FrameReport) -> FrameReport:
+    """The report of a part that is a codestream, completed with what is in it."""
+
     def get_part(start: int, count: int) -> bytes:
-        return get_bytes(offset + start, count)
+        return get_bytes(part.offset + start, count)
 
     header = _read_header(get_part)
     notes = []
-    known = length if length is not None else header.header_length + sum(header.tile_part_lengths) + _EOC_LENGTH
+    known = (
+        part.length if part.length is not None else header.header_length + sum(header.tile_part_lengths) + _EOC_LENGTH
+    )
     table: tuple[Resolution, ...] = ()
     tile_parts: tuple[TilePart, ...] = ()
     try:
@@ -113,16 +110,7 @@ def _inspect_codestream(
         notes.append(str(error))
     if len(tile_parts) == _MOST_TILE_PARTS:
         notes.append(f"only the first {_MOST_TILE_PARTS} tile-parts were read")
-    return FrameReport(
-        size=size,
-        offset=offset,
-        length=length,
-        media_type=media_type,
-        header=header,
-        tile_parts=tile_parts,
-        resolutions=table,
-        notes=tuple(notes),
-    )
+    return replace(part, header=header, tile_parts=tile_parts, resolutions=table, notes=tuple(notes))
 
 
 def _read_header(get_bytes: GetBytes) -> MainHeader:

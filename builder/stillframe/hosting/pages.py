@@ -61,9 +61,9 @@ def render_study_page(studies: Sequence[StudyRow], *, root: str, viewer: str = "
     return render("index.html.j2", title=TITLE, studies=studies, root=root, viewer=viewer, notice=notice)
 
 
-def render_viewer_config(*, root: str, router_basename: str = "/") -> str:
+def render_viewer_config(*, root: str) -> str:
     """OHIF's `app-config.js` for the service at `root`, a URL that may be relative to the page that loads it."""
-    return render("app-config.js.j2", title=TITLE, root=root, router_basename=router_basename)
+    return render("app-config.js.j2", title=TITLE, root=root)
 
 
 def render(template: str, **values: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from stillframe.dicom.uids import InstanceUIDs
@@ -58,9 +58,7 @@ class Rejected:
     @classmethod
     def of(cls, source: InputRef, reason: object, uids: InstanceUIDs | None = None) -> Rejected:
         """An input with the reason, and its UIDs where they are known."""
-        if uids is None:
-            return cls(path=str(source), reason=str(reason))
-        return cls(path=str(source), reason=str(reason), study=uids.study, series=uids.series, instance=uids.instance)
+        return cls(path=str(source), reason=str(reason), **asdict(uids) if uids else {})
 
 
 @dataclass(frozen=True, slots=True)
