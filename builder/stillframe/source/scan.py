@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from stillframe.dicom.dicomdir import referenced_files
 from stillframe.dicom.header import STOP_SCAN, is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
@@ -79,6 +78,7 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
     """As `scan_plain`, for every file."""
     if scanned := scan_plain(source):
         return scanned
+    from stillframe.dicom.dicomdir import referenced_files
     from stillframe.dicom.read import raw_text, read_scan
 
     try:
