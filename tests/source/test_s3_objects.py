@@ -580,7 +580,7 @@ def test_an_endpoint_of_sources_must_be_a_url(tmp_path: Path) -> None:
     done = run("build", "s3://bucket/x", tmp_path / "tree", "--source-endpoint-url", "ftp://x")
     assert (done.returncode, done.stderr) == (
         1,
-        "stillframe: the URL of --endpoint-url must begin with http:// or https://: ftp://x\n",
+        "stillframe: the URL of --source-endpoint-url must begin with http:// or https://: ftp://x\n",
     )
 
 
