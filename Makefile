@@ -86,7 +86,7 @@ test: .venv/.installed-test
 test-fast: .venv/.installed-test
 	STILLFRAME_EXAMPLES=fast $(BIN)/python $(QUICK) $(ARGS)
 
-# The processes that tests start are measured too; a floor in pyproject.toml must hold.
+# The processes that tests start are measured too.
 coverage: .venv/.installed-test
 	$(BIN)/python $(PYTEST) -m "not browser" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
