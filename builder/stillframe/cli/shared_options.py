@@ -35,6 +35,7 @@ class FiniteRange(click.FloatRange):
 
     @override
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert as a range of numbers does; refuse what is no number."""
         number = super().convert(value, param, ctx)
         return number if math.isfinite(number) else self.fail(f"{value} is no number", param, ctx)
 
