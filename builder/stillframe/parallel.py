@@ -55,7 +55,7 @@ class Watched[T]:
 def side_by_side[A, T](at_once: int, call: Callable[[A], T], items: Iterable[A]) -> list[T]:
     """The results of `call` on every item, in their order, `at_once` of them under way at a time.
 
-    After the first failure nothing more is begun; what is under way is waited for before the failure is raised.
+    After the first failure nothing more is begun, and what is under way is not waited for: a request may take minutes.
     """
     items = list(items)
     if at_once <= 1 or len(items) <= 1:
@@ -99,14 +99,10 @@ def _result[T](coming: T | Future[T]) -> T:
 
 
 class _Threads(ThreadPoolExecutor):
-    """A pool whose context waits at its end for what is under way.
-
-    It does not where the user interrupts, or nobody takes the results any more: a request may take minutes.
-    """
+    """A pool whose context waits at its end for what is under way, but not where the block failed or was left."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the pool; nothing more is begun after an error."""
-        forsaken = kind is not None and not issubclass(kind, Exception)  # KeyboardInterrupt, GeneratorExit
-        self.shutdown(wait=not forsaken, cancel_futures=kind is not None)
+        self.shutdown(wait=kind is None, cancel_futures=kind is not None)

@@ -4,6 +4,7 @@ import re
 import struct
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pydicom
@@ -363,3 +364,12 @@ def test_a_codestream_of_another_encoder_version_conforms_and_reduces() -> None:
 @needs_samples
 def test_a_base_resolution_that_is_too_large_is_named() -> None:
     assert nonconformities(_sample("US1_JPH.dcm")) == ["the base resolution is 80 x 60, at most 64 x 64 is allowed"]
+
+
+def test_a_part_1_codestream_may_have_a_cap_segment_that_says_nothing() -> None:
+    data = bytes(imagecodecs.jpeg2k_encode(np.zeros((64, 64), "u1"), codecformat="j2k", reversible=True))
+    size = data.index(b"\xff\x51")
+    length = int.from_bytes(data[size + 2 : size + 4])
+    end = size + 2 + length
+    header = parse_header(data[:end] + b"\xff\x50\x00\x04\x00\x00" + data[end:])
+    assert not header.high_throughput

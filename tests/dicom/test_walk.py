@@ -144,6 +144,10 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
         ITEM + OPEN + TINY * count + ITEM_END + SEQUENCE_END, undefined=True
     ),
     "one element again and again": lambda count: TINY * count,
+    "many short sequences": lambda count: b"".join(
+        struct.pack("<HH2s2xI", 0x001F, 0x1000 + index, b"SQ", 8 * 120) + EMPTY * 120
+        for index in range(count // 121 + 1)
+    ),
     "a UN of items": lambda count: b"\x09\0\x10\x11UN\0\0" + OPEN + EMPTY * count + SEQUENCE_END,
     "deeper than any": lambda count: deep(5000, b""),
 }

@@ -39,7 +39,7 @@ import stillframe.build.instance
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 store = WatchingStore(tree)
 store.create()
-report = build(BuildRequest((source,), BuildOptions(reduced=())), store, SerialExecutor(), Watching())
+report = build(BuildRequest(sources=(source,), options=BuildOptions(reduced=())), store, SerialExecutor(), Watching())
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(report.outcomes.total(), report.frames, len(report.rejected), (after - before) // 1024, most)
 """

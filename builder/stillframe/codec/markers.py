@@ -138,11 +138,9 @@ def parse_header(data: bytes) -> MainHeader:
         body = data[segment.offset + 4 : segment.offset + segment.length]
         bodies.setdefault(segment.marker, []).append(body)
     _only(bodies, Marker.QCD)
-    # Pcap bit 15, counted from the most significant (A.5.2).
-    part_15 = any(_unpack(">I", body, 0, "CAP")[0] & 0x00020000 for body in bodies.get(Marker.CAP, ()))
     return MainHeader(
         **_parse_siz(_only(bodies, Marker.SIZ)),
-        **_parse_cod(_only(bodies, Marker.COD), part_15=part_15),
+        **_parse_cod(_only(bodies, Marker.COD), bodies.get(Marker.CAP, [])),
         tile_part_lengths=_parse_tlm(bodies.get(Marker.TLM, [])),
         header_length=header_length,
         comments=tuple(body[2:].decode("latin-1") for body in bodies.get(Marker.COM, ()) if body[:2] == b"\0\1"),
@@ -220,8 +218,8 @@ def _parse_siz(body: bytes) -> dict[str, Any]:
     }
 
 
-def _parse_cod(body: bytes, *, part_15: bool) -> dict[str, Any]:
-    """Coding style default (A.6.1), as fields of `MainHeader`; `part_15` says that ISO/IEC 15444-15 is announced."""
+def _parse_cod(body: bytes, capabilities: list[bytes]) -> dict[str, Any]:
+    """Coding style default (A.6.1), as fields of `MainHeader`; `capabilities` are the bodies of CAP."""
     flags, order, layers, transform, levels, xcb, ycb, style, wavelet = _unpack(">BBHBBBBBB", body, 0, "COD")
     if order >= len(_PROGRESSIONS) or transform > 1 or wavelet > 1 or levels > 32 or not layers:
         raise CodestreamError(f"COD outside ISO/IEC 15444-1 Table A.14: {body[:10].hex()}")
@@ -236,7 +234,9 @@ def _parse_cod(body: bytes, *, part_15: bool) -> dict[str, Any]:
         "levels": levels,
         "block_size": (4 << xcb, 4 << ycb),
         "reversible": wavelet == 1,
-        "high_throughput": part_15 and style & 0xC0 == 0x40,
+        # Pcap bit 15, counted from the most significant (A.5.2), announces ISO/IEC 15444-15.
+        "high_throughput": style & 0xC0 == 0x40
+        and any(_unpack(">I", cap, 0, "CAP")[0] & 0x00020000 for cap in capabilities),
         "precincts": tuple((1 << (size & 15), 1 << (size >> 4)) for size in body[10:]),
     }
 

@@ -209,16 +209,23 @@ def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> d
     encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
     alone = not encoding.implicit and b"UN" not in value and len(scope.datasets) == 1
     shared = _convert_short_sequence(value, encoding, scope.charset) if alone and len(value) <= INLINE_BYTES else None
-    return shared or _convert_sequence(key, sequence_value(value, encoding), scope)
+    if shared is None:
+        return _convert_sequence(key, sequence_value(value, encoding), scope)
+    converted, parts = shared
+    scope.output.count(parts)
+    return converted
 
 
 # Instances of a series share most of their sequences, too. Whoever gets one of these must not change it.
 @lru_cache(maxsize=256)
-def _convert_short_sequence(value: bytes, encoding: Encoding, charset: Charset) -> dict[str, Any] | None:
-    """A sequence of a data set; None if it leaves notes or bulk data, which are its instance's own."""
+def _convert_short_sequence(value: bytes, encoding: Encoding, charset: Charset) -> tuple[dict[str, Any], int] | None:
+    """A sequence of a data set, and how many elements and items it has.
+
+    None if it leaves notes or bulk data, which are its instance's own.
+    """
     output = Output()
     converted = _convert_sequence("", sequence_value(value, encoding), _Scope((Dataset(),), charset, "", output))
-    return None if output.notes or output.bulk else converted
+    return None if output.notes or output.bulk else (converted, output.parts)
 
 
 def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str, Any]:

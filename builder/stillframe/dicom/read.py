@@ -22,18 +22,19 @@ from pydicom.tag import BaseTag
 from stillframe.dicom.encapsulated import Fragments, read_fragments
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.header import PREAMBLE, STOP_SCAN, Stop, read_elements, read_growing, read_plain
-from stillframe.dicom.lenient import Unreadable, pydicom_at_work, raw_element, read_odd
+from stillframe.dicom.lenient import Unreadable, one_line, pydicom_at_work, raw_element, read_odd
 from stillframe.dicom.sequences import raw_dataset
 from stillframe.dicom.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs, check_uid
 from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding, Walker
-from stillframe.errors import InputError
+from stillframe.errors import InputError, StoreError
 from stillframe.options import MAX_UNPACKED
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
 # What is read first of a file: enough for most headers up to the pixel data.
 _PLAIN_HEAD: Final = 1 << 16
+_TRANSFER_SYNTAX_UID: Final = 0x00020010
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,10 @@ def _parsing(failure: str) -> Iterator[None]:
         raise InputError(f"{failure}: {error.details}") from error
     except RecursionError as error:
         raise InputError("sequences nested too deeply") from error
+    except (InputError, StoreError, OSError):
+        raise
+    except Exception as error:  # whatever it is, it is this input's
+        raise InputError(f"{failure}: {one_line(error)}") from error
 
 
 def _read_elements(body: ReadableFile, encoding: Encoding, stop: Stop, *, cut: bool) -> Dataset:
@@ -178,7 +183,10 @@ def _read_meta(file: ReadableFile, max_unpacked: int) -> tuple[str, ReadableFile
     start = PREAMBLE if file.read(PREAMBLE)[128:] == b"DICM" else 0
     file.seek(start)
     meta = read_odd(file, transfer_syntax(EXPLICIT_LITTLE).encoding, stop=lambda tag: tag >> 16 != 0x0002, cut=False)
-    syntax = raw_text(meta, 0x00020010).strip()
+    named = raw_element(meta, _TRANSFER_SYNTAX_UID)
+    if named is not None and named.VR and named.VR.encode() not in VRS:
+        raise InputError(f"Transfer Syntax UID (0002,0010) has the VR {named.VR!r}, expected UI")
+    syntax = raw_text(meta, _TRANSFER_SYNTAX_UID).strip()
     if transfer_syntax(syntax).deflated:
         return syntax, _inflate(file, max_unpacked)
     return syntax or _guess_syntax(file), file

@@ -168,7 +168,7 @@ class DirectoryStore(Store):
         except OSError as error:
             raise StoreError(f"{key}: {error.strerror}") from error
         folder = path.parent
-        while str(folder) != self._top and _remove_forsaken(folder):
+        while str(folder) != self._top and _is_forsaken(folder) and _remove_forsaken(folder):
             folder = folder.parent
 
 
@@ -204,16 +204,31 @@ def _temporary_of(path: str) -> str:
     return f"{folder}/.{name}.part"
 
 
+def _is_forsaken(folder: Path) -> bool:
+    """Whether nothing is below a folder but folders and temporary files."""
+    try:
+        with os.scandir(folder) as entries:
+            return all(
+                _is_forsaken(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else _is_temporary(entry.name)
+                for entry in entries
+            )
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".part")
+
+
 def _remove_forsaken(folder: Path) -> bool:
-    """Remove a folder, if nothing is below it but what killed jobs were about to write; whether it is gone."""
+    """Remove a folder below which are only folders and temporary files that nobody holds; whether it is gone."""
     with suppress(OSError):
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     gone = _remove_forsaken(Path(entry.path))
                 else:
-                    temporary = entry.name.startswith(".") and entry.name.endswith(".part")
-                    gone = temporary and _remove_temporary(Path(entry.path))
+                    gone = _is_temporary(entry.name) and _remove_temporary(Path(entry.path))
                 if not gone:
                     return False
         folder.rmdir()

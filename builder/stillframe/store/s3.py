@@ -141,14 +141,18 @@ class S3Store(Store):
 
         SeaweedFS 4.48 holds a folder for a key that others begin with, and takes it for an object when the key is to
         be created. A folder has an empty tag, which no object has: the second request asks for that tag to be there.
-        Every store answers it with a failure where there is nothing or an object, so no object is ever overwritten.
+        S3 fails it where there is nothing or an object, so no object is ever overwritten; a store that refuses such a
+        tag has no folders.
         """
         try:
             return self._call("put_object", key, **request, **conditions)
         except PreconditionFailed:
             if "IfNoneMatch" not in conditions or self.head(key) is not None:
                 raise
-        return self._call("put_object", key, **request, IfMatch=FOLDER_TAG)
+        try:
+            return self._call("put_object", key, **request, IfMatch=FOLDER_TAG)
+        except Refused as error:
+            raise PreconditionFailed(f"{key} was there a moment ago") from error
 
     def _headers(self, key: str, head: bytes) -> dict[str, str]:
         kind = parse_key(key).kind
