@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ import time
 
 import pytest
 
-from stillframe.archive.claims import CommitState, Lease, _this_process, settled_state
+from stillframe.archive.claims import _PROCESS, CommitState, Lease, _this_process, settled_state
 from stillframe.archive.record import Record, claimed, holder_of, with_record
 from stillframe.dicom.json_model import JSONDataset, dumps, parse_datasets
 from stillframe.dicom.uids import InstanceUIDs
@@ -217,3 +219,15 @@ def test_a_claim_names_its_holder_in_the_document() -> None:
     (document,) = parse_datasets(store.objects[KEY].data) or []
     name, process, renewed = holder_of(document).split(" ")
     assert (len(name), process, renewed) == (32, _this_process(), "0")
+
+
+def test_a_claim_names_the_process_that_holds_it() -> None:
+    """What a lease writes is what `_has_ended` reads: this process is alive, and known to be one of this machine."""
+    store = MemoryStore()
+    with Lease(store, UIDS, NOTHING):
+        stored = store.get(KEY)
+        assert stored is not None
+        (metadata,) = json.loads(stored.data)
+        process = _PROCESS.fullmatch(holder_of(metadata))
+        assert process is not None
+        assert process["pid"] == str(os.getpid())

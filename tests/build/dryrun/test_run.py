@@ -369,7 +369,7 @@ class CountedRequests:
 
 
 def assert_requests(foretold: Requests, made: Requests) -> None:
-    """The rules of `docs/format.md` come near to what a build asks; threads also ask in vain now and then."""
+    """The rules of `docs/reference/report.md` come near to what a build asks; threads also ask in vain now and then."""
     assert foretold.put == pytest.approx(made.put, rel=0.10)
     assert foretold.get == pytest.approx(made.get, rel=0.25)
     assert (foretold.list, foretold.delete) == (made.list, made.delete)
