@@ -675,7 +675,7 @@ def test_damaged_data_sets_never_crash(cuts: list[tuple[int, int]], little: bool
     assert json.loads(dumps(result.dataset)) == result.dataset
 
 
-# --- JSON --------------------------------------------------------------------------------------------------------------
+# --- JSON ------------------------------------------------------------------------------------------------------------
 
 
 def test_dumps_is_compact_utf8() -> None:
