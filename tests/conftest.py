@@ -35,6 +35,8 @@ def _is_worker() -> bool:
 
 
 def pytest_configure() -> None:
+    # A run in the background of a shell ignores Ctrl-C, and so would the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _is_worker():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends the run ends its server, too
         os.environ[_RUN_FOLDER] = tempfile.mkdtemp(prefix="stillframe-tests-")
