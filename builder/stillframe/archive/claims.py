@@ -39,7 +39,7 @@ LEASE_SECONDS: Final = 30.0
 _RENEWED_AT: Final = 0.2
 # Writes of one claim that may find that an earlier one of it took place after all.
 _TRIES: Final = 5
-# Who holds a claim: a name for the attempt, the process it runs in, and how often it was renewed.
+# The process of a holder: a claim names the attempt, the process (machine, number, start), and its renewals.
 _PROCESS: Final = re.compile(r"\S+ (?P<machine>[0-9a-f]+)\.(?P<pid>[0-9]{1,19})\.(?P<started>[0-9]+) [0-9]+")
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 1.0
