@@ -36,8 +36,13 @@ URL = "https://images.example.org/dicomweb"
 type Making = Callable[[], Store]
 
 
-def publish(store: Store, *sources: Path, secret: bytes = b"", **options: str) -> Report:
-    request = BuildRequest(sources=tuple(map(str, sources)), options=BuildOptions(**options), secret=secret)  # type: ignore[arg-type]
+def publish(store: Store, *sources: Path, secret: bytes = b"", replace: bool = False, **options: str) -> Report:
+    request = BuildRequest(
+        sources=tuple(map(str, sources)),
+        options=BuildOptions(**options),  # type: ignore[arg-type]
+        secret=secret,
+        replace=replace,
+    )
     report = build(request, store, SerialExecutor(), NoProgress())
     assert report.exit_code == 0, report.rejected
     return report

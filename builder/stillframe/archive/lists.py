@@ -16,8 +16,8 @@ from typing import Final
 
 from stillframe.archive import qido
 from stillframe.archive.documents import ROUNDS, give_way, read_document, replace_object, update_document
-from stillframe.archive.frame_index import indexed_instances, merge_frame_index
-from stillframe.archive.holdings import committed_instances, unpublished
+from stillframe.archive.frame_index import FrameIndex, indexed_instances, merge_frame_index
+from stillframe.archive.holdings import committed_instances, read_metadata, unpublished
 from stillframe.archive.record import Record, record_of
 from stillframe.archive.representative import series_candidates, study_candidates
 from stillframe.archive.study_list import merge_study_list
@@ -92,14 +92,28 @@ def publish_series(
     # Some may have been deleted while they waited for their lists: before, and below, until they were written.
     present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
     rows = {uid: instance.rows for uid, instance in instances.items() if uid in present}
-    new = [rebase_bulk(instances[uid].metadata, f"instances/{uid}/") for uid in rows]
+    new = {uid: rebase_bulk(instances[uid].metadata, f"instances/{uid}/") for uid in rows}
+
+    def overtaken(listed: Iterable[str]) -> frozenset[str]:
+        """Those of the instances that another job has replaced, and lists itself."""
+        uids = [InstanceUIDs(study, series, uid) for uid in listed if uid in new]
+        found = side_by_side(store.parallel, lambda uids: read_metadata(store, uids), uids)
+        stored = {uid.instance: metadata and record_of(metadata) for uid, metadata in zip(uids, found, strict=True)}
+        return frozenset(uid for uid, record in stored.items() if record != record_of(new[uid]))
+
+    def merge_rows(index: FrameIndex | None) -> FrameIndex:
+        replaced = overtaken(indexed_instances(index))
+        return merge_frame_index(index, {uid: own for uid, own in rows.items() if uid not in replaced})
+
+    def merge_metadata(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
+        records = {text_value(item, SOP_INSTANCE_UID): record_of(item) for item in metadata or ()}
+        replaced = overtaken(uid for uid, record in records.items() if uid in new and record != record_of(new[uid]))
+        return qido.merge_instances(metadata or (), [item for uid, item in new.items() if uid not in replaced])
+
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
-    update_document(store, frame_index_key(study, series), lambda old: merge_frame_index(old, rows))
+    update_document(store, frame_index_key(study, series), merge_rows)
     update_document(
-        store,
-        metadata_key(study, series),
-        lambda old: qido.merge_instances(old or (), new),
-        lambda: committed_instances(store, study, series),
+        store, metadata_key(study, series), merge_metadata, lambda: committed_instances(store, study, series)
     )
     withdraw_instances(store, study, series, list(rows))
     write_series_lists(store, study, series, base_url)
