@@ -26,6 +26,8 @@ MINUTES ?= 10
 JOBS ?= 3
 PYTHONS ?= 3.12 3.13 3.14
 export PYTHON
+# What is compiled once is not compiled by every process that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check

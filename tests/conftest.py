@@ -5,6 +5,7 @@ pytest-xdist runs the tests in several processes. They have one S3 server, which
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -27,6 +28,15 @@ load_profile()
 
 _RUN_FOLDER: Final = "STILLFRAME_TEST_RUN"
 """The variable that names the folder which the processes of a run share: workers inherit it."""
+# What processes that tests fork find imported: half a second each otherwise.
+_PRELOADED: Final = [
+    "stillframe.build.instance",
+    "stillframe.build.pipeline",
+    "stillframe.source.scan",
+    "stillframe.store.s3",
+    "tests.support.archives",
+    "tests.support.dying_store",
+]
 _S3_FIXTURES: Final = {"s3_server", "bucket", "moto_bucket", "moto_store"}
 
 
@@ -37,6 +47,7 @@ def _is_worker() -> bool:
 def pytest_configure() -> None:
     # A run in the background of a shell ignores Ctrl-C, and so would the commands that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    multiprocessing.set_forkserver_preload(_PRELOADED)
     if not _is_worker():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends the run ends its server, too
         os.environ[_RUN_FOLDER] = tempfile.mkdtemp(prefix="stillframe-tests-")
@@ -48,11 +59,18 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(folder)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs an object store. Parameters of fixtures that stand for one carry the mark themselves."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs an object store, and deal the tests out so that every process begins with the slow ones.
+
+    Parameters of fixtures that stand for a store carry the mark themselves. pytest-xdist gives each process an equal
+    part of the list, and lets those that are done take from the others.
+    """
     for item in items:
         if _S3_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.s3)
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = [item for number in range(count) for item in items[number::count]]
 
 
 @pytest.fixture(scope="session")
