@@ -22,8 +22,8 @@ LISTS = (
 def test_a_job_that_lists_late_does_not_list_what_another_one_replaced(tmp_path: Path, late: str) -> None:
     """Both replace one instance: the last one's pixels are there, so its record and rows have to be listed."""
     first, second, third = (
-        write(tmp_path, f"{name}.dcm", image(1, noise(seed, (24, 20 + seed)), StudyDescription=name, SeriesDescription=name))
-        for seed, name in enumerate(("first", "second", "third"))
+        write(tmp_path, f"{name}.dcm", image(1, noise(20, (24, size)), StudyDescription=name, SeriesDescription=name))
+        for name, size in (("first", 20), ("second", 21), ("third", 22))
     )
     shared = MemoryStore()
     publish(shared, first)
