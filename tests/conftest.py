@@ -60,7 +60,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs an object store, and deal the tests out so that every process begins with the slow ones.
+    """Mark what needs an object store, and deal the tests out: every process begins with those that take long.
 
     Parameters of fixtures that stand for a store carry the mark themselves. pytest-xdist gives each process an equal
     part of the list, and lets those that are done take from the others.
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _S3_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.s3)
     count = getattr(config, "workerinput", {}).get("workercount", 1)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slow", "s3")])
     items[:] = [item for number in range(count) for item in items[number::count]]
 
 

@@ -324,12 +324,12 @@ def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
             job = start(source, tree)
             wanted = moments.uniform(0.0, 0.95) * len(expected)
             while job.poll() is None and sum(path.is_file() for path in tree.rglob("*")) < wanted:
-                time.sleep(0.005)
+                time.sleep(0.02)
             if job.poll() is None:
                 os.killpg(job.pid, signal.SIGKILL)
                 interrupted += 1
             job.wait()
-        assert start(source, tree).wait() == 0
+        assert build_tree(tree, source).exit_code == 0
         assert contents(tree) == expected
     assert interrupted > 5
 

@@ -40,6 +40,7 @@ from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_fault
 from tests.support.s3_server import S3Endpoint, S3Server
 from tests.support.trees import NoProgress, objects, processes_of_session
 
+pytestmark = pytest.mark.slow
 COMMAND = (sys.executable, "-m", "stillframe", "build")
 TIMES = int(os.environ.get("STILLFRAME_FAULTS", "0"))
 """How many moments are tried, where that is not as few as every change should wait for."""
@@ -200,7 +201,7 @@ def test_a_job_killed_at_any_moment_and_run_again_ends_in_the_same_objects(bucke
         os.killpg(job.pid, signal.SIGKILL)
         job.communicate()
         check_consistency(store)
-        finish(start(bucket, store.prefix, source))
+        assert publish(source, store).exit_code == 0
         assert objects(store) == expected
     assert killed > count // 2
 
@@ -208,7 +209,7 @@ def test_a_job_killed_at_any_moment_and_run_again_ends_in_the_same_objects(bucke
 def wait_for_objects(store: S3Store, job: subprocess.Popen[str], count: float = 1) -> None:
     """Wait until a job has written so many objects of instances, or has ended."""
     while job.poll() is None and sum(bool(parse_key(key).instance) for key, _ in store.list("studies")) < count:
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def test_a_job_whose_workers_are_killed_goes_on_without_them(bucket: Bucket, tmp_path: Path) -> None:
