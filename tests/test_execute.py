@@ -68,6 +68,7 @@ def double_all(numbers: Sequence[int]) -> list[int]:
     return [2 * number for number in numbers]
 
 
+@pytest.mark.slow
 def test_of_a_batch_whose_process_died_each_task_is_tried_by_itself() -> None:
     batches = [[(str(number), number) for number in batch] for batch in ([1, 2, 3], [4, -1, 5], [6, 7], [-2])]
     with ProcessExecutor(2) as executor:
@@ -135,6 +136,7 @@ class CrashingDecoder(ProcessExecutor):
         return super().submit(die_or_build if fn is build_instances else fn, *args, **kwargs)
 
 
+@pytest.mark.slow
 def test_a_crash_costs_one_input_and_leaves_nothing_of_it(tmp_path: Path) -> None:
     source = write_series(tmp_path / "in", 6)
     with CrashingDecoder(2) as executor:

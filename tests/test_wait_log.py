@@ -78,6 +78,7 @@ def test_a_wait_is_said_once_it_has_taken_long_and_so_is_its_end(said: list[str]
     assert said[1].endswith(" s for a thing")
 
 
+@pytest.mark.slow
 def test_what_is_waited_for_by_many_is_said_once(said: list[str]) -> None:
     def wait() -> None:
         with waiting("a thing", quiet=0.1):
@@ -92,6 +93,7 @@ def test_what_is_waited_for_by_many_is_said_once(said: list[str]) -> None:
     assert [message.split()[1] for message in said] == ["waiting", "waited"]
 
 
+@pytest.mark.slow
 def test_what_does_not_take_long_is_not_said(said: list[str]) -> None:
     for _ in range(100):
         with waiting("a thing"):
@@ -129,6 +131,7 @@ def test_a_store_that_is_not_there_is_waited_for_aloud(said: list[str], bucket: 
     assert said[0].startswith("WARNING waiting for s3://archive (no connection), ")
 
 
+@pytest.mark.slow
 def test_a_file_that_another_job_writes_is_waited_for_aloud(tmp_path: Path, said: list[str]) -> None:
     store = DirectoryStore(str(tmp_path))
     (tmp_path / "studies").mkdir()
@@ -142,6 +145,7 @@ def test_a_file_that_another_job_writes_is_waited_for_aloud(tmp_path: Path, said
     until(lambda: len(said) > 1)
 
 
+@pytest.mark.slow
 def test_an_instance_that_another_job_writes_is_waited_for_aloud(said: list[str]) -> None:
     store = MemoryStore()
     with Lease(store, UIDS, CommitState(None, None)) as lease:
@@ -158,6 +162,7 @@ def wait_in_a_worker(seconds: float) -> None:
         time.sleep(seconds)
 
 
+@pytest.mark.slow
 def test_what_workers_wait_for_is_said_in_the_process_of_the_job(said: list[str]) -> None:
     with ProcessExecutor(2) as executor:
         for future in [executor.submit(wait_in_a_worker, 2) for _ in range(2)]:

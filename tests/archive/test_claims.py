@@ -55,6 +55,7 @@ def test_of_two_who_begin_one_holds_the_claim() -> None:
     assert store.objects[KEY].data == PUBLISHED
 
 
+@pytest.mark.slow
 def test_a_waiter_waits_while_the_claim_is_renewed_and_sees_the_commit() -> None:
     store = MemoryStore()
     seen: list[CommitState] = []

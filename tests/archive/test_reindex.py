@@ -190,6 +190,7 @@ def test_nothing_is_no_archive(make_store: Making, tmp_path: Path) -> None:
     assert objects(store) == {}
 
 
+@pytest.mark.slow
 def test_an_index_beside_builds_drops_nothing(make_store: Making, source: Path) -> None:
     clean = make_store()
     publish(clean, source)
@@ -272,6 +273,7 @@ def test_the_command_indexes_and_tells(tmp_path: Path, source: Path) -> None:
     assert contents(tree) == before
 
 
+@pytest.mark.slow
 def test_the_command_makes_no_archive_where_there_is_none(tmp_path: Path) -> None:
     done = run("index", tmp_path / "none")
     assert done.returncode == 1

@@ -24,6 +24,7 @@ from tests.support.places import REPOSITORY
 from tests.support.trees import contents
 
 
+@pytest.mark.slow
 def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None:
     done = run("build", write_series(tmp_path / "in", 3), tmp_path / "out")
     assert done.returncode == 0
@@ -35,6 +36,7 @@ def test_all_published_is_exit_code_0_and_a_calm_summary(tmp_path: Path) -> None
     assert re.fullmatch(r"1 study, 1 series, 3 frames, 0\.0 MB in, 0\.\d MB out, [\d.]+ s, \d+ frames/s", second)
 
 
+@pytest.mark.slow
 def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -> None:
     write_series(tmp_path / "in", 2)
     write(tmp_path, "in/bad.dcm", image(7, NumberOfFrames=5))
@@ -110,6 +112,7 @@ def test_what_cannot_be_done_is_exit_code_1_and_one_reason(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     write(tmp_path, "in/evil\x1b[2J.dcm", image(1, NumberOfFrames=9))
     done = run("build", tmp_path / "in", tmp_path / "out")
@@ -118,6 +121,7 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path: Path) -
     assert "evil\\x1b[2J.dcm" in done.stderr
 
 
+@pytest.mark.slow
 def test_names_that_are_not_unicode_are_reported(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
@@ -130,6 +134,7 @@ def test_names_that_are_not_unicode_are_reported(tmp_path: Path) -> None:
     assert rejected["path"] == str(source / os.fsdecode(b"\xff bad.dcm"))
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(tmp_path: Path) -> None:
     source = write_series(tmp_path / "in", 3)
     leader, follower = pty.openpty()
@@ -199,6 +204,7 @@ def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, wo
     assert job.returncode == 1
 
 
+@pytest.mark.slow
 def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -210,6 +216,7 @@ def test_nobody_reading_the_progress_does_not_end_the_job(tmp_path: Path) -> Non
     assert "2 published" in done.stdout
 
 
+@pytest.mark.slow
 def test_zip_archives_bare_data_sets_and_names_without_ending(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
@@ -227,6 +234,7 @@ def test_zip_archives_bare_data_sets_and_names_without_ending(tmp_path: Path) ->
     assert frames == {instance_uid(number) for number in range(1, 6)}
 
 
+@pytest.mark.slow
 def test_a_dicomdir_is_no_instance(tmp_path: Path) -> None:
     folder = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
     for path in folder.glob("DICOMDIR*"):
@@ -241,6 +249,7 @@ def test_a_dicomdir_is_no_instance(tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == {"studies/index.json": b"[]"}
 
 
+@pytest.mark.slow
 def test_archives_that_are_not_read_are_shown(tmp_path: Path) -> None:
     write(tmp_path, "in/1.dcm", image(1))
     (tmp_path / "in" / "more.tgz").write_bytes(gzip.compress(to_bytes(image(2))))
@@ -252,6 +261,7 @@ def test_archives_that_are_not_read_are_shown(tmp_path: Path) -> None:
     assert "1 published, 2 other files passed over" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("IM1", to_bytes(image(1)))

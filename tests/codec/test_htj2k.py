@@ -68,6 +68,7 @@ def frames(draw: st.DrawFn) -> tuple[Frame, int]:
     return make_frame((*shape, 3) if colour else shape, precision, signed=signed, content=content, seed=seed), precision
 
 
+@pytest.mark.slow
 @given(frame_and_precision=frames())
 @settings(max_examples=examples(1000), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_every_decoder_returns_what_was_encoded(frame_and_precision: tuple[Frame, int]) -> None:
@@ -93,6 +94,7 @@ def test_one_bit_frames_come_back(shape: tuple[int, ...], signed: bool, content:
     assert np.array_equal(foreign_decode(data).reshape(shape), frame)
 
 
+@pytest.mark.slow
 @given(frame_and_precision=frames())
 @settings(max_examples=examples(400), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_prefix_and_reduced_codestream_decode_to_the_lower_resolution(frame_and_precision: tuple[Frame, int]) -> None:

@@ -37,6 +37,7 @@ def outcome(file: Path) -> tuple[object, ...]:
         return read.transfer_syntax, read.size, read.pixels, convert(read.dataset)
 
 
+@pytest.mark.slow
 def test_plain_headers_say_what_pydicom_reads(pydicom_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     files = plain_files(pydicom_files)
     assert len(files) > 100
@@ -72,6 +73,7 @@ def test_other_files_are_not_dicom(data: bytes) -> None:
     assert not is_dicom(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300))
 @given(st.data())
 def test_damaged_headers_raise_nothing_but_input_errors(data: st.DataObject) -> None:

@@ -91,6 +91,7 @@ def test_what_was_written_is_found(tree: Tree, encoding: Encoding, undefined: bo
         assert encoding.implicit  # a length that spells a VR
 
 
+@pytest.mark.slow
 @given(TREES, st.sampled_from(ENCODINGS), st.booleans(), st.data())
 def test_what_is_cut_is_short(tree: Tree, encoding: Encoding, undefined: bool, data: st.DataObject) -> None:
     whole = encode(tree, encoding, undefined)

@@ -90,6 +90,7 @@ def test_native_colour_frames_are_interleaved(tmp_path: Path, syntax: str, plana
     assert np.array_equal(read_frames(path), frames)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(100), suppress_health_check=SAME_FOLDER)
 @given(
     rows=st.integers(1, 9), columns=st.integers(1, 9), count=st.integers(1, 5), vr=st.sampled_from(["OB", "OW"]),

@@ -567,6 +567,7 @@ def test_sources_that_are_not_there_end_the_job_before_it_begins(
     assert not (tmp_path / "tree").exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_one_line(tmp_path: Path, free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
     done = run("build", "s3://bucket/x", tmp_path / "tree", "--endpoint-url", url, "--patience", "0.5")

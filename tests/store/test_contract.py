@@ -82,6 +82,7 @@ def test_a_key_may_be_a_prefix_of_others(store: Store) -> None:
     assert data(store, FRAME) == CODESTREAM
 
 
+@pytest.mark.slow
 def test_files_of_any_size_are_put_whole(store: Store) -> None:
     small = b"\xff\x4f" + bytes(range(256)) * 10
     large = b"\xff\x4f" + bytes(range(256)) * ((2 * PART_BYTES) // 256 + 100)

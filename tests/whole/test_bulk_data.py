@@ -74,7 +74,8 @@ def differing() -> tuple[re.Pattern[str], ...]:
     """The tags that docs/format.md lets differ from the source without a note, from the first column of its table."""
     text = (REPOSITORY / "docs" / "format.md").read_text()
     table = text.partition("| element | in the metadata |")[2].partition("\n\n")[0]
-    tags = re.findall(r"\(([0-9A-Fx]{4}),([0-9A-Fx]{4})\)", "".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    column = "".join(row.split("|")[1] for row in table.splitlines()[2:])
+    tags = re.findall(r"\(([0-9A-Fx]{4}),([0-9A-Fx]{4})\)", column)
     return tuple(re.compile((group + number).replace("x", "[0-9A-F]")) for group, number in tags)
 
 
@@ -160,7 +161,7 @@ def check_instance(tree: Tree, path: Path, documents: list[tuple[str, dict[str, 
         bulk[uri.removeprefix("bulkdata/")] = data = tree.fetch(urljoin(url, uri))
         assert data.rstrip(b"\0 ") == field_of(source, place, vr).rstrip(b"\0 "), (path, place)
     theirs = json_of(source)
-    unwritten = {f"{tag:08X}" for tag in source.keys()} - theirs.keys()  # read by pydicom, that is
+    unwritten = {f"{tag:08X}" for tag, _ in source.items()} - theirs.keys()  # read by pydicom, that is
     assert all(may_differ(key, notes) for key in unwritten)
     unlike = {key for key in [*theirs, *metadata, *unwritten] if may_differ(key, notes)}
     long_numbers = {f"{place[0]:08X}" for place, vr, _ in bulk_uris(metadata) if vr not in ("OB", "OW", "UN", "OF")}

@@ -54,6 +54,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "out" / "commands.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("names", "command"), COMMANDS, ids=[command.name for _, command in COMMANDS])
 def test_the_reference_has_every_command_and_option(
     names: tuple[str, ...], command: click.Command, reference: str
