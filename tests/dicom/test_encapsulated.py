@@ -119,12 +119,12 @@ def test_no_fragments_are_no_frames() -> None:
 def test_what_is_no_item_is_refused() -> None:
     value = bytearray(encapsulated_value([b"aa", b"bb"]))
     value[8:12] = b"\x10\x00\x20\x00"
-    with pytest.raises(PixelDataError, match=r"\(0010,0020\) where an item must be"):
+    with pytest.raises(PixelDataError, match=r"\(0010,0020\) at offset 38 where an item must be"):
         read(bytes(value), 2)
 
 
 def test_a_fragment_that_ends_beyond_the_file_is_refused() -> None:
-    with pytest.raises(PixelDataError, match="a fragment of 20 bytes ends beyond the file"):
+    with pytest.raises(PixelDataError, match="a fragment of 20 bytes at offset 48 ends beyond the file"):
         read(encapsulated_value([b"aa", bytes(20)])[:-9], 2)
 
 

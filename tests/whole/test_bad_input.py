@@ -138,13 +138,12 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "samples": (made(SamplesPerPixel=4), "with 4 samples is not supported"),
     "photometric": (made(PhotometricInterpretation="ARGB"), "'ARGB' with 1 samples is not supported"),
     "no pixels": (made(PixelData=None), "has Rows and Columns but no pixel data"),
-    "native called J2K": (lambda: relabelled(J2K), "asks for encapsulated pixel data, these are native"),
-    "little called big": (lambda: relabelled("1.2.840.10008.1.2.2"), "."),
-    "J2K called native": (
-        lambda: to_bytes(encapsulated([ANY_FRAME], J2K)).replace(
+    "native called private": (lambda: relabelled("1.2.840.113619.5.2"), "asks for encapsulated pixel data, these are"),
+    "noise called native": (
+        lambda: to_bytes(encapsulated([b"no image" * 9], J2K)).replace(
             b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.1\0\0\0", 1
         ),
-        "encapsulated pixel data under the native transfer syntax",
+        r"has no encapsulated pixel data, and the frames do not tell it: the first begins with 6e6f2069",
     ),
     "J2K called JPEG": (frames_of(ANY_FRAME, syntax=JPEG), "not a JPEG image"),
     "JPEG called J2K": (frames_of(b"\xff\xd8\xff\xe0" + bytes(60)), "not a JPEG 2000 codestream"),
@@ -162,7 +161,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "fragment past the end": (lambda: tail_cut(encapsulated([ANY_FRAME], J2K), 40), "ends beyond the file"),
     "no fragments": (lambda: to_bytes(encapsulated([], J2K)), "hold no fragments"),
     "nested": (lambda: nested(5000), "nest"),
-    "absurd length": (lambda: changed(b"\x10\0\x20\0LO\x02\0", b"\x10\0\x20\0UT\0\0\xff\xff\xff\x7f"), "missing"),
+    "absurd length": (lambda: changed(b"\x10\0\x20\0LO\x02\0", b"\x10\0\x20\0UT\0\0\xff\xff\xff\x7f"), "ends inside"),
 }  # fmt: skip
 
 

@@ -161,7 +161,7 @@ REJECTED = {
         "the frame is 3722445056 x 1024, the data set says 256 x 1024"
     ),
     "pydicom/test_files/MR_truncated.dcm": "truncated: PixelData promises 8192 bytes, 8130 are there",
-    "pydicom/test_files/rtplan_truncated.dcm": "truncated: ends inside (300A,00B0), 265 bytes early",
+    "pydicom/test_files/rtplan_truncated.dcm": "truncated: ends inside (300A,00B0), which begins at offset 1410",
 }
 
 # Has no preamble, and its first byte is gone: nothing says that it is DICOM.
@@ -175,6 +175,11 @@ NOTES = {
     "pydicom/test_files/MR_small_padded.dcm": "128 bytes behind the last frame are not published",
     "pydicom/test_files/J2K_pixelrep_mismatch.dcm": (
         "the codestreams say unsigned; their samples are signed, as Pixel Representation says"
+    ),
+    "pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm": "the pixel data end without a sequence delimiter",
+    "pydicom/test_files/SC_rgb_jpeg.dcm": (
+        "the data set is written in Implicit VR Little Endian, not in what"
+        " transfer syntax 1.2.840.10008.1.2.4.50 (JPEG Baseline (Process 1)) says"
     ),
     "pydicom-data/mlut_18.dcm": "bits above Bits Stored were set in 1 frames; they are not published",
 }

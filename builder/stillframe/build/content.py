@@ -79,7 +79,7 @@ class Producer:
         content = Content(
             metadata=without_record(converted.dataset) | _identity(self.uids),
             bulk=converted.bulk,
-            notes=converted.notes,
+            notes=(*instance.notes, *converted.notes),
         )
         if is_video(instance):
             content = self._produce_video(instance, content)

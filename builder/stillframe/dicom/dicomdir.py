@@ -7,8 +7,7 @@ from typing import Final
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 
-from stillframe.dicom.lenient import Unreadable, raw_element
-from stillframe.dicom.read import raw_text
+from stillframe.dicom.lenient import Unreadable, raw_element, raw_text
 from stillframe.dicom.sequences import read_item, sequence_value
 from stillframe.dicom.walk import Encoding, Odd
 from stillframe.errors import InputError

@@ -12,7 +12,8 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import PixelDataError
 
 _ITEM: Final = 0xFFFEE000
-_DELIMITER: Final = 0xFFFEE0DD
+_DELIMITER: Final = b"\xfe\xff\xdd\xe0"
+_PADDING: Final = b"\xfc\xff\xfc\xff"
 _SOI = (b"\xff\xd8", b"\xff\x4f")  # JPEG and JPEG-LS start of image; JPEG 2000 start of codestream
 _EOI: Final = b"\xff\xd9"
 
@@ -28,12 +29,17 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class Fragments:
-    """The Basic Offset Table (empty if it has no entries) and every fragment, in file order."""
+    """The Basic Offset Table (empty if it has no entries) and every fragment, in file order.
+
+    `end` is the offset behind them and what ends them. `delimited` says whether something does, `note` whether it is
+    something else than a sequence delimiter.
+    """
 
     basic_offsets: tuple[int, ...]
     items: tuple[Fragment, ...]
     delimited: bool
     end: int
+    note: str = ""
 
 
 def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
@@ -42,23 +48,24 @@ def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
     `offset` is where the element's value begins, `size` the file's length.
 
     Raises:
-        PixelDataError: if an item has an unknown tag or ends beyond the file.
+        PixelDataError: if something stands where an item must begin that is none, or an item ends beyond the file.
     """
     table: tuple[int, ...] | None = None
     items: list[Fragment] = []
     base = offset
-    delimited = False
-    while offset + 8 <= size:
+    while True:
         file.seek(offset)
-        group, element, length = struct.unpack("<HHL", file.read(8))
-        tag = group << 16 | element
-        if tag == _DELIMITER:
-            delimited, offset = True, offset + 8
-            break
-        if tag != _ITEM:
-            raise PixelDataError(f"encapsulated pixel data: ({group:04X},{element:04X}) where an item must be")
+        head = file.read(min(8, size - offset))
+        if (ending := _find_ending(head)) is not None:
+            delimited, length, note = ending
+            return Fragments(table or (), tuple(items), delimited, offset + length, note)
+        group, element, length = struct.unpack("<HHL", head)
+        if group << 16 | element != _ITEM:
+            raise PixelDataError(
+                f"encapsulated pixel data: ({group:04X},{element:04X}) at offset {offset} where an item must be"
+            )
         if offset + 8 + length > size:
-            raise PixelDataError(f"truncated: a fragment of {length} bytes ends beyond the file")
+            raise PixelDataError(f"truncated: a fragment of {length} bytes at offset {offset} ends beyond the file")
         if table is None:
             count = length // 4
             table = struct.unpack(f"<{count}L", file.read(count * 4))
@@ -66,7 +73,26 @@ def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
         else:
             items.append(Fragment(offset + 8, length, offset - base))
         offset += 8 + length
-    return Fragments(table or (), tuple(items), delimited, offset)
+
+
+def _find_ending(head: bytes) -> tuple[bool, int, str] | None:
+    """What ends fragments where an item must begin: whether it is a delimiter, its length, and a note; None if nothing.
+
+    Zeros and padding (FFFC,FFFC) stand there in files of some writers; others leave the delimiter out, or half of it.
+    """
+    if len(head) == 8 and head[:4] == _DELIMITER:
+        return True, 8, ""
+    if not head:
+        return False, 0, "the pixel data end without a sequence delimiter"
+    if not any(head):
+        return True, len(head), "the pixel data end with zeros instead of a sequence delimiter"
+    if head.startswith(_PADDING):
+        return True, 0, "the pixel data end with padding instead of a sequence delimiter"
+    if len(head) < 8:
+        if _DELIMITER.startswith(head[:4]):
+            return True, len(head), "the file ends inside the sequence delimiter of the pixel data"
+        raise PixelDataError("truncated: the file ends inside the head of a fragment")
+    return None
 
 
 def group_frames(

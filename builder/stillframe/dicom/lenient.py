@@ -5,6 +5,7 @@ Well-formed data sets are walked (`walk`, `header`, `sequences`), not parsed.
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import BinaryIO, Final, cast
 
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
+from pydicom.filereader import data_element_generator, read_dataset
 from pydicom.tag import BaseTag
 
 from stillframe.dicom.files import ReadableFile
@@ -24,11 +25,7 @@ MOST_READS: Final = 500_000
 
 
 class Unreadable(Exception):
-    """Bytes that nothing can make sense of; the message says why in a word, `details` in what words there are."""
-
-    def __init__(self, reason: str, details: str = "") -> None:
-        super().__init__(reason)
-        self.details = details or reason
+    """Bytes that nothing can make sense of; the message says what is wrong with them, to follow their name."""
 
 
 class CountedReads:
@@ -53,8 +50,8 @@ class CountedReads:
 
 
 @contextmanager
-def pydicom_at_work() -> Iterator[list[warnings.WarningMessage]]:
-    """Let pydicom read or convert in the block; what it warns of is collected, and goes no further.
+def pydicom_at_work() -> Iterator[None]:
+    """Let pydicom read or convert in the block; what it warns of goes no further.
 
     Raises:
         InputError, StoreError: as reading the file raised them, however pydicom wrapped them.
@@ -62,9 +59,9 @@ def pydicom_at_work() -> Iterator[list[warnings.WarningMessage]]:
         RecursionError: as it is.
     """
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield caught
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (InputError, StoreError, RecursionError, Unreadable):
         raise
     except Exception as error:
@@ -73,7 +70,7 @@ def pydicom_at_work() -> Iterator[list[warnings.WarningMessage]]:
             cause = cause.__cause__ or cause.__context__
         if cause is not None:
             raise cause from None
-        raise Unreadable(type(error).__name__, one_line(error)) from error
+        raise Unreadable("is not well formed") from error
 
 
 def read_odd(
@@ -82,7 +79,6 @@ def read_odd(
     *,
     length: int | None = None,
     stop: Callable[[int], bool] | None = None,
-    cut: bool = True,
 ) -> Dataset:
     """The elements from the file's offset on, to the first whose tag satisfies `stop`, or those of an item.
 
@@ -91,22 +87,49 @@ def read_odd(
         encoding: how they are written.
         length: of the item in bytes, if it says; None if a delimiter ends it.
         stop: says where to stop; without it, the elements are those of an item.
-        cut: whether they may end too early.
 
     Raises:
         InputError, StoreError, Unreadable, RecursionError: as `pydicom_at_work`.
     """
     source = cast(BinaryIO, file if isinstance(file, CountedReads) else CountedReads(file))
     stop_when = None if stop is None else lambda tag, *_: stop(tag)
-    with pydicom_at_work() as caught:
-        dataset = read_dataset(
+    with pydicom_at_work():
+        return read_dataset(
             source, encoding.implicit, encoding.little, length, stop_when, at_top_level=stop is not None
         )
-    if not cut:
-        for warning in caught:
-            if "nd of file reached" in str(warning.message):
-                raise InputError(f"truncated: {one_line(warning.message)}")
-    return dataset
+
+
+def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement | DataElement:
+    """The element at the file's offset, which is left behind it.
+
+    pydicom takes whatever stands where an item should begin for one, so the items of what it reads are looked at again.
+
+    Raises:
+        InputError, StoreError, Unreadable, RecursionError: as `pydicom_at_work`.
+    """
+    with pydicom_at_work():
+        element = next(data_element_generator(cast(BinaryIO, file), encoding.implicit, encoding.little))
+        end = file.tell()
+        if isinstance(element, DataElement) and element.VR == "SQ":
+            _check_items(file, encoding, element)
+        file.seek(end)
+    return element
+
+
+def _check_items(file: CountedReads, encoding: Encoding, sequence: DataElement) -> None:
+    """Raise if something else than items was read as the items of a sequence, or of one within it (PS3.5 7.5)."""
+    order = ("<" if encoding.little else ">") + "HH"
+    for item in sequence.value:
+        file.seek(item.seq_item_tell)
+        group, number = struct.unpack(order, file.read(4))
+        if (group, number) != (0xFFFE, 0xE000):
+            raise Unreadable(f"has ({group:04X},{number:04X}) at offset {item.seq_item_tell} where an item must begin")
+        for tag in list(item.keys()):
+            if tag >> 16 == 0xFFFE:
+                raise Unreadable(f"has an item, at offset {item.seq_item_tell}, without its delimiter")
+            element = item.get_item(tag)
+            if isinstance(element, DataElement) and element.VR == "SQ":
+                _check_items(file, encoding, element)
 
 
 def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
@@ -118,9 +141,13 @@ def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | No
     try:
         return dataset.get_item(tag)
     except Exception as error:  # pydicom converts some elements on the way, and raises whatever that raises
-        raise InputError(f"{BaseTag(tag)} cannot be read: {one_line(error)}") from error
+        raise InputError(f"{BaseTag(tag)} cannot be read") from error
 
 
-def one_line(error: object) -> str:
-    """What an exception or a warning says, short and in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def raw_text(dataset: Dataset, tag: int) -> str:
+    """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
+    value = getattr(raw_element(dataset, tag), "value", None)
+    if value is None:
+        return ""
+    raw = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
+    return raw.strip(b"\0 ").decode("latin-1")

@@ -1,40 +1,55 @@
 """Reading one DICOM instance: its header whole, its pixel data only by offset and length.
 
-Well-formed elements are walked; pydicom parses the others. This module finds the pixel data, and refuses a file that
-ends too early.
+The elements before and behind the pixel data are one data set, in whatever order they are. Half a data set is refused;
+behind complete pixel data, what can be no element ends it.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from stillframe.dicom.data_set import DataSetReader, Failure
 from stillframe.dicom.encapsulated import Fragments, read_fragments
 from stillframe.dicom.files import ReadableFile
-from stillframe.dicom.header import PREAMBLE, STOP_SCAN, Stop, read_elements, read_growing, read_plain
-from stillframe.dicom.lenient import Unreadable, one_line, pydicom_at_work, raw_element, read_odd
-from stillframe.dicom.sequences import raw_dataset
-from stillframe.dicom.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
+from stillframe.dicom.header import PlanStop
+from stillframe.dicom.lenient import raw_text
+from stillframe.dicom.opening import OpenDataSet, open_data_set
+from stillframe.dicom.syntaxes import Family, transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs, check_uid
-from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, VRS, Encoding, Walker
-from stillframe.errors import InputError, StoreError
+from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH
+from stillframe.errors import InputError
 from stillframe.options import MAX_UNPACKED
 
 PIXEL_TAGS: Final = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
-# What is read first of a file: enough for most headers up to the pixel data.
-_PLAIN_HEAD: Final = 1 << 16
-_TRANSFER_SYNTAX_UID: Final = 0x00020010
+_SOP_CLASS: Final = BaseTag(0x00080016)
+_UIDS: Final = {0x0020000D: "StudyInstanceUID", 0x0020000E: "SeriesInstanceUID", 0x00080018: "SOPInstanceUID"}
+# What says which object this is, whose, and what its pixels are (PS3.3 C.7.6.3): two different values are a riddle.
+_DECISIVE: Final = {
+    **_UIDS,
+    0x00080016: "SOPClassUID",
+    0x00100020: "PatientID",
+    0x00280002: "SamplesPerPixel",
+    0x00280004: "PhotometricInterpretation",
+    0x00280006: "PlanarConfiguration",
+    0x00280008: "NumberOfFrames",
+    0x00280010: "Rows",
+    0x00280011: "Columns",
+    0x00280100: "BitsAllocated",
+    0x00280101: "BitsStored",
+    0x00280102: "HighBit",
+    0x00280103: "PixelRepresentation",
+    0x7FE00001: "ExtendedOffsetTable",
+    0x7FE00002: "ExtendedOffsetTableLengths",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +66,9 @@ class PixelElement:
 class Instance:
     """One opened instance. `file` holds the uncompressed data set and is the caller's to close.
 
-    `fragments` are those of encapsulated pixel data.
+    `transfer_syntax` is what the meta header names, or, if that is not so or `named` is false, the native one that the
+    elements are written in. `fragments` are those of encapsulated pixel data. `notes` tell what the file contradicts
+    itself in.
     """
 
     dataset: Dataset
@@ -60,6 +77,8 @@ class Instance:
     size: int
     pixels: PixelElement | None
     fragments: Fragments | None = None
+    named: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def uids(self) -> InstanceUIDs:
@@ -68,32 +87,27 @@ class Instance:
         Raises:
             InvalidUID: naming the attribute that is missing or malformed.
         """
-        return InstanceUIDs(
-            check_uid(raw_text(self.dataset, 0x0020000D), "StudyInstanceUID"),
-            check_uid(raw_text(self.dataset, 0x0020000E), "SeriesInstanceUID"),
-            check_uid(raw_text(self.dataset, 0x00080018), "SOPInstanceUID"),
-        )
-
-
-def raw_text(dataset: Dataset, tag: int) -> str:
-    """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
-    value = getattr(raw_element(dataset, tag), "value", None)
-    if value is None:
-        return ""
-    raw = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
-    return raw.strip(b"\0 ").decode("latin-1")
+        return InstanceUIDs(*(check_uid(raw_text(self.dataset, tag), name) for tag, name in _UIDS.items()))
 
 
 def read_scan(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Dataset:
-    """The elements up to the Series and Study UIDs; enough to plan with.
+    """The elements that a plan is made of, up to the Series and Study UIDs; all where these are not in their place.
 
     Raises:
         InputError: if the file cannot be parsed that far.
     """
-    dataset, _, body = _open(file, lambda tag: tag >= STOP_SCAN, max_unpacked)
-    if body is not file:
-        body.close()
-    return dataset
+    stop = PlanStop()
+    opened = open_data_set(file, max_unpacked)
+    try:
+        reader = DataSetReader(opened.file, opened.encoding)
+        failure = reader.read(lambda tag: stop(tag) or tag in PIXEL_TAGS)
+        if not stop.reached:
+            _read_rest(reader, failure, opened)
+            _check_repeated(reader)
+        return reader.dataset
+    finally:
+        if opened.file is not file:
+            opened.file.close()
 
 
 def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Instance:
@@ -105,21 +119,21 @@ def read_instance(file: ReadableFile, max_unpacked: int = MAX_UNPACKED) -> Insta
     Raises:
         InputError: if the file is truncated or cannot be parsed; the message says where.
     """
-    dataset, syntax, body = _open(file, PIXEL_TAGS.__contains__, max_unpacked)
-    fragments: Fragments | None = None
-    with _closed_on_error(body, file):
-        stopped_at = body.tell()
-        size = body.seek(0, io.SEEK_END)
-        body.seek(stopped_at)
-        pixels = _read_pixel_element(body, dataset, syntax, size)
-        if pixels is None:
-            _check_complete(dataset, body, size)
-        elif pixels.length is not None:
-            _read_rest(body, dataset, pixels.offset + pixels.length, size)
-        elif transfer_syntax(syntax).has_frames and not transfer_syntax(syntax).is_native:
-            fragments = read_fragments(body, pixels.offset, size)
-            _read_rest(body, dataset, fragments.end, size if fragments.delimited else 0)
-    return Instance(dataset=dataset, transfer_syntax=syntax, file=body, size=size, pixels=pixels, fragments=fragments)
+    opened = open_data_set(file, max_unpacked)
+    with _closed_on_error(opened.file, file):
+        reader = DataSetReader(opened.file, opened.encoding)
+        rest = _read_rest(reader, reader.read(PIXEL_TAGS.__contains__), opened)
+        notes = [*opened.notes, *rest.notes, *_check_repeated(reader), *_complete(reader, opened.sop_class)]
+    return Instance(
+        dataset=reader.dataset,
+        transfer_syntax=opened.transfer_syntax,
+        file=opened.file,
+        size=reader.size,
+        pixels=rest.pixels,
+        fragments=rest.fragments,
+        named=opened.named,
+        notes=tuple(notes),
+    )
 
 
 @contextmanager
@@ -133,112 +147,72 @@ def _closed_on_error(body: ReadableFile, file: ReadableFile) -> Iterator[None]:
         raise
 
 
-def _open(file: ReadableFile, stop: Stop, max_unpacked: int) -> tuple[Dataset, str, ReadableFile]:
-    """Data set up to `stop`, its transfer syntax, and the file positioned where reading stopped."""
-    file.seek(0)
-    plain = read_growing(file, _PLAIN_HEAD, lambda head, whole: read_plain(head, stop, whole=whole))
-    if plain is not None:
-        file.seek(plain.stopped_at)
-        return raw_dataset(plain), plain.transfer_syntax, file
-    with _parsing("cannot be parsed as DICOM"):
-        syntax, body = _read_meta(file, max_unpacked)
-        with _closed_on_error(body, file):
-            dataset = _read_elements(body, transfer_syntax(syntax).encoding, stop, cut=False)
-    return dataset, syntax, body
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """The pixel data, and what the owner should know of them and of what is behind them."""
+
+    pixels: PixelElement | None = None
+    fragments: Fragments | None = None
+    notes: tuple[str, ...] = ()
 
 
-@contextmanager
-def _parsing(failure: str) -> Iterator[None]:
-    """Turn what pydicom makes of a file it cannot read into the reason to reject it, which begins with `failure`."""
-    try:
-        yield
-    except Unreadable as error:
-        raise InputError(f"{failure}: {error.details}") from error
-    except RecursionError as error:
-        raise InputError("sequences nested too deeply") from error
-    except (InputError, StoreError, OSError):
-        raise
-    except Exception as error:  # whatever it is, it is this input's
-        raise InputError(f"{failure}: {one_line(error)}") from error
+def _read_rest(reader: DataSetReader, failure: Failure | None, opened: OpenDataSet) -> _Rest:
+    """Read on from the first pixel data element, or from the end, to the end; `failure` is what came in between.
+
+    Raises:
+        InputError: if the data set is not whole.
+    """
+    if failure is not None:
+        raise InputError(str(failure))
+    if reader.stopped is None:
+        if not reader.elements:
+            raise InputError("holds no elements")
+        return _Rest()
+    pixels = _read_pixel_element(reader, PIXEL_TAGS[reader.stopped])
+    fragments = None
+    end = pixels.offset + (pixels.length or 0)
+    notes = list[str]()
+    if pixels.length is None:
+        syntax = transfer_syntax(opened.transfer_syntax)
+        if not syntax.has_frames and syntax.family is not Family.VIDEO:
+            return _Rest(pixels)
+        fragments = read_fragments(reader.file, pixels.offset, reader.size)
+        end = fragments.end
+        notes = [fragments.note] if fragments.note else []
+    reader.file.seek(end)
+    return _Rest(pixels, fragments, (*notes, *_read_behind(reader)))
 
 
-def _read_elements(body: ReadableFile, encoding: Encoding, stop: Stop, *, cut: bool) -> Dataset:
-    """The elements from the file's offset on; by pydicom if they are odd, which then may be `cut` short or not."""
-    start = body.tell()
-    plain = read_growing(
-        body,
-        _PLAIN_HEAD,
-        lambda data, whole: read_elements(Walker(data, encoding), 0, len(data), stop, whole=whole),
-    )
-    if plain is not None:
-        body.seek(start + plain.stopped_at)
-        return raw_dataset(plain, start)
-    body.seek(start)
-    return read_odd(body, encoding, stop=stop, cut=cut)
+def _read_behind(reader: DataSetReader) -> list[str]:
+    """Read what is behind the pixel data; notes on what is none of the data set.
+
+    Raises:
+        InputError: if there are pixel data once more, or the file ends there before its UIDs.
+    """
+    failure = reader.read(PIXEL_TAGS.__contains__, strict=True)
+    if reader.stopped is not None:
+        raise InputError(
+            f"holds pixel data twice: {PIXEL_TAGS[reader.stopped]} {BaseTag(reader.stopped)}"
+            f" at offset {reader.file.tell()} is behind others"
+        )
+    if failure is None:
+        return []
+    if any(tag not in reader.elements for tag in _UIDS):
+        raise InputError(str(failure))
+    if failure.cut:
+        return [f"behind its pixel data, the file {failure.text}; that is not published"]
+    count = reader.size - failure.offset
+    return [f"{count} bytes behind the pixel data, from offset {failure.offset} on, are no elements; not published"]
 
 
-def _read_meta(file: ReadableFile, max_unpacked: int) -> tuple[str, ReadableFile]:
-    """Transfer syntax, and the file that holds the data set, positioned at its first element."""
-    file.seek(0)
-    start = PREAMBLE if file.read(PREAMBLE)[128:] == b"DICM" else 0
-    file.seek(start)
-    meta = read_odd(file, transfer_syntax(EXPLICIT_LITTLE).encoding, stop=lambda tag: tag >> 16 != 0x0002, cut=False)
-    named = raw_element(meta, _TRANSFER_SYNTAX_UID)
-    if named is not None and named.VR and named.VR.encode() not in VRS:
-        raise InputError(f"Transfer Syntax UID (0002,0010) has the VR {named.VR!r}, expected UI")
-    syntax = raw_text(meta, _TRANSFER_SYNTAX_UID).strip()
-    if transfer_syntax(syntax).deflated:
-        return syntax, _inflate(file, max_unpacked)
-    return syntax or _guess_syntax(file), file
-
-
-def _guess_syntax(file: ReadableFile) -> str:
-    """Native transfer syntax of a data set without a meta header, from its first element."""
-    head = file.read(6)
-    file.seek(-len(head), 1)
-    if len(head) < 6:
-        raise InputError("ends before its data set begins")
-    if head[4:6] not in VRS:
-        return IMPLICIT_LITTLE
-    # A big endian group 0008 reads as 0800 in little endian order; no data set begins with such a group.
-    return EXPLICIT_BIG if head[0] == 0 and head[1] != 0 else EXPLICIT_LITTLE
-
-
-def _inflate(file: ReadableFile, max_unpacked: int) -> ReadableFile:
-    """The deflated data set (PS3.5 A.5), inflated into an unnamed temporary file."""
-    inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    total = 0
-    with _closed_on_error(inflated, file):
-        try:
-            while block := file.read(1 << 20):
-                while block and not inflater.eof:
-                    piece = inflater.decompress(block, 1 << 24)
-                    block = inflater.unconsumed_tail
-                    total += len(piece)
-                    if total > max_unpacked:
-                        raise InputError(f"its deflated data set has more than {max_unpacked} bytes (--max-unpacked)")
-                    inflated.write(piece)
-        except zlib.error as error:
-            raise InputError(f"deflated data set is damaged: {error}") from error
-        if not inflater.eof:
-            raise InputError("truncated: the deflated data set ends early")
-    inflated.seek(0)
-    return inflated
-
-
-def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size: int) -> PixelElement | None:
-    """The pixel data element at the file's offset, or None at its end."""
+def _read_pixel_element(reader: DataSetReader, keyword: str) -> PixelElement:
+    """The head of the pixel data element at the file's offset."""
+    file, size = reader.file, reader.size
     head = file.read(12)
-    if len(head) < 8:
-        return None
-    order = ">" if syntax == EXPLICIT_BIG else "<"
-    group, element, vr = struct.unpack(f"{order}HH2s", head[:6])
-    keyword = PIXEL_TAGS.get(group << 16 | element)
-    if keyword is None:
-        raise InputError(f"cannot be parsed as DICOM: stopped at ({group:04X},{element:04X})")
+    order = "<" if reader.encoding.little else ">"
     offset = file.tell() - len(head) + 8
-    if dataset.original_encoding[0]:
+    vr = head[4:6]
+    if reader.encoding.implicit:
         vr, length = b"OW", struct.unpack(f"{order}L", head[4:8])[0]
     elif vr not in LONG_VRS:
         raise InputError(f"cannot be parsed as DICOM: the pixel data have the VR {vr.decode('latin-1')!r}")
@@ -253,32 +227,25 @@ def _read_pixel_element(file: ReadableFile, dataset: Dataset, syntax: str, size:
     return PixelElement(keyword, vr.decode(), offset, length)
 
 
-def _read_rest(file: ReadableFile, dataset: Dataset, offset: int, size: int) -> None:
-    """Add the elements behind the pixel data (digital signatures, padding) to the data set."""
-    if size - offset < 8:
-        return
-    file.seek(offset)
-    if not any(file.read(8)):
-        return  # padding
-    file.seek(offset)
-    implicit, little = dataset.original_encoding
-    with _parsing("damaged behind its pixel data"), pydicom_at_work():
-        rest = _read_elements(file, Encoding(bool(implicit), bool(little)), lambda _: False, cut=True)
-        for tag in list(rest.keys()):
-            if tag > 0x7FE00010:
-                dataset[tag] = rest.get_item(tag)
+def _check_repeated(reader: DataSetReader) -> list[str]:
+    """Notes on elements that are there twice with different values.
+
+    Raises:
+        InputError: if one says which object this is, or what its pixels are.
+    """
+    for tag in sorted(reader.repeated):
+        if tag in _DECISIVE:
+            raise InputError(f"{_DECISIVE[tag]} {tag} is there twice, with different values")
+    return [
+        f"{tag} is there more than once, with different values; the last one counts" for tag in sorted(reader.repeated)
+    ]
 
 
-def _check_complete(dataset: Dataset, file: ReadableFile, size: int) -> None:
-    """Raise if the last element's value ends beyond the end of the file, or the head of another is cut short there."""
-    tags = list(dataset.keys())
-    if not tags:
-        raise InputError("holds no elements")
-    last = cast("DataElement | RawDataElement", dataset.get_item(tags[-1]))
-    value, length = getattr(last, "value", None), getattr(last, "length", None)
-    if isinstance(value, bytes) and isinstance(length, int) and len(value) < length != UNDEFINED_LENGTH:
-        raise InputError(f"truncated: ends inside {BaseTag(tags[-1])}, {length - len(value)} bytes early")
-    if isinstance(last, RawDataElement) and 0 < size - last.value_tell - last.length < 8:
-        file.seek(last.value_tell + last.length)
-        if any(file.read()):  # zeros are padding
-            raise InputError("truncated: ends inside the head of an element")
+def _complete(reader: DataSetReader, sop_class: str) -> list[str]:
+    """Take the SOP Class UID from the meta header if the data set has none (PS3.10 7.1); a note that says so."""
+    held = reader.elements.get(_SOP_CLASS)
+    if not sop_class or (held is not None and held.value):
+        return []
+    value = sop_class.encode("latin-1")
+    reader.elements[_SOP_CLASS] = RawDataElement(_SOP_CLASS, "UI", len(value), value, 0, *reader.encoding)
+    return [f"SOPClassUID {_SOP_CLASS} is missing; it is that of the meta header (0002,0002)"]

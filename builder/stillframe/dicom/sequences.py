@@ -15,7 +15,7 @@ from pydicom.tag import BaseTag
 from stillframe.dicom.header import PlainHeader, read_elements
 from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd
 from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Odd, Walker
+from stillframe.dicom.walk import UNDEFINED_LENGTH, Element, Encoding, Odd, Walker
 
 _ITEM: Final = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
@@ -64,29 +64,35 @@ def read_item(walker: Walker, start: int, end: int) -> Dataset:
         InputError: as `Walker.elements` does, or if it is odd and has too many elements.
     """
     try:
-        plain = read_elements(walker, start, end, lambda _: False, whole=True)
+        header = read_elements(walker, start, end)
     except Odd:
         return read_odd(BytesIO(walker.data[start:end]), walker.encoding, length=end - start)
-    return raw_dataset(plain, copied=_COPIED_BYTES)
+    return raw_dataset(header, copied=_COPIED_BYTES)
 
 
-def raw_dataset(plain: PlainHeader, base: int = 0, *, copied: int = UNDEFINED_LENGTH) -> Dataset:
+def raw_dataset(header: PlainHeader, *, copied: int = UNDEFINED_LENGTH) -> Dataset:
     """The data set that pydicom would have read, its values raw, but for sequences of more than `copied` bytes.
 
-    Those are a `SequenceValue`. `base` is where the walker's data begin in the file.
+    Those are a `SequenceValue`.
     """
+    walker = header.walker
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    walker = plain.walker
-    for number, (_, _, vr, offset, length) in plain.elements.items():
-        tag = BaseTag(number)
-        if length > copied and (vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")):
-            value = cast(bytes, SequenceValue(walker, offset, offset + length))
-        else:
-            value = walker.data[offset : offset + length]
-        elements[tag] = RawDataElement(tag, vr, length, value or None, base + offset, *walker.encoding)
+    for number, element in header.elements.items():
+        raw = raw_data_element(walker, element)
+        if raw.length > copied and (raw.VR == "SQ" or (raw.VR is None and dictionary_vr(number) == "SQ")):
+            offset = element[3]
+            raw = raw._replace(value=cast(bytes, SequenceValue(walker, offset, offset + raw.length)))
+        elements[raw.tag] = raw
     dataset = Dataset(elements)
     dataset.set_original_encoding(*walker.encoding)
     return dataset
+
+
+def raw_data_element(walker: Walker, element: Element, base: int = 0) -> RawDataElement:
+    """The element that pydicom would have read; `base` is where the walker's data begin in the file."""
+    _, number, vr, offset, length = element
+    value = walker.data[offset : offset + length] or None
+    return RawDataElement(BaseTag(number), vr, length, value, base + offset, *walker.encoding)
 
 
 def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:

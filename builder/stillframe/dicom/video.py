@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from stillframe.dicom.encapsulated import read_fragments
 from stillframe.dicom.files import ReadableFile, join_files
 from stillframe.dicom.read import Instance
 from stillframe.dicom.syntaxes import Family, transfer_syntax
@@ -23,7 +22,8 @@ def open_video(instance: Instance) -> ReadableFile:
     assert instance.pixels is not None
     if instance.pixels.length is not None:
         raise PixelDataError(f"transfer syntax {instance.transfer_syntax} asks for encapsulated pixel data")
-    fragments = read_fragments(instance.file, instance.pixels.offset, instance.size)
+    fragments = instance.fragments
+    assert fragments is not None
     if not fragments.delimited:
         raise PixelDataError("truncated: the fragments of the video do not end")
     if not any(item.length for item in fragments.items):

@@ -10,8 +10,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from stillframe.dicom.lenient import raw_element
-from stillframe.dicom.read import PixelElement, raw_text
+from stillframe.dicom.lenient import raw_element, raw_text
+from stillframe.dicom.read import PixelElement
 from stillframe.errors import PixelDataError
 from stillframe.options import MAX_FRAME_BYTES
 

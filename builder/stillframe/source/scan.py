@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from stillframe.dicom.header import STOP_SCAN, is_dicom, read_plain
+from stillframe.dicom.header import PlanStop, is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
-from stillframe.dicom.walk import Short
 from stillframe.errors import InputError, reason_of
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
@@ -55,9 +54,7 @@ def scan_plain(source: InputRef) -> Scanned | None:
         head = read_head(source, _HEAD_BYTES)
         if not is_dicom(head):
             return _not_dicom(source, head)
-        plain = read_plain(head, lambda tag: tag >= STOP_SCAN)
-    except Short:
-        return None
+        plain = read_plain(head, PlanStop())
     except (InputError, OSError) as error:
         return Rejected.of(source, reason_of(error))
     return None if plain is None else _header(source, plain.text)
@@ -79,7 +76,8 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
     if scanned := scan_plain(source):
         return scanned
     from stillframe.dicom.dicomdir import referenced_files
-    from stillframe.dicom.read import raw_text, read_scan
+    from stillframe.dicom.lenient import raw_text
+    from stillframe.dicom.read import read_scan
 
     try:
         with open_input(source) as file:

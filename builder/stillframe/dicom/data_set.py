@@ -1,0 +1,178 @@
+"""The elements of a data set one after another, however large it is, and where they end.
+
+Well-formed elements are walked. pydicom reads single ones that are not. What can be no element at all ends the data
+set, and whoever reads has to say what that means.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom import DataElement, Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+
+from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.header import Stop
+from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd_element
+from stillframe.dicom.sequences import raw_data_element
+from stillframe.dicom.walk import (
+    MAX_PARTS,
+    UNDEFINED_LENGTH,
+    VRS,
+    Encoding,
+    Odd,
+    Short,
+    Walker,
+    too_many_parts,
+)
+from stillframe.errors import InputError
+
+# What is read first of a file: enough for most headers up to the pixel data.
+_FIRST_BYTES: Final = 1 << 16
+# Well-formed elements beyond this are left to pydicom.
+_LONGEST: Final = 256 << 20
+_TRAILING_PADDING: Final = 0xFFFCFFFC
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is wrong at the `offset` where elements end; `cut` means that the file ends inside one."""
+
+    offset: int
+    text: str
+    cut: bool = False
+
+    def __str__(self) -> str:
+        """The reason to refuse a data set that has to go on."""
+        return f"truncated: {self.text}" if self.cut else f"cannot be parsed as DICOM: {self.text}"
+
+
+class DataSetReader:
+    """Reads the elements of a data set from a file, piece by piece.
+
+    `elements` are those read so far, by tag. Of an element that is there more than once the last counts; its tag is one
+    of `repeated` if the values differ. `size` is the file's length, `stopped` the tag at which reading stopped, if one
+    did.
+    """
+
+    def __init__(self, file: ReadableFile, encoding: Encoding) -> None:
+        self.file = file
+        self.encoding = encoding
+        start = file.tell()
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(start)
+        self.elements: dict[BaseTag, RawDataElement | DataElement] = {}
+        self.repeated: set[BaseTag] = set()
+        self.stopped: int | None = None
+        self._odd = CountedReads(file)
+        self._parts = 0
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set so far."""
+        dataset = Dataset(self.elements)
+        dataset.set_original_encoding(*self.encoding)
+        return dataset
+
+    def read(self, stop: Stop, *, strict: bool = False) -> Failure | None:
+        """Read on, to the first tag that satisfies `stop`, to the end, or to what can be no element.
+
+        The file is left there. Zeros up to the end are padding, and so is Data Set Trailing Padding (FFFC,FFFC) that is
+        no element. With `strict`, letters that are no VR make no element.
+
+        Raises:
+            InputError: if sequences nest too deep, or there are too many elements and items.
+        """
+        length = _FIRST_BYTES
+        while True:
+            start = self.file.tell()
+            data = self.file.read(length)
+            offset, self.stopped, odd = self._walk(Walker(data, self.encoding), start, stop)
+            self.file.seek(start + offset)
+            if self.stopped is not None or (odd is None and start + offset >= self.size):
+                return None
+            if odd is None:
+                continue
+            if isinstance(odd, Short) and start + len(data) < self.size and length < _LONGEST:
+                length *= 1 if offset else 8
+                continue
+            if (failure := self._read_odd(odd, strict=strict)) is not None:
+                self.file.seek(start + offset)
+                return None if self._is_padding(start + offset) else failure
+
+    def _walk(self, walker: Walker, base: int, stop: Stop) -> tuple[int, int | None, Odd | None]:
+        """Take in the well-formed elements of a piece of the file.
+
+        The offset behind them, the tag that stopped it, if one did, and what is wrong there, if anything.
+        """
+        offset, end = 0, len(walker.data)
+        try:
+            for element in walker.elements(0, end):
+                offset, tag, _, value, length = element
+                if stop(tag):
+                    return offset, tag, None
+                if length == UNDEFINED_LENGTH or not tag:
+                    raise Odd("a value of undefined length, or a tag of no element")
+                if value + length > end:
+                    raise Short("ends inside a value")
+                self._parts += 1
+                if self._parts > MAX_PARTS:
+                    raise too_many_parts()
+                self._add(raw_data_element(walker, element, base))
+                offset = value + length
+        except Odd as odd:
+            return offset, None, odd
+        return offset, None, None if offset == end else Odd("a delimiter outside a sequence")
+
+    def _add(self, element: RawDataElement | DataElement) -> None:
+        before = self.elements.get(element.tag)
+        if before is not None and (
+            not isinstance(before, RawDataElement)
+            or not isinstance(element, RawDataElement)
+            or before.value != element.value
+        ):
+            self.repeated.add(element.tag)
+        self.elements[element.tag] = element
+
+    def _read_odd(self, odd: Odd, *, strict: bool) -> Failure | None:
+        """Let pydicom read the element at the file's offset, which is not well formed; or say that it is none."""
+        start = self.file.tell()
+        head = self.file.read(12)
+        self.file.seek(start)
+        if len(head) < 8:
+            return Failure(start, f"ends inside the head of an element at offset {start}", cut=True)
+        tag = self._tag(head)
+        if tag >> 16 == 0xFFFE:
+            return Failure(start, f"{tag} at offset {start} is outside a sequence")
+        if not tag or (strict and not self.encoding.implicit and head[4:6] not in VRS):
+            return Failure(start, f"{tag} at offset {start} is no element")
+        if isinstance(odd, Short) and self.size - start <= _LONGEST:
+            return Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)
+        try:
+            element = read_odd_element(self._odd, self.encoding)
+        except Unreadable as error:
+            return Failure(start, f"{tag} at offset {start} {error}")
+        except RecursionError as error:
+            raise InputError("sequences nested too deeply") from error
+        if isinstance(element, RawDataElement) and len(element.value or b"") < element.length < UNDEFINED_LENGTH:
+            return Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)
+        self._add(element)
+        return None
+
+    def _tag(self, head: bytes) -> BaseTag:
+        group, number = struct.unpack("<HH" if self.encoding.little else ">HH", head[:4])
+        return BaseTag(group << 16 | number)
+
+    def _is_padding(self, offset: int) -> bool:
+        """Whether nothing but padding follows; the file is left where it was."""
+        self.file.seek(offset)
+        head = self.file.read(4)
+        padding = len(head) == 4 and self._tag(head) == _TRAILING_PADDING
+        blocks = iter(lambda: self.file.read(1 << 20), b"")
+        padding = padding or not (any(head) or any(any(block) for block in blocks))
+        self.file.seek(offset)
+        return padding

@@ -1,0 +1,290 @@
+"""Where the elements of a data set are, in whatever order, and where they end."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillframe.dicom.json_convert import convert
+from stillframe.dicom.read import Instance, read_instance, read_scan
+from stillframe.errors import InputError
+from tests.support.dicom_files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, STUDY, encapsulated_value, jpeg, noise
+from tests.support.elements import (
+    NATIVE,
+    PADDING_TAG,
+    PIXEL_DATA,
+    REPORT_CLASS,
+    UNDEFINED,
+    element,
+    head,
+    identity,
+    image_module,
+    meta_header,
+    native_pixels,
+    sequence,
+)
+from tests.support.examples import examples
+from tests.support.frame_encoders import deflated, lossless_jpeg
+
+PIXELS = noise(1, (16, 12))
+WINDOW = (0x00281050, "DS", "600")
+
+
+def read(data: bytes) -> Instance:
+    instance = read_instance(io.BytesIO(data))
+    instance.file.close()
+    return instance
+
+
+def file_of(syntax: str, parts: list[bytes]) -> bytes:
+    body = b"".join(parts)
+    return meta_header(syntax) + (deflated(body) if syntax in DEFLATED else body)
+
+
+def encapsulated_pixels(end: bytes | None = None) -> bytes:
+    value = encapsulated_value([lossless_jpeg(PIXELS, 12)], delimited=end is None)
+    return head(PIXEL_DATA, "OB", UNDEFINED) + value + (end or b"")
+
+
+def image(syntax: str, *behind: bytes) -> list[bytes]:
+    written = syntax if syntax in NATIVE else EXPLICIT
+    pixels = encapsulated_pixels() if syntax == jpeg(70) else native_pixels(PIXELS, written)
+    return [*identity(written), *image_module(PIXELS, written), pixels, *behind]
+
+
+def report(syntax: str, *behind: bytes) -> list[bytes]:
+    return [*identity(syntax, sop_class=REPORT_CLASS), element(0x0040A040, "CS", "CONTAINER", syntax), *behind]
+
+
+@settings(max_examples=examples(60))
+@given(st.sampled_from([*NATIVE, DEFLATED[0], jpeg(70)]), st.randoms(use_true_random=False))
+def test_elements_count_in_whatever_order_they_are(syntax: str, chance: random.Random) -> None:
+    """The order says nothing (PS3.5 7.1), before the pixel data or behind them."""
+    written = syntax if syntax in NATIVE else EXPLICIT
+    parts = image(syntax, element(*WINDOW, written), element(0x00091010, "LO", "own", written))
+    ordered = read(file_of(syntax, parts))
+    first, *others = parts
+    chance.shuffle(others)
+    shuffled = read(file_of(syntax, [first, *others]))
+    assert convert(shuffled.dataset).dataset == convert(ordered.dataset).dataset
+    assert shuffled.uids == ordered.uids
+    assert shuffled.pixels is not None
+    assert ordered.pixels is not None
+    assert shuffled.pixels.length == ordered.pixels.length
+    assert convert(shuffled.dataset).dataset["00281050"]["Value"] == [600]
+    scanned = read_scan(io.BytesIO(file_of(syntax, [first, *others])))
+    assert scanned["StudyInstanceUID"].value == STUDY
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("length", [70_000, 700_000, 5_000_000])
+def test_long_values_are_read_whole(syntax: str, length: int) -> None:
+    """However far the pieces reach that a file is read in."""
+    value = random.Random(1).randbytes(length)
+    parts = identity(syntax)
+    parts[3:3] = [element(0x00091010, "OB", value, syntax), element(0x00091011, "OB", value[::-1], syntax)]
+    dataset = read(file_of(syntax, [*parts, *image_module(PIXELS, syntax), native_pixels(PIXELS, syntax)])).dataset
+    assert dataset.get_item(0x00091010).value == value
+    assert dataset.get_item(0x00091011).value == value[::-1]
+    assert dataset["PatientID"].value == "P1"
+
+
+def test_elements_around_an_odd_one_are_read() -> None:
+    """One of unknown VR, and a UN of undefined length, which holds items in implicit VR (PS3.5 6.2.2)."""
+    unknown = struct.pack("<HH2sH", 0x0009, 0x1001, b"ZZ", 4) + b"odd!"
+    items = sequence(0x00091002, [element(0x00080050, "SH", "inner", IMPLICIT)], IMPLICIT)[8:]
+    parts = identity()
+    parts[3:3] = [unknown, head(0x00091002, "UN", UNDEFINED) + items]
+    dataset = read(file_of(EXPLICIT, [*parts, *image_module(PIXELS), native_pixels(PIXELS)])).dataset
+    assert dataset["PatientID"].value == "P1"
+    assert dataset.get_item(0x00091001).value == b"odd!"
+    assert dataset[0x00091002].value[0].AccessionNumber == "inner"
+
+
+def tails(syntax: str) -> dict[str, bytes]:
+    """What is behind the elements of some files, and pads them."""
+    return {
+        "a zero": b"\0",
+        "seven zeros": bytes(7),
+        "eight zeros": bytes(8),
+        "many zeros": bytes(3_000_001),
+        "padding": element(PADDING_TAG, "OB", bytes(20), syntax),
+        "padding that is not empty": element(PADDING_TAG, "OB", b"pad" * 9, syntax),
+        "padding cut short": element(PADDING_TAG, "OB", bytes(20), syntax)[:-9],
+        "padding and zeros": element(PADDING_TAG, "OB", bytes(20), syntax) + bytes(9),
+        "the tag of padding again and again": struct.pack(("<" if syntax != BIG_ENDIAN else ">") + "HH", 0xFFFC, 0xFFFC)
+        * 9,
+    }
+
+
+def rubbish(syntax: str) -> dict[str, bytes]:
+    """What can be no element."""
+    return {
+        "ten bytes FF": b"\xff" * 10,
+        "a byte": b"\1",
+        "a sequence delimiter": head(0xFFFEE0DD, "", 0, syntax),
+        "an item delimiter": head(0xFFFEE00D, "", 0, syntax),
+        "two delimiters and zeros": 2 * head(0xFFFEE0DD, "", 0, syntax) + bytes(8),
+        "an item": head(0xFFFEE000, "", 4, syntax) + b"item",
+        "text": b"written by somebody's tool\r\n",
+        "zeros and text": bytes(16) + b"written by somebody's tool\r\n",
+        "a cut element": element(0x00321060, "LO", "Knee, two views", syntax)[:-3],
+        "a sequence without its end": sequence(0x00400275, [element(0x00080050, "SH", "1", syntax)], syntax, end=b""),
+        "zeros for a delimiter": sequence(0x00400275, [element(0x00080050, "SH", "1", syntax)], syntax, end=bytes(8)),
+    }
+
+
+@pytest.mark.parametrize("syntax", [*NATIVE, jpeg(70)])
+@pytest.mark.parametrize("name", tails(EXPLICIT))
+def test_padding_behind_the_pixel_data_is_passed_over(syntax: str, name: str) -> None:
+    written = syntax if syntax in NATIVE else EXPLICIT
+    instance = read(file_of(syntax, image(syntax, tails(written)[name])))
+    assert instance.notes == ()
+    assert convert(instance.dataset).dataset == convert(read(file_of(syntax, image(syntax))).dataset).dataset
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("name", tails(EXPLICIT))
+def test_padding_behind_a_report_is_passed_over(syntax: str, name: str) -> None:
+    instance = read(file_of(syntax, report(syntax, tails(syntax)[name])))
+    assert instance.notes == ()
+    assert convert(instance.dataset).dataset == convert(read(file_of(syntax, report(syntax))).dataset).dataset
+
+
+@pytest.mark.parametrize("syntax", [*NATIVE, jpeg(70)])
+@pytest.mark.parametrize("name", rubbish(EXPLICIT))
+def test_what_is_no_element_behind_whole_pixel_data_is_told_and_left_out(syntax: str, name: str) -> None:
+    written = syntax if syntax in NATIVE else EXPLICIT
+    late = element(*WINDOW, written)
+    whole = file_of(syntax, image(syntax, late))
+    instance = read(whole + rubbish(written)[name])
+    (note,) = instance.notes
+    assert "behind" in note
+    assert str(len(whole)) in note.replace(f"offset {len(whole) + 16}", f"offset {len(whole)}")
+    assert convert(instance.dataset).dataset == convert(read(whole).dataset).dataset
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("name", rubbish(EXPLICIT))
+def test_what_is_no_element_in_a_report_means_that_it_is_damaged(syntax: str, name: str) -> None:
+    whole = file_of(syntax, report(syntax))
+    with pytest.raises(InputError, match=r"offset \d+") as caught:
+        read(whole + rubbish(syntax)[name])
+    assert f"offset {len(whole)}" in str(caught.value).replace(f"{len(whole) + 16}", f"{len(whole)}")
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("name", rubbish(EXPLICIT))
+def test_what_is_no_element_before_the_pixel_data_means_that_the_file_is_damaged(syntax: str, name: str) -> None:
+    parts = [*identity(syntax), rubbish(syntax)[name], *image_module(PIXELS, syntax), native_pixels(PIXELS, syntax)]
+    with pytest.raises(InputError):
+        read(file_of(syntax, parts))
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_a_file_that_ends_before_its_uids_says_so(syntax: str) -> None:
+    parts = identity(syntax)
+    start = len(file_of(syntax, parts[:5]))
+    for length in range(2, len(parts[5])):  # one byte may be a zero, which is padding
+        with pytest.raises(InputError, match=rf"truncated: ends inside .*offset {start}"):
+            read_scan(io.BytesIO(file_of(syntax, [*parts[:5], parts[5][:length]])))
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_a_file_that_ends_before_the_uids_behind_its_pixels_says_so(syntax: str) -> None:
+    *others, study, series, number = identity(syntax)
+    parts = [*others, *image_module(PIXELS, syntax), native_pixels(PIXELS, syntax), series, number, study[:-5]]
+    with pytest.raises(InputError, match=r"truncated: ends inside \(0020,000D\)"):
+        read_scan(io.BytesIO(file_of(syntax, parts)))
+
+
+@pytest.mark.parametrize(
+    ("end", "note"),
+    [
+        (b"", "the pixel data end without a sequence delimiter"),
+        (bytes(3), "the pixel data end with zeros instead of a sequence delimiter"),
+        (bytes(8), "the pixel data end with zeros instead of a sequence delimiter"),
+        (bytes(500), "the pixel data end with zeros instead of a sequence delimiter"),
+        (element(PADDING_TAG, "OB", bytes(6)), "the pixel data end with padding instead of a sequence delimiter"),
+        (b"\xfe\xff\xdd\xe0\0", "the file ends inside the sequence delimiter of the pixel data"),
+        (b"\xfe\xff", "the file ends inside the sequence delimiter of the pixel data"),
+    ],
+)
+def test_what_ends_fragments_instead_of_a_delimiter_is_told(end: bytes, note: str) -> None:
+    parts = [*identity(), *image_module(PIXELS), encapsulated_pixels(end)]
+    instance = read(file_of(jpeg(70), parts))
+    assert instance.notes == (note,)
+    assert instance.fragments is not None
+    assert len(instance.fragments.items) == 1
+    if len(end) == 8:
+        late = read(file_of(jpeg(70), [*parts, element(*WINDOW)]))
+        assert late.dataset["WindowCenter"].value == 600
+
+
+@pytest.mark.parametrize("end", [b"\1", b"\xfe\xff\x00", b"\xff" * 8, element(*WINDOW), head(0xFFFEE00D, "", 0)])
+def test_what_ends_no_fragments_is_refused(end: bytes) -> None:
+    with pytest.raises(InputError, match=r"fragment|where an item must be"):
+        read(file_of(jpeg(70), [*identity(), *image_module(PIXELS), encapsulated_pixels(end)]))
+
+
+@pytest.mark.parametrize("second", [PIXEL_DATA, 0x7FE00008, 0x7FE00009])
+def test_pixel_data_twice_are_refused(second: int) -> None:
+    data = file_of(EXPLICIT, image(EXPLICIT, element(second, "OW", b"1234")))
+    with pytest.raises(InputError, match=r"holds pixel data twice: \w+ \(7FE0,00"):
+        read(data)
+
+
+def test_of_an_element_that_is_there_twice_the_last_counts() -> None:
+    parts = image(EXPLICIT, element(0x00080060, "CS", "CT"), element(0x00100020, "LO", "P1"))
+    instance = read(file_of(EXPLICIT, parts))
+    assert instance.dataset.Modality == "CT"
+    assert instance.notes == ("(0008,0060) is there more than once, with different values; the last one counts",)
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        (element(0x00280010, "US", 17), "Rows (0028,0010)"),
+        (element(0x00280004, "CS", "MONOCHROME1"), "PhotometricInterpretation (0028,0004)"),
+        (element(0x0020000D, "UI", "1.2.3"), "StudyInstanceUID (0020,000D)"),
+        (element(0x00100020, "LO", "P2"), "PatientID (0010,0020)"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 17])
+def test_two_values_of_what_decides_are_refused(other: bytes, name: str, place: int) -> None:
+    parts = image(EXPLICIT)
+    parts.insert(place or 1, other)
+    with pytest.raises(InputError) as caught:
+        read(file_of(EXPLICIT, parts))
+    assert str(caught.value) == f"{name} is there twice, with different values"
+
+
+def test_two_transfer_syntaxes_are_refused() -> None:
+    one = element(0x00020010, "UI", EXPLICIT)
+    data = file_of(EXPLICIT, image(EXPLICIT)).replace(one, one + element(0x00020010, "UI", IMPLICIT))
+    with pytest.raises(InputError, match=r"Transfer Syntax UID \(0002,0010\) is there twice, with different values"):
+        read(data)
+
+
+def test_the_class_is_taken_from_the_meta_header_where_the_data_set_has_none() -> None:
+    _, *parts = image(EXPLICIT)
+    for own in ([], [element(0x00080016, "UI")]):
+        instance = read(file_of(EXPLICIT, [*own, *parts]))
+        assert instance.dataset.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
+        assert instance.notes == ("SOPClassUID (0008,0016) is missing; it is that of the meta header (0002,0002)",)
+
+
+@pytest.mark.parametrize("written", NATIVE)
+@pytest.mark.parametrize("named", [*NATIVE, None])
+def test_elements_are_read_as_they_are_written_whatever_the_name(written: str, named: str | None) -> None:
+    instance = read(meta_header(named) + b"".join(image(written)))
+    assert instance.transfer_syntax == written
+    assert instance.uids.study == STUDY
+    assert bool(instance.notes) == (named not in (written, None))
+    scanned = read_scan(io.BytesIO(meta_header(named) + b"".join(image(written))))
+    assert scanned["StudyInstanceUID"].value == STUDY
