@@ -35,6 +35,7 @@ from stillframe.options import BuildOptions, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
 from stillframe.pixels.reader import FrameReader, check_still_frames
+from stillframe.pixels.syntax import settle_syntax
 from stillframe.pixels.thumbnail import PublishedFrame
 
 _IMAGE_ROWS: Final = 0x00280010
@@ -74,6 +75,7 @@ class Producer:
         Raises:
             InputError: if the input cannot be published.
         """
+        instance = settle_syntax(instance)
         with self.clock("JSON"):
             converted = convert(instance.dataset)
         content = Content(
