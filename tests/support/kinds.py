@@ -29,18 +29,17 @@ _KINDS: dict[str, Callable[[], FileDataset] | str] = {
     "parametric map": lambda: dicom_objects.parametric_map(np.random.default_rng(1).random((2, 96, 80))),
     "RT Dose": "rtdose.dcm",
     "RT Structure Set": "rtstruct.dcm",
+    "MR Spectroscopy": lambda: image(
+        1, SOPClassUID=uid.MRSpectroscopyStorage, PixelData=None, SpectroscopyData=bytes(2048)
+    ),
     "RT Plan": "rtplan.dcm",
     "structured report": "test-SR.dcm",
     "key object selection": dicom_objects.key_objects,
     "presentation state": dicom_objects.presentation_state,
     "waveform": "waveform_ecg.dcm",
     "Encapsulated PDF": lambda: pdf(b"%PDF-1.7 " + bytes(2000)),
-    "Encapsulated CDA": lambda: without_pixels(
-        1, SOPClassUID=uid.EncapsulatedCDAStorage, EncapsulatedDocument=bytes(2000)
-    ),
-    "Encapsulated STL": lambda: without_pixels(
-        1, SOPClassUID=uid.EncapsulatedSTLStorage, EncapsulatedDocument=bytes(2000)
-    ),
+    "Encapsulated CDA": lambda: _document(uid.EncapsulatedCDAStorage),
+    "Encapsulated STL": lambda: _document(uid.EncapsulatedSTLStorage),
     "raw data": lambda: without_pixels(1, SOPClassUID=uid.RawDataStorage),
 }
 _NAMES = {"": "whole object", "metadata": "metadata", "thumbnail": "thumbnail", "rendered": "rendered"}

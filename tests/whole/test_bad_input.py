@@ -138,6 +138,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "samples": (made(SamplesPerPixel=4), "with 4 samples is not supported"),
     "photometric": (made(PhotometricInterpretation="ARGB"), "'ARGB' with 1 samples is not supported"),
     "no pixels": (made(PixelData=None), "has Rows and Columns but no pixel data"),
+    "empty pixels": (made(PixelData=b""), "the pixel data of an image hold no bytes"),
     "native called private": (lambda: relabelled("1.2.840.113619.5.2"), "asks for encapsulated pixel data, these are"),
     "noise called native": (
         lambda: to_bytes(encapsulated([b"no image" * 9], J2K)).replace(

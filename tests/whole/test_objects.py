@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydicom import dcmread, uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import generate_frames
 
+from stillframe.build.results import Outcome
 from stillframe.hosting import serve
 from stillframe.options import BuildOptions, Part10
 from tests.support import dicom_objects
@@ -129,6 +131,40 @@ def test_raw_data_are_published_whole(tmp_path: Path) -> None:
     dataset = without_pixels(1, SOPClassUID=uid.RawDataStorage)
     dataset.private_block(0x0011, "RAW", create=True).add_new(1, "OB", bytes(range(256)) * 20)
     assert set(published(tmp_path, dataset)) == {"", "metadata", "bulkdata/00111001"}
+
+
+def test_spectra_are_published_whole(tmp_path: Path) -> None:
+    """MR Spectroscopy has Rows, Columns and Number of Frames, and no Pixel Data (PS3.3 A.36.3)."""
+    spectra = np.linspace(-1, 1, 1024, dtype="<f4").tobytes()
+    attributes: dict[str, Any] = {"Rows": 2, "Columns": 1, "NumberOfFrames": 2, "SpectroscopyData": spectra}
+    dataset = image(1, SOPClassUID=uid.MRSpectroscopyStorage, PixelData=None, **attributes)
+    found = published(tmp_path, dataset)
+    assert set(found) == {"", "metadata", "bulkdata/56000020"}
+    assert found["bulkdata/56000020"] == spectra
+    metadata = json.loads(found["metadata"])[0]
+    assert [metadata[tag]["Value"] for tag in ("00280008", "00280010", "00280011")] == [[2], [2], [1]]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "note"),
+    [
+        ({"PixelData": b"", "Rows": 0, "Columns": 0}, "PixelData has no bytes, so there are no frames"),
+        ({}, "the 15360 bytes of pixel data are not published as frames: SOP class 1.2.840.10008.5.1.4.1.1.88.11 "),
+    ],
+    ids=["empty", "full"],
+)
+def test_a_report_with_pixel_data_is_published_whole(tmp_path: Path, pixels: dict[str, Any], note: str) -> None:
+    """And says nothing of frames, not even where the source does."""
+    dataset = image(1, SOPClassUID=uid.BasicTextSRStorage, **pixels)
+    dataset.add_new(0x00083002, "UI", "1.2.840.10008.1.2.4.202")  # Available Transfer Syntax UID
+    report = build_tree(tmp_path / "tree", write(tmp_path, "in.dcm", dataset))
+    (noted,) = report.noted
+    assert " ".join(noted.notes).startswith(note)
+    found = leaves(tmp_path / "tree", dataset)
+    assert set(found) == {"", "metadata"}
+    assert "00083002" not in json.loads(found["metadata"])[0]
+    assert (dcmread(BytesIO(found[""])).PixelData or b"") == dataset.PixelData
+    assert build_tree(tmp_path / "tree", tmp_path / "in.dcm").outcomes == {Outcome.UNCHANGED: 1}
 
 
 @pytest.mark.slow

@@ -181,6 +181,12 @@ NOTES = {
         "the data set is written in Implicit VR Little Endian, not in what"
         " transfer syntax 1.2.840.10008.1.2.4.50 (JPEG Baseline (Process 1)) says"
     ),
+    # CT slices without an Image Pixel module.
+    **{
+        name: "its SOP class is that of an image, but there are no pixel data"
+        for name in FILES
+        if name.startswith("pydicom/test_files/dicomdirtests/TINY_ALPHA/PT")
+    },
     "pydicom-data/mlut_18.dcm": "bits above Bits Stored were set in 1 frames; they are not published",
 }
 
@@ -616,7 +622,10 @@ def _syntax(uid: str) -> str:
 
 
 def _short(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name.partition('/')[2].removeprefix('test_files/')}`" for name in sorted(names))
+    short = sorted(name.partition("/")[2].removeprefix("test_files/") for name in names)
+    folder = os.path.commonpath(short)
+    many = folder and len(short) > 12
+    return f"{len(short)} files in `{folder}`" if many else ", ".join(f"`{name}`" for name in short)
 
 
 def make_tables(forms: dict[str, str], fates: dict[str, Fate], kinds: list[list[str]]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from stillframe.archive.record import without_record
 from stillframe.build.frames import Sink, publish_frames
@@ -26,19 +25,17 @@ from stillframe.dicom.json_model import (
 from stillframe.dicom.part10 import open_part10
 from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import FETCHED_WHOLE
-from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.dicom.video import is_video, open_video
-from stillframe.errors import InputError, LayoutError
+from stillframe.errors import LayoutError
 from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, instance_key, media_type, rendered_key
 from stillframe.options import BuildOptions, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
-from stillframe.pixels.reader import FrameReader, check_still_frames
+from stillframe.pixels.presence import find_pixels
+from stillframe.pixels.reader import FrameReader
 from stillframe.pixels.syntax import settle_syntax
 from stillframe.pixels.thumbnail import PublishedFrame
-
-_IMAGE_ROWS: Final = 0x00280010
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +75,16 @@ class Producer:
         instance = settle_syntax(instance)
         with self.clock("JSON"):
             converted = convert(instance.dataset)
+        has_pixels, notes = find_pixels(instance)
         content = Content(
-            metadata=without_record(converted.dataset) | _identity(self.uids),
+            metadata=_own(without_record(converted.dataset), self.uids),
             bulk=converted.bulk,
-            notes=(*instance.notes, *converted.notes),
+            notes=(*instance.notes, *converted.notes, *notes),
         )
-        if is_video(instance):
+        if has_pixels and is_video(instance):
             content = self._produce_video(instance, content)
-        elif instance.pixels is not None:
+        elif has_pixels:
             content = self._produce_frames(instance, content)
-        elif _IMAGE_ROWS in instance.dataset:
-            check_still_frames(transfer_syntax(instance.transfer_syntax))
-            raise InputError("has Rows and Columns but no pixel data")
         with self.clock("write"):
             for value in content.bulk:
                 self.sink.put(bulk_data_key(self.uids, value.path), value.data)
@@ -144,7 +139,8 @@ def _merged(metadata: JSONDataset, changes: JSONDataset) -> JSONDataset:
     return dict(sorted((metadata | changes).items()))
 
 
-def _identity(uids: InstanceUIDs) -> JSONDataset:
-    """The UIDs as the keys have them, whatever VR a hostile file gives them."""
+def _own(metadata: JSONDataset, uids: InstanceUIDs) -> JSONDataset:
+    """The metadata with the UIDs as the keys have them, whatever VR a file gives them, and no word of frames yet."""
     values = {SOP_INSTANCE_UID: uids.instance, STUDY_UID: uids.study, SERIES_UID: uids.series}
-    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
+    identity = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
+    return {tag: element for tag, element in (metadata | identity).items() if tag != SYNTAX}
