@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.archive.qido import instance_list, merge_instances, series_list, sort_instances, study_record
+from stillframe.archive.qido import (
+    instance_list,
+    merge_instances,
+    readable_study,
+    series_list,
+    sort_instances,
+    study_record,
+)
 from stillframe.dicom.json_model import JSONDataset, text_value
 from stillframe.layout import instances_key, study_series_key
 
@@ -205,6 +212,71 @@ def test_tags_of_every_record_ascend(metadata: list[JSONDataset]) -> None:
 def test_a_value_that_is_bulk_data_is_left_out_of_lists() -> None:
     metadata = published("1.1") | {"00081030": {"vr": "LO", "BulkDataURI": "bulkdata/00081030"}}
     assert "00081030" not in record_of_study([metadata])
+
+
+def nulls(value: Any) -> int:
+    """How many nulls a JSON value holds, at any depth."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return int(value is None) + sum(map(nulls, parts))
+
+
+UNREADABLE: dict[str, Any] = {
+    "t00080008_CS": [None, "PRIMARY"],
+    "t00080016_UI": ["?"],
+    "t00080060_CS": [None, "MR"],
+    "t00080090_PN": ["Roe"],
+    "t00081030_SQ": [{}],
+    "t00100010_PN": [None, {"Alphabetic": "Second^Value"}],
+    "t00100020_LO": [None],
+    "t00200011_IS": [None, "7"],
+    "t00200013_IS": ["none"],
+    "t00280010_US": [-1],
+    "t00400275_SQ": [None, 5, {"00400009": {"vr": "SH", "Value": [None, "S1"]}, "00401001": {"vr": "SH"}}, {}],
+}
+
+
+def test_lists_hold_what_clients_can_read() -> None:
+    metadata = [published("1.1", "1.1", **UNREADABLE)]
+    (series,), (instance,) = series_list(metadata), instance_list(metadata)
+    study = record_of_study(metadata)
+    assert nulls([study, series, instance]) == 0
+    assert study["00080061"]["Value"] == ["MR"]
+    assert study["00080090"] == {"vr": "PN"}
+    assert "00081030" not in study
+    assert study["00100010"]["Value"] == [{"Alphabetic": "Second^Value"}]
+    assert study["00100020"] == {"vr": "LO"}
+    assert series["00200011"]["Value"] == [7]
+    assert series["00400275"]["Value"] == [{"00400009": {"vr": "SH", "Value": ["S1"]}}]
+    assert instance["00080016"] == {"vr": "UI"}
+    assert instance["00080060"]["Value"] == ["MR"]
+    assert instance["00200013"] == {"vr": "IS"}
+    assert "00080008" not in instance
+    assert "00280010" not in instance
+
+
+def test_series_are_sorted_by_the_number_that_their_list_shows() -> None:
+    late, early = published("1", "1.1", t00200011_IS=[None, 5]), published("2", "1.2", t00200011_IS=["3"])
+    assert uids(sort_instances([late, early])) == ["2", "1"]
+    assert uids(series_list([late, early]), "0020000E") == ["1.2", "1.1"]
+
+
+def test_a_record_of_ours_is_readable_as_it_is() -> None:
+    for metadata in (STUDY, STUDY[:1], [published("1.1", **UNREADABLE)]):
+        record = record_of_study(metadata, "https://cdn.example/dicomweb")
+        assert readable_study(record) == record
+
+
+def test_of_a_record_of_others_what_cannot_be_read_is_left_out() -> None:
+    record = record_of_study(STUDY) | {
+        "00100010": {"vr": "PN", "Value": ["Doe"]},
+        "00100020": {"vr": "LO", "Value": [None]},
+        "00080201": {"vr": "SH", "Value": [None]},
+        "00201206": {"vr": "IS", "Value": ["2"]},
+        "00081048": {"vr": "PN", "Value": [None]},
+    }
+    expected = record_of_study(STUDY) | {"00100010": {"vr": "PN"}, "00100020": {"vr": "LO"}}
+    del expected["00080201"]
+    assert readable_study(record) == expected
 
 
 def retrieve_urls(records: list[JSONDataset]) -> list[str]:

@@ -82,6 +82,23 @@ def test_a_damaged_list_is_made_anew(data: bytes) -> None:
     assert studies_of(merge_study_list(data, {"1.3": record("1.3")}, lambda: every)) == ["1.9", "1.10"]
 
 
+@pytest.mark.usefixtures("how")
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([None, {"Alphabetic": "Doe"}], [{"Alphabetic": "Doe"}]),
+        (["Doe"], None),
+        ([{"Alphabetic": None}], None),
+    ],
+)
+def test_what_clients_cannot_read_leaves_the_records_of_other_jobs(values: list[Any], expected: list[Any]) -> None:
+    old = record("1.9") | {"00100010": {"vr": "PN", "Value": values}}
+    data = b"[" + dumps(old) + b",\n" + dumps(record("1.10")) + b"]"
+    first, *others = json.loads(merge_study_list(data, {"1.11": record("1.11")}))
+    assert first["00100010"].get("Value") == expected
+    assert others == [record("1.10"), record("1.11")]
+
+
 def put_study(store: MemoryStore, study: str) -> None:
     metadata = record(study) | {"0020000E": {"vr": "UI", "Value": ["1"]}, "00080018": {"vr": "UI", "Value": ["2"]}}
     store.put(metadata_key(study), dumps([metadata]))

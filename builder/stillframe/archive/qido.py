@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from typing import Any, Final
 
-from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, JSONDataset, first_value, text_value
+from stillframe.archive.list_values import readable_element
+from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, JSONDataset, text_value
 from stillframe.layout import STUDIES, instances_key, study_series_key
 
 MODALITY: Final = "00080060"
@@ -65,8 +66,28 @@ _INSTANCE_KNOWN: Final = {
     "00280011": "US",  # Columns
     "00280100": "US",  # Bits Allocated
 }
+# Attributes that follow from the others, or are the same in every record.
+_CHARACTER_SET: Final = "00080005"
+_AVAILABILITY: Final = "00080056"
+_MODALITIES: Final = "00080061"
+_SERIES_COUNT: Final = "00201206"
+_INSTANCE_COUNT: Final = "00201208"
+_SERIES_INSTANCE_COUNT: Final = "00201209"
+_STUDY_VRS: Final = (
+    _STUDY_REQUIRED
+    | _STUDY_KNOWN
+    | {
+        _CHARACTER_SET: "CS",
+        _AVAILABILITY: "CS",
+        _MODALITIES: "CS",
+        RETRIEVE_URL: "UR",
+        _SERIES_COUNT: "IS",
+        _INSTANCE_COUNT: "IS",
+    }
+)
+_SEVERAL: Final = frozenset({"00080008", "00083002", _MODALITIES})  # of a multiplicity above 1 (PS3.6 6)
 _REQUEST_ATTRIBUTES: Final = "00400275"
-_REQUEST_IDS: Final = ("00400009", "00401001")  # Scheduled Procedure Step ID, Requested Procedure ID
+_REQUEST_IDS: Final = {"00400009": "SH", "00401001": "SH"}  # Scheduled Procedure Step ID, Requested Procedure ID
 
 type _UIDOrder = tuple[tuple[int, str], ...]
 
@@ -92,12 +113,8 @@ def sort_instances(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
 
 def _number(instance: JSONDataset, tag: str) -> float:
     """A number to sort by; infinity for none."""
-    value = first_value(instance, tag)
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.inf
-    return number if math.isfinite(number) else math.inf
+    element = readable_element(instance.get(tag, {}), "IS")
+    return math.inf if element is None else float(element["Value"][0])
 
 
 def uid_order(uid: str) -> _UIDOrder:
@@ -145,15 +162,16 @@ def study_record(metadata: Iterable[JSONDataset], base_url: str = "") -> JSONDat
     instances = sort_instances(metadata)
     if not instances:
         return None
-    modalities = sorted({text_value(instance, MODALITY) for instance in instances} - {""})
+    elements = (readable_element(instance.get(MODALITY, {}), "CS") for instance in instances)
+    modalities = sorted({element["Value"][0] for element in elements if element})
     series = {text_value(instance, SERIES_UID) for instance in instances}
     counted = {
-        "00201206": _element("IS", len(series)),
-        "00201208": _element("IS", len(instances)),
+        _SERIES_COUNT: _element("IS", len(series)),
+        _INSTANCE_COUNT: _element("IS", len(instances)),
     }
     if modalities:
         # Left out rather than empty where no series has one: OHIF's study list fails as a whole on an empty one.
-        counted["00080061"] = _element("CS", *modalities)
+        counted[_MODALITIES] = _element("CS", *modalities)
     url = _retrieve_url(STUDIES, f"{STUDIES}/{text_value(instances[0], STUDY_UID)}", base_url)
     return _record(instances, _STUDY_REQUIRED, _STUDY_KNOWN, url, counted)
 
@@ -164,11 +182,10 @@ def series_list(metadata: Iterable[JSONDataset], base_url: str = "") -> list[JSO
     for series, grouped in groupby(sort_instances(metadata), lambda instance: text_value(instance, SERIES_UID)):
         instances = list(grouped)
         document = study_series_key(text_value(instances[0], STUDY_UID))
-        own = {"00201209": _element("IS", len(instances))}
-        requests = _known_element(instances, _REQUEST_ATTRIBUTES, "SQ")
+        own = {_SERIES_INSTANCE_COUNT: _element("IS", len(instances))}
+        requests = next(filter(None, map(_requests, instances)), None)
         if requests:
-            items = [{tag: item[tag] for tag in _REQUEST_IDS if tag in item} for item in requests["Value"]]
-            own[_REQUEST_ATTRIBUTES] = _element("SQ", *items)
+            own[_REQUEST_ATTRIBUTES] = _element("SQ", *requests)
         url = _retrieve_url(document, f"{document}/{series}", base_url)
         records.append(_record(instances, _SERIES_REQUIRED, _SERIES_KNOWN, url, own))
     return records
@@ -197,8 +214,8 @@ def _record(
 ) -> JSONDataset:
     """What the records of all levels share, and the level's `own`; a value is of the first instance that has one."""
     record: JSONDataset = {
-        "00080005": _element("CS", "ISO_IR 192"),
-        "00080056": _element("CS", "ONLINE"),
+        _CHARACTER_SET: _element("CS", "ISO_IR 192"),
+        _AVAILABILITY: _element("CS", "ONLINE"),
         RETRIEVE_URL: _element("UR", retrieve_url),
     }
     for tag, vr in required.items():
@@ -210,10 +227,26 @@ def _record(
     return dict(sorted((record | own).items()))
 
 
-def _known_element(instances: Sequence[JSONDataset], tag: str, vr: str) -> dict[str, Any] | None:
-    """The attribute of the first instance that has a value for it, in line and of the VR that PS3.6 gives it."""
+def _known_element(instances: Iterable[JSONDataset], tag: str, vr: str) -> dict[str, Any] | None:
+    """The attribute of the first instance of which clients can read a value."""
     elements = (instance[tag] for instance in instances if tag in instance)
-    return next((element for element in elements if element["vr"] == vr and element.get("Value")), None)
+    readable = (readable_element(element, vr, several=tag in _SEVERAL) for element in elements)
+    return next(filter(None, readable), None)
+
+
+def _requests(instance: JSONDataset) -> list[JSONDataset]:
+    """What the items of Request Attributes Sequence name, as far as clients can read it."""
+    element = instance.get(_REQUEST_ATTRIBUTES, {})
+    items = [item for item in element.get("Value", ()) if isinstance(item, dict)] if element.get("vr") == "SQ" else []
+    named = ({tag: _known_element([item], tag, vr) for tag, vr in _REQUEST_IDS.items()} for item in items)
+    return [{tag: found for tag, found in item.items() if found} for item in named if any(item.values())]
+
+
+def readable_study(record: JSONDataset) -> JSONDataset:
+    """A record of a study without what clients cannot read, whoever wrote it; one of `study_record` stays the same."""
+    vrs: dict[str, str] = {tag: _STUDY_VRS.get(tag) or element["vr"] for tag, element in record.items()}
+    known = {tag: _known_element([record], tag, vr) or {"vr": vr} for tag, vr in vrs.items()}
+    return {tag: element for tag, element in sorted(known.items()) if "Value" in element or tag in _STUDY_REQUIRED}
 
 
 def _element(vr: str, *values: Any) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """The list `studies` as bytes: merged record by record, so that it may be long without being parsed.
 
 A line holds a record; records are sorted by Study Instance UID. A list of another form is parsed, and so is one that is
-small: that finds damage which a look at its lines does not.
+small: that finds damage which a look at its lines does not. Records of other versions stay in it, without the values
+that clients cannot read.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import insort
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stillframe.archive.qido import uid_order
+from stillframe.archive.qido import readable_study, uid_order
 from stillframe.dicom.json_model import STUDY_UID, JSONDataset, dumps, parse_datasets, text_value
 from stillframe.dicom.uids import is_uid
 
@@ -18,6 +20,8 @@ _BETWEEN: Final = b",\n"
 _UID_START: Final = f'"{STUDY_UID}":{{"vr":"UI","Value":["'.encode("ascii")
 _PARSED_BYTES: Final = 4 << 20
 _LONGEST_UID: Final = 64
+# Nulls, and names that are no objects: what a line may hold that clients cannot read.
+_SUSPECT: Final = re.compile(rb'[\[,:]null\b|"vr":"PN","Value":\[[^{]')
 
 
 def merge_study_list(
@@ -48,7 +52,7 @@ def merge_study_list(
 
 def _read_lines(data: bytes) -> dict[str, bytes] | None:
     """The records of a list by their studies, in its order; None if it is damaged."""
-    if len(data) <= _PARSED_BYTES:
+    if len(data) <= _PARSED_BYTES or _SUSPECT.search(data):
         return _parse_lines(data)
     lines = {}
     if data[:1] == b"[" and data[-1:] == b"]":
@@ -74,5 +78,6 @@ def _parse_lines(data: bytes) -> dict[str, bytes] | None:
     datasets = parse_datasets(data)
     if datasets is None:
         return None
-    lines = {text_value(record, STUDY_UID): dumps(record) for record in datasets}
+    records = list(map(readable_study, datasets))
+    lines = {text_value(record, STUDY_UID): dumps(record) for record in records}
     return {study: lines[study] for study in sorted(lines, key=uid_order)} if all(map(is_uid, lines)) else None

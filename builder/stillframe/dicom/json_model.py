@@ -91,7 +91,7 @@ def text_value(dataset: JSONDataset, tag: str) -> str:
     """The first value of an attribute as text: of a name its groups joined by `=`, of nothing an empty string."""
     value = first_value(dataset, tag)
     if isinstance(value, dict):
-        return "=".join(value.get(name, "") for name in PN_GROUPS).rstrip("=")
+        return "=".join(str(value.get(name) or "") for name in PN_GROUPS).rstrip("=")
     return "" if value is None else str(value)
 
 
