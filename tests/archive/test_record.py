@@ -7,10 +7,20 @@ import warnings
 import pytest
 from pydicom import Dataset
 
-from stillframe.archive.record import Holding, Record, notes_of, record_of, with_record, without_record
+from stillframe import FORMAT_VERSION
+from stillframe.archive.record import (
+    Holding,
+    Record,
+    describe_options,
+    notes_of,
+    record_of,
+    with_record,
+    without_record,
+)
 from stillframe.dicom.json_convert import convert
 from stillframe.dicom.json_model import JSONDataset, dumps
 from stillframe.errors import InputError
+from stillframe.options import BuildOptions
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 OTHER = f"sha256:{'fedcba9876543210' * 4}"
@@ -58,3 +68,14 @@ def test_a_record_without_a_free_block() -> None:
     full: JSONDataset = {f"009900{block:02X}": {"vr": "LO", "Value": ["ACME"]} for block in range(0x10, 0x100)}
     with pytest.raises(InputError, match="0099"):
         with_record(full, Record(DIGEST, "x"))
+
+
+def test_a_record_is_older_if_only_its_format_is_another() -> None:
+    now = describe_options(BuildOptions())
+    assert now.startswith(f"format={FORMAT_VERSION};")
+    before = Record(DIGEST, now.replace(f"format={FORMAT_VERSION};", "format=1;"))
+    assert (before.version, before.is_older(now)) == (1, True)
+    assert not Record(DIGEST, now).is_older(now)
+    assert not Record(DIGEST, now.replace(f"format={FORMAT_VERSION};", "format=999999;")).is_older(now)
+    assert not before.is_older(describe_options(BuildOptions(reduced=())))
+    assert Record(DIGEST, "odd").version == 0

@@ -25,6 +25,7 @@ UNKNOWN: Final = "sha256:unknown"
 
 _GROUP: Final = "0099"
 _OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
+_FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
 _WITH_THUMBNAILS: Final = "thumbnails=yes"
 
 
@@ -53,6 +54,16 @@ class Record:
         """The record from the values of its two elements."""
         match = _OPTIONS.fullmatch(options)
         return cls(digest, match[1], Holding(int(match[2]), int(match[3]))) if match else cls(digest, options)
+
+    @property
+    def version(self) -> int:
+        """The version of the format that the instance was published in, 0 if the record does not say."""
+        match = _FORMAT.match(self.options)
+        return int(match[1]) if match else 0
+
+    def is_older(self, options: str) -> bool:
+        """Whether it was published with the same options, as from `describe_options`, in an older format."""
+        return self.version < FORMAT_VERSION and _FORMAT.sub("", self.options) == _FORMAT.sub("", options)
 
 
 def describe_options(options: BuildOptions) -> str:

@@ -51,6 +51,11 @@ class Content:
     video: bool = False
 
 
+def no_frames(_count: int) -> Sequence[int]:
+    """Chooses none of so many frames: the metadata are made without a look at them."""
+    return ()
+
+
 @dataclass(slots=True)
 class Producer:
     """One pass over an input, its objects put into `sink`.

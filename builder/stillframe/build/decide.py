@@ -19,9 +19,10 @@ class Decision(StrEnum):
     """What becomes of an input that is not rejected."""
 
     PUBLISH = "publish"
-    REBUILD = "rebuild"  # other options, another version of the format, or objects are missing
+    REBUILD = "rebuild"  # other options, or objects are missing
     REPLACE = "replace"
     RESUME = "resume"  # a job that was cut off wrote it: the lists do not name it, or name it as it was before
+    REVIEW = "review"  # an older version of the format wrote it: unchanged or to be rebuilt, which its metadata tell
     UNCHANGED = "unchanged"
     DUPLICATE = "duplicate"  # the same bytes as another input of the job
     COMPARE = "compare"  # same UID, other bytes: a duplicate or a conflict, which only its pixels tell
@@ -71,6 +72,10 @@ def decide(asked: Asked, published: Record | None, listed: Record | None, held: 
         return Decision.REPLACE if asked.replace and asked.first else Decision.COMPARE
     if not asked.first:
         return Decision.DUPLICATE
-    if published.options != describe_options(asked.options) or published.promised != held():
+    options = describe_options(asked.options)
+    older = published.is_older(options)
+    if (published.options != options and not older) or published.promised != held():
         return Decision.REBUILD
+    if older:
+        return Decision.REVIEW if listed == published else Decision.REBUILD
     return Decision.UNCHANGED if listed == published else Decision.RESUME

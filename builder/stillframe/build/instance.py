@@ -22,11 +22,12 @@ from stillframe.archive.record import (
     promised_frames,
     with_record,
 )
-from stillframe.build.content import Content, Producer
+from stillframe.build.content import Content, Producer, no_frames
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.frames import Sink
 from stillframe.build.pictures import make_pictures
 from stillframe.build.results import Built, Outcome, StageClock
+from stillframe.build.review import is_as_published
 from stillframe.build.sinks import CompareSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
 from stillframe.dicom.files import ReadableFile
@@ -111,6 +112,8 @@ class _Worker:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:
                     return self._compare(instance, file)
+                if decision is Decision.REVIEW and self._is_as_published(instance, file):
+                    return self._built(Outcome.UNCHANGED)
                 return self._publish(instance, source, replaces=decision is Decision.REPLACE)
             finally:
                 if instance.file is not file:
@@ -146,6 +149,12 @@ class _Worker:
             notes=notes,
             times=dict(self.clock.times),
         )
+
+    def _is_as_published(self, instance: Instance, file: ReadableFile) -> bool:
+        assert self.published is not None
+        with _COMPUTING:
+            content = self._produce(instance, file, SizeSink(), frames=False)
+        return is_as_published(content, instance.transfer_syntax, self.published)
 
     def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
@@ -236,8 +245,9 @@ class _Worker:
         else:
             lease.give_up()
 
-    def _produce(self, instance: Instance, file: ReadableFile, sink: Sink) -> Content:
-        return Producer(self.task.uids, self.task.options, sink, self.clock).produce(instance, file)
+    def _produce(self, instance: Instance, file: ReadableFile, sink: Sink, *, frames: bool = True) -> Content:
+        choose = range if frames else no_frames
+        return Producer(self.task.uids, self.task.options, sink, self.clock, choose).produce(instance, file)
 
 
 def _differing_tags(metadata: JSONDataset, published: JSONDataset) -> set[str]:

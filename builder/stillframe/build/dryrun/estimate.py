@@ -47,12 +47,16 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class MeasureTask:
-    """One input whose objects are counted; of its frames some are made, or none."""
+    """One input whose objects are counted; of its frames some are made, or none.
+
+    `published` are the metadata of an older version of the format, if what is published is to be reviewed.
+    """
 
     source: InputRef
     uids: InstanceUIDs
     options: BuildOptions
     frames: bool
+    published: JSONDataset | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,8 @@ class Measured:
     """What is known of one instance: some of its `frames` were made, or none.
 
     `kind` is what instances have in common whose frames compress alike, `shape` rows and columns, `weight` the bytes of
-    all its frames in the source. `own` are the objects that need no frame.
+    all its frames in the source. `own` are the objects that need no frame. `same` means that it is published
+    as it would be now, in an older format.
     """
 
     source: InputRef
@@ -91,6 +96,7 @@ class Measured:
     metadata: JSONDataset
     notes: tuple[str, ...]
     own: Objects
+    same: bool = False
     made: Sample = field(default_factory=Sample)
     kind: Profile = ()
     shape: tuple[int, int] = (0, 0)

@@ -14,6 +14,8 @@ from stillframe.layout import Kind
 # Documents that a build reads to write the lists of a series and of a study, and to see that they still hold.
 _READS_OF_SERIES: Final = 10
 _READS_OF_STUDY: Final = 14
+# A dry run reviews by itself, so that it can tell what is unchanged and what would be rebuilt.
+_NOT_TOLD: Final = frozenset({Decision.REVIEW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,9 @@ class Forecast:
         """The forecast as reports have it; `docs/reference/report.md` describes it."""
         count, size = self.objects.count, self.objects.size
         return {
-            "inputs": {str(decision): self.inputs[decision] for decision in Decision},
+            "inputs": {
+                str(decision): self.inputs[decision] for decision in Decision if decision is not Decision.REVIEW
+            },
             "studies": self.studies,
             "series": self.series,
             "frames": self.frames,

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Final
 
 from stillframe.archive.record import UNKNOWN, Record, with_record
-from stillframe.build.content import Producer
+from stillframe.build.content import Producer, no_frames
 from stillframe.build.dryrun.estimate import Measured, MeasureTask, Objects, Sample, choose_frames
 from stillframe.build.pictures import make_pictures
 from stillframe.build.results import StageClock
+from stillframe.build.review import is_as_published
 from stillframe.build.sinks import SizeSink
 from stillframe.dicom.json_model import SOP_CLASS_UID, first_value
 from stillframe.dicom.read import read_instance
@@ -48,7 +49,7 @@ def _measure(task: MeasureTask) -> Measured:
             if instance.uids != task.uids:
                 raise InputError(CHANGED)
             sink = SizeSink()
-            choose = choose_frames if task.frames else lambda _count: ()
+            choose = choose_frames if task.frames else no_frames
             producer = Producer(task.uids, task.options, sink, StageClock(), choose)
             content = producer.produce(instance, file)
             pictures, notes = make_pictures(task.uids, task.options, content)
@@ -62,8 +63,9 @@ def _measure(task: MeasureTask) -> Measured:
         kind = parse_key(key).kind
         needs_frames = reader is not None and kind is not Kind.PART10 and key not in bulk
         (of_frames if needs_frames else own).add(kind, size)
+    same = task.published is not None and is_as_published(content, instance.transfer_syntax, task.published)
     metadata = with_record(content.metadata, Record(UNKNOWN))  # another one follows, or there is no room for any
-    measured = Measured(source=task.source, uids=task.uids, metadata=metadata, notes=notes, own=own)
+    measured = Measured(source=task.source, uids=task.uids, metadata=metadata, notes=notes, own=own, same=same)
     if reader is None:
         return measured
     weights = [reader.stored_bytes(index) for index in range(content.frames)]

@@ -38,7 +38,7 @@ from stillframe.source.open import source_digest
 # What one study asks a store far away side by side.
 _ASKED_AT_ONCE: Final = 8
 # Decisions that follow from a look at more than records: a worker reads the input.
-_MEASURED: Final = LISTED | {Decision.COMPARE}
+_MEASURED: Final = LISTED | {Decision.COMPARE, Decision.REVIEW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class _Instance:
 
     `published` is what the store's metadata record, `listed` what its lists do. `decision` is that of the next input,
     `outcome` that of the first one that is not rejected, `digest` that of what is published when the next one comes.
+    `metadata` are those in the store, if a review needs them.
     """
 
     uids: InstanceUIDs
@@ -64,6 +65,7 @@ class _Instance:
     held: Holding
     listed: Record | None
     present: bool
+    metadata: JSONDataset | None = None
     published: Record | None = None
     decision: Decision = Decision.PUBLISH
     outcome: Decision | None = None
@@ -125,6 +127,8 @@ class StudyRun:
             instance.digest = digest
         asked = Asked(digest, self.options, self.job.request.replace, first)
         instance.decision = decide(asked, published, instance.listed, lambda: instance.held)
+        review = instance.decision is Decision.REVIEW
+        instance.metadata = read_metadata(self.store, instance.uids) if review else None
 
     def run(self) -> StudyForecast:
         """Measure every instance that would be listed, some of them with frames, until these tell of all others.
@@ -178,6 +182,7 @@ class StudyRun:
                 instance.uids,
                 self.options,
                 frames,
+                instance.metadata,
             )
             for instance in instances
         ]
@@ -192,6 +197,9 @@ class StudyRun:
         self.job.step()
         if isinstance(result, Rejected):
             return
+        if instance.decision is Decision.REVIEW and result is not None:
+            instance.decision = Decision.UNCHANGED if result.same else Decision.REBUILD
+        instance.metadata = None
         self.inputs[instance.decision] += 1
         if instance.outcome is None:
             instance.outcome = instance.decision

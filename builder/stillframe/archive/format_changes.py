@@ -1,0 +1,37 @@
+"""What changed in the published bytes from one version of the format to the next, beside the metadata.
+
+A build makes the metadata of an instance of an older version anew and compares them. What shows there needs no entry:
+an element more or less, another form of a value, a note. An entry is for what only the frames, the pictures and the
+bulk data would show. It says of which instances the change may touch these, and of no others; what cannot be told is
+touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from stillframe.dicom.json_model import SYNTAX, JSONDataset, first_value
+from stillframe.dicom.syntaxes import TransferSyntax
+
+_SAMPLES: Final = "00280002"
+
+type Touches = Callable[[JSONDataset, TransferSyntax], bool]
+"""Whether a change may touch an instance, from its published metadata and the transfer syntax of its source."""
+
+
+def _is_compressed_colour(metadata: JSONDataset, source: TransferSyntax) -> bool:
+    return SYNTAX in metadata and first_value(metadata, _SAMPLES) != 1 and not source.is_native
+
+
+CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
+    2: (_is_compressed_colour,),  # the codestream says what the colours are, before the data set does
+}
+"""By the version of the format that made them."""
+
+
+def is_touched(metadata: JSONDataset, source: TransferSyntax, version: int) -> bool:
+    """Whether an instance that was published in a version of the format may have other frames or pictures now."""
+    return any(
+        touches(metadata, source) for since, changes in CHANGES.items() if since > version for touches in changes
+    )
