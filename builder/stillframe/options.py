@@ -40,7 +40,8 @@ class Rendered(StrEnum):
 class BuildOptions:
     """The choices that shape the published bytes of an instance, and the limit to what is attempted.
 
-    `reduced` are the decode levels (halvings) written as separate objects, ascending. Two limits and the base URL shape
+    `reduced` are the decode levels (halvings) written as separate objects, ascending. `assign_uids` says whether what
+    is no UID is replaced by one (`dicom.assign_uids`), or its input rejected. Two limits and the base URL shape
     nothing of an instance that is within them: `max_frame_bytes` is the size of the largest decoded frame,
     `max_unpacked` what one deflated data set or archive member may unpack to, in bytes.
     """
@@ -50,6 +51,7 @@ class BuildOptions:
     part10: Part10 = Part10.AUTO
     rendered: Rendered = Rendered.ALWAYS
     thumbnails: bool = True
+    assign_uids: bool = False
     base_url: str = ""
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_unpacked: int = MAX_UNPACKED

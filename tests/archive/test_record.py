@@ -70,12 +70,12 @@ def test_a_record_without_a_free_block() -> None:
         with_record(full, Record(DIGEST, "x"))
 
 
-def test_a_record_is_older_if_only_its_format_is_another() -> None:
+def test_a_record_needs_review_if_only_its_format_is_another() -> None:
     now = describe_options(BuildOptions())
     assert now.startswith(f"format={FORMAT_VERSION};")
     before = Record(DIGEST, now.replace(f"format={FORMAT_VERSION};", "format=1;"))
-    assert (before.version, before.is_older(now)) == (1, True)
-    assert not Record(DIGEST, now).is_older(now)
-    assert not Record(DIGEST, now.replace(f"format={FORMAT_VERSION};", "format=999999;")).is_older(now)
-    assert not before.is_older(describe_options(BuildOptions(reduced=())))
+    assert (before.version, before.needs_review(now)) == (1, True)
+    assert not Record(DIGEST, now).needs_review(now)
+    assert not Record(DIGEST, now.replace(f"format={FORMAT_VERSION};", "format=999999;")).needs_review(now)
+    assert not before.needs_review(describe_options(BuildOptions(reduced=())))
     assert Record(DIGEST, "odd").version == 0

@@ -26,6 +26,7 @@ UNKNOWN: Final = "sha256:unknown"
 _GROUP: Final = "0099"
 _OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
 _FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
+_ASSIGNED: Final = ";uids=assigned"
 _WITH_THUMBNAILS: Final = "thumbnails=yes"
 
 
@@ -61,9 +62,17 @@ class Record:
         match = _FORMAT.match(self.options)
         return int(match[1]) if match else 0
 
-    def is_older(self, options: str) -> bool:
-        """Whether it was published with the same options, as from `describe_options`, in an older format."""
-        return self.version < FORMAT_VERSION and _FORMAT.sub("", self.options) == _FORMAT.sub("", options)
+    def needs_review(self, options: str) -> bool:
+        """Whether it may be as it would be with `options`, as from `describe_options`, although they differ.
+
+        They differ in an older version of the format, or in whether UIDs are assigned, which few instances need.
+        """
+        alike = _shape(self.options) == _shape(options)
+        return alike and self.options != options and self.version <= FORMAT_VERSION
+
+
+def _shape(options: str) -> str:
+    return _FORMAT.sub("", options).removesuffix(_ASSIGNED)
 
 
 def describe_options(options: BuildOptions) -> str:
@@ -72,6 +81,7 @@ def describe_options(options: BuildOptions) -> str:
     return (
         f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
         f";rendered={options.rendered};thumbnails={'yes' if options.thumbnails else 'no'}"
+        f"{_ASSIGNED if options.assign_uids else ''}"
     )
 
 

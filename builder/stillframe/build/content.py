@@ -9,6 +9,7 @@ from stillframe.archive.record import without_record
 from stillframe.build.frames import Sink, publish_frames
 from stillframe.build.results import StageClock
 from stillframe.codec.codestream import FrameRow
+from stillframe.dicom.assign_uids import notes_on_uids
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_convert import convert
 from stillframe.dicom.json_model import (
@@ -84,7 +85,7 @@ class Producer:
         content = Content(
             metadata=_own(without_record(converted.dataset), self.uids),
             bulk=converted.bulk,
-            notes=(*instance.notes, *converted.notes, *notes),
+            notes=(*instance.notes, *notes_on_uids(instance), *converted.notes, *notes),
         )
         if has_pixels and is_video(instance):
             content = self._produce_video(instance, content)

@@ -22,7 +22,7 @@ class Decision(StrEnum):
     REBUILD = "rebuild"  # other options, or objects are missing
     REPLACE = "replace"
     RESUME = "resume"  # a job that was cut off wrote it: the lists do not name it, or name it as it was before
-    REVIEW = "review"  # an older version of the format wrote it: unchanged or to be rebuilt, which its metadata tell
+    REVIEW = "review"  # an older format, or other options for UIDs: unchanged or to be rebuilt, which its metadata tell
     UNCHANGED = "unchanged"
     DUPLICATE = "duplicate"  # the same bytes as another input of the job
     COMPARE = "compare"  # same UID, other bytes: a duplicate or a conflict, which only its pixels tell
@@ -73,9 +73,9 @@ def decide(asked: Asked, published: Record | None, listed: Record | None, held: 
     if not asked.first:
         return Decision.DUPLICATE
     options = describe_options(asked.options)
-    older = published.is_older(options)
-    if (published.options != options and not older) or published.promised != held():
+    review = published.needs_review(options)
+    if (published.options != options and not review) or published.promised != held():
         return Decision.REBUILD
-    if older:
+    if review:
         return Decision.REVIEW if listed == published else Decision.REBUILD
     return Decision.UNCHANGED if listed == published else Decision.RESUME

@@ -28,19 +28,20 @@ def read_headers(
     request: BuildRequest, found: list[Found], executor: Executor, progress: Progress, report: Report
 ) -> Iterator[Header]:
     """Headers of all inputs that have one, in the order of the inputs; the report is told of the others."""
+    options = request.options
     inputs = [source for source in found if isinstance(source, InputRef)]
     progress.stage("reading headers", len(inputs))
     with StageClock(report.stages, time.process_time)("scan"):
         scanned: dict[InputRef, Scanned] = {}
         left = []
-        for source, header in zip(inputs, scan_heads(inputs), strict=True):
+        for source, header in zip(inputs, scan_heads(inputs, assign_uids=options.assign_uids), strict=True):
             if header is None:
                 left.append(source)
             else:
                 scanned[source] = header
                 progress.step()
         batches = ([(source, source) for source in batch] for batch in batched(left, _SCAN_BATCH))
-        scan = partial(scan_inputs, max_unpacked=request.options.max_unpacked)
+        scan = partial(scan_inputs, max_unpacked=options.max_unpacked, assign_uids=options.assign_uids)
         for results in run_batches(executor, scan, batches, request.workers * AHEAD):
             for source, result in results:
                 scanned[source] = Rejected.of(source, result) if isinstance(result, WorkerDied) else result

@@ -30,6 +30,7 @@ from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sinks import CompareSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
+from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
@@ -108,6 +109,8 @@ class _Worker:
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
             try:
+                if task.options.assign_uids:
+                    assign_uids(instance, lambda: source.digest)
                 if instance.uids != task.uids:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:

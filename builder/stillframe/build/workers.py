@@ -36,8 +36,8 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
     return side_by_side(INSTANCES_AT_ONCE, build, tasks)
 
 
-def scan_inputs(sources: Sequence[InputRef], max_unpacked: int) -> list[Scanned]:
+def scan_inputs(sources: Sequence[InputRef], max_unpacked: int, *, assign_uids: bool = False) -> list[Scanned]:
     """See `scan.scan_input`; one result for each source."""
     from stillframe.source import scan
 
-    return [scan.scan_input(source, max_unpacked) for source in sources]
+    return [scan.scan_input(source, max_unpacked, assign_uids=assign_uids) for source in sources]

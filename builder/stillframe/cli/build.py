@@ -89,6 +89,12 @@ _shape_options: Final = option_group(
         help="Publish thumbnails of instances, series and studies.",
     ),
     click.option(
+        "--assign-uids",
+        is_flag=True,
+        help="Publish inputs whose UIDs are none (letters, too long; a missing SOP Instance UID) under UIDs that "
+        "follow from what is there, instead of rejecting them.",
+    ),
+    click.option(
         "--max-frame-size",
         "max_frame_bytes",
         type=click.IntRange(1),

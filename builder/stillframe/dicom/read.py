@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydicom.dataelem import RawDataElement
@@ -67,8 +67,8 @@ class Instance:
     """One opened instance. `file` holds the uncompressed data set and is the caller's to close.
 
     `transfer_syntax` is what the meta header names, or, if that is not so or `named` is false, the native one that the
-    elements are written in. `fragments` are those of encapsulated pixel data. `notes` tell what the file contradicts
-    itself in.
+    elements are written in. `fragments` are those of encapsulated pixel data. `former_uids` are UIDs by what they stand
+    for (`assign_uids`). `notes` tell what the file contradicts itself in.
     """
 
     dataset: Dataset
@@ -78,6 +78,7 @@ class Instance:
     pixels: PixelElement | None
     fragments: Fragments | None = None
     named: bool = True
+    former_uids: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Final
 
+from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.header import PlanStop, is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
@@ -13,7 +15,7 @@ from stillframe.errors import InputError, reason_of
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
 from stillframe.source.inputs import Header, InputRef, Rejected, Skipped
-from stillframe.source.open import open_input, read_head
+from stillframe.source.open import open_input, read_head, source_digest
 from stillframe.store.s3_client import PARALLEL
 
 _HEAD_BYTES: Final = 1 << 13
@@ -44,8 +46,10 @@ type Scanned = Header | Rejected | Skipped
 type _Text = Callable[[int], bytes]
 
 
-def scan_plain(source: InputRef) -> Scanned | None:
+def scan_plain(source: InputRef, *, assign_uids: bool = False) -> Scanned | None:
     """What planning needs of an input; None if only the full parser (`scan_input`) can tell.
+
+    With `assign_uids` what is no UID counts as the one that is published in its place.
 
     Raises:
         StoreError: if the store of the input fails.
@@ -57,10 +61,10 @@ def scan_plain(source: InputRef) -> Scanned | None:
         plain = read_plain(head, PlanStop())
     except (InputError, OSError) as error:
         return Rejected.of(source, reason_of(error))
-    return None if plain is None else _header(source, plain.text)
+    return None if plain is None else _header(source, plain.text, assign_uids=assign_uids)
 
 
-def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
+def scan_heads(sources: Iterable[InputRef], *, assign_uids: bool = False) -> Iterator[Scanned | None]:
     """As `scan_plain` for each input, in their order.
 
     Heads of objects are read side by side, so that a scan does not wait for one answer after another.
@@ -68,12 +72,13 @@ def scan_heads(sources: Iterable[InputRef]) -> Iterator[Scanned | None]:
     Raises:
         StoreError: if a store of inputs fails.
     """
-    return map_ahead(scan_plain, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
+    scan = partial(scan_plain, assign_uids=assign_uids)
+    return map_ahead(scan, sources, PARALLEL, window=2 * PARALLEL, apart=lambda source: source.remote is not None)
 
 
-def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
+def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED, *, assign_uids: bool = False) -> Scanned:
     """As `scan_plain`, for every file."""
-    if scanned := scan_plain(source):
+    if scanned := scan_plain(source, assign_uids=assign_uids):
         return scanned
     from stillframe.dicom.dicomdir import referenced_files
     from stillframe.dicom.lenient import raw_text
@@ -84,7 +89,7 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED) -> Scanned:
             dataset = read_scan(file, max_unpacked)
         if "DirectoryRecordSequence" in dataset:
             return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
-        return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"))
+        return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"), assign_uids=assign_uids)
     except (InputError, OSError) as error:
         return Rejected.of(source, reason_of(error))
 
@@ -101,8 +106,12 @@ def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
     return Skipped(str(source), "not DICOM")
 
 
-def _header(source: InputRef, text: _Text) -> Header | Rejected:
+def _header(source: InputRef, text: _Text, *, assign_uids: bool) -> Header | Rejected:
     study, series, instance = (text(tag).decode("latin-1") for tag in (_STUDY_UID, _SERIES_UID, _SOP_INSTANCE_UID))
+    if assign_uids:
+        study, series, instance = map(assigned_uid, (study, series, instance))
+        digest = "" if instance else source_digest(source)
+        instance = uid_of_content(digest) if digest else instance
     try:
         uids = InstanceUIDs(
             check_uid(study, "StudyInstanceUID"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from stillframe.archive.record import UNKNOWN, Record, with_record
@@ -16,12 +17,13 @@ from stillframe.build.pictures import make_pictures
 from stillframe.build.results import StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sinks import SizeSink
+from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.json_model import SOP_CLASS_UID, first_value
 from stillframe.dicom.read import read_instance
 from stillframe.errors import InputError, StoreError, reason_of
 from stillframe.layout import Kind, bulk_data_key, parse_key
 from stillframe.source.inputs import CHANGED, Rejected
-from stillframe.source.open import load_input, open_input
+from stillframe.source.open import digest_of, load_input, open_input
 
 # Threads of one process take turns: each needs a core and much memory.
 _COMPUTING: Final = threading.Lock()
@@ -46,6 +48,8 @@ def _measure(task: MeasureTask) -> Measured:
     with load_input(task.source) if task.frames else open_input(task.source) as file:
         instance = read_instance(file, task.options.max_unpacked)
         try:
+            if task.options.assign_uids:
+                assign_uids(instance, partial(digest_of, file))
             if instance.uids != task.uids:
                 raise InputError(CHANGED)
             sink = SizeSink()
