@@ -20,7 +20,7 @@ _NOT_TOLD: Final = frozenset({Decision.REVIEW})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a build, or a part of it, would do. `objects` are those that would be written, sizes as stored.
+    """What a build would do. `objects` are those that would be written, sizes as stored.
 
     `sample` counts what the estimate rests on: `instances` and `frames` that were made, `rejected` of these instances.
     `examined` are objects of published instances that would be looked at, to be kept, compared or replaced.
@@ -36,19 +36,6 @@ class Forecast:
     bytes_read: int = 0
     examined: int = 0
     prices: Prices | None = None
-
-    def __add__(self, other: Forecast) -> Forecast:
-        return Forecast(
-            inputs=self.inputs + other.inputs,
-            objects=self.objects + other.objects,
-            sample=self.sample + other.sample,
-            studies=self.studies + other.studies,
-            series=self.series + other.series,
-            frames=self.frames + other.frames,
-            bytes_read=self.bytes_read + other.bytes_read,
-            examined=self.examined + other.examined,
-            prices=self.prices or other.prices,
-        )
 
     @property
     def requests(self) -> Requests:

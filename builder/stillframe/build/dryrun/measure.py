@@ -5,23 +5,33 @@ What a worker does in a dry run; everything that comes in and goes out can be pi
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from stillframe.archive.record import UNKNOWN, Record, with_record
+from stillframe.archive.qido import instance_list
+from stillframe.archive.record import Holding, Record, describe_options, with_record
 from stillframe.build.content import Producer, no_frames
-from stillframe.build.dryrun.estimate import Measured, MeasureTask, Objects, Sample, choose_frames
+from stillframe.build.dryrun.estimate import (
+    MOST_FRAMES,
+    ListEntry,
+    Measured,
+    MeasureTask,
+    Objects,
+    Sample,
+    choose_sample,
+)
 from stillframe.build.pictures import make_pictures
 from stillframe.build.results import StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sinks import SizeSink
 from stillframe.dicom.assign_uids import assign_uids
-from stillframe.dicom.json_model import SOP_CLASS_UID, first_value
+from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
 from stillframe.errors import InputError, StoreError, reason_of
 from stillframe.layout import Kind, bulk_data_key, parse_key
+from stillframe.pixels.reader import FrameReader
 from stillframe.source.inputs import CHANGED, Rejected
 from stillframe.source.open import digest_of, load_input, open_input
 
@@ -53,48 +63,49 @@ def _measure(task: MeasureTask) -> Measured:
             if instance.uids != task.uids:
                 raise InputError(CHANGED)
             sink = SizeSink()
-            choose = choose_frames if task.frames else no_frames
+            choose = partial(choose_sample, most=MOST_FRAMES) if task.frames else no_frames
             producer = Producer(task.uids, task.options, sink, StageClock(), choose)
             content = producer.produce(instance, file)
             pictures, notes = make_pictures(task.uids, task.options, content)
         finally:
             if instance.file is not file:
                 instance.file.close()
-    reader = producer.reader
-    own, of_frames = Objects(), Objects()
+    reader, own, of_frames = producer.reader, [], Objects()
     bulk = {bulk_data_key(task.uids, value.path) for value in content.bulk}
-    for key, size in (sink.sizes | {key: len(data) for key, data in pictures.items()}).items():
+    sizes = sink.sizes | {key: len(data) for key, data in pictures.items()}
+    for key, size in sizes.items():
         kind = parse_key(key).kind
-        needs_frames = reader is not None and kind is not Kind.PART10 and key not in bulk
-        (of_frames if needs_frames else own).add(kind, size)
-    same = task.published is not None and is_as_published(content, instance.transfer_syntax, task.published)
-    metadata = with_record(content.metadata, Record(UNKNOWN))  # another one follows, or there is no room for any
-    measured = Measured(source=task.source, uids=task.uids, metadata=metadata, notes=notes, own=own, same=same)
-    if reader is None:
-        return measured
-    weights = [reader.stored_bytes(index) for index in range(content.frames)]
+        if reader is None or kind is Kind.PART10 or key in bulk:
+            own.append((kind, size))
+        else:
+            of_frames.add(kind, size)
+    digest = hashlib.sha256(task.uids.instance.encode()).hexdigest()  # as long as the digest of the input
+    holding = Holding(len(sizes), sum(sizes.values()))
+    metadata = with_record(content.metadata, Record(f"sha256:{digest}", describe_options(task.options), holding), notes)
+    own.append((Kind.METADATA, len(task.encode(dumps([metadata])))))
+    (record,) = instance_list([metadata], task.options.base_url)
+    weights = [reader.stored_bytes(index) for index in range(content.frames)] if reader else []
+    chosen = reader.indices if reader else ()
     made = Sample(
         instances=1,
-        frames=len(reader.indices),
-        weight=sum(weights[index] for index in reader.indices),
+        frames=len(chosen),
+        weight=sum(weights[index] for index in chosen),
         objects=of_frames,
-        rows=content.rows,
+        entries=(ListEntry(task.uids.instance, dumps(metadata), dumps(record), content.rows),),
     )
-    stated = reader.stated
-    kind_of_frames = (
-        reader.syntax.uid,
-        first_value(content.metadata, SOP_CLASS_UID),
-        stated.samples,
-        stated.photometric,
-        stated.bits_allocated,
-        stated.bits_stored,
-        stated.pixel_representation,
-    )
-    return replace(
-        measured,
-        made=made,
-        kind=kind_of_frames,
-        shape=(stated.rows, stated.columns),
-        frames=content.frames,
+    return Measured(
+        uids=task.uids,
+        own=tuple(own),
+        made=made if reader is None or chosen else None,
+        kind=f"{first_value(metadata, SOP_CLASS_UID)} {_describe_frames(reader) if reader else ''}",
+        frames=len(weights),
         weight=sum(weights),
+        same=task.published is not None and is_as_published(content, instance.transfer_syntax, task.published),
     )
+
+
+def _describe_frames(reader: FrameReader) -> str:
+    """What frames have in common that compress alike."""
+    stated = reader.stated
+    bits = f"{stated.bits_allocated} {stated.bits_stored} {stated.pixel_representation}"
+    return f"{reader.syntax.uid} {stated.samples} {stated.photometric} {bits}"

@@ -8,33 +8,57 @@ frames.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field, replace
+from itertools import batched
 from typing import Final
 
+from stillframe.archive.holdings import HeldInstance, held_in_series, read_metadata
+from stillframe.archive.lists import listed_instances
+from stillframe.archive.record import UNKNOWN, Record, describe_options
 from stillframe.archive.roots import Roots
-from stillframe.build.dryrun.estimate import Pool, add_sample, spread
+from stillframe.build.decide import LISTED, UNRECORDED, WRITTEN, Asked, Decision, decide, published_record
+from stillframe.build.dryrun.estimate import (
+    MOST_INSTANCES,
+    Encode,
+    Measured,
+    MeasureTask,
+    Pool,
+    choose_sample,
+    estimate_objects,
+    find_sample,
+    make_pool,
+    spread,
+)
 from stillframe.build.dryrun.forecast import Forecast
-from stillframe.build.dryrun.job import Job
-from stillframe.build.dryrun.list_sizes import Encode
+from stillframe.build.dryrun.lists import Change, count_lists
 from stillframe.build.dryrun.prices import Prices
-from stillframe.build.dryrun.study import StudyForecast, StudyRun
 from stillframe.build.pipeline import plan_build
 from stillframe.build.plan import SeriesPlan
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.dicom.json_model import JSONDataset
-from stillframe.parallel import map_ahead
+from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import WorkerDied
+from stillframe.execute import AHEAD, run_batches
+from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
+from stillframe.source.inputs import Header, InputRef, Rejected
+from stillframe.source.open import source_digest
 from stillframe.store.base import Store
 
-# Series of which instances are made, if a study has no more; others are judged by these.
+# Kinds of instances in series of which samples are made, if there are no more; others are judged by these.
 _MOST_SERIES: Final = 256
-# Studies under way at once where the store is far away, each with the metadata of all its instances.
-_FAR_STUDIES: Final = 16
+# Series that are looked up ahead in a store far away, and instances of one series side by side.
+_FAR_SERIES: Final = 16
+_FAR_INSTANCES: Final = 8
+# Instances that one task looks at without frames.
+_BATCH: Final = 8
+# Decisions that follow from a look at more than records: a worker reads the input.
+_MEASURED: Final = LISTED | {Decision.COMPARE, Decision.REVIEW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +84,232 @@ def forecast_build(
     roots = Roots(destination.store, request.secret)
     plan = plan_build(request, roots, executor, progress, report)
     progress.stage("estimating", sum(len(inputs) for series in plan.series for inputs in series.instances.values()))
-    with closing(Job(request, roots, destination.encode, executor, progress)) as job:
-        forecast = Forecast(prices=destination.prices)
-        records: dict[str, JSONDataset | None] = {}
-        studies = [tuple(plans) for _, plans in groupby(plan.series, lambda series: series.study)]
-        for study in _forecast_studies(job, studies):
-            for rejected in study.rejected:
-                report.add(rejected)
-            forecast += study.forecast
-            records |= study.records
-    for _, grouped in roots.grouped(records):
-        lists = job.lists(grouped[0] if grouped else "")
-        lists.count_studies({study: records[study] for study in grouped})
-        forecast += Forecast(objects=lists.objects)
+    run = _DryRun(request, roots, destination, executor, progress, report)
+    run.measure(plan.series)
+    forecast = run.forecast()
     report.seconds = time.monotonic() - started
     return report, forecast
 
 
-def _forecast_studies(job: Job, studies: Sequence[Sequence[SeriesPlan]]) -> Iterator[StudyForecast]:
-    """What would become of every study: first those of which instances are made, then those judged by these."""
-    threads = max(job.request.workers, min(job.roots.store.parallel, _FAR_STUDIES))
-    pool: Pool = {}
-    most = max(1, _MOST_SERIES * len(studies) // max(1, sum(map(len, studies))))
-    chosen = frozenset(spread(len(studies), min(most, len(studies))))
-    sampled = [plans for index, plans in enumerate(studies) if index in chosen]
-    for study in map_ahead(lambda plans: StudyRun(job, plans, {}).run(), sampled, threads):
-        for sample in study.samples:
-            add_sample(pool, sample)
-        yield study
-    others = [plans for index, plans in enumerate(studies) if index not in chosen]
-    yield from map_ahead(lambda plans: StudyRun(job, plans, pool).run(), others, threads)
+@dataclass(slots=True, kw_only=True)
+class _Instance:
+    """An instance under way: the inputs still to be looked at, and what is `known` of `source`, which is published.
+
+    `published` is what the store's metadata record, `listed` what its lists do. `decision` is that of the next input,
+    `outcome` that of the first one that is not rejected, `digest` that of what is published when the next one comes.
+    `metadata` are those in the store, if a review needs them.
+    """
+
+    uids: InstanceUIDs
+    source: InputRef
+    inputs: list[Header]
+    held: HeldInstance
+    listed: Record | None
+    metadata: JSONDataset | None = None
+    published: Record | None = None
+    decision: Decision = Decision.PUBLISH
+    outcome: Decision | None = None
+    digest: str = ""
+    known: Measured | None = None
+
+    def change(self, options: str) -> Change:
+        """What happens to it in the lists, where it is published with these options."""
+        if self.listed is None:
+            return Change.NEW
+        if self.listed.digest != self.digest:
+            return Change.REPLACED
+        return Change.NONE if self.listed.options == options else Change.OPTIONS
+
+
+@dataclass(slots=True)
+class _DryRun:
+    """A dry run under way: what is known of the instances, their inputs by what became of them, what was made."""
+
+    request: BuildRequest
+    roots: Roots
+    destination: Destination
+    executor: Executor
+    progress: Progress
+    report: Report
+    instances: list[_Instance] = field(default_factory=list)
+    inputs: Counter[Decision] = field(default_factory=Counter)
+    sample: Counter[str] = field(default_factory=Counter)
+
+    def measure(self, series: Sequence[SeriesPlan]) -> None:
+        """Measure every instance that would be listed, some of them with frames, until these tell of all others.
+
+        Raises:
+            StoreError: if the store, or that of the inputs, fails.
+        """
+        self._advance(self._open_all(series))
+        while True:
+            while chosen := self._choose():
+                self._make(chosen)
+            waiting = [instance for instance in self.instances if instance.inputs]
+            if not waiting:
+                return
+            side_by_side(max(self.request.workers, min(self.roots.store.parallel, _FAR_SERIES)), self._decide, waiting)
+            self._advance(waiting)
+
+    def _open_all(self, series: Sequence[SeriesPlan]) -> Iterator[_Instance]:
+        """Every instance of the plan with the decision about its first input."""
+        threads = max(self.request.workers, min(self.roots.store.parallel, _FAR_SERIES))
+        with closing(map_ahead(self._open, series, threads)) as opened:
+            for instances in opened:
+                self.instances += instances
+                yield from instances
+
+    def _open(self, plan: SeriesPlan) -> list[_Instance]:
+        store = self.roots.of(plan.study)
+        listed = listed_instances(store, plan.study, plan.series)
+        held = held_in_series(store, plan.study, plan.series)
+        instances = [
+            _Instance(
+                uids=InstanceUIDs(plan.study, plan.series, uid),
+                source=inputs[0].source,
+                inputs=list(inputs),
+                held=held.get(uid, HeldInstance()),
+                listed=listed.get(uid),
+            )
+            for uid, inputs in plan.instances.items()
+        ]
+        side_by_side(min(store.parallel, _FAR_INSTANCES), self._decide, instances)
+        return instances
+
+    def _decide(self, instance: _Instance) -> None:
+        """What becomes of an instance's next input, after those before it."""
+        if instance.held.has_metadata and instance.published is None:
+            instance.published = published_record(read_metadata(self.roots.of(instance.uids.study), instance.uids))
+        first, published = instance.outcome is None, instance.published
+        if instance.outcome in LISTED:
+            published = Record(instance.digest or UNKNOWN)
+        digest = ""
+        if len(instance.inputs) > 1 or instance.listed or published not in (None, UNRECORDED):
+            digest = source_digest(instance.inputs[0].source)
+        if first:
+            instance.digest = digest
+        asked = Asked(digest, self.request.options, self.request.replace, first)
+        instance.decision = decide(asked, published, instance.listed, lambda: instance.held.holding)
+        if instance.decision is Decision.REVIEW:
+            instance.metadata = read_metadata(self.roots.of(instance.uids.study), instance.uids)
+
+    def _advance(self, instances: Iterable[_Instance]) -> None:
+        """Settle the next input of every instance."""
+
+        def measured() -> Iterator[_Instance]:
+            for instance in instances:
+                if instance.decision in _MEASURED:
+                    yield instance
+                else:
+                    self._settle(instance, None)
+
+        for instance, result in self._run(measured(), frames=False):
+            self._settle(instance, result)
+
+    def _run(self, instances: Iterable[_Instance], *, frames: bool) -> Iterator[tuple[_Instance, Measured | Rejected]]:
+        """Each instance with what its next input comes to, or with `frames` what its known one does, as they finish."""
+        tasks = ((instance, self._task(instance, frames)) for instance in instances)
+        batches = batched(tasks, 1 if frames else _BATCH)
+        for results in run_batches(self.executor, _measure_instances, batches, self.request.workers * AHEAD):
+            for instance, result in results:
+                if isinstance(result, WorkerDied):
+                    result = Rejected.of(self._task(instance, frames).source, result, instance.uids)
+                if isinstance(result, Rejected):
+                    self.report.add(result)
+                yield instance, result
+
+    def _task(self, instance: _Instance, frames: bool) -> MeasureTask:
+        options = self.request.options
+        options = replace(options, base_url=self.roots.base_url(instance.uids.study, options.base_url))
+        source = instance.source if frames else instance.inputs[0].source
+        return MeasureTask(
+            source=source,
+            uids=instance.uids,
+            options=options,
+            encode=self.destination.encode,
+            frames=frames,
+            published=instance.metadata,
+        )
+
+    def _settle(self, instance: _Instance, result: Measured | Rejected | None) -> None:
+        """Count what becomes of the next input of an instance."""
+        source = instance.inputs.pop(0).source
+        self.progress.step()
+        if isinstance(result, Rejected):
+            return
+        if instance.decision is Decision.REVIEW and result is not None:
+            instance.decision = Decision.UNCHANGED if result.same else Decision.REBUILD
+        instance.metadata = None
+        self.inputs[instance.decision] += 1
+        if instance.outcome is None:
+            instance.outcome, instance.source = instance.decision, source
+            if result and instance.decision in LISTED:
+                instance.known = replace(result, uids=instance.uids)  # without a copy from another process
+
+    def _choose(self) -> list[_Instance]:
+        """The instances to make next: some of every series and kind that no sample tells of, of so many series."""
+        pool = self._pool()
+        unknown: defaultdict[tuple[str, str, str], list[_Instance]] = defaultdict(list)
+        for instance in self.instances:
+            known = instance.known
+            if known and known.frames and find_sample(pool, known) is None:
+                unknown[instance.uids.study, instance.uids.series, known.kind].append(instance)
+        groups = list(unknown.values())
+        chosen = [groups[index] for index in spread(len(groups), min(len(groups), _MOST_SERIES))]
+        return [alike[index] for alike in chosen for index in choose_sample(len(alike), MOST_INSTANCES)]
+
+    def _make(self, instances: Sequence[_Instance]) -> None:
+        """Make instances with frames; one that is rejected leaves its place to the inputs after it."""
+        for instance, result in self._run(instances, frames=True):
+            self.sample["instances"] += 1
+            if isinstance(result, Measured):
+                self.sample["frames"] += result.made.frames if result.made else 0
+                instance.known = result
+            elif instance.outcome is not None:
+                self.sample["rejected"] += 1
+                self.inputs[instance.outcome] -= 1
+                instance.known = instance.outcome = None
+
+    def _pool(self) -> Pool:
+        """The samples to judge instances by."""
+        return make_pool(instance.known for instance in self.instances if instance.known)
+
+    def forecast(self) -> Forecast:
+        """What follows from the instances that were measured.
+
+        Raises:
+            StoreError: if the store fails.
+        """
+        pool, options = self._pool(), self.request.options
+        shape = describe_options(options)
+        changes: defaultdict[str, defaultdict[str, list[tuple[Change, Measured]]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for instance in self.instances:
+            if instance.listed or instance.known:
+                series = changes[instance.uids.study][instance.uids.series]
+                if instance.known:
+                    series.append((instance.change(shape), instance.known))
+        kept = [instance for instance in self.instances if instance.outcome]
+        written = [
+            (instance.source, instance.known) for instance in kept if instance.known and instance.outcome in WRITTEN
+        ]
+        lists = count_lists(self.roots, options.base_url, self.destination.encode, changes, pool)
+        return Forecast(
+            inputs=+self.inputs,
+            objects=sum((estimate_objects(known, pool) for _, known in written), lists),
+            sample=self.sample,
+            studies=len({instance.uids.study for instance in kept}),
+            series=len({(instance.uids.study, instance.uids.series) for instance in kept}),
+            frames=sum(known.frames for _, known in written),
+            bytes_read=sum(source.size for source, _ in written),
+            examined=sum(instance.held.holding.objects for instance in kept if instance.outcome in _MEASURED),
+            prices=self.destination.prices,
+        )
+
+
+def _measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
+    """What a worker does. The libraries are imported where it runs."""
+    from stillframe.build.dryrun.measure import measure_instance
+
+    return [measure_instance(task) for task in tasks]
