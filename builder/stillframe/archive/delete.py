@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from stillframe import __version__
@@ -90,14 +90,11 @@ class DeletionReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as it is written to a file; `docs/reference/report.md` describes it."""
-        scope = self.scope
         return {
             "version": 1,
             "stillframe": __version__,
             "command": "delete",
-            "study": scope.study,
-            "series": scope.series,
-            "instance": scope.instance,
+            **asdict(self.scope),
             **({"root": self.root} if self.root else {}),
             "summary": {
                 "studies": self.studies,

@@ -90,18 +90,18 @@ class Report:
             **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": sorted(set(self.changed)),
-            "rejected": [asdict(item) for item in sorted(self.rejected, key=lambda item: (item.path, item.reason))],
+            "rejected": [
+                asdict(rejected) for rejected in sorted(self.rejected, key=lambda file: (file.path, file.reason))
+            ],
             "passedOver": [
-                {"path": item.path, "reason": item.reason} for item in sorted(self.skipped, key=lambda item: item.path)
+                {"path": file.path, "reason": file.reason} for file in sorted(self.skipped, key=lambda file: file.path)
             ],
             "duplicates": _entries(self.duplicates),
             "notes": _entries(self.noted),
         }
 
     def _failure(self) -> dict[str, Any]:
-        unlisted = [
-            {"study": uids.study, "series": uids.series, "instance": uids.instance} for uids in self.unfinished.unlisted
-        ]
+        unlisted = [asdict(uids) for uids in self.unfinished.unlisted]
         return {"reason": self.failure, "notPublished": list(self.unfinished.missing), "notListed": unlisted}
 
 
@@ -111,9 +111,7 @@ def _entries(results: list[Built]) -> list[dict[str, Any]]:
             "path": str(result.source),
             "outcome": str(result.outcome),
             "notes": list(result.notes),
-            "study": result.uids.study,
-            "series": result.uids.series,
-            "instance": result.uids.instance,
+            **asdict(result.uids),
         }
         for result in sorted(results, key=lambda result: str(result.source))
     ]
