@@ -35,9 +35,9 @@ from stillframe.layout import Kind, parse_key
 from stillframe.options import BuildOptions
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import PARALLEL, Bucket
+from tests.support.memory_store import MemoryStore
 from tests.support.s3_server import S3Server, set_environment, weed_path
 from tests.support.trees import NoProgress
 

@@ -21,12 +21,12 @@ from stillframe.cli.terminal import shown_waits
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.execute import ProcessExecutor
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from stillframe.wait_log import LOGGER, waiting
 from tests.support.dicom_files import ROOT, write_series
 from tests.support.faulty_proxy import Fault, FaultyProxy, Plan, Request
+from tests.support.memory_store import MemoryStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
 

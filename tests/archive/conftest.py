@@ -8,11 +8,11 @@ import pytest
 
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.archives import OTHER_SERIES, OTHER_STUDY, Making
 from tests.support.dicom_files import image, write
+from tests.support.memory_store import MemoryStore
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from stillframe.dicom.json_model import JSONDataset, dumps, parse_datasets
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import ClaimLost, StoreError
 from stillframe.layout import metadata_key
-from stillframe.store.memory import MemoryStore
 from tests.support.faulty_store import Fault, FaultyStore
+from tests.support.memory_store import MemoryStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
 KEY = metadata_key(UIDS.study, UIDS.series, UIDS.instance)

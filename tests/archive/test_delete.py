@@ -25,7 +25,6 @@ from stillframe.layout import STUDIES, instance_key, is_fixed
 from stillframe.options import BuildOptions
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.archives import (
@@ -44,6 +43,7 @@ from tests.support.archives import (
 from tests.support.command import run
 from tests.support.dicom_files import ROOT, SERIES, STUDY, image, instance_uid, noise, write
 from tests.support.dying_store import DyingStore
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, contents, objects
 
 # What is deleted, and what is built where it is not to be.

@@ -17,7 +17,6 @@ from stillframe.errors import UsageError
 from stillframe.layout import STUDIES, frame_index_key, instance_key, instances_key, metadata_key, parse_key
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.archives import (
@@ -33,6 +32,7 @@ from tests.support.archives import (
 )
 from tests.support.command import run
 from tests.support.dicom_files import SERIES, STUDY, instance_uid
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, contents, objects
 
 UIDS = InstanceUIDs(STUDY, SERIES, instance_uid(2))

@@ -17,8 +17,8 @@ from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.execute import SerialExecutor
 from stillframe.options import BuildOptions
-from stillframe.store.memory import MemoryStore
 from tests.support.dicom_files import image, write
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, build_tree, contents
 
 SECRET = b"a secret of the tests, 32 bytes."

@@ -14,7 +14,7 @@ from stillframe.archive.lists import publish_studies
 from stillframe.archive.study_list import merge_study_list
 from stillframe.dicom.json_model import dumps
 from stillframe.layout import STUDIES, instances_key, metadata_key, pending_key
-from stillframe.store.memory import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 UIDS = st.lists(st.integers(0, 30), min_size=1, max_size=3).map(lambda parts: ".".join(["1", *map(str, parts)]))
 

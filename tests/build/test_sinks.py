@@ -16,10 +16,10 @@ from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import ClaimLost, StoreError
 from stillframe.layout import frame_key, instance_key
 from stillframe.store.base import Written
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.faulty_store import Fault, FaultyStore
+from tests.support.memory_store import MemoryStore
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
 NOTHING = CommitState(None, None)

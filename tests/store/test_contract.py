@@ -15,9 +15,9 @@ from stillframe.errors import PreconditionFailed
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store, StoredObject
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import PART_BYTES, S3Store
 from stillframe.store.s3_client import Bucket, Checksums, S3Settings, client_of
+from tests.support.memory_store import MemoryStore
 
 LIST = "studies"
 SERIES = "studies/1.2/series"

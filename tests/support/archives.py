@@ -17,8 +17,8 @@ from stillframe.execute import SerialExecutor
 from stillframe.layout import STUDIES, instance_key, metadata_key
 from stillframe.options import BuildOptions
 from stillframe.store.base import Store, Written
-from stillframe.store.memory import MemoryStore
 from tests.support.dicom_files import ROOT, SERIES, instance_uid
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, objects
 
 OTHER_SERIES = f"{ROOT}.1.2"

@@ -24,10 +24,10 @@ from stillframe.layout import Kind, parse_key
 from stillframe.options import BuildOptions
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from tests.support.consistency import check_consistency, missing_objects
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_store import Fault, FaultyStore
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, objects
 
 SHAPE = (12, 10)

@@ -1,8 +1,8 @@
 """Where objects are put: one abstract class, the verbs of an object store.
 
 A store maps keys to bytes. `put` is atomic: a reader, or a job that is killed, sees the whole old object or the whole
-new one. Conditions make read-merge-write safe when several jobs share a store. `directory`, `memory` and `s3` hold the
-stores; one set of tests runs against all three.
+new one. Conditions make read-merge-write safe when several jobs share a store. `directory` and `s3` hold the stores.
+One set of tests runs against both, and against a store in memory that only tests have.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ from stillframe.layout import (
 from stillframe.options import BuildOptions, Part10
 from stillframe.store.base import Store, Written
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from stillframe.store.s3 import FOLDER_TAG, S3Store, compress_json
 from stillframe.store.s3_client import Bucket
 from tests.support.dicom_files import ROOT, SERIES, STUDY, encapsulated, image, instance_uid, noise, write, write_series
 from tests.support.faulty_store import FaultyStore
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, build_tree, contents, objects
 
 
