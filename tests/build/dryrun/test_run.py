@@ -76,6 +76,13 @@ def assert_foretold(forecast: Forecast, tree: Path, bound: float) -> None:
     assert {kind: forecast.objects.count[kind] for kind in Kind} == {kind: count[kind] for kind in Kind}
     assert forecast.objects.size.total() == pytest.approx(size.total(), rel=bound)
     assert forecast.objects.size[Kind.FRAME] == pytest.approx(size[Kind.FRAME], rel=bound)
+    assert_lists_foretold(forecast, size)
+
+
+def assert_lists_foretold(forecast: Forecast, size: Counter[Kind]) -> None:
+    """The bytes of lists are foretold within 30 %."""
+    for kind in (Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL):
+        assert forecast.objects.size[kind] == pytest.approx(size[kind], rel=0.30)
 
 
 @pytest.mark.slow

@@ -83,5 +83,5 @@ class Forecast:
             "requests": asdict(self.requests),
             "build": round(self.build_price, 6),
             "storageMonth": round(self.month_price, 6),
-            "prices": prices.as_json(),
+            "prices": {name: getattr(prices, name) for name in ("store", "date", "source", "currency")},
         }

@@ -67,10 +67,12 @@ def count_lists(
 
 
 def _index_parts(entries: Sequence[ListEntry]) -> list[bytes]:
-    """What frames bring into a frame index: the first of them one of its own, each of the others a row."""
-    rows = [(entry.instance_uid if not index else "", row) for entry in entries for index, row in enumerate(entry.rows)]
-    parts = [dumps([uid, uid, row.crc32, [part.prefix_length for part in row.resolutions]]) for uid, row in rows]
-    return [dumps(merge_frame_index(None, {uid: [row]})) for uid, row in rows[:1]] + parts[1:]
+    """A frame index of the first frame, or of none, and what each further frame adds to it: its row, perhaps a UID."""
+    rows = [(entry.instance_uid, index, row) for entry in entries for index, row in enumerate(entry.rows)]
+    return [dumps(merge_frame_index(None, {uid: [row] for uid, _, row in rows[:1]}))] + [
+        dumps([*(() if index else (uid, uid)), row.crc32, [part.prefix_length for part in row.resolutions]])
+        for uid, index, row in rows[1:]
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,10 @@ class _Lists:
         moved = bool(before) and base_url_of(before) != base_url.rstrip("/")
         samples = {uid: self._sample(changes) for uid, changes in series.items()}
         for uid, changes in series.items():
-            fresh = _greatest(changes) >= Change.REPLACED
-            parts = _index_parts(samples[uid].entries)
-            frames = sum(instance.frames for change, instance in changes if change is Change.NEW)
-            self.count(frame_index_key(study, uid), parts, frames if parts else 0, changed=fresh and bool(parts))
+            parts, indexed = _index_parts(samples[uid].entries), any(entry.rows for entry in samples[uid].entries)
+            frames = sum(instance.frames for change, instance in changes if change is Change.NEW) if indexed else 1
+            changed = indexed and _greatest(changes) >= Change.REPLACED
+            self.count(frame_index_key(study, uid), parts, frames, changed=changed)
             self._count_level((study, uid), samples[uid], changes, moved)
         together, changes = sum(samples.values(), Sample()), [*chain(*series.values())]
         self._count_level((study, ""), together, changes, moved)
@@ -115,7 +117,8 @@ class _Lists:
         return (b"" if before or not new else new[0]) if changed else None
 
     def _sample(self, changes: Changes) -> Sample:
-        return (find_sample(self.pool, changes[0][1]) if changes else None) or Sample()
+        """The sample to judge a series by: that of its middle instance, since the first is often unlike the others."""
+        return (find_sample(self.pool, changes[len(changes) // 2][1]) if changes else None) or Sample()
 
     def _count_level(self, uids: tuple[str, str], sample: Sample, changes: Changes, moved: bool) -> None:
         """Count what a series has and, without its UID, a study: metadata, list of instances, thumbnail."""

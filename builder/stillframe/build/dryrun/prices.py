@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from stillframe.store.s3 import LARGE_BYTES, PART_BYTES
 
@@ -40,18 +40,14 @@ class Prices:
         """The price of holding `size` bytes for a month."""
         left, start, price = size / _GB, 0.0, 0.0
         for end, rate in self.storage:
-            held = min(left, end - start)
-            price += held * rate
-            left, start = left - held, end
+            within = min(left, end - start)
+            price += within * rate
+            left, start = left - within, end
         return price
 
     def requests(self, requests: Requests) -> float:
         """The price of requests; deleting is free."""
         return ((requests.put + requests.list) * self.thousand_puts + requests.get * self.thousand_gets) / 1000
-
-    def as_json(self) -> dict[str, Any]:
-        """Where the prices are from, as reports have it."""
-        return {"store": self.store, "date": self.date, "source": self.source, "currency": self.currency}
 
 
 S3_STANDARD: Final = Prices(
