@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stillframe.layout import STUDIES
-from stillframe.store.memory import MemoryStore
 from tests.support.archives import Interrupted, publish
 from tests.support.dicom_files import SERIES, STUDY, image, noise, write
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import objects
 
 LISTS = (

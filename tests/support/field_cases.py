@@ -1,8 +1,8 @@
 """Small files as people met them, in `tests/cases`: what is right of each stands beside it in `expected.json`.
 
 Each file has `runs`: `options` of a build of the folder, the `exit` code, what it `says` and `does not say`, how many
-`studies` are listed, and what is known of some `instances`: values of their metadata, digests of binary values and of the
-pixels of frames, colours at some points of pictures, words of their notes.
+`studies` are listed, and what is known of some `instances`: values of their metadata, digests of binary values and of
+the pixels of frames, colours at some points of pictures, words of their notes.
 """
 
 from __future__ import annotations
@@ -80,15 +80,7 @@ def _check_instance(folder: Path, wanted: Mapping[str, Any], notes: str) -> Iter
     yield from (f"no {name}" for name in wanted.get("objects", ()) if not (folder / name).exists())
     yield from (f"{name} is there" for name in wanted.get("no objects", ()) if (folder / name).exists())
     yield from (f"{tag} is in the metadata" for tag in wanted.get("absent", ()) if f'"{tag}"' in text)
-    for tag, value in wanted.get("metadata", {}).items():
-        if metadata.get(tag, {}).get("Value") != value:
-            yield f"{tag} is {metadata.get(tag)}, not {value}"
-    for tag, least in wanted.get("at least", {}).items():
-        if metadata[tag]["Value"][0] < least:
-            yield f"{tag} is {metadata[tag]}, less than {least}"
-    for tag, digest in (wanted.get("binary", {}) | wanted.get("bulk", {})).items():
-        if hashlib.sha256(_binary(folder, metadata, tag)).hexdigest() != digest:
-            yield f"{tag} holds other bytes"
+    yield from _check_metadata(folder, metadata, wanted)
     for number in wanted.get("codestreams", ()):
         if (folder / "frames" / str(number)).read_bytes()[:2] != b"\xff\x4f":
             yield f"frame {number} is no codestream"
@@ -103,10 +95,22 @@ def _check_instance(folder: Path, wanted: Mapping[str, Any], notes: str) -> Iter
     yield from (f"a note with {part!r}: {notes!r}" for part in wanted.get("not noted", ()) if part in notes)
 
 
+def _check_metadata(folder: Path, metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    for tag, value in wanted.get("metadata", {}).items():
+        if metadata.get(tag, {}).get("Value") != value:
+            yield f"{tag} is {metadata.get(tag)}, not {value}"
+    for tag, least in wanted.get("at least", {}).items():
+        if metadata[tag]["Value"][0] < least:
+            yield f"{tag} is {metadata[tag]}, less than {least}"
+    for tag, digest in (wanted.get("binary", {}) | wanted.get("bulk", {})).items():
+        if hashlib.sha256(_binary(folder, metadata, tag)).hexdigest() != digest:
+            yield f"{tag} holds other bytes"
+
+
 def _binary(folder: Path, metadata: Mapping[str, Any], tag: str) -> bytes:
     element = metadata.get(tag, {})
     if "BulkDataURI" in element:
-        return (folder / element["BulkDataURI"]).read_bytes()
+        return (folder / str(element["BulkDataURI"])).read_bytes()
     return base64.b64decode(element.get("InlineBinary", ""))
 
 

@@ -20,10 +20,10 @@ from stillframe.dicom.assigned_uids import assigned_uid
 from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.options import BuildOptions, Part10
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from tests.support import dicom_objects
 from tests.support.command import run
 from tests.support.dicom_files import STUDY, image, noise, without_pixels, write, write_series
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, build_tree, contents, document, objects
 
 # The tests make what is no UID with pydicom, which tells of it.

@@ -17,9 +17,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
-from stillframe.dicom.lenient import Unreadable, raw_element
+from stillframe.dicom.lenient import Unreadable, raw_element, raw_text
 from stillframe.dicom.original_attributes import Origin, with_origins
-from stillframe.dicom.read import Instance, raw_text
+from stillframe.dicom.read import Instance
 from stillframe.dicom.sequences import read_items
 from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Odd, Walker

@@ -11,8 +11,7 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from stillframe.dicom.lenient import raw_element
-from stillframe.dicom.read import raw_text
+from stillframe.dicom.lenient import raw_element, raw_text
 from stillframe.dicom.walk import Encoding
 from stillframe.dicom.write import dataset_bytes, item_bytes, sequence_bytes
 

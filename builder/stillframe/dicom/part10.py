@@ -69,7 +69,7 @@ def _rewritten(uids: InstanceUIDs, instance: Instance) -> list[Part]:
         before = dataset_bytes(dataset, encoding, lambda tag: tag < _FIRST_PIXELS)
         behind = dataset_bytes(dataset, encoding, lambda tag: tag > _LAST_PIXELS)
     except Unreadable as error:
-        raise InputError(f"the object cannot be written with other UIDs: {error.details}") from error
+        raise InputError(f"the object cannot be written with other UIDs: one of its elements {error}") from error
     if pixels is None:
         return [_part(head + before + behind)]
     tag = next(tag for tag, keyword in PIXEL_TAGS.items() if keyword == pixels.keyword)

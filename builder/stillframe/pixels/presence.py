@@ -6,8 +6,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from stillframe.dicom.lenient import raw_element
-from stillframe.dicom.read import Instance, raw_text
+from stillframe.dicom.lenient import raw_element, raw_text
+from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import RT_DOSE, holds_image
 from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.errors import PixelDataError
