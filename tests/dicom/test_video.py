@@ -70,7 +70,7 @@ def test_a_stream_that_nothing_names_is_published_in_its_file_only(tmp_path: Pat
     ("fragments", "end", "reason"),
     [
         ([MP4], b"", "truncated: the fragments of the video do not end"),
-        ([], DELIMITER, "the pixel data hold no fragments"),
+        ([], DELIMITER, "the pixel data of an image hold no fragments"),
         ([MP4], ITEM + b"\xff\xff\0\0rest", "truncated: a fragment of 65535 bytes at offset 896 ends beyond the file"),
     ],
 )
