@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.dicom.encapsulated import group_frames, read_fragments, read_frame
+from stillframe.dicom.encapsulated import begins_rle, group_frames, read_fragments, read_frame
+from stillframe.dicom.syntaxes import Family
 from stillframe.errors import PixelDataError
 from tests.support.dicom_files import encapsulated_value, image_attributes, offset_table, random_samples, write_dicom
 from tests.support.reading import read_frames
@@ -37,11 +38,21 @@ def split(data: bytes, lengths: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
 
 
-def read(value: bytes, frames: int, extended: tuple[int, ...] = (), *, one_each: bool = False) -> list[bytes]:
+def read(
+    value: bytes,
+    frames: int,
+    extended: tuple[int, ...] = (),
+    *,
+    family: Family = Family.JPEG_2000,
+    single: bool = False,
+) -> list[bytes]:
     """Frames of encapsulated pixel data in a file with something before and behind."""
     file = io.BytesIO(LEAD + value)
     fragments = read_fragments(file, len(LEAD), len(LEAD) + len(value))
-    return [read_frame(file, group) for group in group_frames(fragments, frames, extended, file, one_each=one_each)]
+    return [
+        read_frame(file, group)
+        for group in group_frames(fragments, frames, extended, file, family=family, single=single)
+    ]
 
 
 def numbers(table: bytes, code: str) -> tuple[int, ...]:
@@ -159,7 +170,7 @@ def test_an_unknown_number_of_frames_is_told_by_the_tables_or_the_markers(
 
 def test_an_unknown_number_of_frames_is_told_by_fragments_where_each_is_one() -> None:
     value = encapsulated_value([b"aa", b"bb", b"cc"])
-    assert read(value, 0, one_each=True) == [b"aa", b"bb", b"cc"]
+    assert read(value, 0, family=Family.ITEMS) == [b"aa", b"bb", b"cc"]
     assert read(encapsulated_value([b"aa"]), 0) == [b"aa"]
     with pytest.raises(PixelDataError, match="are 3 fragments that do not say it"):
         read(value, 0)
@@ -170,7 +181,7 @@ def test_an_unknown_number_of_frames_that_the_signs_disagree_on_is_refused() -> 
     with pytest.raises(PixelDataError, match="Number of Frames is missing, and the pixel data say 1 or 3"):
         read(encapsulated_value(fragments, offset_table(fragments, [0])), 0)
     with pytest.raises(PixelDataError, match="say 2 or 3"):
-        read(encapsulated_value(fragments, offset_table(fragments, [0, 2])), 0, one_each=True)
+        read(encapsulated_value(fragments, offset_table(fragments, [0, 2])), 0, family=Family.ITEMS)
 
 
 def test_a_length_cuts_one_byte_of_padding_and_no_more() -> None:
@@ -203,3 +214,50 @@ def test_a_frame_that_ends_like_a_marker_and_its_padding_is_left_whole(tmp_path:
         vr="OB",
     )
     assert np.array_equal(read_frames(path), [frame])
+
+
+RLE_FRAME = struct.pack("<16L", 2, 64, 66, *[0] * 13) + b"\xff\x07\xff\x09"
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+@pytest.mark.parametrize("single", [False, True])
+def test_fragments_without_a_header_belong_to_the_rle_frame_before_them(frames: int, single: bool) -> None:
+    value = encapsulated_value([RLE_FRAME[:66], RLE_FRAME[66:]])
+    assert read(value, frames, family=Family.RLE, single=single) == [RLE_FRAME]
+    assert (
+        read(encapsulated_value([RLE_FRAME[:66], RLE_FRAME[66:], RLE_FRAME]), 2, family=Family.RLE) == [RLE_FRAME] * 2
+    )
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_each_fragment_with_an_rle_header_is_a_frame(single: bool) -> None:
+    value = encapsulated_value([RLE_FRAME] * 3)
+    assert read(value, 0, family=Family.RLE, single=single) == [RLE_FRAME] * 3
+    with pytest.raises(PixelDataError, match="Number of Frames is 1, the pixel data hold 3"):
+        read(value, 1, family=Family.RLE)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        struct.pack("<16L", 0, 64, *[0] * 14),
+        struct.pack("<16L", 16, 64, *[0] * 14),
+        struct.pack("<16L", 1, 66, *[0] * 14),
+        struct.pack("<16L", 1, 64, 99, *[0] * 13),
+        struct.pack("<16L", 2, 64, 64, *[0] * 13),
+        RLE_FRAME[:63],
+    ],
+)
+def test_what_is_no_rle_header_begins_no_frame(header: bytes) -> None:
+    assert not begins_rle(header)
+    assert begins_rle(RLE_FRAME)
+
+
+@pytest.mark.parametrize("family", [Family.JPEG_2000, Family.RLE, Family.JPEG_XL, Family.ITEMS])
+def test_fragments_that_say_nothing_are_one_frame_where_the_object_has_but_one(family: Family) -> None:
+    value = encapsulated_value([b"aa", b"bb", b"cc"])
+    if family is not Family.ITEMS:
+        assert read(value, 0, family=family, single=True) == [b"aabbcc"]
+        with pytest.raises(PixelDataError, match="3 fragments that do not say it"):
+            read(value, 0, family=family)
+    assert read(value, 1, family=family) == [b"aabbcc"]

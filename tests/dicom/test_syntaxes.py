@@ -51,10 +51,3 @@ def test_what_dicom_does_not_define_has_a_family_all_the_same(key: str, family: 
     assert syntax.family is family
     assert str(syntax) == f"transfer syntax {key}"
     assert syntax.is_passed_through == (family is Family.UNKNOWN)
-
-
-def test_what_is_decoded_has_a_plugin_unless_it_is_decoded_here() -> None:
-    for syntax in TRANSFER_SYNTAXES.values():
-        decoded = syntax.has_frames and not syntax.is_native and not syntax.is_passed_through
-        here = syntax.family in (Family.ITEMS, Family.JPEG_XL)
-        assert bool(syntax.decoder) == (decoded and not here), syntax

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillframe.errors import PixelDataError
 from stillframe.pixels.reader import FrameReader
 from stillframe.pixels.samples import Contradiction
 from tests.support.dicom_files import encapsulated_value, image_attributes, jpeg, random_samples, write_dicom
@@ -124,8 +123,18 @@ def test_8_bit_codestreams_in_16_bit_cells_keep_their_samples(tmp_path: Path, nu
     assert found.dtype == np.dtype("u2")
 
 
-def test_samples_that_nothing_published_can_hold_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "encode"), [(90, j2k), (201, htj2k)])
+@pytest.mark.parametrize("stated", [0, 1])
+def test_colour_is_unsigned_whatever_says_that_it_is_not(tmp_path: Path, number: int, encode: Any, stated: int) -> None:
+    """PS3.3 C.7.6.3.1.2: the bits that a codestream marks as signed are those of the samples."""
     frame = random_samples((16, 16, 3), "u2", 12)
-    path = write(tmp_path / "file", 90, j2k(frame.astype("i2") - 2048, 12), frame, BitsStored=12)
-    with pytest.raises(PixelDataError, match="signed samples of 12 bits, the data set says 12 bits, 3 samples"):
-        read_frames(path)
+    signed = ((frame.astype("i4") ^ 2048) - 2048).astype("i2")  # the same 12 bits, the highest one as the sign
+    assert signed.min() < 0
+    path = write(tmp_path / "file", number, encode(signed, 12), frame, BitsStored=12, PixelRepresentation=stated)
+    with opened(path) as reader:
+        decoded = reader.decoded(0)
+        assert np.array_equal(decoded.array, frame)
+        assert decoded.array.dtype == frame.dtype
+        assert len(decoded.remarks) == 1
+        assert "00280103" in reader.changes if stated else "00280103" not in reader.changes
+        assert len(reader.notes) == stated

@@ -7,6 +7,7 @@ those that nothing here decodes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,6 +17,7 @@ from stillframe.build.multipart import wrap_part
 from stillframe.build.results import StageClock
 from stillframe.codec import codestream, htj2k
 from stillframe.codec.codestream import FrameRow
+from stillframe.codec.facts import FrameFacts
 from stillframe.codec.markers import MainHeader, parse_header
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import JSONDataset
@@ -24,6 +26,7 @@ from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.layout import bulk_data_key, frame_key, reduced_key
 from stillframe.options import BuildOptions, Lossy
+from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
 from stillframe.pixels.lossy import lossy_changes
 from stillframe.pixels.native import Frame, native_bytes
 from stillframe.pixels.reader import Form, FrameReader
@@ -32,6 +35,8 @@ from stillframe.pixels.thumbnail import PublishedFrame
 
 # The precision and the sign can each be found to be another than the data set says, once or a few times.
 _ATTEMPTS: Final = 5
+# Numbers of frames that a note lists.
+_NUMBERS: Final = 10
 
 
 class Sink(Protocol):
@@ -59,7 +64,10 @@ class PublishedFrames:
 
 
 class _FoundLossy(Exception):
-    """A frame that was compressed with loss, behind others that were not."""
+    """A frame that was compressed with loss, behind others that were not; `facts` are what it says of itself."""
+
+    def __init__(self, facts: FrameFacts) -> None:
+        self.facts = facts
 
 
 def publish_frames(
@@ -80,7 +88,8 @@ def publish_frames(
             return publisher.publish(form)
         except Contradiction as contradiction:
             reader.adopt(contradiction)
-        except _FoundLossy:
+        except _FoundLossy as found:
+            reader.adopt_syntax(found.facts)
             form = Form.LOSSY
         sink.restart()
     raise PixelDataError("the frames contradict the data set and each other")
@@ -99,7 +108,8 @@ class _Publisher:
     def _start(self, *, lossy: bool) -> None:
         self.lossy = lossy
         self.middle: PublishedFrame | None = None
-        self.masked = self.converted = self.signed = self.encoded_bytes = 0
+        self.masked = self.signed = self.encoded_bytes = 0
+        self.remarks: dict[str, list[int]] = {}
         for overlay in self.reader.overlays:
             overlay.restart()
 
@@ -127,15 +137,34 @@ class _Publisher:
 
     def keep(self, notes: tuple[str, ...], *, decode: bool = True, show: bool = True) -> PublishedFrames:
         """Every frame's bytes as they are, after a look that they decode where something decodes them."""
-        for index in self.reader.indices:
+        reader, photometric = self.reader, ""
+        for index in reader.indices:
             data = self._read(index)
             if decode:
                 with self.clock("decode"):
-                    decoded = self.reader.decode(data)
+                    decoded = reader.decode(index, data)
+                photometric = self._check_kept(index, decoded) or photometric
                 if show:
                     self._show(index, decoded.array)
-            self._put(frame_key(self.uids, index + 1), wrap_part(data, self.reader.syntax.uid))
-        return self._published(self.reader.syntax.uid, {}, (), notes)
+            self._put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
+        changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
+        return self._published(reader.syntax.uid, changes, (), notes)
+
+    def _check_kept(self, index: int, decoded: DecodedFrame) -> str:
+        """The Photometric Interpretation of a frame that keeps its bytes, if it has colour."""
+        assert decoded.facts is not None
+        stated, facts, colour = self.reader.description.photometric, decoded.facts, decoded.colour
+        self.reader.check_syntax(index, facts)
+        self._remark(index, *decoded.remarks)
+        if colour is None:
+            return ""
+        self._remark(index, colour_note(colour, facts, stated, ColourOutcome.KEPT), viewer_note(facts, colour))
+        return kept_photometric(facts, colour, stated)
+
+    def _remark(self, index: int, *remarks: str) -> None:
+        """Take down what is noted of a frame."""
+        for remark in filter(None, remarks):
+            self.remarks.setdefault(remark, []).append(index)
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
@@ -197,7 +226,7 @@ class _Publisher:
     def _codestream(self, index: int) -> tuple[bytes, MainHeader, Frame]:
         """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
         source = None if self.reader.native else self._read(index)
-        if source is not None and self._is_published_form(source):
+        if source is not None and self._is_published_form(index, source):
             with self.clock("verify"):
                 header = parse_header(source)
                 return source, header, self._check_passed(source, header, index)
@@ -226,12 +255,12 @@ class _Publisher:
             raise CodecError(f"decoders do not agree on the pixels of frame {index + 1}")
         return pixels.astype(self.reader.description.dtype, copy=False)
 
-    def _is_published_form(self, data: bytes) -> bool:
+    def _is_published_form(self, index: int, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
         description = self.reader.description
         if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
-        self.reader.probe(data)
+        self.reader.probe(index, data)
         component = parse_header(data).components[0]
         return (component.precision, component.signed) == (
             description.bits_stored,
@@ -249,12 +278,16 @@ class _Publisher:
         if data is None and not self.reader.native:
             data = self._read(index)
         with self.clock("read" if data is None else "decode"):
-            decoded: DecodedFrame = self.reader.decoded(index) if data is None else self.reader.decode(data)
-        if not decoded.lossless and not self.lossy:
-            raise _FoundLossy
+            decoded: DecodedFrame = self.reader.decode(index, data or b"")
+        facts = decoded.facts
+        if facts is not None and not facts.lossless and not self.lossy:
+            raise _FoundLossy(facts)
         self.masked += decoded.masked
-        self.converted += decoded.converted
-        self.signed += decoded.signed and self.reader.syntax.is_jpeg_2000
+        self.signed += decoded.signed and facts is not None and facts.syntax.is_jpeg_2000
+        self._remark(index, *decoded.remarks)
+        if decoded.colour is not None:
+            outcome = ColourOutcome.CONVERTED if decoded.converted else ColourOutcome.TAKEN
+            self._remark(index, colour_note(decoded.colour, facts, self.reader.description.photometric, outcome))
         if decoded.cells is not None:
             for overlay in self.reader.overlays:
                 overlay.collect(index, decoded.cells)
@@ -273,12 +306,19 @@ class _Publisher:
         notes = []
         if self.masked:
             notes.append(f"bits above Bits Stored were set in {self.masked} frames; they are not published")
-        if self.converted:
-            notes.append("YBR_FULL samples were converted to RGB, with the rounding of PS3.3 C.7.6.3.1.2")
         if self.signed:
             notes.append("the codestreams say unsigned; their samples are signed, as Pixel Representation says")
+        for remark, indices in self.remarks.items():
+            notes.append(remark + ("" if len(indices) == len(self.reader.indices) else _numbered(indices)))
         notes += [overlay.note for overlay in self.reader.overlays if overlay.collected]
         return tuple(notes)
+
+
+def _numbered(indices: Sequence[int]) -> str:
+    """Which frames a remark is about, where it is not about all."""
+    numbers = [str(index + 1) for index in indices[:_NUMBERS]]
+    more = f" and {len(indices) - _NUMBERS} more" if len(indices) > _NUMBERS else ""
+    return f" (frame{'s' if len(indices) > 1 else ''} {', '.join(numbers)}{more})"
 
 
 def _colour(photometric: str) -> JSONDataset:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from stillframe.codec.colour import NO_MARKERS, ColourMarkers
+from stillframe.dicom.syntaxes import TransferSyntax, transfer_syntax
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +14,8 @@ class FrameFacts:
 
     `samples` and `precision` are 0 where the encoding does not say (RLE, native samples). `signed` is what the encoding
     says, which only that of JPEG 2000 does. `decodable` is False for forms of JPEG XL that are no upright still images
-    of integer colour channels only.
+    of integer colour channels only. `syntax` is what the bytes are: the transfer syntax that the file names if it
+    allows them, `process` a process of JPEG that no transfer syntax in use allows. `markers` say what the colours are.
     """
 
     width: int
@@ -21,3 +25,6 @@ class FrameFacts:
     lossless: bool
     signed: bool = False
     decodable: bool = True
+    syntax: TransferSyntax = field(default=transfer_syntax(""), compare=False)
+    process: str = ""
+    markers: ColourMarkers = field(default=NO_MARKERS, compare=False)

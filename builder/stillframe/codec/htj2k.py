@@ -69,7 +69,7 @@ def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
         codestream.flush()
         return bytes(out.get_data())
     except CODEC_FAILURES as error:
-        raise CodecError(f"encoding a frame {describe_array(frame)} failed: {error}") from error
+        raise CodecError(f"OpenJPH cannot encode a frame {describe_array(frame)}") from error
     finally:
         codestream.close()
         out.close()
@@ -148,7 +148,7 @@ def decode_frame(
         least, most = sample_range(component.precision, signed=component.signed)
         codestream.pull_all_components(lines, 1, "HW", least, most)  # in the order of _lines
     except CODEC_FAILURES as error:
-        raise CodecError(f"decoding failed: {error}") from error
+        raise CodecError("OpenJPH cannot decode the codestream") from error
     finally:
         codestream.close()
         infile.close()
@@ -165,7 +165,7 @@ def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArra
     try:
         return imagecodecs.htj2k_decode(data)
     except CODEC_FAILURES as error:
-        raise CodecError(f"decoding failed: {error}") from error
+        raise CodecError("OpenJPH cannot decode the codestream") from error
 
 
 def decode_prefix(prefix: bytes, level: int) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""JPEG of pictures, and the JPEG and JPEG XL images that no pydicom plugin here decodes."""
+"""JPEG of pictures, and lossy JPEG and JPEG XL images, whose components no pydicom plugin here gives as they are."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from stillframe.codec.htj2k import CODEC_FAILURES, describe_array
+from stillframe.codec.jpeg_header import parse_jpeg
 from stillframe.errors import CodecError
 
 
 def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
-    """Decode a lossy JPEG image of 12 bits (ISO/IEC 10918-1 process 4), which no pydicom plugin here can.
+    """Decode a lossy JPEG image (ISO/IEC 10918-1), its components as they are stored.
+
+    Sub-sampled chrominance is interpolated.
 
     Returns:
-        (rows, columns) of uint16.
+        (rows, columns) or (rows, columns, components), 8 bits up to a precision of 8, else 16.
 
     Raises:
         CodecError: if the image is damaged.
     """
     try:
-        return np.asarray(imagecodecs.jpeg_decode(data))
+        # With the same space before and after, nothing is converted, whatever the components are.
+        space = "YCBCR" if parse_jpeg(data).samples == 3 else None
+        return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space))
     except CODEC_FAILURES as error:
-        raise CodecError(f"cannot decode a JPEG image: {error}") from error
+        raise CodecError("a JPEG image cannot be decoded") from error
 
 
 def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
@@ -39,7 +44,7 @@ def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
     try:
         return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1))
     except CODEC_FAILURES as error:
-        raise CodecError(f"cannot decode a JPEG XL image: {error}") from error
+        raise CodecError("a JPEG XL image cannot be decoded") from error
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
@@ -56,4 +61,4 @@ def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
         subsampling = "444" if image.ndim == 3 else None
         return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
     except CODEC_FAILURES as error:
-        raise CodecError(f"encoding a JPEG image {describe_array(image)} failed: {error}") from error
+        raise CodecError(f"a picture {describe_array(image)} cannot be encoded as JPEG") from error

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from stillframe.codec.facts import FrameFacts
+from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.errors import PixelDataError
 
 _CODESTREAM: Final = b"\xff\x0a"
@@ -17,6 +18,7 @@ _RATIOS: Final = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (
 _DIMENSION: Final = ((9, 1), (13, 1), (18, 1), (30, 1))
 _ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
 _GREY: Final = 1
+_JPEG_RECOMPRESSION, _ANY_LOSS = "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112"
 
 
 class _Bits:
@@ -40,6 +42,11 @@ class _Bits:
         return self.take(bits) + offset
 
 
+def is_jpeg_xl(data: bytes) -> bool:
+    """Whether bytes begin a JPEG XL codestream, bare or in its container."""
+    return data[:2] == _CODESTREAM or data[:12] == _CONTAINER
+
+
 def parse_jpeg_xl(data: bytes) -> FrameFacts:
     """Read the size and the image metadata of a JPEG XL codestream, bare or in its container.
 
@@ -51,7 +58,15 @@ def parse_jpeg_xl(data: bytes) -> FrameFacts:
     head, was_jpeg = _codestream_head(data)
     bits = _Bits(head[len(_CODESTREAM) :])
     width, height = _size(bits)
-    facts = FrameFacts(width=width, height=height, samples=0, precision=0, lossless=False, decodable=False)
+    facts = FrameFacts(
+        width=width,
+        height=height,
+        samples=0,
+        precision=0,
+        lossless=False,
+        decodable=False,
+        syntax=transfer_syntax(_JPEG_RECOMPRESSION if was_jpeg else _ANY_LOSS),
+    )
     if bits.take(1):  # all_default
         return replace(facts, samples=3, precision=8, decodable=True)
     upright = _upright_still(bits)

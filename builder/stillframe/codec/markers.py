@@ -77,7 +77,8 @@ class MainHeader:
     Pairs are (horizontal, vertical). `end` is Xsiz, Ysiz: the lower right corner of the image area on the reference
     grid, whose upper left corner is `image_offset`. `levels` are decomposition levels, `precincts` sizes in samples,
     lowest resolution first, empty for the largest. `tile_part_lengths` come from TLM, empty without one.
-    `high_throughput` means that all code blocks are (CAP is there and the block style says HT only).
+    `high_throughput` means that all code blocks are (CAP is there and the block style says HT only),
+    `has_high_throughput` that some may be.
     `header_length` is the offset of the first SOT. `comments` are the texts of COM.
     """
 
@@ -93,6 +94,7 @@ class MainHeader:
     block_size: tuple[int, int]
     reversible: bool
     high_throughput: bool
+    has_high_throughput: bool
     precincts: tuple[tuple[int, int], ...]
     tile_part_lengths: tuple[int, ...]
     header_length: int
@@ -227,6 +229,8 @@ def _parse_cod(body: bytes, capabilities: list[bytes]) -> dict[str, Any]:
         raise CodestreamError(f"COD has code blocks of 2^{xcb + 2} by 2^{ycb + 2}")
     if len(body) != 10 + (levels + 1 if flags & 1 else 0):
         raise CodestreamError(f"COD of {len(body)} bytes does not fit {levels} decomposition levels")
+    # Pcap bit 15, counted from the most significant (A.5.2), announces ISO/IEC 15444-15.
+    announced = bool(style & 0x40) and any(_unpack(">I", cap, 0, "CAP")[0] & 0x00020000 for cap in capabilities)
     return {
         "progression": _PROGRESSIONS[order],
         "layers": layers,
@@ -234,9 +238,8 @@ def _parse_cod(body: bytes, capabilities: list[bytes]) -> dict[str, Any]:
         "levels": levels,
         "block_size": (4 << xcb, 4 << ycb),
         "reversible": wavelet == 1,
-        # Pcap bit 15, counted from the most significant (A.5.2), announces ISO/IEC 15444-15.
-        "high_throughput": style & 0xC0 == 0x40
-        and any(_unpack(">I", cap, 0, "CAP")[0] & 0x00020000 for cap in capabilities),
+        "high_throughput": style & 0xC0 == 0x40 and announced,
+        "has_high_throughput": announced,
         "precincts": tuple((1 << (size & 15), 1 << (size >> 4)) for size in body[10:]),
     }
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.syntaxes import Family
 from stillframe.errors import PixelDataError
 
 _ITEM: Final = 0xFFFEE000
@@ -16,6 +17,8 @@ _DELIMITER: Final = b"\xfe\xff\xdd\xe0"
 _PADDING: Final = b"\xfc\xff\xfc\xff"
 _SOI = (b"\xff\xd8", b"\xff\x4f")  # JPEG and JPEG-LS start of image; JPEG 2000 start of codestream
 _EOI: Final = b"\xff\xd9"
+_RLE_HEADER: Final = 64
+_MOST_SEGMENTS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,20 @@ def _find_ending(head: bytes) -> tuple[bool, int, str] | None:
 
 
 def group_frames(
-    fragments: Fragments, frames: int, extended_offsets: Sequence[int], file: ReadableFile, *, one_each: bool = False
+    fragments: Fragments,
+    frames: int,
+    extended_offsets: Sequence[int],
+    file: ReadableFile,
+    *,
+    family: Family,
+    single: bool = False,
 ) -> list[tuple[Fragment, ...]]:
     """The fragments of each frame, in order; as many groups as `frames` promises, or as there are if it is 0.
 
     The Extended Offset Table counts first, then the Basic Offset Table, where they fit the fragments; then one
-    fragment a frame; then the start and end markers of the JPEG family. `one_each` means that the transfer syntax
-    allows only one fragment a frame, so that the fragments give the number of frames.
+    fragment a frame; then where frames begin, as frames of that `family` show. `single` means that objects of this kind
+    have one frame: where nothing says how many there are, all fragments are its own, unless they show that they are
+    not.
 
     Raises:
         PixelDataError: if the fragments cannot be divided into that many frames, or nothing says how many there are.
@@ -110,36 +120,68 @@ def group_frames(
     items = fragments.items
     if not items:
         raise PixelDataError("the pixel data hold no fragments")
-    tables = [_by_offsets(items, offsets) for offsets in (extended_offsets, fragments.basic_offsets)]
+    tables = [
+        groups for offsets in (extended_offsets, fragments.basic_offsets) if (groups := _by_offsets(items, offsets))
+    ]
     if not frames:
-        return _count_frames(items, [groups for groups in tables if groups], file, one_each=one_each)
+        return _count_frames(items, tables, _by_images(items, file, family), single=single)
     for groups in tables:
-        if groups and len(groups) == frames:
+        if len(groups) == frames:
             return groups
     if len(items) == frames:
         return [(item,) for item in items]
-    groups = _by_markers(items, file) if len(items) > 1 else [items]
+    groups = _by_images(items, file, family) or _by_markers(items, file)
+    if frames == 1 and family is Family.ITEMS:
+        return [items]
     if len(groups) == frames:
         return groups
     raise PixelDataError(f"Number of Frames is {frames}, the pixel data hold {len(groups)}")
 
 
 def _count_frames(
-    items: tuple[Fragment, ...], tables: list[list[tuple[Fragment, ...]]], file: ReadableFile, *, one_each: bool
+    items: tuple[Fragment, ...],
+    tables: list[list[tuple[Fragment, ...]]],
+    images: list[tuple[Fragment, ...]],
+    *,
+    single: bool,
 ) -> list[tuple[Fragment, ...]]:
     """The fragments of each frame where nothing says how many frames there are; every sign has to say the same."""
-    signs = [*tables]
-    if len(items) == 1 or one_each:
-        signs.append([(item,) for item in items])
-    elif _begins_image(items[0], file):
-        signs.append(_by_markers(items, file))
+    signs = [*tables, *([images] if images else [])]
     counts = {len(groups) for groups in signs}
     if len(counts) == 1:
         return signs[0]
+    if single:
+        return [items]
     evidence = (
         f"say {' or '.join(map(str, sorted(counts)))}" if counts else f"are {len(items)} fragments that do not say it"
     )
     raise PixelDataError(f"Number of Frames is missing, and the pixel data {evidence}")
+
+
+def _by_images(items: tuple[Fragment, ...], file: ReadableFile, family: Family) -> list[tuple[Fragment, ...]]:
+    """Groups as the fragments themselves show them; empty if these do not tell.
+
+    A frame of native samples has one fragment (PS3.5 A.4.11, A.4.13). So should one of RLE have (A.4.2), but its header
+    tells more.
+    """
+    if len(items) == 1:
+        return [items]
+    if family is Family.ITEMS:
+        return [(item,) for item in items]
+    if family is Family.RLE:
+        begins = [index for index, item in enumerate(items) if begins_rle(_read_at(file, item.offset, _RLE_HEADER))]
+        return _split(items, begins) if begins[:1] == [0] else []
+    return _by_markers(items, file) if _begins_image(items[0], file) else []
+
+
+def begins_rle(data: bytes) -> bool:
+    """Whether bytes begin with the header of an RLE frame: 1 to 15 segments, the first right behind it (PS3.5 G.5)."""
+    if len(data) < _RLE_HEADER:
+        return False
+    count, *offsets = struct.unpack("<16L", data[:_RLE_HEADER])
+    if not 1 <= count <= _MOST_SEGMENTS or offsets[0] != _RLE_HEADER or any(offsets[count:]):
+        return False
+    return all(one < other for one, other in pairwise(offsets[:count]))
 
 
 def _by_offsets(items: tuple[Fragment, ...], offsets: Sequence[int]) -> list[tuple[Fragment, ...]]:

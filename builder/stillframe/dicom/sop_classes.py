@@ -53,3 +53,9 @@ def holds_image(sop_class: str) -> bool | None:
     if branches & _NO_IMAGES:  # some lie on a branch of images
         return False
     return True if branches & _IMAGES else None
+
+SINGLE_FRAME: Final = _classes(
+    *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2", "4", "6.1", "7", "128"),
+    *("77.1.1", "77.1.2", "77.1.3", "77.1.4"),
+)
+"""Images without a Multi-frame module (PS3.3 A.2, A.3, A.4, A.6, A.8.1, A.21, A.26 to A.28, A.32.1 to A.32.4)."""

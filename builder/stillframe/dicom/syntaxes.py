@@ -17,6 +17,7 @@ EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
 DEFLATED_FRAMES: Final = "1.2.840.10008.1.2.8.1"
 JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
+RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
 HTJ2K_RPCL: Final = "1.2.840.10008.1.2.4.202"
 
 
@@ -47,8 +48,7 @@ class TransferSyntax:
 
     `encoding` is that of its data sets, once one that is `deflated` as a whole is inflated (PS3.5 A.5). `lossless`
     means that it allows no loss. `media_type` is that of a frame (PS3.18 8.7.3.3, 8.7.3.5), `loss_method` the Lossy
-    Image Compression Method (PS3.3 C.7.6.1.1.5.1), `decoder` the plugin of pydicom that decodes its frames, if one
-    does.
+    Image Compression Method (PS3.3 C.7.6.1.1.5.1).
     """
 
     uid: str
@@ -59,7 +59,6 @@ class TransferSyntax:
     lossless: bool = False
     media_type: str = "application/octet-stream"
     loss_method: str = ""
-    decoder: str = ""
 
     def __str__(self) -> str:
         """The transfer syntax as messages call it: its UID, and its name if it has one."""
@@ -86,24 +85,9 @@ class TransferSyntax:
         return self.family in (Family.JPEG_2000, Family.HTJ2K)
 
     @property
-    def is_self_describing(self) -> bool:
-        """Whether frames carry their own precision: samples beyond Bits Stored are a contradiction, not padding."""
-        return self.is_jpeg_2000 or self.family in (Family.JPEG_LS, Family.JPEG_XL) or self.uid == JPEG_EXTENDED
-
-    @property
-    def has_end_marker(self) -> bool:
-        """Whether a frame ends with FF D9 (ISO/IEC 10918-1, 14495-1 and 15444-1)."""
-        return self.is_jpeg_2000 or self.family in (Family.JPEG, Family.JPEG_LS)
-
-    @property
-    def has_one_fragment(self) -> bool:
-        """Whether a frame may have but one fragment (PS3.5 A.4.2, A.4.11, A.4.13)."""
-        return self.family in (Family.ITEMS, Family.RLE)
-
-    @property
-    def keeps_planes(self) -> bool:
-        """Whether Planar Configuration says something: others interleave colour whatever it says (PS3.5 8.2.1)."""
-        return self.family in (Family.JPEG_LS, Family.RLE)
+    def compresses_cells(self) -> bool:
+        """Whether samples beyond Bits Stored may be unused bits, since their precision is often that of the cells."""
+        return self.family is Family.JPEG and self.lossless
 
 
 @lru_cache(maxsize=256)
@@ -121,11 +105,11 @@ _ROOTS_WITHOUT_FRAMES: Final = tuple(
 
 
 _OF_FAMILY: Final[dict[Family, dict[str, Any]]] = {
-    Family.RLE: {"media_type": "image/dicom-rle", "decoder": "pylibjpeg"},
-    Family.JPEG: {"media_type": "image/jpeg", "loss_method": "ISO_10918_1", "decoder": "gdcm"},
-    Family.JPEG_LS: {"media_type": "image/jls", "loss_method": "ISO_14495_1", "decoder": "pyjpegls"},
-    Family.JPEG_2000: {"media_type": "image/jp2", "loss_method": "ISO_15444_1", "decoder": "pylibjpeg"},
-    Family.HTJ2K: {"media_type": "image/jphc", "loss_method": "ISO_15444_15", "decoder": "pylibjpeg"},
+    Family.RLE: {"media_type": "image/dicom-rle"},
+    Family.JPEG: {"media_type": "image/jpeg", "loss_method": "ISO_10918_1"},
+    Family.JPEG_LS: {"media_type": "image/jls", "loss_method": "ISO_14495_1"},
+    Family.JPEG_2000: {"media_type": "image/jp2", "loss_method": "ISO_15444_1"},
+    Family.HTJ2K: {"media_type": "image/jphc", "loss_method": "ISO_15444_15"},
     Family.JPEG_XL: {"media_type": "image/jxl", "loss_method": "ISO_18181_1"},
 }
 

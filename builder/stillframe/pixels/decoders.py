@@ -1,12 +1,16 @@
-"""One compressed frame to samples, by transfer syntax.
+"""One compressed frame to its samples, by what its bytes are. Colour stays what the codestream stores.
 
-Decoding is pydicom's, with one permissively licensed plugin pinned for each transfer syntax, since plugins disagree.
+One permissively licensed decoder is pinned for each family, since decoders disagree. Where it gives a frame up, a
+second one is asked that does not share its code. Decoders of pydicom's plugins are called through pydicom, told that
+colour is RGB, so that nothing is converted on the way.
 """
 
 from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,56 +19,94 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from stillframe.codec.facts import FrameFacts
+from stillframe.codec.htj2k import decode_frame
+from stillframe.codec.jp2 import jp2_codestream
 from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl
-from stillframe.codec.probe import jp2_codestream
-from stillframe.dicom.syntaxes import DEFLATED_FRAMES, JPEG_EXTENDED, Family, TransferSyntax
+from stillframe.codec.jpeg_2000 import decode_components
+from stillframe.codec.jpeg_header import without_application
+from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, frame_bits, unpack_frame
 
 
-def decode_compressed(
-    data: bytes, syntax: TransferSyntax, description: PixelDescription, facts: FrameFacts
-) -> tuple[Frame, str]:
-    """Decode one frame.
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What a frame decodes to, colour interleaved, in its own precision and sign where it has them.
+
+    `decoder` is the library that read what the first one gave up, and `refused` is that one.
+    """
+
+    array: Frame
+    decoder: str = ""
+    refused: str = ""
+
+
+def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> Samples:
+    """Decode one frame; its components stay as they are stored.
 
     Args:
         data: the frame, its fragments joined.
-        syntax: its transfer syntax, one whose frames are encapsulated and not passed through.
-        description: what the data set says.
         facts: what the frame says, as `probe_frame` found.
-
-    Returns:
-        The samples, colour interleaved, in the precision and with the sign that the frame says where it does, and the
-        photometric interpretation they ended in.
+        description: what the data set says.
 
     Raises:
         PixelDataError: if the frame cannot be decoded.
     """
-    if syntax.family is Family.ITEMS:
-        return unpack_frame(_uncompressed(data, syntax, description), description), description.photometric
-    is_jpeg_xl = syntax.family is Family.JPEG_XL
-    if is_jpeg_xl or (syntax.uid == JPEG_EXTENDED and facts.precision > 8 and description.samples == 1):
-        decode = decode_jpeg_xl if is_jpeg_xl else decode_jpeg
+    if facts.syntax.family is Family.ITEMS:
+        return Samples(unpack_frame(_uncompressed(data, facts, description), description))
+    asked: list[str] = []
+    for name, decode in _decoders(facts, description):
         try:
-            return decode(data), description.photometric if description.samples == 1 else "RGB"
-        except CodecError as error:
-            raise PixelDataError(f"a frame cannot be decoded: {error}") from error
-    return _decode_by_plugin(data, syntax, description, facts)
+            array = decode(data)
+        except (PixelDataError, CodecError):
+            asked.append(name)
+            continue
+        if array.shape == description.shape:
+            return Samples(array, name if asked else "", asked[0] if asked else "")
+        asked.append(f"{name} (which makes {array.shape[1]} x {array.shape[0]} of it)")
+    raise PixelDataError(f"cannot be decoded; asked were {' and '.join(asked)}")
 
 
-def _uncompressed(data: bytes, syntax: TransferSyntax, description: PixelDescription) -> bytes:
+def _decoders(facts: FrameFacts, description: PixelDescription) -> Iterator[tuple[str, Callable[[bytes], Frame]]]:
+    """The decoders to ask, in order, and what messages call them."""
+
+    def plugin(name: str) -> Callable[[bytes], Frame]:
+        return lambda data: _decode_by_plugin(data, name, facts, description)
+
+    match facts.syntax.family:
+        case Family.JPEG_XL:
+            yield "libjxl", decode_jpeg_xl
+        case Family.JPEG if facts.lossless:
+            yield "GDCM", lambda data: _decode_by_plugin(without_application(data), "gdcm", facts, description)
+        case Family.JPEG:
+            yield "libjpeg-turbo", decode_jpeg
+        case Family.JPEG_LS:
+            yield "CharLS", plugin("pyjpegls")
+            yield "GDCM", plugin("gdcm")
+        case Family.RLE:
+            yield "pylibjpeg-rle", plugin("pylibjpeg")
+        case Family.JPEG_2000 | Family.HTJ2K:
+            if facts.markers.subsampled:
+                yield "OpenJPEG", lambda data: decode_components(jp2_codestream(data))
+                return
+            yield "OpenJPEG", lambda data: _decode_by_plugin(jp2_codestream(data), "pylibjpeg", facts, description)
+            if facts.syntax.family is Family.HTJ2K:
+                yield "OpenJPH", lambda data: decode_frame(jp2_codestream(data))
+
+
+def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> bytes:
     """The native samples of an item (PS3.5 A.4.11), inflated if it is deflated (RFC 1951; PS3.5 8.2.16, A.4.13).
 
     Never more than was promised, and one byte of padding, comes out of what may claim to be small.
     """
     promised = (frame_bits(description) + 7) // 8
-    if syntax.uid == DEFLATED_FRAMES:
+    if facts.syntax.uid == DEFLATED_FRAMES:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             inflated = inflater.decompress(data, promised + 2)
         except zlib.error as error:
-            raise PixelDataError(f"a frame cannot be inflated: {error}") from error
+            raise PixelDataError("cannot be inflated: its bytes are no deflated data (RFC 1951)") from error
         if not inflater.eof and len(inflated) < promised:
             raise PixelDataError("truncated: a deflated frame ends early")
         data = inflated
@@ -75,38 +117,41 @@ def _uncompressed(data: bytes, syntax: TransferSyntax, description: PixelDescrip
     return data[:promised]
 
 
-def _decode_by_plugin(
-    data: bytes, syntax: TransferSyntax, description: PixelDescription, facts: FrameFacts
-) -> tuple[Frame, str]:
-    """One frame through the pinned pydicom plugin."""
+def _decode_by_plugin(data: bytes, plugin: str, facts: FrameFacts, description: PixelDescription) -> Frame:
+    """One frame through a plugin of pydicom.
+
+    Raises:
+        PixelDataError: if the plugin gives it up.
+    """
     container = description.bits_allocated
     if facts.precision:  # of the codestream, where nothing is masked that it holds
         container = 8 if facts.precision <= 8 else 16 if facts.precision <= 16 else 32
+    stored = facts.precision or description.bits_stored
     options: dict[str, Any] = {
         "rows": description.rows,
         "columns": description.columns,
         "number_of_frames": 1,
         "samples_per_pixel": description.samples,
-        "photometric_interpretation": description.photometric,
+        "photometric_interpretation": "MONOCHROME2" if description.samples == 1 else "RGB",
         "bits_allocated": container,
-        "bits_stored": facts.precision or description.bits_stored,
+        # GDCM ends its process on lossless JPEG whose bits are fewer than those of its cells.
+        "bits_stored": container if facts.syntax.family is Family.JPEG else stored,
         "pixel_representation": int(facts.signed) if facts.precision else description.pixel_representation,
         "pixel_keyword": "PixelData",
+        "as_rgb": False,
     }
     if description.samples > 1:
-        # Only RLE and JPEG-LS keep planes apart; the other decoders interleave whatever the data set says
-        # (PS3.5 8.2.1, 8.2.4: the attribute has no meaning there).
-        options["planar_configuration"] = description.planar if syntax.keeps_planes else 0
+        options["planar_configuration"] = 0  # plugins that give planes say so themselves (PS3.5 8.2.1, 8.2.3)
     if not facts.precision:
         options["correct_unused_bits"] = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array, attributes = get_decoder(UID(syntax.uid)).as_array(
-                encapsulate([jp2_codestream(data)], has_bot=False), decoding_plugin=syntax.decoder, **options
+            array, _ = get_decoder(UID(facts.syntax.uid)).as_array(
+                encapsulate([data], has_bot=False), decoding_plugin=plugin, **options
             )
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # each plugin has exceptions of its own, pylibjpeg-rle a Rust panic among them
-        raise PixelDataError(f"a frame cannot be decoded: {' '.join(str(error).split())[:200]}") from error
-    return np.asarray(array), str(attributes.get("photometric_interpretation"))
+        raise PixelDataError(f"{plugin} gives the frame up") from error
+    return np.asarray(array)

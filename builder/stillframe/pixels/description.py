@@ -24,7 +24,8 @@ class PixelDescription:
     """The Image Pixel module (PS3.3 C.7.6.3) of an instance, checked. Bits are counted per sample.
 
     `frames` is 0 where the data set does not say. `packed` means that its Bits Allocated are 12: native samples follow
-    each other without padding. Such samples are published in 16 bits, and `bits_allocated` says so.
+    each other without padding. Such samples are published in 16 bits, and `bits_allocated` says so. `high_bit` is what
+    the data set says, right or not.
     """
 
     rows: int
@@ -35,6 +36,7 @@ class PixelDescription:
     planar: int
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     pixel_representation: int
     floating: bool = False
     packed: bool = False
@@ -62,7 +64,12 @@ class PixelDescription:
         """Whether HTJ2K as published here can hold the samples: integers of 8 or 16 allocated bits."""
         return self.bits_allocated in (8, 16) and not self.floating
 
-    def check(self, high_bit: int) -> None:
+    @property
+    def cell_bits(self) -> int:
+        """Bits that a native sample has in the file."""
+        return 12 if self.packed else self.bits_allocated
+
+    def check(self) -> None:
         """Refuse what contradicts itself, or is not supported.
 
         Raises:
@@ -78,21 +85,14 @@ class PixelDescription:
             )
         if self.bits_allocated not in ((32, 64) if self.floating else (1, 8, 16, 32, 64)):
             raise PixelDataError(f"Bits Allocated {self.bits_allocated} is not supported")
-        allocated = 12 if self.packed else self.bits_allocated
-        if not 1 <= self.bits_stored <= allocated:
-            raise PixelDataError(f"Bits Stored {self.bits_stored} with Bits Allocated {allocated}")
+        if not 1 <= self.bits_stored <= self.cell_bits:
+            raise PixelDataError(f"Bits Stored {self.bits_stored} with Bits Allocated {self.cell_bits}")
         if self.packed and self.samples > 1:
             raise PixelDataError(f"Bits Allocated 12 with {self.samples} samples is not supported")
-        if high_bit != self.bits_stored - 1 and not self.floating:
-            raise PixelDataError(f"High Bit {high_bit} is not Bits Stored {self.bits_stored} - 1 (PS3.5 8.1.1)")
         if self.pixel_representation not in (0, 1) or self.planar not in (0, 1):
             raise PixelDataError("Pixel Representation and Planar Configuration are 0 or 1")
-        if self.samples == 3 and self.pixel_representation == 1:
-            raise PixelDataError("signed colour samples are not supported")
-        if self.photometric.startswith("YBR_FULL") and (self.bits_allocated, self.bits_stored) != (8, 8):
-            raise PixelDataError(
-                f"{self.photometric} with Bits Stored {self.bits_stored} of {self.bits_allocated} is not supported"
-            )
+        if self.photometric.startswith("YBR_FULL") and self.bits_allocated not in (8, 16):
+            raise PixelDataError(f"{self.photometric} with Bits Allocated {self.bits_allocated} is not supported")
 
 
 def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
@@ -114,12 +114,12 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
         planar=_integer(dataset, "PlanarConfiguration", default=0),
         bits_allocated=16 if packed else allocated,
         bits_stored=stored,
+        high_bit=stored - 1 if floating else _integer(dataset, "HighBit", default=stored - 1),
         pixel_representation=0 if floating else _integer(dataset, "PixelRepresentation", default=0),
         floating=floating,
         packed=packed,
     )
-    high_bit = _integer(dataset, "HighBit", default=stored - 1)
-    description.check(high_bit)
+    description.check()
     if description.frame_bytes > max_frame_bytes:
         raise PixelDataError(f"a frame of {description.frame_bytes} bytes exceeds the limit of {max_frame_bytes}")
     return description

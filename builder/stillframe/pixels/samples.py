@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from stillframe.codec.colour import Colour, Space
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.htj2k import sample_range
 from stillframe.errors import PixelDataError
@@ -17,18 +18,24 @@ from stillframe.pixels.overlays import EmbeddedOverlay
 class DecodedFrame:
     """One frame as pixels: `array` as `PixelDescription.shape` and `.dtype` say, colour as RGB.
 
-    `masked` tells that bits above Bits Stored were set and are not part of the samples (PS3.5 8.1.1); `converted`
-    that YBR samples became RGB by PS3.3 C.7.6.3.1.2, with its rounding; `signed` that unsigned samples of a codestream
-    were read as two's complement; `lossless` what the frame says of itself. `cells` are the samples with the unused
-    bits, where those hold overlays.
+    `masked` tells that bits above Bits Stored were set and are not part of the samples (PS3.5 8.1.1); `colour` what
+    three components were, before those that are not RGB became RGB; `signed` that unsigned samples of a codestream were
+    read as two's complement. `facts` are what a compressed frame says of itself, `remarks` what was done beside that
+    its owner should know. `cells` are the samples with the unused bits, where those hold overlays.
     """
 
     array: Frame
     masked: bool = False
-    converted: bool = False
+    colour: Colour | None = None
     signed: bool = False
-    lossless: bool = True
+    facts: FrameFacts | None = None
+    remarks: tuple[str, ...] = ()
     cells: Frame | None = None
+
+    @property
+    def converted(self) -> bool:
+        """Whether samples became RGB by PS3.3 C.7.6.3.1.2, with its rounding."""
+        return self.colour is not None and self.colour.space is not Space.RGB
 
 
 class Contradiction(PixelDataError):
@@ -42,31 +49,39 @@ class Contradiction(PixelDataError):
         self.description = description
 
 
-def mask_samples(frame: Frame, description: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
-    """Samples with unused bits: those are cleared, or filled with the sign; what `overlays` need of them is kept."""
+def mask_samples(
+    frame: Frame, description: PixelDescription, overlays: Sequence[EmbeddedOverlay], shift: int = 0
+) -> DecodedFrame:
+    """Samples with unused bits: those are cleared, or filled with the sign; what `overlays` need of them is kept.
+
+    `shift` is how many unused bits lie below the samples.
+    """
     if (
         description.dtype.itemsize * 8 == description.bits_stored
         or description.floating
         or description.bits_allocated == 1
     ):
         return DecodedFrame(array=frame)
-    if overlays:
-        return _mask_overlays(frame, description, overlays)
+    if overlays or shift:
+        return _mask_overlays(frame, description, overlays, shift)
     least, most = sample_range(description.bits_stored, signed=description.pixel_representation == 1)
     if frame.max() <= most and frame.min() >= least:
         return DecodedFrame(array=frame)
     return DecodedFrame(array=keep_bits(frame, description.bits_stored), masked=True)
 
 
-def _mask_overlays(frame: Frame, description: PixelDescription, overlays: Sequence[EmbeddedOverlay]) -> DecodedFrame:
+def _mask_overlays(
+    frame: Frame, description: PixelDescription, overlays: Sequence[EmbeddedOverlay], shift: int
+) -> DecodedFrame:
     """Unused bits beside those of the overlays count as masked where they are more than the sign."""
     cells = frame.view(f"u{frame.itemsize}")
-    others = (1 << 8 * frame.itemsize) - (1 << description.bits_stored)
+    others = (1 << 8 * frame.itemsize) - (1 << description.bits_stored + shift)
     for overlay in overlays:
         others &= ~(1 << overlay.bit)
     rest = cells & others
     stray = (rest != 0) & (rest != others) if description.pixel_representation else rest != 0
-    return DecodedFrame(array=keep_bits(frame, description.bits_stored), masked=bool(stray.any()), cells=cells)
+    samples = keep_bits((cells >> shift).view(frame.dtype), description.bits_stored)
+    return DecodedFrame(array=samples, masked=bool(stray.any()), cells=cells if overlays else None)
 
 
 def reconcile_samples(frame: Frame, description: PixelDescription, facts: FrameFacts) -> DecodedFrame:
