@@ -82,3 +82,54 @@ def rle(frame: npt.NDArray[Any], bits: int) -> bytes:
             segments.append(runs + bytes(len(runs) % 2))
     places = [64 + sum(map(len, segments[:index])) for index in range(len(segments))]
     return struct.pack("<16L", len(segments), *places, *[0] * (15 - len(places))) + b"".join(segments)
+
+
+JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+
+def adobe(transform: int) -> bytes:
+    """Adobe's APP14 segment: 0 is no transform of colours, 1 YCbCr."""
+    return b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+
+
+def spiff(space: int) -> bytes:
+    """A SPIFF header (ISO/IEC 10918-3 F.2.1) with a colour space, and the entry that ends its directory."""
+    header = b"SPIFF\0\2\0\0\3" + bytes(8) + bytes([space, 8, 6, 1]) + bytes(8)
+    return b"\xff\xe8" + struct.pack(">H", len(header) + 2) + header + b"\xff\xe8\0\x08\0\0\0\1\xff\xd8"
+
+
+def with_segments(image: bytes, application: bytes = b"", names: bytes = b"\1\2\3") -> bytes:
+    """A JPEG or JPEG-LS image with other APP segments than its own, and other names of its components."""
+    parts, offset = [image[:2], application], 2
+    while True:
+        marker, length = image[offset + 1], int.from_bytes(image[offset + 2 : offset + 4])
+        segment = bytearray(image[offset : offset + 2 + length])
+        offset += 2 + length
+        for index in range(3):
+            if marker in (0xC0, 0xC1, 0xC2, 0xC3, 0xF7):
+                segment[10 + 3 * index] = names[index]
+            elif marker == 0xDA:
+                segment[5 + 2 * index] = names[index]
+        if not 0xE0 <= marker <= 0xEF:
+            parts.append(bytes(segment))
+        if marker == 0xDA:
+            return b"".join(parts) + image[offset:]
+
+
+def jpeg_of_components(frame: npt.NDArray[Any], subsampling: str = "444") -> bytes:
+    """Baseline JPEG of three components as they are, without a word of what they are."""
+    space = "YCBCR"
+    data = imagecodecs.jpeg8_encode(frame, 98, colorspace=space, outcolorspace=space, subsampling=subsampling)
+    return with_segments(bytes(data))
+
+
+def jp2_file(codestream: bytes, space: int, shape: tuple[int, ...]) -> bytes:
+    """A JP2 file around a codestream of 8 bits (ISO/IEC 15444-1 Annex I) with an enumerated colour space."""
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">L4s", len(body) + 8, kind) + body
+
+    image = box(b"ihdr", struct.pack(">LLHBBBB", shape[0], shape[1], shape[2], 7, 7, 0, 0))
+    header = image + box(b"colr", struct.pack(">BBBL", 1, 0, 0, space))
+    file = box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return file + box(b"jp2h", header) + box(b"jp2c", codestream)

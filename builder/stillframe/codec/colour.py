@@ -50,6 +50,7 @@ class Colour:
 
 
 _ADOBE: Final = {0: Space.RGB, 1: Space.YBR_FULL}
+_SUBSAMPLED: Final = "the sub-sampling of the components"
 _PARTIAL: Final = frozenset({"YBR_PARTIAL_420", "YBR_PARTIAL_422"})
 
 
@@ -61,7 +62,7 @@ def decide_colour(markers: ColourMarkers, photometric: str) -> Colour:
     """
     stated = stated_space(photometric)
     for space, marker in _testimonies(markers):
-        partial = space is Space.YBR_FULL and stated is Space.YBR_PARTIAL  # no marker tells the ranges
+        partial = marker == _SUBSAMPLED and stated is Space.YBR_PARTIAL  # which tells nothing of ranges
         return Colour(stated if partial else space, marker)
     return Colour(stated)
 
@@ -74,7 +75,7 @@ def _testimonies(markers: ColourMarkers) -> Iterator[tuple[Space, str]]:
     if markers.named:
         yield Space.RGB, "the component names"
     if markers.subsampled:
-        yield Space.YBR_FULL, "the sub-sampling of the components"
+        yield Space.YBR_FULL, _SUBSAMPLED
     if markers.enumerated is not None:
         yield markers.enumerated, "the file header around the codestream"
     if markers.transform:

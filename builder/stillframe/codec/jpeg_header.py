@@ -123,8 +123,8 @@ def _with_application(markers: ColourMarkers, segment: _Segment) -> ColourMarker
     match segment.marker:
         case 0xE0 if body[:5] == b"JFIF\0":
             return replace(markers, jfif=True)
-        case 0xE8 if body[:6] == b"SPIFF\0" and len(body) > 17:
-            return replace(markers, enumerated=_SPIFF_SPACES.get(body[17]))
+        case 0xE8 if body[:6] == b"SPIFF\0" and len(body) > 18:
+            return replace(markers, enumerated=_SPIFF_SPACES.get(body[18]))
         case 0xE8 if body[:4] == b"mrfx" and len(body) > 4:
             return replace(markers, transform=body[4] != 0)
         case 0xEE if body[:5] == b"Adobe" and len(body) > 11:

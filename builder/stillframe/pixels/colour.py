@@ -95,8 +95,8 @@ def viewer_note(facts: FrameFacts, colour: Colour) -> str:
     if not read_as_ycbcr(facts.markers):
         return ""
     return (
-        "the kept frames are JPEG with RGB components, and no marker in them says so clearly:"
-        " viewers that go by the markers show wrong colours; --lossy transcode makes them right"
+        "the kept frames are JPEG with RGB components, and no marker in them says so clearly;"
+        " viewers that go by the markers show other colours, those of --lossy transcode are right"
     )
 
 

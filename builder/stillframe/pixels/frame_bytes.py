@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from stillframe.pixels.native import Frame, frame_bits, unpack_frame
 
 # A frame of these ends with FF D9 (ISO/IEC 10918-1, 14495-1 and 15444-1).
 _END_MARKER: Final = frozenset({Family.JPEG, Family.JPEG_LS, Family.JPEG_2000, Family.HTJ2K})
+_HEAD_BYTES: Final = 64
 
 
 class FrameBytes:
@@ -69,7 +71,8 @@ class FrameBytes:
         """How the frames are compressed, as the first fragment shows, or else the transfer syntax."""
         if syntax.is_passed_through or syntax.family is Family.ITEMS:
             return syntax.family
-        found = family_of(read_frame(self._file, fragments.items[:1])[:64]) if fragments.items else None
+        head = [replace(first, length=min(first.length, _HEAD_BYTES)) for first in fragments.items[:1]]
+        found = family_of(read_frame(self._file, head, end_marker=False))
         if syntax.is_native and found is None:
             raise PixelDataError(f"encapsulated pixel data under the native transfer syntax {syntax.uid}")
         return found or syntax.family
