@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +11,15 @@ import numpy.typing as npt
 import pytest
 from openjpeg.utils import decode as openjpeg_decode
 
-from stillframe.build.instance import build_instance
 from stillframe.build.results import Built
-from stillframe.build.tasks import InstanceTask
 from stillframe.codec.codestream import nonconformities
 from stillframe.codec.markers import parse_header
-from stillframe.dicom.uids import InstanceUIDs
-from stillframe.layout import Kind, frame_key, media_type, metadata_key
-from stillframe.options import BuildOptions, Lossy
-from stillframe.source.inputs import InputRef, Rejected
-from stillframe.store.directory import DirectoryStore
+from stillframe.layout import Kind, media_type
+from stillframe.options import Lossy
+from stillframe.source.inputs import Rejected
 from tests.support.dicom_files import (
     DEFLATED_FRAMES,
     EXPLICIT,
-    INSTANCE,
-    SERIES,
-    STUDY,
     UNCOMPRESSED_ITEMS,
     encapsulated_value,
     image_attributes,
@@ -49,67 +40,16 @@ from tests.support.frame_encoders import (
     jpegxl_lossy,
     jpegxl_of_jpeg,
 )
+from tests.support.published import Published, build, publish_file, rejected
 
-UIDS = InstanceUIDs(STUDY, SERIES, INSTANCE)
 HTJ2K = jpeg(202)
 PRIVATE = "1.2.826.0.1.3680043.9.9.9"
-type Publish = Callable[..., "Published"]
-
-
-@dataclass(frozen=True)
-class Published:
-    """One file as it was published."""
-
-    built: Built
-    metadata: dict[str, Any]
-    frames: list[bytes]
-
-    def values(self, tag: str) -> list[Any]:
-        return list(self.metadata.get(tag, {}).get("Value", []))
-
-    @property
-    def syntax(self) -> str:
-        return str(self.values("00083002")[0])
-
-    def parts(self) -> list[tuple[bytes, bytes]]:
-        """Content type and payload of multipart frames, taken apart by RFC 2046."""
-        found = []
-        for body in self.frames:
-            delimiter, _, rest = body.partition(b"\r\n")
-            head, _, content = rest.partition(b"\r\n\r\n")
-            assert content.endswith(b"\r\n" + delimiter + b"--\r\n")
-            found.append((head.removeprefix(b"Content-Type: "), content[: -len(delimiter) - 6]))
-        return found
-
-
-def build(path: Path, tree: Path, **options: Any) -> Built | Rejected:
-    return build_instance(
-        InstanceTask(
-            store=DirectoryStore(str(tree)), source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions(**options)
-        )
-    )
+type Publish = Callable[..., Published]
 
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Publish:
-    def publish_file(path: Path, **options: Any) -> Published:
-        built = build(path, tmp_path / "tree", **options)
-        assert isinstance(built, Built), built
-        store = DirectoryStore(str(tmp_path / "tree"))
-        keys = [metadata_key(STUDY, SERIES, INSTANCE), *(frame_key(UIDS, n + 1) for n in range(built.frames))]
-        found = [store.get(key) for key in keys]
-        data = [stored.data for stored in found if stored is not None]
-        assert len(data) == len(keys)
-        return Published(built, json.loads(data[0])[0], data[1:])
-
-    return publish_file
-
-
-def rejected(path: Path, tree: Path) -> str:
-    result = build(path, tree)
-    assert isinstance(result, Rejected)
-    assert list(DirectoryStore(str(tree)).list("studies")) == []
-    return result.reason
+    return lambda path, **options: publish_file(path, tmp_path / "tree", **options)
 
 
 # --- published as HTJ2K or natively ------------------------------------------------------------------------------

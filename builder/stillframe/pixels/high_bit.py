@@ -12,6 +12,10 @@ from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, keep_bits
 
 
+class UnknownAlignment(PixelDataError):
+    """All samples together do not tell which bits are theirs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """By how many bits samples are shifted to the right, and why."""
@@ -27,7 +31,7 @@ def align_samples(frames: Iterable[Frame], description: PixelDescription) -> Ali
     taken for right-aligned if they fit Bits Stored so, and some bit below the named field is set.
 
     Raises:
-        PixelDataError: if both can be, or neither.
+        UnknownAlignment: if neither can be.
     """
     high, stored = description.high_bit, description.bits_stored
     low = high - stored + 1
@@ -42,4 +46,4 @@ def align_samples(frames: Iterable[Frame], description: PixelDescription) -> Ali
         return Alignment(0, f"{stated}; the samples are in the bits from 0 on, and published so")
     if low > 0 and not bits & ((1 << low) - 1) and bits & (((1 << stored) - 1) << low):
         return Alignment(low, f"{stated}; the samples are in the bits from {low} on, and published shifted to 0")
-    raise PixelDataError(f"{stated}, and the samples do not tell which bits are theirs (PS3.5 8.1.1)")
+    raise UnknownAlignment(f"{stated}, and the samples do not tell which bits are theirs (PS3.5 8.1.1)")

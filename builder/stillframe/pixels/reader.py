@@ -20,7 +20,7 @@ from stillframe.pixels.colour import as_unsigned, convert_to_rgb
 from stillframe.pixels.decoders import Samples, decode_compressed
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.frame_bytes import FrameBytes
-from stillframe.pixels.high_bit import Alignment, align_samples
+from stillframe.pixels.high_bit import Alignment, UnknownAlignment, align_samples
 from stillframe.pixels.native import Frame, frame_bits
 from stillframe.pixels.overlays import EmbeddedOverlay, embedded_overlays
 from stillframe.pixels.samples import Contradiction, DecodedFrame, mask_samples, reconcile_samples
@@ -296,7 +296,7 @@ def _naming(frame_index: int) -> Iterator[None]:
     """Name the frame in what is wrong with it."""
     try:
         yield
-    except Contradiction:
+    except (Contradiction, UnknownAlignment):  # of all frames
         raise
     except PixelDataError as error:
         name = f"frame {frame_index + 1}: "

@@ -1,0 +1,292 @@
+"""What becomes of frames that are otherwise than their transfer syntax or their data set says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from openjpeg.utils import decode as openjpeg_decode
+from PIL import Image
+
+from stillframe.options import Lossy
+from tests.support.dicom_files import (
+    EXPLICIT,
+    RLE,
+    encapsulated_value,
+    image_attributes,
+    jpeg,
+    random_samples,
+    write_dicom,
+)
+from tests.support.frame_encoders import (
+    adobe,
+    htj2k,
+    htj2k_lossy,
+    j2k,
+    j2k_lossy,
+    jpeg_lossy,
+    jpeg_ls_near,
+    jpeg_of_components,
+    jpegls,
+    lossless_jpeg,
+    rle,
+    with_segments,
+)
+from tests.support.published import Published, publish_file, rejected
+
+type Frame = npt.NDArray[Any]
+
+HTJ2K = jpeg(202)
+GREY = random_samples((40, 50), "u1", 8)
+
+
+def publish(
+    folder: Path,
+    syntax: str,
+    fragments: list[bytes],
+    like: Frame,
+    *,
+    options: dict[str, Any] | None = None,
+    **attributes: Any,
+) -> Published:
+    folder.mkdir(exist_ok=True)
+    path = write_dicom(
+        folder / "file",
+        syntax,
+        image_attributes(like, **attributes),
+        encapsulated_value(fragments),
+        vr="OB",
+        native=False,
+    )
+    return publish_file(path, folder / "tree", **(options or {}))
+
+
+# --- the name of the transfer syntax --------------------------------------------------------------------------------
+
+LOSSLESS = [(jpeg(70), lossless_jpeg), (jpeg(80), jpegls), (jpeg(90), j2k), (jpeg(201), htj2k), (RLE, rle)]
+
+
+@pytest.mark.parametrize(("found", "encode"), LOSSLESS)
+@pytest.mark.parametrize("named", [EXPLICIT, RLE, *(jpeg(number) for number in (50, 57, 70, 80, 90, 91, 110, 202))])
+def test_lossless_frames_are_read_as_what_they_are(
+    tmp_path: Path, named: str, found: str, encode: Callable[[Frame, int], bytes]
+) -> None:
+    published = publish(tmp_path, named, [encode(GREY, 8)], GREY)
+    assert published.syntax == HTJ2K
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
+    assert "00282110" not in published.metadata
+    allowed = {jpeg(57): (jpeg(57), jpeg(70)), jpeg(91): (jpeg(91), jpeg(90)), jpeg(202): (jpeg(202), jpeg(201))}
+    if found in allowed.get(named, (named,)):
+        assert published.built.notes == ()
+        return
+    (note,) = published.built.notes
+    assert note.startswith(f"the file names transfer syntax {named} (")
+    assert f"but its frames are of transfer syntax {found} (" in note
+    assert "loss" not in note.partition("frames")[2].replace("Lossless", "")
+
+
+LOSSY = [
+    (jpeg(50), jpeg_lossy, b"image/jpeg", "ISO_10918_1"),
+    (jpeg(81), jpeg_ls_near, b"image/jls", "ISO_14495_1"),
+    (jpeg(91), j2k_lossy, b"image/jp2", "ISO_15444_1"),
+    (jpeg(203), htj2k_lossy, b"image/jphc", "ISO_15444_15"),
+]
+
+
+@pytest.mark.parametrize(("found", "encode", "media", "method"), LOSSY)
+@pytest.mark.parametrize("named", [EXPLICIT, RLE, *(jpeg(number) for number in (70, 80, 90, 201, 202))])
+def test_loss_under_the_name_of_a_lossless_syntax_is_published_as_what_it_is(
+    tmp_path: Path, named: str, found: str, encode: Callable[[Frame, int], bytes], media: bytes, method: str
+) -> None:
+    data = encode(GREY, 8)
+    kept = publish(tmp_path / "kept", named, [data], GREY)
+    assert kept.syntax == found
+    ((content_type, payload),) = kept.parts()
+    assert content_type == media + f"; transfer-syntax={found}".encode()
+    assert payload.removesuffix(b"\0") == data.removesuffix(b"\0")
+    made = publish(tmp_path / "made", named, [data], GREY, options={"lossy": Lossy.TRANSCODE})
+    assert made.syntax == HTJ2K
+    for published in (kept, made):
+        assert (published.values("00282110"), published.values("00282114")) == (["01"], [method])
+        (note,) = published.built.notes
+        assert note.startswith(f"the file names transfer syntax {named} (")
+        assert f"its frames are of transfer syntax {found} (" in note
+        assert "compressed with loss" in note
+
+
+def test_a_lossy_frame_behind_lossless_ones_makes_the_instance_lossy(tmp_path: Path) -> None:
+    frames = [j2k(GREY, 8), j2k_lossy(GREY, 8)]
+    published = publish(tmp_path, jpeg(90), frames, GREY, NumberOfFrames=2)
+    assert published.syntax == jpeg(91)
+    assert [data.removesuffix(b"\0") for _, data in published.parts()] == [data.removesuffix(b"\0") for data in frames]
+    assert "compressed with loss" in published.built.notes[0]
+
+
+def test_kept_frames_of_two_transfer_syntaxes_are_refused(tmp_path: Path) -> None:
+    attributes = image_attributes(GREY, 2)
+    value = encapsulated_value([jpeg_lossy(GREY, 8), j2k_lossy(GREY, 8)])
+    path = write_dicom(tmp_path / "file", jpeg(50), attributes, value, vr="OB")
+    reason = rejected(path, tmp_path / "tree")
+    assert reason.startswith(f"frame 2: is of transfer syntax {jpeg(91)} (")
+    assert f"while others are of transfer syntax {jpeg(50)} (" in reason
+
+
+def test_lossless_frames_of_two_transfer_syntaxes_become_one(tmp_path: Path) -> None:
+    other = GREY[::-1].copy()
+    published = publish(tmp_path, jpeg(90), [j2k(GREY, 8), jpegls(other, 8)], GREY, NumberOfFrames=2)
+    assert np.array_equal([openjpeg_decode(data, j2k_format=0) for data in published.frames], [GREY, other])
+
+
+@pytest.mark.parametrize("progressive", [True, False])
+def test_progressive_jpeg_keeps_the_name_that_viewers_know_with_a_note(tmp_path: Path, progressive: bool) -> None:
+    file = BytesIO()
+    Image.fromarray(GREY).save(file, "JPEG", progressive=progressive)
+    assert (b"\xff\xc2" in file.getvalue()) == progressive
+    published = publish(tmp_path, jpeg(50), [file.getvalue()], GREY)
+    assert published.syntax == jpeg(50)
+    assert len(published.built.notes) == progressive
+    assert all("the frames are progressive JPEG, which" in note for note in published.built.notes)
+
+
+def test_kept_colour_is_described_as_the_codestream_says(tmp_path: Path) -> None:
+    frame = random_samples((40, 50, 3), "u1", 8)
+    data = with_segments(jpeg_of_components(frame), adobe(0))
+    published = publish(tmp_path, jpeg(50), [data], frame, PhotometricInterpretation="YBR_FULL_422")
+    assert published.syntax == jpeg(50)
+    assert published.values("00280004") == ["RGB"]
+    assert published.built.notes == (
+        "Photometric Interpretation is YBR_FULL_422, but Adobe's APP14 segment (transform 0) says that the samples are"
+        " RGB; the metadata say so",
+    )
+    made = publish(
+        tmp_path / "made", jpeg(50), [data], frame,
+        options={"lossy": Lossy.TRANSCODE}, PhotometricInterpretation="YBR_FULL_422",
+    )  # fmt: skip
+    assert made.values("00280004") == ["YBR_RCT"]
+    assert made.built.notes[0].endswith("says that the samples are RGB; they are taken for that")
+    assert np.array_equal(
+        openjpeg_decode(made.frames[0], j2k_format=0),
+        imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB"),
+    )
+
+
+# --- High Bit -------------------------------------------------------------------------------------------------------
+
+
+def publish_native(folder: Path, frames: Frame, **attributes: Any) -> Published:
+    attributes = image_attributes(frames[0], len(frames), **attributes)
+    return publish_file(write_dicom(folder / "file", EXPLICIT, attributes, frames.tobytes()), folder / "tree")
+
+
+def bits_of(published: Published) -> list[Any]:
+    return [published.values(f"0028010{number}") for number in range(4)]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_samples_above_a_field_of_zeros_are_shifted(tmp_path: Path, signed: bool) -> None:
+    frames = np.stack([random_samples((40, 50), "i2" if signed else "u2", 12, seed) for seed in range(2)])
+    frames[0] = 0  # a frame that tells nothing
+    published = publish_native(tmp_path, frames << 4, BitsStored=12, HighBit=15)
+    assert bits_of(published) == [[16], [12], [11], [int(signed)]]
+    assert np.array_equal([openjpeg_decode(data, j2k_format=0) for data in published.frames], frames)
+    assert published.built.notes == (
+        "High Bit is 15, Bits Stored 12; the samples are in the bits from 4 on, and published shifted to 0",
+    )
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("high", [15, 13, 9])
+def test_samples_at_the_right_end_of_their_cells_stay_there(tmp_path: Path, signed: bool, high: int) -> None:
+    frames = np.stack([random_samples((40, 50), "i2" if signed else "u2", 12, seed) for seed in range(2)])
+    published = publish_native(tmp_path, frames, BitsStored=12, HighBit=high)
+    assert bits_of(published) == [[16], [12], [11], [int(signed)]]
+    assert np.array_equal([openjpeg_decode(data, j2k_format=0) for data in published.frames], frames)
+    assert published.built.notes == (
+        f"High Bit is {high}, Bits Stored 12; the samples are in the bits from 0 on, and published so",
+    )
+
+
+def test_samples_of_nothing_but_zeros_are_where_they_like(tmp_path: Path) -> None:
+    published = publish_native(tmp_path, np.zeros((1, 40, 50), "u2"), BitsStored=12, HighBit=15)
+    assert bits_of(published)[2] == [11]
+    assert not openjpeg_decode(published.frames[0], j2k_format=0).any()
+    assert len(published.built.notes) == 1
+
+
+@pytest.mark.parametrize("sample", [0xF001, 0x1001, 0x8001])
+@pytest.mark.parametrize("dtype", ["u2", "i2"])
+def test_samples_that_do_not_tell_their_bits_are_refused(tmp_path: Path, sample: int, dtype: str) -> None:
+    """The last frame has bits on both sides: below the named field, and above Bits Stored."""
+    frames = np.zeros((3, 4, 4), "u2")
+    frames[2, 3, 3] = sample
+    attributes = image_attributes(frames[0].view(dtype), 3, BitsStored=12, HighBit=15)
+    reason = rejected(write_dicom(tmp_path / "file", EXPLICIT, attributes, frames.tobytes()), tmp_path / "tree")
+    assert reason == "High Bit is 15, Bits Stored 12, and the samples do not tell which bits are theirs (PS3.5 8.1.1)"
+
+
+@pytest.mark.parametrize("high", [0, 6, 8, 15])
+def test_samples_as_large_as_their_cells_have_no_other_high_bit(tmp_path: Path, high: int) -> None:
+    published = publish_native(tmp_path, GREY[None], HighBit=high)
+    assert bits_of(published) == [[8], [8], [7], [0]]
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
+    (note,) = published.built.notes
+    assert note.startswith(f"High Bit is {high}, Bits Stored 8 of 8 allocated")
+
+
+@pytest.mark.parametrize(("number", "encode"), [(70, lossless_jpeg), (80, jpegls), (90, j2k), (201, htj2k)])
+def test_a_codestream_says_which_bits_are_its_samples(tmp_path: Path, number: int, encode: Any) -> None:
+    frame = random_samples((40, 50), "u2", 12)
+    published = publish(tmp_path, jpeg(number), [encode(frame, 12)], frame, BitsStored=12, HighBit=15)
+    assert bits_of(published) == [[16], [12], [11], [0]]
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
+    (note,) = published.built.notes
+    assert note.startswith("High Bit is 15, Bits Stored 12; the codestreams say")
+
+
+def test_lossless_jpeg_of_whole_cells_is_as_native_samples_are(tmp_path: Path) -> None:
+    frame = random_samples((40, 50), "u2", 12)
+    published = publish(tmp_path, jpeg(70), [lossless_jpeg(frame << 4, 16)], frame, BitsStored=12, HighBit=15)
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
+    assert "published shifted to 0" in published.built.notes[0]
+
+
+# --- what one decoder gives up --------------------------------------------------------------------------------------
+
+
+def test_what_charls_gives_up_is_read_by_gdcm(tmp_path: Path) -> None:
+    """A zero byte before the end marker, as in an official sample of JPEG-LS; runs may end with it (14495-1 A.7)."""
+    data = jpegls(GREY, 8)
+    published = publish(tmp_path, jpeg(80), [data[:-2] + b"\0" + data[-2:]], GREY)
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
+    assert published.built.notes == ("CharLS could not decode what GDCM could",)
+
+
+def test_what_every_decoder_gives_up_is_refused_with_their_names(tmp_path: Path) -> None:
+    data = bytearray(jpegls(GREY, 8))
+    data[200:220] = bytes(20)
+    attributes = image_attributes(GREY, 2)
+    value = encapsulated_value([jpegls(GREY, 8), bytes(data)])
+    reason = rejected(write_dicom(tmp_path / "file", jpeg(80), attributes, value, vr="OB"), tmp_path / "tree")
+    assert reason == "frame 2: cannot be decoded; asked were CharLS and GDCM"
+
+
+def test_a_note_names_the_frames_that_it_is_about(tmp_path: Path) -> None:
+    data = jpegls(GREY, 8)
+    frames = [data, data[:-2] + b"\0" + data[-2:], data]
+    published = publish(tmp_path, jpeg(80), frames, GREY, NumberOfFrames=3)
+    assert published.built.notes == ("CharLS could not decode what GDCM could (frame 2)",)
+
+
+def test_rle_in_several_fragments_is_one_frame(tmp_path: Path) -> None:
+    data = rle(GREY, 8)
+    fragments = [data[:200], data[200:700], data[700:]]
+    for number, frames in enumerate((None, 1)):
+        published = publish(tmp_path / str(number), RLE, fragments, GREY, NumberOfFrames=frames)
+        assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
+        assert published.built.notes == ()
