@@ -45,6 +45,8 @@ def test_a_class_that_dicom_does_not_define_is_neither() -> None:
     assert holds_image("1.2.840.10008.5.1.4.1.1.66.99") is None
     assert holds_image("") is None
     assert holds_image("1.2.840.10008.5.1.4.1.1.88.999") is False  # the reports' branch
+
+
 def test_single_frame_images_are_those_without_a_multi_frame_module() -> None:
     """PS3.3 Table A.1-1b has no M, C or U for Multi-frame under these."""
     expected = {

@@ -177,7 +177,6 @@ NOTES = {
     "pydicom-data/SC_ybr_full_uncompressed.dcm": _CONVERTED,
     "pydicom/test_files/SC_ybr_full_422_uncompressed.dcm": _CONVERTED,
     "pydicom/test_files/SC_jpeg_no_color_transform.dcm": _UNMARKED,
-    "pydicom/test_files/SC_rgb_jpeg.dcm": _UNMARKED,
     "pydicom/test_files/MR_small_padded.dcm": "128 bytes behind the last frame are not published",
     "pydicom/test_files/J2K_pixelrep_mismatch.dcm": (
         "the codestreams say unsigned; their samples are signed, as Pixel Representation says"

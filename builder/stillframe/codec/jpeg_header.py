@@ -9,7 +9,7 @@ from typing import Final
 
 from stillframe.codec.colour import NO_MARKERS, ColourMarkers, Space
 from stillframe.codec.facts import FrameFacts
-from stillframe.dicom.syntaxes import transfer_syntax
+from stillframe.dicom.syntaxes import Family, transfer_syntax
 from stillframe.errors import PixelDataError
 
 _SOS: Final = 0xDA
@@ -36,10 +36,10 @@ class _Segment:
     body: bytes
 
 
-def parse_jpeg(data: bytes) -> FrameFacts:
+def parse_jpeg(data: bytes, *, whole: bool = True) -> FrameFacts:
     """Facts of a JPEG or JPEG-LS image: those of its frame header, and what loss its scan header tells of.
 
-    `syntax` is the narrowest that allows the image.
+    `syntax` is the narrowest that allows the image. `whole` says that these are all of its bytes.
 
     Raises:
         PixelDataError: if it is none, is damaged, or claims more pixels than its bytes can hold.
@@ -54,7 +54,10 @@ def parse_jpeg(data: bytes) -> FrameFacts:
         elif segment.marker in _FRAME_HEADERS:
             frame = segment
         elif segment.marker == _SOS:
-            return replace(_facts(frame, segment, data), markers=_with_components(markers, frame))
+            facts = replace(_facts(frame, segment), markers=_with_components(markers, frame))
+            if whole:
+                _check_whole(facts, frame, data[segment.offset :], len(data))
+            return facts
     raise PixelDataError("damaged JPEG image: no frame header" if frame is None else "damaged JPEG image: no scan")
 
 
@@ -75,7 +78,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         offset += 2 + length
 
 
-def _facts(frame: _Segment | None, scan: _Segment, data: bytes) -> FrameFacts:
+def _facts(frame: _Segment | None, scan: _Segment) -> FrameFacts:
     if frame is None:
         raise PixelDataError("damaged JPEG image: a scan before its frame header")
     if len(frame.body) < 6 or not scan.body or len(scan.body) < 2 + 2 * scan.body[0]:
@@ -87,13 +90,11 @@ def _facts(frame: _Segment | None, scan: _Segment, data: bytes) -> FrameFacts:
     lossless = parameter == 0 if jpeg_ls else frame.marker in _SOF_LOSSLESS
     if jpeg_ls:
         uid = _LS if lossless else _LS_NEAR
-        if data.rfind(b"\xff\xd9", scan.offset) < 0:  # CharLS takes seconds to find out, however small the image
-            raise PixelDataError("truncated: the JPEG-LS image has no end marker")
     elif lossless:
         uid = _LOSSLESS_SV1 if parameter == 1 else _LOSSLESS
     else:
         uid = _EXTENDED if precision > 8 or frame.marker == 0xC1 else _BASELINE
-    facts = FrameFacts(
+    return FrameFacts(
         width=width,
         height=height,
         samples=samples,
@@ -102,8 +103,15 @@ def _facts(frame: _Segment | None, scan: _Segment, data: bytes) -> FrameFacts:
         syntax=transfer_syntax(uid),
         process=_PROCESSES.get(frame.marker, ""),
     )
-    _check_plausible(facts, frame.marker, len(data))
-    return facts
+
+
+def _check_whole(facts: FrameFacts, frame: _Segment | None, scans: bytes, length: int) -> None:
+    """Refuse a JPEG-LS image that is cut, and what claims more pixels than its bytes can hold."""
+    # CharLS takes seconds to find out, however small the image.
+    if facts.syntax.family is Family.JPEG_LS and b"\xff\xd9" not in scans:
+        raise PixelDataError("truncated: the JPEG-LS image has no end marker")
+    if frame is not None:
+        _check_plausible(facts, frame.marker, length)
 
 
 def _check_plausible(facts: FrameFacts, marker: int, length: int) -> None:

@@ -44,6 +44,28 @@ def family_of(data: bytes) -> Family | None:
     return Family.RLE if begins_rle(data) else None
 
 
+def syntax_of_frame(head: bytes) -> TransferSyntax | None:
+    """The narrowest transfer syntax that allows a frame with these first bytes; None if they tell of none.
+
+    They have to reach the frame's first scan or tile-part. JPEG XL does not tell whether it lost anything (PS3.5
+    8.2.15), so it is said to be of the syntax that allows loss.
+    """
+    try:
+        match family_of(head):
+            case Family.JPEG:
+                return parse_jpeg(head, whole=False).syntax
+            case Family.JPEG_2000:
+                return _probe_jpeg_2000(head).syntax
+            case Family.JPEG_XL:
+                return parse_jpeg_xl(head).syntax
+            case Family.RLE:
+                return transfer_syntax(RLE_LOSSLESS)
+            case _:
+                return None
+    except PixelDataError:
+        return None
+
+
 def probe_frame(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> FrameFacts:
     """Facts of one compressed frame; `expected` are those of the data set, `syntax` what the file names.
 

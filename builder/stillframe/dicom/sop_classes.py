@@ -54,6 +54,7 @@ def holds_image(sop_class: str) -> bool | None:
         return False
     return True if branches & _IMAGES else None
 
+
 SINGLE_FRAME: Final = _classes(
     *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2", "4", "6.1", "7", "128"),
     *("77.1.1", "77.1.2", "77.1.3", "77.1.4"),

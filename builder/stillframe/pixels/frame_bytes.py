@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from stillframe.codec.probe import family_of
 from stillframe.dicom.encapsulated import Fragment, Fragments, group_frames, read_frame
 from stillframe.dicom.files import LoadedInput
-from stillframe.dicom.read import Instance, raw_text
+from stillframe.dicom.lenient import raw_text
+from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import SINGLE_FRAME
 from stillframe.dicom.syntaxes import EXPLICIT_BIG, Family, TransferSyntax
 from stillframe.dicom.uids import check_uid

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from stillframe.codec.frame_syntax import syntax_of_frame
+from stillframe.codec.probe import syntax_of_frame
 from stillframe.dicom.encapsulated import read_fragments, read_frame
 from stillframe.dicom.opening import native_syntax
 from stillframe.dicom.read import Instance
@@ -43,10 +43,10 @@ def _by_frames(instance: Instance, syntax: TransferSyntax) -> Instance:
     if not items:
         raise PixelDataError("the pixel data hold no fragments")
     head = read_frame(instance.file, [replace(items[0], length=min(items[0].length, _HEAD_BYTES))])
-    uid = syntax_of_frame(head)
-    if uid is None:
+    found = syntax_of_frame(head)
+    if found is None:
         raise PixelDataError(f"{said}, and the frames do not tell it: the first begins with {head[:4].hex()}")
-    return _with_note(replace(instance, transfer_syntax=uid), f"{said}; its frames are those of {transfer_syntax(uid)}")
+    return _with_note(replace(instance, transfer_syntax=found.uid), f"{said}; its frames are those of {found}")
 
 
 def _by_length(instance: Instance, syntax: TransferSyntax) -> Instance:
