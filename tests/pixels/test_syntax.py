@@ -66,20 +66,20 @@ def test_frames_tell_the_transfer_syntax_that_the_file_does_not_name(
     fragments = head(PIXEL_DATA, "OB", UNDEFINED) + encapsulated_value([FRAMES[syntax]])
     _, notes = published(tmp_path, head_bytes + body(fragments))
     assert len(notes) == 1
-    assert notes[0].startswith(f"the file names no transfer syntax; its frames are those of transfer syntax {syntax} ")
+    assert notes[0].startswith(f"the file names no transfer syntax, but its frames are of transfer syntax {syntax} ")
 
 
 def test_an_implicit_data_set_without_a_name_may_hold_frames(tmp_path: Path) -> None:
     fragments = head(PIXEL_DATA, "OB", UNDEFINED, IMPLICIT) + encapsulated_value([FRAMES[jpeg(70)]])
     _, notes = published(tmp_path, body(fragments, IMPLICIT))
-    assert "its frames are those of" in notes[0]
+    assert "its frames are of" in notes[0]
 
 
 @pytest.mark.parametrize("syntax", FRAMES)
 def test_frames_under_a_native_name_are_read_as_what_they_are(tmp_path: Path, syntax: str) -> None:
     fragments = head(PIXEL_DATA, "OB", UNDEFINED) + encapsulated_value([FRAMES[syntax]])
     _, notes = published(tmp_path, meta_header(EXPLICIT) + body(fragments))
-    assert f"has no encapsulated pixel data; its frames are those of transfer syntax {syntax} " in notes[0]
+    assert f"but its frames are of transfer syntax {syntax} " in notes[0]
 
 
 @pytest.mark.parametrize("syntax", FRAMES)
@@ -109,5 +109,6 @@ def test_frames_that_tell_nothing_are_refused(tmp_path: Path) -> None:
     (tmp_path / "1").write_bytes(body(fragments))
     (rejected,) = build_tree(tmp_path / "tree", tmp_path / "1").rejected
     assert rejected.reason == (
-        "the file names no transfer syntax, and the frames do not tell it: the first begins with 01000000"
+        "the file names no transfer syntax, and the encapsulated pixel data do not tell it:"
+        " frame 1 begins with 01000000"
     )

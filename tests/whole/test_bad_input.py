@@ -144,7 +144,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: to_bytes(encapsulated([b"no image" * 9], J2K)).replace(
             b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.1\0\0\0", 1
         ),
-        r"has no encapsulated pixel data, and the frames do not tell it: the first begins with 6e6f2069",
+        r"and the encapsulated pixel data do not tell it: frame 1 begins with 6e6f2069",
     ),
     "noise called JPEG": (frames_of(bytes(100), syntax=JPEG), "not a JPEG image"),
     "damaged JPEG called J2K": (frames_of(b"\xff\xd8\xff\xe0" + bytes(60)), "damaged JPEG image: no marker at byte 4"),

@@ -12,7 +12,7 @@ from stillframe.codec.probe import syntax_of_frame
 from stillframe.dicom.encapsulated import read_fragments, read_frame
 from stillframe.dicom.opening import native_syntax
 from stillframe.dicom.read import Instance
-from stillframe.dicom.syntaxes import TransferSyntax, transfer_syntax
+from stillframe.dicom.syntaxes import Family, TransferSyntax, transfer_syntax
 from stillframe.dicom.walk import Encoding
 from stillframe.errors import PixelDataError
 
@@ -38,15 +38,19 @@ def settle_syntax(instance: Instance) -> Instance:
 def _by_frames(instance: Instance, syntax: TransferSyntax) -> Instance:
     """Fragments under a native name, or none: the first frame tells."""
     assert instance.fragments is not None
-    said = f"{syntax} has no encapsulated pixel data" if instance.named else "the file names no transfer syntax"
+    said = f"the file names {syntax}" if instance.named else "the file names no transfer syntax"
     items = instance.fragments.items
     if not items:
         raise PixelDataError("the pixel data hold no fragments")
     head = read_frame(instance.file, [replace(items[0], length=min(items[0].length, _HEAD_BYTES))])
     found = syntax_of_frame(head)
     if found is None:
-        raise PixelDataError(f"{said}, and the frames do not tell it: the first begins with {head[:4].hex()}")
-    return _with_note(replace(instance, transfer_syntax=found.uid), f"{said}; its frames are those of {found}")
+        raise PixelDataError(
+            f"{said}, and the encapsulated pixel data do not tell it: frame 1 begins with {head[:4].hex()}"
+        )
+    loss = "" if found.lossless or found.family is Family.JPEG_XL else ", compressed with loss"
+    note = f"{said}, but its frames are of {found}{loss}; they are taken for that"
+    return _with_note(replace(instance, transfer_syntax=found.uid), note)
 
 
 def _by_length(instance: Instance, syntax: TransferSyntax) -> Instance:
