@@ -627,7 +627,7 @@ def _syntax(uid: str) -> str:
 
 
 def _short(names: Iterable[str]) -> str:
-    short = sorted(name.partition("/")[2].removeprefix("test_files/") for name in names)
+    short = [name.partition("/")[2].removeprefix("test_files/") for name in sorted(names)]
     folder = os.path.commonpath(short)
     many = folder and len(short) > 12
     return f"{len(short)} files in `{folder}`" if many else ", ".join(f"`{name}`" for name in short)

@@ -26,7 +26,7 @@ from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Odd, Walker
 from stillframe.dicom.write import element_head, item_bytes
 
 _SOP_INSTANCE: Final = 0x00080018
-_IDENTITY: Final = {0x0020000D: "StudyInstanceUID", 0x0020000E: "SeriesInstanceUID", _SOP_INSTANCE: "SOPInstanceUID"}
+_IDENTITY: Final = frozenset((0x0020000D, 0x0020000E, _SOP_INSTANCE))
 # UIDs of things that DICOM or others define: classes, transfer syntaxes, coding schemes. A new one would name nothing.
 _DEFINED: Final = frozenset(
     (0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x00080117, 0x00080118, 0x00081150, 0x0008115A)
