@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from base64 import b64decode
 from io import BytesIO
+from random import Random
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.part10 import open_part10
 from stillframe.dicom.read import Instance, read_instance
 from stillframe.dicom.uids import is_uid
+from stillframe.errors import InputError
 from tests.support.dicom_files import INSTANCE, SERIES, STUDY, image
 
 # The tests make what is no UID with pydicom, which tells of it.
@@ -36,6 +38,7 @@ pytestmark = [
 ]
 
 STUDY_NAME, FRAME_NAME, LONG = "study_A", "frame-of-reference", "1.2." + "3" * 70
+SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 DIGEST = "sha256:" + "ab" * 32
 
 
@@ -216,6 +219,24 @@ def test_items_that_are_not_well_formed_are_reached_too() -> None:
     instance = assigned(data.replace(item, item.replace(b"\x10\0\0\0", b"\x20\0\0\0", 1)))
     metadata = convert(instance.dataset).dataset
     assert metadata["00081140"]["Value"][0]["00081155"]["Value"] == [assigned_uid("odd_one")]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_damaged_headers_are_refused_or_written_as_they_are_read(seed: int) -> None:
+    """Whatever is made of odd bytes: no value is left that is no UID, and the whole object says the same."""
+    random = Random(seed)
+    data = bytearray(file_of(referring(), SYNTAXES[seed % 3], delimited=seed % 2 == 0))
+    for _ in range(random.randint(1, 5)):
+        data[random.randrange(132, len(data) - 15400)] = random.choice((0, 1, 8, 0xFF, random.randrange(256)))
+    try:
+        instance = assigned(bytes(data))
+        metadata = convert(instance.dataset).dataset
+        whole = open_part10(instance.uids, instance, BytesIO(bytes(data))).read()
+    except InputError:
+        return
+    left = [uid for uid in uids_in(metadata) if uid and not is_uid(uid)]
+    assert all(uid not in left for uid in instance.former_uids)
+    assert convert(read_instance(BytesIO(whole)).dataset).dataset == metadata
 
 
 def test_notes_name_every_value_up_to_a_hundred() -> None:

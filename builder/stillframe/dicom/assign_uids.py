@@ -13,17 +13,18 @@ from typing import Final
 
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.sequence import Sequence
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.lenient import Unreadable, raw_element, raw_text
 from stillframe.dicom.original_attributes import Origin, with_origins
 from stillframe.dicom.read import Instance
-from stillframe.dicom.sequences import read_items
-from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Odd, Walker
-from stillframe.dicom.write import element_head, item_bytes
+from stillframe.dicom.sequences import SequenceValue, read_item, read_items, sequence_value
+from stillframe.dicom.vr import KNOWN_VRS, find_vr
+from stillframe.dicom.walk import SEQUENCE_DEPTH, Encoding, Odd
+from stillframe.dicom.write import dataset_bytes, item_bytes
+from stillframe.errors import InputError
 
 _SOP_INSTANCE: Final = 0x00080018
 _IDENTITY: Final = frozenset((0x0020000D, 0x0020000E, _SOP_INSTANCE))
@@ -69,15 +70,15 @@ def assign_uids(instance: Instance, digest: Callable[[], str]) -> None:
         digest: makes the digest of the file that it was read from.
 
     Raises:
-        InputError: if the elements cannot be written.
+        InputError: if sequences nest too deep, or hold too much.
     """
     dataset = instance.dataset
     implicit, little = dataset.original_encoding
     state = _Assignment(Encoding(bool(implicit), bool(little)))
-    _assign_dataset(dataset, state, ())
+    _assign_dataset((dataset,), state, ())
     if not raw_text(dataset, _SOP_INSTANCE):
         uid = uid_of_content(digest())
-        dataset[_SOP_INSTANCE] = _raw(_SOP_INSTANCE, uid, state.encoding)
+        dataset[_SOP_INSTANCE] = _raw(_SOP_INSTANCE, "UI", _padded(uid), state.encoding)
         instance.former_uids[""] = uid
     if state.origins:
         with_origins(dataset, state.origins)
@@ -93,94 +94,81 @@ def notes_on_uids(instance: Instance) -> tuple[str, ...]:
     return (*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more UIDs"] if len(notes) > _NOTES else []))
 
 
-def _assign_dataset(dataset: Dataset, state: _Assignment, path: _Path) -> bool:
-    """Replace values in a data set or an item; whether any was."""
-    changed = False
+def _assign_dataset(datasets: tuple[Dataset, ...], state: _Assignment, path: _Path) -> bool:
+    """Replace values in a data set or an item, the first of those that are around it; whether any was."""
+    if len(path) > SEQUENCE_DEPTH:
+        raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep")
+    dataset, changed = datasets[0], False
     for tag in sorted(dataset.keys(), key=lambda tag: tag not in _IDENTITY):  # their own place is the one that is told
         element = raw_element(dataset, tag)
-        if isinstance(element, RawDataElement):
+        if element is None:
+            continue
+        vr = _vr_of(element, datasets)
+        data: bytes | None = None
+        if vr == "UI" or (tag in _IDENTITY and not path):
+            text = state.replace(tag, _text_of(element), path)
+            data = None if text is None else _padded(text)
+        elif vr == "SQ":
             with suppress(Unreadable):  # what is no sequence names nobody
-                new = _assign_raw(element, state, path)
-                if new is not None:
-                    dataset[tag] = new
-                    changed = True
-        elif element is not None and element.VR == "SQ":
-            changed |= _assign_items(element.value or (), tag, state, path)
-        elif element is not None and element.VR == "UI":
-            values = element.value if isinstance(element.value, list) else [element.value or ""]
-            text = state.replace(tag, "\\".join(map(str, values)), path)
-            if text is not None:
-                dataset[tag] = _raw(tag, text, state.encoding)
-                changed = True
+                data = _assign_items(_items_of(element, len(datasets)), datasets, state, (*path, (tag, 0)))
+        if data is not None:
+            dataset[tag] = _raw(tag, "SQ" if vr == "SQ" else "UI", data, state.encoding)
+            changed = True
     return changed
 
 
-def _assign_items(items: Iterable[Dataset], tag: int, state: _Assignment, path: _Path) -> bool:
+def _assign_items(items: list[Dataset], datasets: tuple[Dataset, ...], state: _Assignment, path: _Path) -> bytes | None:
+    """The value field of a sequence with other values in its items; None if it stays."""
     changed = False
+    *outer, (tag, _) = path
     for number, item in enumerate(items, 1):
-        changed |= _assign_dataset(item, state, (*path, (tag, number)))
-    return changed
-
-
-def _assign_raw(element: RawDataElement, state: _Assignment, path: _Path) -> RawDataElement | DataElement | None:
-    """The element with other values; None if it stays."""
-    tag, value = int(element.tag), element.value
-    if not value:
+        changed |= _assign_dataset((item, *datasets), state, (*outer, (tag, number)))
+    if not changed:
         return None
-    vr = dictionary_vr(tag) if element.VR in (None, "UN") else element.VR
-    if vr == "UI" or (tag in _IDENTITY and not path):
-        text = state.replace(tag, bytes(value).decode("latin-1"), path)
-        return None if text is None else _raw(tag, text, state.encoding)
-    if vr != "SQ" or element.VR == "UN":
-        return None
-    try:
-        data = _rewrite_items(Walker(value, state.encoding), (0, len(value)), state, (*path, (tag, 0)))
-    except Odd:
-        items, _ = read_items(value, state.encoding)
-        return DataElement(tag, "SQ", Sequence(items)) if _assign_items(items, tag, state, path) else None
-    return None if data is None else element._replace(value=data, length=len(data))
+    return b"".join(item_bytes(dataset_bytes((item, *datasets), state.encoding), state.encoding) for item in items)
 
 
-def _rewrite_items(walker: Walker, span: tuple[int, int], state: _Assignment, path: _Path) -> bytes | None:
-    """The items of a sequence with other values, all of known length; None if they stay.
+def _vr_of(element: RawDataElement | DataElement, datasets: tuple[Dataset, ...]) -> str:
+    """The VR that the metadata give an element."""
+    if isinstance(element, RawDataElement) and (element.VR == "UN" or element.VR not in KNOWN_VRS):
+        return find_vr(element, datasets)
+    return str(element.VR)
+
+
+def _items_of(element: RawDataElement | DataElement, depth: int) -> list[Dataset]:
+    """The items of a sequence, their elements as they were read.
 
     Raises:
-        Odd: if they are not well formed.
+        Unreadable: if nothing can make anything of them.
+        InputError: if they nest too deep, or are too many.
     """
-    pieces, changed = [], False
-    *outer, (tag, _) = path
-    for number, (start, end) in enumerate(walker.items(*span, len(path)), 1):
-        content = _rewrite_elements(walker, (start, end), state, (*outer, (tag, number)))
-        changed |= content is not None
-        pieces.append(item_bytes(walker.data[start:end] if content is None else content, walker.encoding))
-    return b"".join(pieces) if changed else None
+    value: SequenceValue | bytes | Iterable[Dataset] = element.value or b""
+    if not isinstance(value, bytes | SequenceValue):
+        return list(value)
+    found = value if isinstance(value, SequenceValue) else sequence_value(value, _encoding_of(element))
+    try:
+        spans = zip(*found.find_items(depth), strict=True)
+        return [read_item(found.walker, start, end) if end > start else Dataset() for start, end in spans]
+    except Odd:
+        return read_items(bytes(found), found.walker.encoding)[0]
 
 
-def _rewrite_elements(walker: Walker, span: tuple[int, int], state: _Assignment, path: _Path) -> bytes | None:
-    pieces, changed = [], False
-    for begin, tag, vr, offset, length in walker.elements(*span, len(path)):
-        if length == UNDEFINED_LENGTH:
-            raise Odd("a value of undefined length")
-        end = offset + length
-        new: bytes | None = None
-        if vr == "UI" or (vr is None and dictionary_vr(tag) == "UI"):
-            text = state.replace(tag, walker.data[offset:end].decode("latin-1"), path)
-            new = None if text is None else _padded(text)
-        elif vr == "SQ" or (vr is None and dictionary_vr(tag) == "SQ"):
-            new = _rewrite_items(walker, (offset, end), state, (*path, (tag, 0)))
-        if new is None:
-            pieces.append(walker.data[begin:end])
-        else:
-            pieces += [element_head(tag, vr or "", len(new), walker.encoding), new]
-            changed = True
-    return b"".join(pieces) if changed else None
+def _encoding_of(element: RawDataElement | DataElement) -> Encoding:
+    assert isinstance(element, RawDataElement)  # only such a value is bytes
+    return Encoding(element.is_implicit_VR, element.is_little_endian)
+
+
+def _text_of(element: RawDataElement | DataElement) -> str:
+    value = element.value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return "\\".join(map(str, value)) if isinstance(value, list | MultiValue) else str(value or "")
 
 
 def _padded(text: str) -> bytes:
     return (text + "\0" * (len(text) % 2)).encode("latin-1")
 
 
-def _raw(tag: int, text: str, encoding: Encoding) -> RawDataElement:
-    """An element of VR UI as it would have been read."""
-    data = _padded(text)
-    return RawDataElement(BaseTag(tag), None if encoding.implicit else "UI", len(data), data, 0, *encoding)
+def _raw(tag: int, vr: str, data: bytes, encoding: Encoding) -> RawDataElement:
+    """An element as it would have been read."""
+    return RawDataElement(BaseTag(tag), vr, len(data), data, 0, *encoding)

@@ -57,8 +57,8 @@ def with_origins(dataset: Dataset, origins: Sequence[Origin]) -> None:
     if isinstance(before, DataElement) and before.VR == "SQ":
         before.value.append(item)
         return
-    value = sequence_bytes(before.value, encoding) if isinstance(before, RawDataElement) else b""
-    value += item_bytes(dataset_bytes(item, encoding, lambda _: True), encoding)
+    value = sequence_bytes(before.value or b"", encoding) if isinstance(before, RawDataElement) else b""
+    value += item_bytes(dataset_bytes((item,), encoding), encoding)
     dataset[_ORIGINAL_ATTRIBUTES] = RawDataElement(
         BaseTag(_ORIGINAL_ATTRIBUTES), None if implicit else "SQ", len(value), value, 0, *encoding
     )

@@ -10,7 +10,6 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from stillframe.dicom.files import Part, ReadableFile, join_files
-from stillframe.dicom.lenient import Unreadable
 from stillframe.dicom.read import PIXEL_TAGS, Instance, PixelElement
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs
@@ -65,11 +64,8 @@ def _rewritten(uids: InstanceUIDs, instance: Instance) -> list[Part]:
     encoding = Encoding(bool(implicit), bool(little))
     deflated = transfer_syntax(instance.transfer_syntax).deflated
     head = _head(uids, instance, EXPLICIT_LITTLE if deflated else instance.transfer_syntax)
-    try:
-        before = dataset_bytes(dataset, encoding, lambda tag: tag < _FIRST_PIXELS)
-        behind = dataset_bytes(dataset, encoding, lambda tag: tag > _LAST_PIXELS)
-    except Unreadable as error:
-        raise InputError(f"the object cannot be written with other UIDs: one of its elements {error}") from error
+    before = dataset_bytes((dataset,), encoding, lambda tag: tag < _FIRST_PIXELS)
+    behind = dataset_bytes((dataset,), encoding, lambda tag: tag > _LAST_PIXELS)
     if pixels is None:
         return [_part(head + before + behind)]
     tag = next(tag for tag, keyword in PIXEL_TAGS.items() if keyword == pixels.keyword)

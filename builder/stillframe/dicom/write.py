@@ -8,17 +8,20 @@ from typing import Final
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from stillframe.dicom.lenient import pydicom_at_work, raw_element
-from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import LONG_VRS, Encoding, Odd, Walker
+from stillframe.dicom.lenient import Unreadable, pydicom_at_work, raw_element
+from stillframe.dicom.sequences import SequenceValue, sequence_value
+from stillframe.dicom.vr import KNOWN_VRS, dictionary_vr, find_vr
+from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, Encoding, Odd
 from stillframe.errors import InputError
 
+_CHARACTER_SET: Final = 0x00080005
 _ITEM: Final = 0xFFFEE000
-_LONGEST_SHORT: Final = 0xFFFE
+_SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
+_LONGEST_SHORT: Final = 0xFFFF
 """Bytes of a value whose length has 16 bits."""
 
 
@@ -41,45 +44,82 @@ def element_head(tag: int, vr: str, length: int, encoding: Encoding) -> bytes:
 
 def item_bytes(content: bytes, encoding: Encoding) -> bytes:
     """An item of known length."""
-    return element_head(_ITEM, "", len(content), Encoding(implicit=True, little=encoding.little)) + content
+    return _mark(_ITEM, len(content), encoding) + content
 
 
-def dataset_bytes(dataset: Dataset, encoding: Encoding, wanted: Callable[[int], bool]) -> bytes:
+def _mark(tag: int, length: int, encoding: Encoding) -> bytes:
+    """The head of an item or of a delimiter, which has no VR (PS3.5 7.5)."""
+    return element_head(tag, "", length, Encoding(implicit=True, little=encoding.little))
+
+
+def dataset_bytes(
+    datasets: tuple[Dataset, ...], encoding: Encoding, wanted: Callable[[int], bool] = lambda _: True
+) -> bytes:
     """The elements whose tags are wanted, ascending, without group lengths.
 
+    `datasets` are the one to write and those around it, innermost first.
+
     Raises:
-        InputError: if one cannot be written.
-        Unreadable: if pydicom cannot write one that it had to read.
+        InputError: if an element cannot be written.
     """
+    pieces = []
+    for tag in sorted(datasets[0].keys()):
+        element = raw_element(datasets[0], tag)
+        if element is None or not tag & 0xFFFF or not wanted(tag):
+            continue
+        if isinstance(element, RawDataElement):
+            pieces.append(_raw(element, datasets, encoding))
+        elif element.VR == "SQ":
+            items = [item_bytes(dataset_bytes((item, *datasets), encoding), encoding) for item in element.value or ()]
+            pieces.append(_sequence(tag, b"".join(items), encoding))
+        else:
+            pieces.append(_converted(element, datasets, encoding))
+    return b"".join(pieces)
+
+
+def _raw(element: RawDataElement, datasets: tuple[Dataset, ...], encoding: Encoding) -> bytes:
+    """An element as it was read."""
+    tag, value = int(element.tag), element.value or b""
+    vr = element.VR or dictionary_vr(tag)
+    if vr not in KNOWN_VRS:
+        vr = find_vr(element, datasets)
+    if vr == "SQ":
+        return _sequence(tag, sequence_bytes(value, encoding), encoding)
+    if element.length == UNDEFINED_LENGTH:
+        return element_head(tag, vr, UNDEFINED_LENGTH, encoding) + value + _mark(_SEQUENCE_DELIMITER, 0, encoding)
+    return element_head(tag, vr, len(value), encoding) + value
+
+
+def _sequence(tag: int, items: bytes, encoding: Encoding) -> bytes:
+    """A sequence of known length, or with a delimiter where nothing else says that it is one."""
+    if encoding.implicit and dictionary_vr(tag) != "SQ":
+        return element_head(tag, "SQ", UNDEFINED_LENGTH, encoding) + items + _mark(_SEQUENCE_DELIMITER, 0, encoding)
+    return element_head(tag, "SQ", len(items), encoding) + items
+
+
+def _converted(element: DataElement, datasets: tuple[Dataset, ...], encoding: Encoding) -> bytes:
+    """An element that pydicom had to read, as it writes it.
+
+    Raises:
+        InputError: if it does not.
+    """
+    declared = (getattr(raw_element(dataset, _CHARACTER_SET), "value", None) for dataset in datasets)
+    charset = next((value.decode("latin-1").strip("\0 ") for value in declared if isinstance(value, bytes)), "")
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = encoding.implicit, encoding.little
-    charset = raw_element(dataset, 0x00080005)
-    with pydicom_at_work():
-        encodings = convert_encodings(_text(charset).split("\\"))
-    tags = sorted(dataset.keys())
-    for tag in (tag for tag in tags if tag & 0xFFFF and wanted(tag)):
-        element = raw_element(dataset, tag)
-        assert element is not None
-        vr = element.VR or dictionary_vr(tag)
-        if isinstance(element, RawDataElement) and vr == "SQ":
-            value = sequence_bytes(element.value, encoding)
-            buffer.write(element_head(tag, "SQ", len(value), encoding) + value)
-            continue
+    try:
         with pydicom_at_work():
-            write_data_element(buffer, element, encodings)
+            write_data_element(buffer, element, convert_encodings(charset.split("\\")))
+    except Unreadable as error:
+        raise InputError(f"{element.tag} is not well formed, so that it cannot be written with other UIDs") from error
     return buffer.getvalue()
 
 
-def sequence_bytes(value: bytes | None, encoding: Encoding) -> bytes:
+def sequence_bytes(value: bytes | SequenceValue, encoding: Encoding) -> bytes:
     """The value field of a sequence of known length, from one that may end with a delimiter; of an odd one, itself."""
-    data = value or b""
+    found = value if isinstance(value, SequenceValue) else sequence_value(value, encoding)
     try:
-        spans = list(Walker(data, encoding).items(0, len(data), 1))
+        spans = list(zip(*found.find_items(1), strict=True))
     except Odd:
-        return data
-    return b"".join(item_bytes(data[start:end], encoding) for start, end in spans)
-
-
-def _text(element: object) -> str:
-    value = getattr(element, "value", None)
-    return value.decode("latin-1").strip("\0 ") if isinstance(value, bytes) else ""
+        return bytes(found)
+    return b"".join(item_bytes(found.walker.data[start:end], encoding) for start, end in spans)
