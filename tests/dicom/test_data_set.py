@@ -246,6 +246,19 @@ def test_of_an_element_that_is_there_twice_the_last_counts() -> None:
     assert instance.notes == ("(0008,0060) is there more than once, with different values; the last one counts",)
 
 
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_of_an_element_that_is_twice_in_an_item_the_last_counts(syntax: str) -> None:
+    item = element(0x00080050, "SH", "first", syntax) + element(0x00080050, "SH", "last", syntax)
+    parts = report(syntax, sequence(0x00400275, [item, element(0x00080050, "SH", "1", syntax)], syntax))
+    converted = convert(read(file_of(syntax, parts)).dataset)
+    first, second = converted.dataset["00400275"]["Value"]
+    assert first["00080050"]["Value"] == ["last"]
+    assert second["00080050"]["Value"] == ["1"]
+    assert converted.notes == (
+        "00400275/1/00080050: is there more than once, with different values; the last one counts",
+    )
+
+
 @pytest.mark.parametrize(
     ("other", "name"),
     [

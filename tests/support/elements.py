@@ -92,6 +92,33 @@ def image_module(pixels: npt.NDArray[Any], syntax: str = EXPLICIT) -> list[bytes
     return [element(tag, vr, value, syntax) for tag, vr, value in parts]
 
 
+def slide_tiles(count: int) -> bytes:
+    """Per-frame functional groups of a sparse whole-slide image (PS3.3 C.8.12.6): 14 elements and items a tile."""
+    return element(0x52009230, "SQ", b"".join(map(_tile, range(count))))
+
+
+def _tile(number: int) -> bytes:
+    row, column = divmod(number, 400)
+    place = [
+        element(0x0040072A, "DS", f"{0.128 * column:.6f}"),
+        element(0x0040073A, "DS", f"{0.128 * row:.6f}"),
+        element(0x0040074A, "DS", "0"),
+        element(0x0048021E, "SL", struct.pack("<l", 256 * column + 1)),
+        element(0x0048021F, "SL", struct.pack("<l", 256 * row + 1)),
+    ]
+    groups = [
+        (0x00209111, element(0x00209157, "UL", struct.pack("<2L", column + 1, row + 1))),
+        (0x00480207, element(0x00480106, "SH", "1")),
+        (0x0048021A, b"".join(place)),
+    ]
+    return item(b"".join(element(tag, "SQ", item(content)) for tag, content in groups))
+
+
+def item(content: bytes) -> bytes:
+    """An item of known length, in explicit VR little endian."""
+    return head(0xFFFEE000, "", len(content)) + content
+
+
 def native_pixels(pixels: npt.NDArray[Any], syntax: str = EXPLICIT) -> bytes:
     """Pixel Data of 16 bits a sample."""
     return element(PIXEL_DATA, "OW", pixels.astype(order(syntax) + "u2").tobytes(), syntax)

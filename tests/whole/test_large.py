@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from pydicom.uid import UID
 
-from tests.support.dicom_files import ROOT, image, noise, to_bytes
+from tests.support.dicom_files import EXPLICIT, ROOT, image, noise, to_bytes
+from tests.support.elements import REPORT_CLASS, identity, meta_header, slide_tiles
 
 # Publishes the first path into the second, and says what that took; one process, so that its peak is all there is.
 SCRIPT = """
@@ -99,3 +100,21 @@ def test_a_file_of_thousands_of_frames(tmp_path: Path, frames: int) -> None:
     assert (instances, published, rejected) == (1, frames, 0)
     assert megabytes < 100
     assert files < 30
+
+
+@pytest.mark.slow
+def test_an_instance_of_many_items_takes_what_its_json_takes(tmp_path: Path) -> None:
+    """A third of a million elements and items; ten times as many stay below a gigabyte."""
+    tiles = 25_000
+    data = b"".join([meta_header(EXPLICIT, REPORT_CLASS), *identity(sop_class=REPORT_CLASS), slide_tiles(tiles)])
+    (tmp_path / "1.dcm").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    instances, _, rejected, megabytes, _ = measure(tmp_path / "1.dcm", tmp_path / "tree")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (instances, rejected) == (1, 0)
+    assert megabytes < 100
+    assert after.ru_utime - before.ru_utime < 60
+    (metadata,) = json.loads(next((tmp_path / "tree").glob("studies/*/series/*/instances/*/metadata")).read_bytes())
+    assert len(metadata["52009230"]["Value"]) == tiles
+    last = metadata["52009230"]["Value"][-1]
+    assert last["00209111"]["Value"][0]["00209157"]["Value"] == [(tiles - 1) % 400 + 1, (tiles - 1) // 400 + 1]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.dicom.walk import (
-    MAX_PARTS,
     UNDEFINED_LENGTH,
     VRS,
     Element,
@@ -21,7 +20,6 @@ from stillframe.dicom.walk import (
     Odd,
     Short,
     Walker,
-    too_many_parts,
 )
 from stillframe.errors import InputError
 
@@ -71,14 +69,10 @@ class Meta(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PlainHeader:
-    """The elements of a data set or an item by tag, where they are in the walker's data.
-
-    Of an element that is there more than once, the last counts; its tag is one of `repeated` if the values differ.
-    """
+    """The first elements of a data set by tag, where they are in the walker's data."""
 
     walker: Walker
     elements: dict[int, Element]
-    repeated: set[int] = field(default_factory=set)
 
     def text(self, tag: int) -> bytes:
         """A text value without its padding (PS3.5 6.2); empty if absent."""
@@ -156,39 +150,8 @@ def _read_to_stop(walker: Walker, start: int, stop: Stop) -> PlainHeader | None:
             return header
         if element[4] == UNDEFINED_LENGTH:
             return None
-        add_element(header, element)
+        header.elements[element[1]] = element
     return None
-
-
-def add_element(header: PlainHeader, element: Element) -> None:
-    """Take an element in, in place of one of the same tag."""
-    tag, data = element[1], header.walker.data
-    before = header.elements.get(tag)
-    if before is not None:
-        values = [data[offset : offset + length] for _, _, _, offset, length in (before, element)]
-        if values[0] != values[1]:
-            header.repeated.add(tag)
-    header.elements[tag] = element
-
-
-def read_elements(walker: Walker, start: int, end: int) -> PlainHeader:
-    """The elements of an item whose content lies between two offsets.
-
-    Raises:
-        Odd, InputError: as `Walker.elements` does.
-    """
-    header = PlainHeader(walker, {})
-    offset = start
-    for count, element in enumerate(walker.elements(start, end), 1):
-        if element[4] == UNDEFINED_LENGTH:
-            raise Odd("a value of undefined length")
-        if count > MAX_PARTS:
-            raise too_many_parts()
-        offset = element[3] + element[4]
-        add_element(header, element)
-    if offset != end:
-        raise Odd("a delimiter outside a sequence")
-    return header
 
 
 def is_dicom(head: bytes) -> bool:

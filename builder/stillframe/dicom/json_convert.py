@@ -12,8 +12,9 @@ from typing import Final
 
 from pydicom import Dataset
 
-from stillframe.dicom.json_elements import Output, convert_dataset
+from stillframe.dicom.json_elements import convert_dataset
 from stillframe.dicom.json_model import BulkValue, JSONDataset
+from stillframe.dicom.json_output import Output
 from stillframe.dicom.text import UNDECLARED
 from stillframe.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from stillframe.dicom.json_model import PN_GROUPS, BulkValue, JSONDataset
-from stillframe.dicom.lenient import Unreadable, pydicom_at_work, raw_element
+from stillframe.dicom.json_model import PN_GROUPS, JSONDataset
+from stillframe.dicom.json_output import Output
+from stillframe.dicom.lenient import Elements, RawItem, Unreadable, pydicom_at_work, raw_element
 from stillframe.dicom.numbers import (
     NUMBER_CODES,
     encode_value,
@@ -26,7 +27,7 @@ from stillframe.dicom.numbers import (
 from stillframe.dicom.sequences import SequenceValue, read_item, read_items, sequence_value
 from stillframe.dicom.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from stillframe.dicom.vr import KNOWN_VRS, find_vr
-from stillframe.dicom.walk import MAX_PARTS, SEQUENCE_DEPTH, Encoding, Odd, too_many_parts
+from stillframe.dicom.walk import SEQUENCE_DEPTH, Encoding, Odd
 from stillframe.errors import InputError
 
 INLINE_BYTES: Final = 1024
@@ -44,53 +45,15 @@ _PAD: Final = " \0"
 _LUT_DESCRIPTORS: Final = frozenset(("00281101", "00281102", "00281103", "00283002"))
 
 
-@dataclass(slots=True)
-class Output:
-    """What leaves the JSON while a data set is converted: bulk data, and notes for the owner of the images.
-
-    `parts` are the elements and items met so far.
-    """
-
-    bulk: list[BulkValue] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    parts: int = 0
-    _stored: dict[bytes, str] = field(default_factory=dict)
-
-    def store(self, path: str, data: bytes) -> str:
-        """The path under which a value is stored: its own, or that of an equal one before it."""
-        stored = self._stored.setdefault(data, path)
-        if stored == path:
-            self.bulk.append(BulkValue(path, data))
-        return stored
-
-    def count(self, parts: int) -> None:
-        """Count elements and items.
-
-        Raises:
-            InputError: if they have become too many.
-        """
-        self.parts += parts
-        if self.parts > MAX_PARTS:
-            raise too_many_parts()
-
-    def mark(self) -> tuple[int, int]:
-        """How many values and notes there are, for `undo`."""
-        return len(self.bulk), len(self.notes)
-
-    def undo(self, mark: tuple[int, int]) -> None:
-        """Take back the values and notes that came after a mark."""
-        bulk, notes = mark
-        for value in self.bulk[bulk:]:
-            del self._stored[value.data]
-        del self.bulk[bulk:]
-        del self.notes[notes:]
+# Around what is converted apart from its surroundings.
+_NOTHING: Final = RawItem()
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
     """Where conversion is: the data sets entered, innermost first, their character set, and the path to here."""
 
-    datasets: tuple[Dataset, ...]
+    datasets: tuple[Elements, ...]
     charset: Charset
     path: str
     output: Output
@@ -99,7 +62,7 @@ class _Scope:
         self.output.notes.append(f"{self.path}{key}: {message}")
 
 
-def convert_dataset(datasets: tuple[Dataset, ...], inherited: Charset, path: str, output: Output) -> JSONDataset:
+def convert_dataset(datasets: tuple[Elements, ...], inherited: Charset, path: str, output: Output) -> JSONDataset:
     """Convert a data set or sequence item; `datasets` are it and those around it, innermost first."""
     if len(datasets) > SEQUENCE_DEPTH:
         raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep at {path[:8]}")
@@ -109,13 +72,21 @@ def convert_dataset(datasets: tuple[Dataset, ...], inherited: Charset, path: str
         scope = _Scope(datasets, _declared_charset(scope), path, output)
     top = len(datasets) == 1
     converted: JSONDataset = {}
-    for key, element in sorted([("%08X" % tag, element) for tag, element in datasets[0].items()]):  # noqa: UP031
+    for key, element in sorted([(_key(tag), element) for tag, element in datasets[0].items()]):
         if key[4:] == "0000" or (top and (key[:4] in ("0002", "7FE0"))) or key == "FFFCFFFC" or key[:4] == "FFFE":
             continue
         converted[key] = _convert_element(key, element, scope)
+    for tag in sorted(datasets[0].repeated) if isinstance(datasets[0], RawItem) else ():
+        scope.note(f"{tag:08X}", "is there more than once, with different values; the last one counts")
     if _CHARSET in converted:
         converted[_CHARSET] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     return converted
+
+
+# Each key once, however many items have it.
+@lru_cache(maxsize=8192)
+def _key(tag: int) -> str:
+    return f"{tag:08X}"
 
 
 def _declared_charset(scope: _Scope) -> Charset:
@@ -181,6 +152,7 @@ def _convert_inferred(key: str, element: RawDataElement, scope: _Scope) -> dict[
 def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
     """An element that pydicom has converted already, or put off reading: encode it and convert that."""
     dataset = scope.datasets[0]
+    assert isinstance(dataset, Dataset)
     vr = "UN"
     try:
         with pydicom_at_work():
@@ -202,13 +174,14 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
 
 
 def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
-    """A sequence; a short one of the data set itself, whose meaning depends on nothing around it, only once."""
+    """A sequence; a short one whose meaning depends on nothing around it only once."""
     value: bytes | SequenceValue = element.value or b""
     if isinstance(value, SequenceValue):
         return _convert_sequence(key, value, scope)
     encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
-    alone = not encoding.implicit and b"UN" not in value and len(scope.datasets) == 1
-    shared = _convert_short_sequence(value, encoding, scope.charset) if alone and len(value) <= INLINE_BYTES else None
+    shared = None
+    if len(value) <= INLINE_BYTES and not encoding.implicit and b"UN" not in value:
+        shared = _convert_short_sequence(value, encoding, scope.charset, len(scope.datasets))
     if shared is None:
         return _convert_sequence(key, sequence_value(value, encoding), scope)
     converted, parts = shared
@@ -216,15 +189,19 @@ def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> d
     return converted
 
 
-# Instances of a series share most of their sequences, too. Whoever gets one of these must not change it.
+# Instances of a series, and frames of an instance, share most of their sequences, too. Whoever gets one of these must
+# not change it.
 @lru_cache(maxsize=256)
-def _convert_short_sequence(value: bytes, encoding: Encoding, charset: Charset) -> tuple[dict[str, Any], int] | None:
-    """A sequence of a data set, and how many elements and items it has.
+def _convert_short_sequence(
+    value: bytes, encoding: Encoding, charset: Charset, depth: int
+) -> tuple[dict[str, Any], int] | None:
+    """A sequence within so many data sets, and how many elements and items it has.
 
     None if it leaves notes or bulk data, which are its instance's own.
     """
     output = Output()
-    converted = _convert_sequence("", sequence_value(value, encoding), _Scope((Dataset(),), charset, "", output))
+    scope = _Scope((_NOTHING,) * depth, charset, "", output)
+    converted = _convert_sequence("", sequence_value(value, encoding), scope)
     return None if output.notes or output.bulk else (converted, output.parts)
 
 
@@ -247,7 +224,7 @@ def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str
         return _convert_binary(key, "UN", bytes(value), True, scope)
 
 
-def _convert_items(key: str, items: Iterable[Dataset | None], scope: _Scope) -> dict[str, Any]:
+def _convert_items(key: str, items: Iterable[Elements | None], scope: _Scope) -> dict[str, Any]:
     """A sequence of these items, None being one without elements; each is let go of once it is converted."""
     converted: list[JSONDataset] = []
     for number, item in enumerate(items, 1):

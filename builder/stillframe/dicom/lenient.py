@@ -132,7 +132,28 @@ def _check_items(file: CountedReads, encoding: Encoding, sequence: DataElement) 
                 _check_items(file, encoding, element)
 
 
-def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | None:
+class RawItem(dict[int, RawDataElement]):
+    """The elements of a well-formed item by tag, raw: a twentieth of what a `Dataset` of pydicom costs.
+
+    Of an element that is there more than once the last counts; its tag is one of `repeated` if the values differ.
+    """
+
+    __slots__ = ("repeated",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.repeated: set[int] = set()
+
+    def get_item(self, tag: int) -> RawDataElement | None:
+        """As `Dataset.get_item`."""
+        return self.get(tag)
+
+
+type Elements = Dataset | RawItem
+"""A data set or an item, its elements as they were read."""
+
+
+def raw_element(dataset: Elements, tag: int) -> DataElement | RawDataElement | None:
     """An element as it was read, unconverted unless somebody has asked for its value; None if absent.
 
     Raises:
@@ -144,7 +165,7 @@ def raw_element(dataset: Dataset, tag: int) -> DataElement | RawDataElement | No
         raise InputError(f"{BaseTag(tag)} cannot be read") from error
 
 
-def raw_text(dataset: Dataset, tag: int) -> str:
+def raw_text(dataset: Elements, tag: int) -> str:
     """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
     value = getattr(raw_element(dataset, tag), "value", None)
     if value is None:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Final, cast
 
-from pydicom import DataElement, Dataset
+from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from stillframe.dicom.header import PlainHeader, read_elements
-from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd
+from stillframe.dicom.lenient import CountedReads, Elements, RawItem, Unreadable, read_odd
 from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import UNDEFINED_LENGTH, Element, Encoding, Odd, Walker
+from stillframe.dicom.walk import MAX_PARTS, UNDEFINED_LENGTH, Element, Encoding, Odd, Walker, too_many_parts
 
 _ITEM: Final = (0xFFFE, 0xE000)
 _SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
@@ -56,36 +55,40 @@ def sequence_value(value: bytes, encoding: Encoding) -> SequenceValue:
     return SequenceValue(Walker(value, encoding), 0, len(value))
 
 
-def read_item(walker: Walker, start: int, end: int) -> Dataset:
+def read_item(walker: Walker, start: int, end: int) -> Elements:
     """The item whose content lies between two offsets, its elements unconverted.
+
+    A sequence of more than a few bytes is a `SequenceValue`.
 
     Raises:
         Unreadable: if pydicom can make nothing of it either.
-        InputError: as `Walker.elements` does, or if it is odd and has too many elements.
+        InputError: as `Walker.elements` does, or if there are too many elements.
     """
     try:
-        header = read_elements(walker, start, end)
+        return _read_well_formed(walker, start, end)
     except Odd:
         return read_odd(BytesIO(walker.data[start:end]), walker.encoding, length=end - start)
-    return raw_dataset(header, copied=_COPIED_BYTES)
 
 
-def raw_dataset(header: PlainHeader, *, copied: int = UNDEFINED_LENGTH) -> Dataset:
-    """The data set that pydicom would have read, its values raw, but for sequences of more than `copied` bytes.
-
-    Those are a `SequenceValue`.
-    """
-    walker = header.walker
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    for number, element in header.elements.items():
+def _read_well_formed(walker: Walker, start: int, end: int) -> RawItem:
+    item = RawItem()
+    offset = start
+    for count, element in enumerate(walker.elements(start, end), 1):
+        _, number, vr, value, length = element
+        if length == UNDEFINED_LENGTH:
+            raise Odd("a value of undefined length")
         raw = raw_data_element(walker, element)
-        if raw.length > copied and (raw.VR == "SQ" or (raw.VR is None and dictionary_vr(number) == "SQ")):
-            offset = element[3]
-            raw = raw._replace(value=cast(bytes, SequenceValue(walker, offset, offset + raw.length)))
-        elements[raw.tag] = raw
-    dataset = Dataset(elements)
-    dataset.set_original_encoding(*walker.encoding)
-    return dataset
+        if length > _COPIED_BYTES and (vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")):
+            raw = raw._replace(value=cast(bytes, SequenceValue(walker, value, value + length)))
+        if number in item and item[number].value != raw.value:
+            item.repeated.add(number)
+        item[number] = raw
+        offset = value + length
+        if count > MAX_PARTS:
+            raise too_many_parts()
+    if offset != end:
+        raise Odd("a delimiter outside a sequence")
+    return item
 
 
 def raw_data_element(walker: Walker, element: Element, base: int = 0) -> RawDataElement:

@@ -6,13 +6,12 @@ import struct
 from functools import lru_cache
 from typing import Final
 
-from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 from pydicom.valuerep import STANDARD_VR
 
-from stillframe.dicom.lenient import raw_element
+from stillframe.dicom.lenient import Elements, raw_element
 
 KNOWN_VRS: Final = frozenset(str(vr) for vr in STANDARD_VR)
 _PIXEL_REPRESENTATION: Final = BaseTag(0x00280103)
@@ -21,7 +20,7 @@ _LUT_DESCRIPTOR: Final = BaseTag(0x00283002)
 _LONG_UN: Final = 0xFFFF
 
 
-def find_vr(element: RawDataElement, datasets: tuple[Dataset, ...]) -> str:
+def find_vr(element: RawDataElement, datasets: tuple[Elements, ...]) -> str:
     """The VR of an element read without one, with UN, or with letters that are no VR; UN if it cannot be known.
 
     `datasets` are the data set that holds the element and those around it, innermost first.
@@ -48,7 +47,7 @@ def dictionary_vr(tag: int) -> str:
         return "UN"
 
 
-def _private_vr(tag: int, dataset: Dataset) -> str:
+def _private_vr(tag: int, dataset: Elements) -> str:
     block = tag >> 8 & 0xFF
     if tag & 0xFFFF < 0x100:
         return "LO" if tag & 0xFFFF >= 0x10 else "UN"
@@ -68,7 +67,7 @@ def _private_dictionary_vr(tag: int, creator: str) -> str:
         return "UN"
 
 
-def _first_short(tag: BaseTag, datasets: tuple[Dataset, ...]) -> int | None:
+def _first_short(tag: BaseTag, datasets: tuple[Elements, ...]) -> int | None:
     """First value of a US attribute in the innermost data set that has it."""
     for dataset in datasets:
         element = raw_element(dataset, tag)

@@ -21,8 +21,9 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 """Those whose length has 32 bits in explicit syntaxes (PS3.5 7.1.2)."""
 SEQUENCE_DEPTH: Final = 64
 """Levels of sequences inside each other: far more than any SOP class has, few enough for every stack."""
-MAX_PARTS: Final = 1_000_000
-"""Elements and items of one data set together. A few bytes each in a file, hundreds in memory and in lists."""
+MAX_PARTS: Final = 8_000_000
+"""Elements and items of one data set together. Each takes a few bytes in a file, but some 200 in memory and 20
+microseconds, so this is a limit of 2 GB and some minutes. A slide of 180,000 tiles has three millions of them."""
 
 _NAMES: Final = {vr: vr.decode() for vr in VRS}
 _ITEM: Final = (0xFFFE, 0xE000)
