@@ -170,6 +170,17 @@ def test_what_is_no_element_behind_whole_pixel_data_is_told_and_left_out(syntax:
 
 
 @pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("group", [0x0000, 0x0001, 0x0003, 0x0005, 0x0007, 0xFFFF])
+def test_groups_that_no_data_set_has_are_no_elements_behind_the_pixel_data(syntax: str, group: int) -> None:
+    """PS3.5 7.8.1 keeps private elements out of them, and there are no others."""
+    tail = element(group << 16 | 2, "LO", "text", syntax)
+    instance = read(file_of(syntax, image(syntax, tail)))
+    (note,) = instance.notes
+    assert note.startswith(f"{len(tail)} bytes behind the pixel data, from offset ")
+    assert f"{group:04X}0002" not in convert(instance.dataset).dataset
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
 @pytest.mark.parametrize("name", rubbish(EXPLICIT))
 def test_what_is_no_element_in_a_report_means_that_it_is_damaged(syntax: str, name: str) -> None:
     whole = file_of(syntax, report(syntax))

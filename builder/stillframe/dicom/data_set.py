@@ -19,6 +19,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.header import Stop
 from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd_element
 from stillframe.dicom.sequences import raw_data_element
+from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import (
     MAX_PARTS,
     UNDEFINED_LENGTH,
@@ -36,6 +37,8 @@ _FIRST_BYTES: Final = 1 << 16
 # Well-formed elements beyond this are left to pydicom.
 _LONGEST: Final = 256 << 20
 _TRAILING_PADDING: Final = 0xFFFCFFFC
+# Groups that no element of a data set has (PS3.5 7.1, 7.8.1).
+_NO_GROUPS: Final = frozenset({0x0000, 0x0001, 0x0003, 0x0005, 0x0007, 0xFFFF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class DataSetReader:
         self.elements: dict[BaseTag, RawDataElement | DataElement] = {}
         self.repeated: set[BaseTag] = set()
         self.stopped: int | None = None
+        self._strict = False
         self._odd = CountedReads(file)
         self._parts = 0
 
@@ -82,15 +86,17 @@ class DataSetReader:
         """Read on, to the first tag that satisfies `stop`, to the end, or to what can be no element.
 
         The file is left there. Zeros up to the end are padding, and so is Data Set Trailing Padding (FFFC,FFFC) that is
-        no element. With `strict`, letters that are no VR make no element.
+        no element. With `strict`, neither letters that are no VR make an element nor groups that DICOM leaves out.
 
         Raises:
             InputError: if sequences nest too deep, or there are too many elements and items.
         """
-        length = _FIRST_BYTES
+        length, self._strict = _FIRST_BYTES, strict
         while True:
             start = self.file.tell()
             data = self.file.read(length)
+            if not data and start < self.size:
+                raise InputError("the file became shorter while it was read")
             offset, self.stopped, odd = self._walk(Walker(data, self.encoding), start, stop)
             self.file.seek(start + offset)
             if self.stopped is not None or (odd is None and start + offset >= self.size):
@@ -100,7 +106,7 @@ class DataSetReader:
             if isinstance(odd, Short) and start + len(data) < self.size and length < _LONGEST:
                 length *= 1 if offset else 8
                 continue
-            if (failure := self._read_odd(odd, strict=strict)) is not None:
+            if (failure := self._read_odd(odd)) is not None:
                 self.file.seek(start + offset)
                 return None if self._is_padding(start + offset) else failure
 
@@ -115,7 +121,7 @@ class DataSetReader:
                 offset, tag, _, value, length = element
                 if stop(tag):
                     return offset, tag, None
-                if length == UNDEFINED_LENGTH or not tag:
+                if length == UNDEFINED_LENGTH or not self._may_be(tag):
                     raise Odd("a value of undefined length, or a tag of no element")
                 if value + length > end:
                     raise Short("ends inside a value")
@@ -138,7 +144,11 @@ class DataSetReader:
             self.repeated.add(element.tag)
         self.elements[element.tag] = element
 
-    def _read_odd(self, odd: Odd, *, strict: bool) -> Failure | None:
+    def _may_be(self, tag: int) -> bool:
+        """Whether an element may have this tag."""
+        return tag >> 16 not in _NO_GROUPS if self._strict else tag != 0
+
+    def _read_odd(self, odd: Odd) -> Failure | None:
         """Let pydicom read the element at the file's offset, which is not well formed; or say that it is none."""
         start = self.file.tell()
         head = self.file.read(12)
@@ -148,7 +158,8 @@ class DataSetReader:
         tag = self._tag(head)
         if tag >> 16 == 0xFFFE:
             return Failure(start, f"{tag} at offset {start} is outside a sequence")
-        if not tag or (strict and not self.encoding.implicit and head[4:6] not in VRS):
+        known = dictionary_vr(tag) != "UN" if self.encoding.implicit else head[4:6] in VRS
+        if not self._may_be(tag) or (self._strict and not known):
             return Failure(start, f"{tag} at offset {start} is no element")
         if isinstance(odd, Short) and self.size - start <= _LONGEST:
             return Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)

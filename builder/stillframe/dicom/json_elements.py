@@ -166,7 +166,7 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
                 raw = RawDataElement(element.tag, None, len(value), value, 0, True, little)
                 vr = find_vr(raw, scope.datasets)
     except Unreadable as reason:
-        scope.note(key, f"could not be read and is left empty ({reason})")
+        scope.note(key, f"{reason}; it is left empty")
         return {"vr": vr if vr in KNOWN_VRS else "UN"}
     if not value:
         return {"vr": vr}
@@ -220,7 +220,7 @@ def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str
         return _convert_items(key, items, scope)
     except Unreadable as cause:
         scope.output.undo(mark)
-        scope.note(key, f"not a sequence that can be read ({cause}); its bytes are published as UN")
+        scope.note(key, f"as a sequence, it {cause}; its bytes are published as UN")
         return _convert_binary(key, "UN", bytes(value), True, scope)
 
 

@@ -114,12 +114,12 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
     complaint = ""
     while start := source.read(8):
         if len(start) < 8:
-            raise Unreadable("ends within the head of an item")
+            raise Unreadable("ends inside the head of an item")
         group, number, length = head.unpack(start)
         if (group, number) == _SEQUENCE_DELIMITER:
             break
         if (group, number) != _ITEM:
-            raise Unreadable(f"({group:04X},{number:04X}) where an item should begin")
+            raise Unreadable(f"has ({group:04X},{number:04X}) where an item must begin")
         if length == UNDEFINED_LENGTH:
             items.append(read_odd(source, encoding))
             continue

@@ -57,7 +57,7 @@ def open_input(source: InputRef) -> ReadableFile:
         return Path(source.path).open("rb")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None  # its text would name the file again
-        raise InputError(f"cannot be opened: {reason or error}") from error
+        raise InputError(f"cannot be opened: {reason or 'its name is none that a file can have'}") from error
 
 
 def source_digest(source: InputRef) -> str:

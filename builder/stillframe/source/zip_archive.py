@@ -109,7 +109,8 @@ class Archive:
                 crc = zlib.crc32(block, crc)
                 yield block
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error) as error:
-            raise InputError(f"cannot be unpacked: {error}") from error
+            reason = _words_of_system(error) or "its compressed data are damaged"
+            raise InputError(f"cannot be unpacked: {reason}") from error
         if left:
             raise InputError(f"zip member ends {left} bytes early")
         if crc != member.crc:
@@ -144,6 +145,11 @@ def _read_packed(file: ReadableFile, member: Member, lock: AbstractContextManage
         yield piece
 
 
+def _words_of_system(error: Exception) -> str:
+    """What the operating system says of a file that cannot be read; empty if a library raised the error."""
+    return error.strerror or "" if isinstance(error, OSError) else ""
+
+
 def _read_directory(file: ReadableFile) -> tuple[Member, ...]:
     try:
         with zipfile.ZipFile(_Bounded(file)) as opened:
@@ -152,7 +158,8 @@ def _read_directory(file: ReadableFile) -> tuple[Member, ...]:
                 for i in opened.infolist()
             ]
     except _FAILURES as error:
-        raise InputError(f"cannot be read as a zip archive: {error}") from error
+        reason = _words_of_system(error) or "its directory is damaged, or of a kind that is not read"
+        raise InputError(f"cannot be read as a zip archive: {reason}") from error
     if len(members) > MAX_MEMBERS:
         raise InputError(f"holds {len(members)} files, at most {MAX_MEMBERS} are read")
     end = 0
