@@ -273,7 +273,7 @@ def test_what_every_decoder_gives_up_is_refused_with_their_names(tmp_path: Path)
     attributes = image_attributes(GREY, 2)
     value = encapsulated_value([jpegls(GREY, 8), bytes(data)])
     reason = rejected(write_dicom(tmp_path / "file", jpeg(80), attributes, value, vr="OB"), tmp_path / "tree")
-    assert reason == "frame 2: cannot be decoded; asked were CharLS and GDCM"
+    assert reason == "frame 2: cannot be decoded by CharLS or GDCM"
 
 
 def test_a_note_names_the_frames_that_it_is_about(tmp_path: Path) -> None:

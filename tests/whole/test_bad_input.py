@@ -103,7 +103,7 @@ def tail_cut(dataset: Any, count: int) -> bytes:
     return to_bytes(dataset)[:-count]
 
 
-# Two planes of 96 x 80 bytes whose last run writes past the plane; there pylibjpeg-rle panics, which is no Exception.
+# Two planes of 96 x 80 bytes whose last run writes past the plane.
 RLE_PLANE = bytes([129, 7]) * 59 + bytes([126]) + bytes(127) + bytes([129, 7])
 RLE_OVERRUN = struct.pack("<16L", 2, 64, 64 + len(RLE_PLANE), *[0] * 13) + 2 * RLE_PLANE
 ANY_FRAME = encode_frame(noise(1), 12)

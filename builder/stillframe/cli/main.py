@@ -21,7 +21,7 @@ from stillframe.cli.index import index
 from stillframe.cli.inspect import inspect
 from stillframe.cli.nginx import nginx
 from stillframe.cli.serve import serve
-from stillframe.cli.terminal import shown_waits
+from stillframe.cli.terminal import quiet_libraries, shown_waits
 from stillframe.errors import StillframeError
 
 
@@ -40,7 +40,7 @@ def main() -> NoReturn:
     try:
         # SIGTERM, which ends jobs in clusters and services, does what Ctrl-C does.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        with shown_waits(sys.stderr):
+        with quiet_libraries(), shown_waits(sys.stderr):
             code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TextIO, override
+from typing import BinaryIO, Final, TextIO, cast, override
 
 import click
 
@@ -114,6 +117,36 @@ class TerminalProgress(Progress):
         if self._live and self._name:
             _write(self._stream, _CLEAR_LINE)
         self._name = ""
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what native libraries write to stderr out of the terminal; what Python writes there still comes.
+
+    Decoders say there what they think of damaged frames. The report has what counts.
+    """
+    stream = sys.stderr
+    try:
+        attached = stream.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # closed, or something of Python's own
+        attached = False
+    if not attached:
+        yield
+        return
+    stream.flush()
+    # Without a buffer, in which lines would wait that nobody reads any more.
+    raw = cast(BinaryIO, io.FileIO(os.dup(2), "w"))
+    sys.stderr = io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(sys.stderr.fileno(), 2)
+        with suppress(OSError):  # nobody reads it any more
+            sys.stderr.close()
+        sys.stderr = stream
 
 
 @contextmanager

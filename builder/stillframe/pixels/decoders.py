@@ -19,11 +19,11 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from stillframe.codec.facts import FrameFacts
-from stillframe.codec.htj2k import decode_frame
 from stillframe.codec.jp2 import jp2_codestream
 from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl
 from stillframe.codec.jpeg_2000 import decode_components
 from stillframe.codec.jpeg_header import without_application
+from stillframe.codec.rle import decode_rle
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.pixels.description import PixelDescription
@@ -64,8 +64,8 @@ def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescript
             continue
         if array.shape == description.shape:
             return Samples(array, name if asked else "", asked[0] if asked else "")
-        asked.append(f"{name} (which makes {array.shape[1]} x {array.shape[0]} of it)")
-    raise PixelDataError(f"cannot be decoded; asked were {' and '.join(asked)}")
+        asked.append(f"{name} (which finds {array.shape[1]} x {array.shape[0]} pixels)")
+    raise PixelDataError(f"cannot be decoded by {' or '.join(asked)}")
 
 
 def _decoders(facts: FrameFacts, description: PixelDescription) -> Iterator[tuple[str, Callable[[bytes], Frame]]]:
@@ -85,14 +85,13 @@ def _decoders(facts: FrameFacts, description: PixelDescription) -> Iterator[tupl
             yield "CharLS", plugin("pyjpegls")
             yield "GDCM", plugin("gdcm")
         case Family.RLE:
-            yield "pylibjpeg-rle", plugin("pylibjpeg")
+            yield "the RLE decoder", lambda data: decode_rle(data, description.shape, description.dtype)
         case Family.JPEG_2000 | Family.HTJ2K:
             if facts.markers.subsampled:
                 yield "OpenJPEG", lambda data: decode_components(jp2_codestream(data))
                 return
+            # OpenJPH is no second one: it makes something of codestreams that were cut short.
             yield "OpenJPEG", lambda data: _decode_by_plugin(jp2_codestream(data), "pylibjpeg", facts, description)
-            if facts.syntax.family is Family.HTJ2K:
-                yield "OpenJPH", lambda data: decode_frame(jp2_codestream(data))
 
 
 def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> bytes:
@@ -152,6 +151,6 @@ def _decode_by_plugin(data: bytes, plugin: str, facts: FrameFacts, description: 
             )
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # each plugin has exceptions of its own, pylibjpeg-rle a Rust panic among them
+    except BaseException as error:  # each plugin has exceptions of its own
         raise PixelDataError(f"{plugin} gives the frame up") from error
     return np.asarray(array)

@@ -1,0 +1,53 @@
+"""RLE frames (PS3.5 Annex G): each byte of a sample is a plane of its own, packed by itself."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from stillframe.codec.htj2k import CODEC_FAILURES
+from stillframe.errors import CodecError
+
+_HEADER: Final = struct.Struct("<16L")
+
+
+def decode_rle(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Decode one frame.
+
+    Args:
+        data: the frame, its header first.
+        shape: (rows, columns) or (rows, columns, samples).
+        dtype: of a sample, in native byte order.
+
+    Raises:
+        CodecError: if the segments are not those of such a frame, or one does not unpack to a plane of it.
+    """
+    rows, columns, *samples = shape
+    count = dtype.itemsize * (samples[0] if samples else 1)
+    if len(data) < _HEADER.size:
+        raise CodecError(f"an RLE frame of {len(data)} bytes has no header")
+    number, *offsets = _HEADER.unpack_from(data)
+    if number != count:
+        raise CodecError(f"an RLE frame has {number} segments, {count} are expected")
+    bounds = [*offsets[:count], len(data)]
+    octets = np.empty((rows * columns, count // dtype.itemsize, dtype.itemsize), np.uint8)
+    for index in range(count):
+        sample, byte = divmod(index, dtype.itemsize)  # the most significant one comes first (G.2)
+        plane = _unpack(data[bounds[index] : bounds[index + 1]], rows * columns)
+        octets[:, sample, dtype.itemsize - 1 - byte] = plane
+    return octets.view(dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+
+
+def _unpack(segment: bytes, pixels: int) -> npt.NDArray[np.uint8]:
+    """One segment (G.3.2), which may end with a byte of padding."""
+    try:
+        plane = np.frombuffer(imagecodecs.packbits_decode(segment), np.uint8)
+    except CODEC_FAILURES as error:
+        raise CodecError("an RLE segment is damaged") from error
+    if len(plane) != pixels:
+        raise CodecError(f"an RLE segment unpacks to {len(plane)} bytes, {pixels} are expected")
+    return plane
