@@ -15,6 +15,7 @@ from openjpeg.utils import decode as openjpeg_decode
 from PIL import Image
 
 from stillframe.options import Lossy
+from stillframe.source.inputs import Rejected
 from tests.support.dicom_files import (
     EXPLICIT,
     RLE,
@@ -38,7 +39,7 @@ from tests.support.frame_encoders import (
     rle,
     with_segments,
 )
-from tests.support.published import Published, publish_file, rejected
+from tests.support.published import Published, build, publish_file, rejected
 
 type Frame = npt.NDArray[Any]
 
@@ -290,3 +291,66 @@ def test_rle_in_several_fragments_is_one_frame(tmp_path: Path) -> None:
         published = publish(tmp_path / str(number), RLE, fragments, GREY, NumberOfFrames=frames)
         assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
         assert published.built.notes == ()
+
+
+# --- damaged frames -------------------------------------------------------------------------------------------------
+
+FRAMES = [random_samples((40, 50), "u1", 8, seed) for seed in range(10)]
+KEEP = {"keep_damaged": True}
+
+
+def cine(damaged: set[int], encode: Callable[[Frame, int], bytes]) -> list[bytes]:
+    """Ten frames, some of which begin with zeros, as a disk gives them back that lost a sector."""
+    return [
+        bytes(40) + data[40:] if index + 1 in damaged else data
+        for index, data in enumerate(encode(frame, 8) for frame in FRAMES)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "encode"), [(50, jpeg_lossy), (70, lossless_jpeg), (80, jpegls), (90, j2k), (201, htj2k)]
+)
+@pytest.mark.parametrize("damaged", [1, 7, 10])
+def test_an_image_with_one_damaged_frame_is_refused_and_the_frame_named(
+    tmp_path: Path, number: int, encode: Any, damaged: int
+) -> None:
+    value = encapsulated_value(cine({damaged}, encode))
+    path = write_dicom(tmp_path / "file", jpeg(number), image_attributes(GREY, 10), value, vr="OB")
+    assert rejected(path, tmp_path / "tree").startswith(f"frame {damaged}: not a JPEG")
+
+
+@pytest.mark.parametrize("encode", [lossless_jpeg, jpegls, j2k, htj2k])
+@pytest.mark.parametrize("damaged", [{7}, {1}, {10}, {1, 2, 3, 6, 8, 9}])
+def test_the_other_frames_are_published_where_that_is_asked_for(tmp_path: Path, encode: Any, damaged: set[int]) -> None:
+    syntax = {lossless_jpeg: jpeg(70), jpegls: jpeg(80), j2k: jpeg(90), htj2k: jpeg(201)}[encode]
+    published = publish(tmp_path, syntax, cine(damaged, encode), GREY, options=KEEP, NumberOfFrames=10)
+    for number, (data, frame) in enumerate(zip(published.frames, FRAMES, strict=True), 1):
+        expected = np.zeros_like(frame) if number in damaged else frame
+        assert np.array_equal(openjpeg_decode(data, j2k_format=0), expected)
+    (note,) = published.built.notes
+    assert note.startswith("damaged: not a JPEG")
+    numbers = (
+        {7: "frame 7", 1: "frame 1", 10: "frame 10"}[max(damaged)] if len(damaged) == 1 else "frames 1 to 3, 6, 8 to 9"
+    )
+    assert note.endswith(f"; all samples of the frame are 0 ({numbers})")
+    assert any(note in element.get("Value", []) for element in published.metadata.values())
+    assert len(published.built.rows) == 10
+
+
+def test_damaged_frames_that_are_lossy_keep_their_bytes(tmp_path: Path) -> None:
+    frames = cine({1, 7}, jpeg_lossy)
+    published = publish(tmp_path, jpeg(50), frames, GREY, options=KEEP, NumberOfFrames=10)
+    assert [data.removesuffix(b"\0") for _, data in published.parts()] == [data.removesuffix(b"\0") for data in frames]
+    (note,) = published.built.notes
+    assert note == (
+        "damaged: not a JPEG image: begins with 00000000; the bytes of the frame are kept as they are (frames 1, 7)"
+    )
+
+
+def test_an_image_of_nothing_but_damaged_frames_is_refused_all_the_same(tmp_path: Path) -> None:
+    for name, frames in (("many", cine(set(range(1, 11)), j2k)), ("one", cine({1}, j2k)[:1])):
+        attributes = image_attributes(GREY, len(frames))
+        path = write_dicom(tmp_path / name, jpeg(90), attributes, encapsulated_value(frames), vr="OB")
+        result = build(path, tmp_path / "tree", **KEEP)
+        assert isinstance(result, Rejected)
+        assert "not a JPEG 2000 codestream" in result.reason

@@ -429,7 +429,7 @@ def test_a_real_frame_that_the_encoder_loses_is_published_as_native(
     path = write_dicom(tmp_path / "file", EXPLICIT, image_attributes(frame, BitsStored=1), frame.tobytes(), vr="OB")
     published = publish(path)
     assert published.syntax == EXPLICIT
-    note = "published as native frames: frame 1 did not come back from its codestream as it went in"
+    note = "published as native frames: frame 1: it did not come back from its codestream as it went in"
     assert published.built.notes == (note,)
     assert unwrap_part(published.frames[0]) == frame.tobytes()
 

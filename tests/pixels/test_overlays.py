@@ -77,10 +77,10 @@ def write_with_overlays(path: Path, syntax: str, samples: Array, value: bytes, b
     return path
 
 
-def publish(path: Path, tree: Path) -> tuple[Built, dict[str, Any], DirectoryStore]:
+def publish(path: Path, tree: Path, **options: Any) -> tuple[Built, dict[str, Any], DirectoryStore]:
     store = DirectoryStore(str(tree))
     built = build_instance(
-        InstanceTask(store=store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions())
+        InstanceTask(store=store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions(**options))
     )
     assert isinstance(built, Built), built
     stored = store.get(metadata_key(STUDY, SERIES, INSTANCE))
@@ -197,3 +197,17 @@ def test_the_same_file_published_again_gives_the_same_bytes(tmp_path: Path) -> N
         for root in (tmp_path / "a", tmp_path / "b")
     ]
     assert trees[0] == trees[1]
+
+
+def test_a_damaged_frame_has_an_empty_plane(tmp_path: Path) -> None:
+    samples = random_samples((3, 8, 16), "u2", BITS)
+    plane = planes(samples.shape, 1)
+    frames = [rle(frame, 16) for frame in with_planes(samples, {15: plane})]
+    value = encapsulated_value([frames[0], frames[1][:70], frames[2]])
+    path = write_with_overlays(tmp_path / "file", RLE, samples, value, [15])
+    built, metadata, store = publish(path, tmp_path / "tree", keep_damaged=True)
+    plane[1] = 0
+    found = np.unpackbits(np.frombuffer(overlay_data(metadata, 0x6000, store), "u1"), bitorder="little")
+    assert np.array_equal(found[: plane.size].reshape(plane.shape), plane)
+    assert built.notes[0].startswith("damaged: ")
+    assert built.notes[0].endswith("all samples of the frame are 0 (frame 2)")

@@ -293,7 +293,7 @@ def test_a_frame_that_the_encoder_loses_is_published_natively(tmp_path: Path) ->
         pytest.skip("this version of OpenJPH encodes the frame that others lose")
     report = build_tree(tmp_path / "tree", write(tmp_path, "bits.dcm", image(1, pixels, BitsStored=1, HighBit=0)))
     (noted,) = report.noted
-    assert noted.notes[0].startswith("published as native frames: frame 1 did not come back")
+    assert noted.notes[0].startswith("published as native frames: frame 1: it did not come back")
     body = (tmp_path / "tree" / instance_path(1) / "frames" / "1").read_bytes()
     assert pixels.tobytes() in body
     assert body.startswith(b"--stillframe-")

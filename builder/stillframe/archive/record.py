@@ -81,6 +81,7 @@ def describe_options(options: BuildOptions) -> str:
     return (
         f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
         f";rendered={options.rendered};thumbnails={'yes' if options.thumbnails else 'no'}"
+        f"{';damaged=keep' if options.keep_damaged else ''}"
         f"{_ASSIGNED if options.assign_uids else ''}"
     )
 

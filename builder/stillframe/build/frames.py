@@ -7,13 +7,13 @@ those that nothing here decodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
 from stillframe.build.multipart import wrap_part
+from stillframe.build.remarks import Remarks
 from stillframe.build.results import StageClock
 from stillframe.codec import codestream, htj2k
 from stillframe.codec.codestream import FrameRow
@@ -29,14 +29,12 @@ from stillframe.options import BuildOptions, Lossy
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
 from stillframe.pixels.lossy import lossy_changes
 from stillframe.pixels.native import Frame, native_bytes
-from stillframe.pixels.reader import Form, FrameReader
+from stillframe.pixels.reader import DamagedFrame, Form, FrameReader
 from stillframe.pixels.samples import Contradiction, DecodedFrame
 from stillframe.pixels.thumbnail import PublishedFrame
 
 # The precision and the sign can each be found to be another than the data set says, once or a few times.
 _ATTEMPTS: Final = 5
-# Numbers of frames that a note lists.
-_NUMBERS: Final = 10
 
 
 class Sink(Protocol):
@@ -82,7 +80,7 @@ def publish_frames(
     """
     publisher = _Publisher(reader, uids, options, sink, clock)
     with clock("read"):
-        form = reader.form()
+        form = reader.form(skip_damaged=options.keep_damaged)
     for _ in range(_ATTEMPTS):
         try:
             return publisher.publish(form)
@@ -109,7 +107,8 @@ class _Publisher:
         self.lossy = lossy
         self.middle: PublishedFrame | None = None
         self.masked = self.signed = self.encoded_bytes = 0
-        self.remarks: dict[str, list[int]] = {}
+        self.damaged = 0
+        self.remarks = Remarks()
         for overlay in self.reader.overlays:
             overlay.restart()
 
@@ -141,37 +140,35 @@ class _Publisher:
         for index in reader.indices:
             data = self._read(index)
             if decode:
-                with self.clock("decode"):
-                    decoded = reader.decode(index, data)
-                photometric = self._check_kept(index, decoded) or photometric
-                if show:
-                    self._show(index, decoded.array)
+                photometric = self._check_kept(index, data, show=show) or photometric
             self._put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
         changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
         return self._published(reader.syntax.uid, changes, (), notes)
 
-    def _check_kept(self, index: int, decoded: DecodedFrame) -> str:
-        """The Photometric Interpretation of a frame that keeps its bytes, if it has colour."""
+    def _check_kept(self, index: int, data: bytes, *, show: bool) -> str:
+        """The Photometric Interpretation of a frame that keeps its bytes, if it has colour and is not damaged."""
+        try:
+            with self.clock("decode"):
+                decoded = self.reader.decode(index, data)
+        except DamagedFrame as damage:
+            self._tolerate(index, damage, "the bytes of the frame are kept as they are")
+            return ""
         assert decoded.facts is not None
+        if show:
+            self._show(index, decoded.array)
         stated, facts, colour = self.reader.description.photometric, decoded.facts, decoded.colour
         self.reader.check_syntax(index, facts)
-        self._remark(index, *decoded.remarks)
+        self.remarks.add(index, *decoded.remarks)
         if colour is None:
             return ""
-        self._remark(index, colour_note(colour, facts, stated, ColourOutcome.KEPT), viewer_note(facts, colour))
+        self.remarks.add(index, colour_note(colour, facts, stated, ColourOutcome.KEPT), viewer_note(facts, colour))
         return kept_photometric(facts, colour, stated)
-
-    def _remark(self, index: int, *remarks: str) -> None:
-        """Take down what is noted of a frame."""
-        for remark in filter(None, remarks):
-            self.remarks.setdefault(remark, []).append(index)
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
         description = self.reader.description
         for index in self.reader.indices:
-            frame = self._decoded(index)
-            self._show(index, frame)
+            frame = self._frame(index)
             payload = native_bytes(frame, description.bits_allocated)
             self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_LITTLE))
         changes = _colour("RGB") if description.samples > 1 else {}
@@ -211,8 +208,10 @@ class _Publisher:
         return changes
 
     def _encode(self, index: int) -> FrameRow:
-        data, header, frame = self._codestream(index)
-        self._show(index, frame, data, header)
+        try:
+            data, header, frame = self._codestream(index)
+        except CodecError as error:
+            raise CodecError(f"frame {index + 1}: {error}") from error
         with self.clock("index"):
             row = FrameRow(codestream.resolutions(header, len(data)), htj2k.frame_crc32(frame))
         self._put(frame_key(self.uids, index + 1), data)
@@ -229,17 +228,21 @@ class _Publisher:
         if source is not None and self._is_published_form(index, source):
             with self.clock("verify"):
                 header = parse_header(source)
-                return source, header, self._check_passed(source, header, index)
-        frame = self._decoded(index, source)
+                frame = self._check_passed(source, header)
+            self._show(index, frame, source, header)
+            return source, header, frame
+        frame = self._frame(index, source)
         with self.clock("encode"):
             data = htj2k.encode_frame(frame, self.reader.description.bits_stored)
         with self.clock("verify"):
             header = parse_header(data)
             if not np.array_equal(htj2k.decode_lossless(data, header), frame):
-                raise CodecError(f"frame {index + 1} did not come back from its codestream as it went in")
+                raise CodecError("it did not come back from its codestream as it went in")
+        if self.middle is not None and self.middle.index == index:
+            self.middle = PublishedFrame(index, frame, data, header)
         return data, header, frame
 
-    def _check_passed(self, data: bytes, header: MainHeader, index: int) -> Frame:
+    def _check_passed(self, data: bytes, header: MainHeader) -> Frame:
         """The pixels of a codestream that passes as it is; every prefix must hold the resolution it promises.
 
         Raises:
@@ -249,10 +252,10 @@ class _Publisher:
             level = resolution.decode_level
             prefix = htj2k.decode_prefix(data[: resolution.prefix_length], level)
             if not np.array_equal(prefix, htj2k.decode_frame(data, level)):
-                raise CodecError(f"the tile-parts of frame {index + 1} are not its resolutions")
+                raise CodecError("its tile-parts are not its resolutions")
         pixels = htj2k.decode_lossless(data, header)
         if not np.array_equal(pixels, htj2k.decode_frame(data)):
-            raise CodecError(f"decoders do not agree on the pixels of frame {index + 1}")
+            raise CodecError("decoders do not agree on its pixels")
         return pixels.astype(self.reader.description.dtype, copy=False)
 
     def _is_published_form(self, index: int, data: bytes) -> bool:
@@ -260,7 +263,12 @@ class _Publisher:
         description = self.reader.description
         if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
-        self.reader.probe(index, data)
+        if self.reader.misaligned:
+            return False
+        try:
+            self.reader.probe(index, data)
+        except DamagedFrame:
+            return False
         component = parse_header(data).components[0]
         return (component.precision, component.signed) == (
             description.bits_stored,
@@ -273,6 +281,30 @@ class _Publisher:
         self.encoded_bytes += len(data)
         return data
 
+    def _frame(self, index: int, data: bytes | None = None) -> Frame:
+        """The pixels of a frame; where it is damaged and that is tolerated, zeros."""
+        try:
+            frame = self._decoded(index, data)
+        except DamagedFrame as damage:
+            self._tolerate(index, damage, "all samples of the frame are 0")
+            frame = np.zeros(self.reader.description.shape, self.reader.description.dtype)
+            for overlay in self.reader.overlays:
+                overlay.collect(index, frame.view(f"u{frame.itemsize}"))
+        else:
+            self._show(index, frame)
+        return frame
+
+    def _tolerate(self, index: int, damage: DamagedFrame, outcome: str) -> None:
+        """Take down that a frame is damaged.
+
+        Raises:
+            DamagedFrame: if that is not tolerated, or all frames are.
+        """
+        self.damaged += 1
+        if not self.options.keep_damaged or self.damaged == len(self.reader.indices):
+            raise damage
+        self.remarks.add(index, f"damaged: {damage.reason}; {outcome}")
+
     def _decoded(self, index: int, data: bytes | None = None) -> Frame:
         """The pixels of a frame; `data` are its compressed bytes, if it has any."""
         if data is None and not self.reader.native:
@@ -284,18 +316,18 @@ class _Publisher:
             raise _FoundLossy(facts)
         self.masked += decoded.masked
         self.signed += decoded.signed and facts is not None and facts.syntax.is_jpeg_2000
-        self._remark(index, *decoded.remarks)
+        self.remarks.add(index, *decoded.remarks)
         if decoded.colour is not None:
             outcome = ColourOutcome.CONVERTED if decoded.converted else ColourOutcome.TAKEN
-            self._remark(index, colour_note(decoded.colour, facts, self.reader.description.photometric, outcome))
+            self.remarks.add(index, colour_note(decoded.colour, facts, self.reader.description.photometric, outcome))
         if decoded.cells is not None:
             for overlay in self.reader.overlays:
                 overlay.collect(index, decoded.cells)
         return decoded.array
 
     def _show(self, index: int, pixels: Frame, data: bytes | None = None, header: MainHeader | None = None) -> None:
-        """Keep the frame that stands for all."""
-        if index == self.reader.description.frames // 2:
+        """Keep the frame that stands for all: the middle one, or the first one behind it that is not damaged."""
+        if index >= self.reader.description.frames // 2 and self.middle is None:
             self.middle = PublishedFrame(index, pixels, data, header)
 
     def _put(self, key: str, data: bytes) -> None:
@@ -308,17 +340,9 @@ class _Publisher:
             notes.append(f"bits above Bits Stored were set in {self.masked} frames; they are not published")
         if self.signed:
             notes.append("the codestreams say unsigned; their samples are signed, as Pixel Representation says")
-        for remark, indices in self.remarks.items():
-            notes.append(remark + ("" if len(indices) == len(self.reader.indices) else _numbered(indices)))
+        notes += self.remarks.notes(len(self.reader.indices))
         notes += [overlay.note for overlay in self.reader.overlays if overlay.collected]
         return tuple(notes)
-
-
-def _numbered(indices: Sequence[int]) -> str:
-    """Which frames a remark is about, where it is not about all."""
-    numbers = [str(index + 1) for index in indices[:_NUMBERS]]
-    more = f" and {len(indices) - _NUMBERS} more" if len(indices) > _NUMBERS else ""
-    return f" (frame{'s' if len(indices) > 1 else ''} {', '.join(numbers)}{more})"
 
 
 def _colour(photometric: str) -> JSONDataset:

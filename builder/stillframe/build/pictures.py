@@ -42,8 +42,12 @@ def _picture_frame(uids: InstanceUIDs, options: BuildOptions, content: Content, 
             pictures[thumbnail_key(uids.study, uids.series, uids.instance)] = make_thumbnail(middle, display)
         if options.rendered is Rendered.ALWAYS:
             pictures[rendered_key(uids)] = make_rendered(middle, display)
-    except (CodecError, CodestreamError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
-        return pictures, (f"cannot be rendered: {' '.join(str(error).split())[:200]}",)
+    except (CodecError, CodestreamError) as error:
+        return pictures, (f"cannot be rendered: {error}",)
+    except MemoryError:
+        return pictures, ("cannot be rendered: there is not enough memory",)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return pictures, ("cannot be rendered: its window, tables or size of pixels cannot be applied",)
     return pictures, ()
 
 

@@ -95,6 +95,11 @@ _shape_options: Final = option_group(
         "follow from what is there, instead of rejecting them.",
     ),
     click.option(
+        "--keep-damaged",
+        is_flag=True,
+        help="Publish images of several frames although some of these are damaged: noted, and as zeros.",
+    ),
+    click.option(
         "--max-frame-size",
         "max_frame_bytes",
         type=click.IntRange(1),

@@ -54,6 +54,14 @@ def check_still_frames(syntax: TransferSyntax) -> None:
         raise PixelDataError(f"{syntax} is not supported")
 
 
+class DamagedFrame(PixelDataError):
+    """One frame cannot be read or decoded, for a `reason` that does not name it."""
+
+    def __init__(self, frame_index: int, reason: str) -> None:
+        super().__init__(f"frame {frame_index + 1}: {reason}")
+        self.reason = reason
+
+
 class FrameReader:
     """The frames of one instance, read from its file one by one.
 
@@ -119,21 +127,30 @@ class FrameReader:
         ]
         self.notes += self._adopted
 
-    def form(self) -> Form:
-        """How the frames are stored, as the first of them shows.
+    def form(self, *, skip_damaged: bool = False) -> Form:
+        """How the frames are stored, as the first of them shows, or the first that is not damaged.
 
         Raises:
-            PixelDataError: if the first frame is not what the data set says.
+            PixelDataError: if that frame is not what the data set says.
         """
         if self.native:
             return Form.NATIVE
         if self.named.is_passed_through:
             return Form.OPAQUE
-        facts = self.probe(0, self.encoded(0))
+        facts = self._first_facts(skip_damaged=skip_damaged)
         self.adopt_syntax(facts)
         if not facts.decodable:
             return Form.OPAQUE
         return Form.LOSSLESS if facts.lossless else Form.LOSSY
+
+    def _first_facts(self, *, skip_damaged: bool) -> FrameFacts:
+        for index in range(self.description.frames if skip_damaged else 1):
+            try:
+                return self.probe(index, self.encoded(index))
+            except DamagedFrame:
+                if not skip_damaged:
+                    raise
+        return self.probe(0, self.encoded(0))  # all are damaged
 
     def adopt_syntax(self, facts: FrameFacts) -> None:
         """Take the frames for what one of them is, where the transfer syntax that the file names does not allow it."""
@@ -154,9 +171,8 @@ class FrameReader:
         Raises:
             PixelDataError: if a frame is of another than `syntax`, and not allowed by it.
         """
-        with _naming(frame_index):
-            if not allows(self.syntax, facts.syntax):
-                raise PixelDataError(f"is of {facts.syntax}, while others are of {self.syntax}")
+        if not allows(self.syntax, facts.syntax):
+            raise PixelDataError(f"frame {frame_index + 1}: is of {facts.syntax}, while others are of {self.syntax}")
 
     @property
     def encodable(self) -> bool:
@@ -231,7 +247,7 @@ class FrameReader:
             return self._finish_native(array.astype(description.dtype, copy=False), facts)
         if colour is not None:
             array = convert_to_rgb(array, colour.space, facts.precision)
-        remarks = (f"{self._high_bit()}; the codestreams say which bits are theirs",) if self._misaligned else ()
+        remarks = (f"{self._high_bit()}; the codestreams say which bits are theirs",) if self.misaligned else ()
         return replace(reconcile_samples(array, description, facts), colour=colour, remarks=remarks)
 
     def _finish_native(self, frame: Frame, facts: FrameFacts | None) -> DecodedFrame:
@@ -268,14 +284,15 @@ class FrameReader:
     @cached_property
     def alignment(self) -> Alignment:
         """Where the samples are in their cells; what all frames tell, where High Bit is not Bits Stored - 1."""
-        if not self._misaligned:
+        if not self.misaligned:
             return Alignment(0, "")
         if self.stated.bits_stored == self.stated.cell_bits:
             return Alignment(0, f"{self._high_bit()} of {self.stated.cell_bits} allocated: samples fill their cells")
         return align_samples(map(self._read_cells, range(self.description.frames)), self.description)
 
     @property
-    def _misaligned(self) -> bool:
+    def misaligned(self) -> bool:
+        """Whether High Bit is not Bits Stored - 1 (PS3.5 8.1.1)."""
         return self.stated.high_bit != self.stated.bits_stored - 1
 
     def _high_bit(self) -> str:
@@ -296,11 +313,10 @@ def _naming(frame_index: int) -> Iterator[None]:
     """Name the frame in what is wrong with it."""
     try:
         yield
-    except (Contradiction, UnknownAlignment):  # of all frames
+    except (Contradiction, UnknownAlignment, DamagedFrame):  # of all frames, or named already
         raise
     except PixelDataError as error:
-        name = f"frame {frame_index + 1}: "
-        raise PixelDataError(f"{'' if str(error).startswith(name) else name}{error}") from error
+        raise DamagedFrame(frame_index, str(error)) from error
 
 
 def _defines(family: Family, photometric: str) -> bool:
