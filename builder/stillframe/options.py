@@ -41,10 +41,10 @@ class BuildOptions:
     """The choices that shape the published bytes of an instance, and the limit to what is attempted.
 
     `reduced` are the decode levels (halvings) written as separate objects, ascending. `assign_uids` says whether what
-    is no UID is replaced by one (`dicom.assign_uids`), or its input rejected. `keep_damaged` publishes images of several
-    frames although some are damaged. Two limits and the base URL shape nothing of an instance that is within them:
-    `max_frame_bytes` is the size of the largest decoded frame, `max_unpacked` what one deflated data set or archive
-    member may unpack to, in bytes.
+    is no UID is replaced by one (`dicom.assign_uids`), or its input rejected. `keep_damaged` publishes images of
+    several frames although some are damaged. Two limits and the base URL shape nothing of an instance that is within
+    them: `max_frame_bytes` is the size of the largest decoded frame, `max_unpacked` what one deflated data set or
+    archive member may unpack to, in bytes.
     """
 
     reduced: tuple[int, ...] = (2,)

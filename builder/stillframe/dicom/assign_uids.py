@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
-from stillframe.dicom.lenient import Unreadable, raw_element, raw_text
+from stillframe.dicom.lenient import Elements, Unreadable, raw_element, raw_text
 from stillframe.dicom.original_attributes import Origin, with_origins
 from stillframe.dicom.read import Instance
 from stillframe.dicom.sequences import SequenceValue, read_item, read_items, sequence_value
@@ -94,7 +94,7 @@ def notes_on_uids(instance: Instance) -> tuple[str, ...]:
     return (*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more UIDs"] if len(notes) > _NOTES else []))
 
 
-def _assign_dataset(datasets: tuple[Dataset, ...], state: _Assignment, path: _Path) -> bool:
+def _assign_dataset(datasets: tuple[Elements, ...], state: _Assignment, path: _Path) -> bool:
     """Replace values in a data set or an item, the first of those that are around it; whether any was."""
     if len(path) > SEQUENCE_DEPTH:
         raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep")
@@ -117,7 +117,9 @@ def _assign_dataset(datasets: tuple[Dataset, ...], state: _Assignment, path: _Pa
     return changed
 
 
-def _assign_items(items: list[Dataset], datasets: tuple[Dataset, ...], state: _Assignment, path: _Path) -> bytes | None:
+def _assign_items(
+    items: list[Elements], datasets: tuple[Elements, ...], state: _Assignment, path: _Path
+) -> bytes | None:
     """The value field of a sequence with other values in its items; None if it stays."""
     changed = False
     *outer, (tag, _) = path
@@ -128,21 +130,21 @@ def _assign_items(items: list[Dataset], datasets: tuple[Dataset, ...], state: _A
     return b"".join(item_bytes(dataset_bytes((item, *datasets), state.encoding), state.encoding) for item in items)
 
 
-def _vr_of(element: RawDataElement | DataElement, datasets: tuple[Dataset, ...]) -> str:
+def _vr_of(element: RawDataElement | DataElement, datasets: tuple[Elements, ...]) -> str:
     """The VR that the metadata give an element."""
     if isinstance(element, RawDataElement) and (element.VR == "UN" or element.VR not in KNOWN_VRS):
         return find_vr(element, datasets)
     return str(element.VR)
 
 
-def _items_of(element: RawDataElement | DataElement, depth: int) -> list[Dataset]:
+def _items_of(element: RawDataElement | DataElement, depth: int) -> list[Elements]:
     """The items of a sequence, their elements as they were read.
 
     Raises:
         Unreadable: if nothing can make anything of them.
         InputError: if they nest too deep, or are too many.
     """
-    value: SequenceValue | bytes | Iterable[Dataset] = element.value or b""
+    value: SequenceValue | bytes | Iterable[Elements] = element.value or b""
     if not isinstance(value, bytes | SequenceValue):
         return list(value)
     found = value if isinstance(value, SequenceValue) else sequence_value(value, _encoding_of(element))
@@ -150,7 +152,7 @@ def _items_of(element: RawDataElement | DataElement, depth: int) -> list[Dataset
         spans = zip(*found.find_items(depth), strict=True)
         return [read_item(found.walker, start, end) if end > start else Dataset() for start, end in spans]
     except Odd:
-        return read_items(bytes(found), found.walker.encoding)[0]
+        return [*read_items(bytes(found), found.walker.encoding)[0]]
 
 
 def _encoding_of(element: RawDataElement | DataElement) -> Encoding:

@@ -6,13 +6,12 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from pydicom import Dataset
 from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
-from stillframe.dicom.lenient import Unreadable, pydicom_at_work, raw_element
+from stillframe.dicom.lenient import Elements, Unreadable, pydicom_at_work, raw_element
 from stillframe.dicom.sequences import SequenceValue, sequence_value
 from stillframe.dicom.vr import KNOWN_VRS, dictionary_vr, find_vr
 from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, Encoding, Odd
@@ -53,7 +52,7 @@ def _mark(tag: int, length: int, encoding: Encoding) -> bytes:
 
 
 def dataset_bytes(
-    datasets: tuple[Dataset, ...], encoding: Encoding, wanted: Callable[[int], bool] = lambda _: True
+    datasets: tuple[Elements, ...], encoding: Encoding, wanted: Callable[[int], bool] = lambda _: True
 ) -> bytes:
     """The elements whose tags are wanted, ascending, without group lengths.
 
@@ -77,7 +76,7 @@ def dataset_bytes(
     return b"".join(pieces)
 
 
-def _raw(element: RawDataElement, datasets: tuple[Dataset, ...], encoding: Encoding) -> bytes:
+def _raw(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
     """An element as it was read."""
     tag, value = int(element.tag), element.value or b""
     vr = element.VR or dictionary_vr(tag)
@@ -97,7 +96,7 @@ def _sequence(tag: int, items: bytes, encoding: Encoding) -> bytes:
     return element_head(tag, "SQ", len(items), encoding) + items
 
 
-def _converted(element: DataElement, datasets: tuple[Dataset, ...], encoding: Encoding) -> bytes:
+def _converted(element: DataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
     """An element that pydicom had to read, as it writes it.
 
     Raises:
