@@ -48,6 +48,17 @@ def lists(store: Store) -> list[str]:
     return sorted(found, key=lambda key: (-key.count("/"), key))
 
 
+def test_lists_with_values_that_clients_cannot_read_are_made_anew(make_store: Making, source: Path) -> None:
+    store = make_store()
+    publish(store, source)
+    before = objects(store)
+    for key in (STUDIES, instances_key(STUDY)):
+        spoilt = [item | {"00100010": {"vr": "PN", "Value": [None]}} for item in json.loads(before[key])]
+        store.put(key, json.dumps(spoilt).encode())
+    index(store)
+    assert objects(store) == before
+
+
 @pytest.mark.parametrize("base_url", ["", URL])
 def test_an_archive_without_its_lists_gets_them_back(make_store: Making, source: Path, base_url: str) -> None:
     """Also where a key that is a prefix of others cannot be created under a condition any more."""

@@ -11,14 +11,16 @@ import pytest
 from stillframe import FORMAT_VERSION
 from stillframe.archive.format_changes import CHANGES
 from stillframe.build.dryrun.run import Destination, forecast_build
+from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.execute import SerialExecutor
 from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
+from stillframe.store.memory import MemoryStore
 from tests.support.dicom_files import encapsulated, image, jpeg, noise, to_bytes, without_pixels, write
 from tests.support.frame_encoders import jpeg_lossy
-from tests.support.trees import NoProgress, build_tree, contents, document
+from tests.support.trees import NoProgress, build_tree, contents, document, objects
 
 WINDOW = "00281050"
 
@@ -102,6 +104,23 @@ def test_an_element_that_was_not_published_shows_in_the_review(tmp_path: Path) -
     assert dry_run(tmp_path / "tree", source) == {"rebuild": 1}
     assert build_tree(tmp_path / "tree", source).outcomes == {Outcome.REBUILT: 1}
     assert contents(tmp_path / "tree") == expected
+
+
+def test_a_store_far_away_is_reviewed_like_a_folder(tmp_path: Path) -> None:
+    store = MemoryStore(parallel=8)
+    grey(tmp_path / "in")
+    colour_jpeg(tmp_path / "in")
+
+    def outcomes() -> dict[Outcome, int]:
+        request = BuildRequest(sources=(str(tmp_path / "in"),), options=BuildOptions())
+        return build(request, store, SerialExecutor(), NoProgress()).outcomes
+
+    assert outcomes() == {Outcome.PUBLISHED: 2}
+    for key, data in objects(store).items():
+        if key.endswith("/metadata"):
+            store.put(key, data.replace(b"format=%d;" % FORMAT_VERSION, b"format=1;"))
+    assert outcomes() == {Outcome.UNCHANGED: 1, Outcome.REBUILT: 1}
+    assert outcomes() == {Outcome.UNCHANGED: 2}
 
 
 def test_a_note_that_was_not_published_shows_in_the_review(tmp_path: Path) -> None:

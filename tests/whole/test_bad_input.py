@@ -117,7 +117,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut in the header": (lambda: to_bytes(image(1))[:420], r"truncated|StudyInstanceUID is missing|cannot be parsed"),
     "no study": (made(StudyInstanceUID=None), "StudyInstanceUID is missing or empty"),
     "empty series": (made(SeriesInstanceUID=""), "SeriesInstanceUID is missing or empty"),
-    "no instance": (made(SOPInstanceUID=None), "SOPInstanceUID is missing or empty"),
+    "no instance": (made(SOPInstanceUID=None), r"SOPInstanceUID is missing or empty \(--assign-uids publishes it\)$"),
     "slash": (lambda: uid_file("StudyInstanceUID", "1.2/3.4.5"), "StudyInstanceUID is not a UID: '1.2/3.4.5'"),
     "dots": (lambda: uid_file("SeriesInstanceUID", "../../../etc"), "SeriesInstanceUID is not a UID"),
     "letters": (lambda: uid_file("SOPInstanceUID", "1.2.abc.9"), "SOPInstanceUID is not a UID"),

@@ -152,7 +152,8 @@ REJECTED = {
     ),
     # Anonymised with hexadecimal digests for UIDs.
     "pydicom-data/bad_sequence.dcm": (
-        "StudyInstanceUID is not a UID: '05fa52f0e599f17b8186ff18fcdf2b5570a52206a75c4d03afebf5c475dc8758'"
+        "StudyInstanceUID is not a UID: '05fa52f0e599f17b8186ff18fcdf2b5570a52206a75c4d03afebf5c475dc8758' "
+        "(--assign-uids publishes it)"
     ),
     # An IS of letters.
     "pydicom/test_files/badVR.dcm": "NumberOfFrames is not a number: '1A'",

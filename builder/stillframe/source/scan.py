@@ -108,7 +108,8 @@ def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
 
 def _header(source: InputRef, text: _Text, *, assign_uids: bool) -> Header | Rejected:
     study, series, instance = (text(tag).decode("latin-1") for tag in (_STUDY_UID, _SERIES_UID, _SOP_INSTANCE_UID))
-    if assign_uids:
+    assignable = bool(study and series)  # nothing says what belongs together, if one is missing
+    if assign_uids and assignable:
         study, series, instance = map(assigned_uid, (study, series, instance))
         digest = "" if instance else source_digest(source)
         instance = uid_of_content(digest) if digest else instance
@@ -119,9 +120,8 @@ def _header(source: InputRef, text: _Text, *, assign_uids: bool) -> Header | Rej
             check_uid(instance, "SOPInstanceUID"),
         )
     except InputError as error:
-        return Rejected(
-            path=str(source), reason=str(error), study=study[:80], series=series[:80], instance=instance[:80]
-        )
+        reason = f"{error} (--assign-uids publishes it)" if assignable and not assign_uids else str(error)
+        return Rejected(path=str(source), reason=reason, study=study[:80], series=series[:80], instance=instance[:80])
     charset, _ = parse_charset(text(_CHARACTER_SET))
     patient_id = decode_text(text(_PATIENT_ID), charset)[0]
     patient_name = decode_text(text(_PATIENT_NAME), charset, PN_DELIMITERS)[0]
