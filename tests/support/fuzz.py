@@ -64,11 +64,15 @@ PLUGINS: Final = {
     **{f"1.2.840.10008.1.2.4.{number}": "gdcm" for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": "pyjpegls" for number in (80, 81)},
     **{f"1.2.840.10008.1.2.4.{number}": "pylibjpeg" for number in (90, 91, 201, 202, 203)},
-    RLE: "pylibjpeg",
+    RLE: "pydicom",
 }
 _INTERLEAVED: Final = frozenset(uid for uid, plugin in PLUGINS.items() if plugin != "pyjpegls") - {RLE}
 LARGEST_BYTES: Final = 300_000
 HANG_SECONDS: Final = 20
+# Notes on what pydicom does not see, or decides by other signs.
+_UNSEEN: Final = (
+    "published shifted to 0", "Photometric Interpretation is ", "unsigned (PS3.3 C.7.6.3.1.2)", "the file names ",
+)  # fmt: skip
 # Elements of group 0028 in either byte order, with an explicit VR or without.
 _IMAGE_PIXEL: Final = re.compile(rb"(?:\x28\0|\0\x28)..(?:US..|..\0\0)", re.DOTALL)
 _PIXEL_TAGS: Final = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
@@ -225,7 +229,7 @@ def judge(path: Path, tree: Path, notes: list[str]) -> str:
     """How the published frames differ from what pydicom makes of the file; nothing if they do not, or it cannot."""
     (place,) = tree.glob("studies/*/series/*/instances/*/metadata")
     (metadata,) = json.loads(place.read_bytes())
-    if "00083002" not in metadata:
+    if "00083002" not in metadata or any(phrase in note for note in notes for phrase in _UNSEEN):
         return ""
     count = _number(metadata, "00280008", 1)
     stored = [(place.parent / "frames" / str(index + 1)).read_bytes() for index in range(count)]

@@ -24,15 +24,16 @@ class Space(StrEnum):
 class ColourMarkers:
     """What the markers of a codestream say of its colours.
 
-    `adobe` is the transform of Adobe's APP14 segment, None without one; `jfif` whether there is a JFIF segment; `named`
-    whether the components are called R, G and B; `subsampled` whether the second or the third has fewer samples than
-    the first; `enumerated` the space that the header of a JP2 file or a SPIFF header names; `transform` whether
-    decoding undoes a transform of RGB: that of JPEG 2000 (ISO/IEC 15444-1 Annex G), or one of JPEG-LS coders.
+    `adobe` is the transform of Adobe's APP14 segment, None without one; `jfif` whether there is a JFIF segment; `names`
+    are those of the components, if they are R, G and B in whichever letters; `subsampled` whether the second or the
+    third has fewer samples than the first; `enumerated` the space that the header of a JP2 file or a SPIFF header
+    names; `transform` whether decoding undoes a transform of RGB: that of JPEG 2000 (ISO/IEC 15444-1 Annex G), or one
+    of JPEG-LS coders.
     """
 
     adobe: int | None = None
     jfif: bool = False
-    named: bool = False
+    names: str = ""
     subsampled: bool = False
     enumerated: Space | None = None
     transform: bool = False
@@ -72,7 +73,7 @@ def _testimonies(markers: ColourMarkers) -> Iterator[tuple[Space, str]]:
         yield _ADOBE[markers.adobe], f"Adobe's APP14 segment (transform {markers.adobe})"
     if markers.jfif:
         yield Space.YBR_FULL, "the JFIF segment"
-    if markers.named:
+    if markers.names:
         yield Space.RGB, "the component names"
     if markers.subsampled:
         yield Space.YBR_FULL, _SUBSAMPLED
@@ -94,4 +95,4 @@ def read_as_ycbcr(markers: ColourMarkers) -> bool:
 
     JFIF says so (ISO/IEC 10918-5); browsers and libjpeg do it, too, where no marker says anything.
     """
-    return markers.jfif or not (markers.named or markers.adobe == 0)
+    return markers.jfif or not (markers.names == "RGB" or markers.adobe == 0)

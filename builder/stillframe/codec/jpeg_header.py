@@ -146,7 +146,8 @@ def _with_components(markers: ColourMarkers, frame: _Segment | None) -> ColourMa
         return markers
     first, second, third = (frame.body[offset : offset + 3] for offset in (6, 9, 12))
     halved = any(part[1] >> 4 < first[1] >> 4 or part[1] & 15 < first[1] & 15 for part in (second, third))
-    return replace(markers, named=bytes((first[0], second[0], third[0])) == b"RGB", subsampled=halved)
+    names = bytes((first[0], second[0], third[0]))
+    return replace(markers, names=names.decode() if names in (b"RGB", b"rgb") else "", subsampled=halved)
 
 
 def without_application(data: bytes) -> bytes:
