@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stillframe.store.memory import MemoryStore
 
 from stillframe import FORMAT_VERSION
 from stillframe.archive.format_changes import CHANGES
@@ -17,7 +18,6 @@ from stillframe.build.results import Outcome
 from stillframe.execute import SerialExecutor
 from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
-from stillframe.store.memory import MemoryStore
 from tests.support.dicom_files import encapsulated, image, jpeg, noise, to_bytes, without_pixels, write
 from tests.support.frame_encoders import jpeg_lossy
 from tests.support.trees import NoProgress, build_tree, contents, document, objects
