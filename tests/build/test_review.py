@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stillframe.store.memory import MemoryStore
 
 from stillframe import FORMAT_VERSION
 from stillframe.archive.format_changes import CHANGES
@@ -20,6 +19,7 @@ from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import encapsulated, image, jpeg, noise, to_bytes, without_pixels, write
 from tests.support.frame_encoders import jpeg_lossy
+from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, build_tree, contents, document, objects
 
 WINDOW = "00281050"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from stillframe.archive.record import notes_of
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, first_value
 from stillframe.dicom.syntaxes import TransferSyntax
 
@@ -20,12 +21,15 @@ type Touches = Callable[[JSONDataset, TransferSyntax], bool]
 """Whether a change may touch an instance, from its published metadata and the transfer syntax of its source."""
 
 
-def _is_compressed_colour(metadata: JSONDataset, source: TransferSyntax) -> bool:
-    return SYNTAX in metadata and first_value(metadata, _SAMPLES) != 1 and not source.is_native
+def _is_decided_colour(metadata: JSONDataset, source: TransferSyntax) -> bool:
+    """Colour of compressed frames, and native samples that were converted."""
+    if SYNTAX not in metadata or first_value(metadata, _SAMPLES) == 1:
+        return False
+    return not source.is_native or any("converted to RGB" in note for note in notes_of(metadata))
 
 
 CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
-    2: (_is_compressed_colour,),  # the codestream says what the colours are, before the data set does
+    2: (_is_decided_colour,),  # the codestream says what the colours are, before the data set; rounded in doubles
 }
 """By the version of the format that made them."""
 
