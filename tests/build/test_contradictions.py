@@ -35,6 +35,8 @@ from tests.support.frame_encoders import (
     jpeg_ls_near,
     jpeg_of_components,
     jpegls,
+    jpegxl,
+    jpegxl_lossy,
     lossless_jpeg,
     rle,
     with_segments,
@@ -71,6 +73,7 @@ def publish(
 # --- the name of the transfer syntax --------------------------------------------------------------------------------
 
 LOSSLESS = [(jpeg(70), lossless_jpeg), (jpeg(80), jpegls), (jpeg(90), j2k), (jpeg(201), htj2k), (RLE, rle)]
+LOSSLESS_NAMES = (RLE, *(jpeg(number) for number in (57, 70, 80, 90, 202)))
 
 
 @pytest.mark.parametrize(("found", "encode"), LOSSLESS)
@@ -90,6 +93,20 @@ def test_lossless_frames_are_read_as_what_they_are(
     assert note.startswith(f"the file names transfer syntax {named} (")
     assert f"but its frames are of transfer syntax {found} (" in note
     assert "loss" not in note.partition("frames")[2].replace("Lossless", "")
+
+
+@pytest.mark.parametrize("named", LOSSLESS_NAMES)
+def test_jpeg_xl_under_the_name_of_a_lossless_syntax_is_lossless_where_it_can_be(tmp_path: Path, named: str) -> None:
+    """Nothing in an image tells that it lost nothing (PS3.5 8.2.15)."""
+    published = publish(tmp_path, named, [jpegxl(GREY, 8)], GREY)
+    assert published.syntax == HTJ2K
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
+    assert "but its frames are of transfer syntax 1.2.840.10008.1.2.4.110 (" in published.built.notes[0]
+    assert "with loss" not in published.built.notes[0]
+    lossy = publish(tmp_path / "lossy", named, [jpegxl_lossy(GREY, 8)], GREY)
+    assert lossy.syntax == jpeg(112)
+    assert lossy.values("00282110") == ["01"]
+    assert "with loss" not in lossy.built.notes[0]
 
 
 LOSSY = [
@@ -253,6 +270,13 @@ def test_a_codestream_says_which_bits_are_its_samples(tmp_path: Path, number: in
 def test_lossless_jpeg_of_whole_cells_is_as_native_samples_are(tmp_path: Path) -> None:
     frame = random_samples((40, 50), "u2", 12)
     published = publish(tmp_path, jpeg(70), [lossless_jpeg(frame << 4, 16)], frame, BitsStored=12, HighBit=15)
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
+    assert "published shifted to 0" in published.built.notes[0]
+
+
+def test_rle_of_whole_cells_is_as_native_samples_are(tmp_path: Path) -> None:
+    frame = random_samples((40, 50), "u2", 12)
+    published = publish(tmp_path, RLE, [rle(frame << 4, 16)], frame, BitsStored=12, HighBit=15)
     assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
     assert "published shifted to 0" in published.built.notes[0]
 

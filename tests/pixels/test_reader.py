@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import jpeg_ls
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -461,6 +462,17 @@ def test_every_selection_value_of_lossless_jpeg_decodes_to_what_was_encoded(
     with opened(path) as reader:
         assert reader.form() is Form.LOSSLESS
         assert np.array_equal(reader.decoded(0).array, frame)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+@pytest.mark.parametrize("planar", [0, 1])
+def test_every_interleave_mode_of_jpeg_ls_gives_the_same_colours(tmp_path: Path, mode: int, planar: int) -> None:
+    """ISO/IEC 14495-1 C.2.3: by planes, by lines, by samples, whatever Planar Configuration says (PS3.5 8.2.3)."""
+    frame = random_samples((19, 23, 3), "u1", 8)
+    data = bytes(jpeg_ls.encode_array(frame if mode else frame.transpose(2, 0, 1).copy(), interleave_mode=mode))
+    attributes = image_attributes(frame, PlanarConfiguration=planar)
+    path = write_dicom(tmp_path / "file", jpeg(80), attributes, encapsulated_value([data]), vr="OB")
+    assert np.array_equal(read_frames(path)[0], frame)
 
 
 @pytest.mark.parametrize(("number", "encode"), [(90, j2k), (201, htj2k)])

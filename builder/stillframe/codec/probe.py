@@ -27,6 +27,7 @@ _ALLOWED: Final = {
         51: (50,), 57: (70,), 81: (80,), 91: (90,), 202: (201,), 203: (201,),
     }.items()
 }  # fmt: skip
+_JPEG_XL_LOSSLESS: Final = f"{_ROOT}110"
 _RLE_HEADER: Final = 64
 
 
@@ -112,13 +113,15 @@ def _is_item(data: bytes, expected: FrameFacts) -> bool:
 def _settle_syntax(facts: FrameFacts, named: TransferSyntax) -> FrameFacts:
     """The facts with the named transfer syntax if it allows them.
 
-    Only the syntax tells that a JPEG XL image is lossless, but for what cannot be (PS3.5 8.2.15).
+    Only the syntax tells that a JPEG XL image is lossless, but for what cannot be (PS3.5 8.2.15): any syntax, if it
+    allows no loss.
     """
     found = facts.syntax
     if found.family is Family.JPEG_XL:
-        if named.family is not Family.JPEG_XL:
-            return replace(facts, lossless=False)
-        return replace(facts, lossless=facts.lossless and named.lossless, syntax=named)
+        lossless = facts.lossless and named.lossless
+        if named.family is Family.JPEG_XL:
+            return replace(facts, lossless=lossless, syntax=named)
+        return replace(facts, lossless=lossless, syntax=transfer_syntax(_JPEG_XL_LOSSLESS) if lossless else found)
     return replace(facts, syntax=named) if allows(named, found) else facts
 
 

@@ -78,7 +78,8 @@ def _decoders(facts: FrameFacts, description: PixelDescription) -> Iterator[tupl
         case Family.JPEG_XL:
             yield "libjxl", decode_jpeg_xl
         case Family.JPEG if facts.lossless:
-            yield "GDCM", lambda data: _decode_by_plugin(without_application(data), "gdcm", facts, description)
+            untouched = without_application if facts.samples > 1 else bytes
+            yield "GDCM", lambda data: _decode_by_plugin(untouched(data), "gdcm", facts, description)
         case Family.JPEG:
             yield "libjpeg-turbo", decode_jpeg
         case Family.JPEG_LS:

@@ -157,7 +157,9 @@ class FrameReader:
         self.notes = [note for note in self.notes if note not in self._renamed]
         self.syntax, self._renamed = facts.syntax, []
         if facts.syntax.uid != self.named.uid:
-            loss = "" if facts.lossless else ", compressed with loss"
+            # What a JPEG XL image lost, it does not tell.
+            untold = facts.lossless or facts.syntax.family is Family.JPEG_XL
+            loss = "" if untold else ", compressed with loss"
             self._renamed.append(
                 f"the file names {self.named}, but its frames are of {facts.syntax}{loss}; they are taken for that"
             )
