@@ -1,5 +1,6 @@
-"""Mutated files, built and judged: nothing may hang or end the job, every input is accounted for, and a published frame
-is what pydicom makes of the same mutated file, where it makes anything of it.
+"""Mutated files, built and judged: nothing may hang or end the job, every input is accounted for, published frames and
+elements are what pydicom makes of the same mutated file, where it makes anything of it or no note says why not, and
+pictures have the colours of the markers.
 
     python -m tests.support.fuzz --minutes 30 [--seed 7]       (make fuzz MINUTES=30)
 
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from openjpeg.utils import decode as openjpeg_decode
+from PIL import Image
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
@@ -52,8 +55,21 @@ from tests.support.dicom_files import (
     random_samples,
     write_dicom,
 )
-from tests.support.frame_encoders import deflated, htj2k, htj2k_lossy, jpeg_ls_near, jpegxl, jpegxl_lossy, lossless_jpeg
+from tests.support.frame_encoders import (
+    JFIF,
+    adobe,
+    deflated,
+    htj2k,
+    htj2k_lossy,
+    jpeg_ls_near,
+    jpeg_of_components,
+    jpegxl,
+    jpegxl_lossy,
+    lossless_jpeg,
+    with_segments,
+)
 from tests.support.multipart import unwrap_part
+from tests.support.same_json import bulk_uris, check_elements
 from tests.support.sample_files import sample_files
 from tests.support.trees import NoProgress
 
@@ -144,6 +160,10 @@ def made_samples(folder: Path) -> dict[str, Path]:
     attributes = image_attributes(colour, PhotometricInterpretation="YBR_RCT")
     data = encapsulated_value([encode_frame(colour, 8)])
     found["made-colour"] = write_dicom(folder / "colour", jpeg(202), attributes, data, vr="OB")
+    for name, markers in {"adobe-rgb": adobe(0), "adobe-ycbcr": adobe(1), "jfif": JFIF}.items():
+        attributes = image_attributes(colour, PhotometricInterpretation="RGB")
+        data = encapsulated_value([with_segments(jpeg_of_components(colour), markers)])
+        found[f"made-{name}"] = write_dicom(folder / name, jpeg(50), attributes, data, vr="OB")
     attributes = image_attributes(frame, BitsAllocated=12, BitsStored=12)
     found["made-packed"] = write_dicom(folder / "packed", EXPLICIT, attributes, native[:3000])
     return found
@@ -222,17 +242,56 @@ def _verdict(case: Case, path: Path, tree: str) -> Verdict:
         unexpected = item.reason.startswith("cannot be published") or not item.reason
         return Verdict(case, "rejected", item.reason if unexpected else "")
     notes = [note for item in report.noted for note in item.notes]
-    return Verdict(case, "published", judge(path, Path(tree), notes))
-
-
-def judge(path: Path, tree: Path, notes: list[str]) -> str:
-    """How the published frames differ from what pydicom makes of the file; nothing if they do not, or it cannot."""
-    (place,) = tree.glob("studies/*/series/*/instances/*/metadata")
+    (place,) = Path(tree).glob("studies/*/series/*/instances/*/metadata")
     (metadata,) = json.loads(place.read_bytes())
+    finding = judge_frames(path, place.parent, metadata, notes) or judge_elements(path, place.parent, metadata, notes)
+    return Verdict(case, "published", finding or judge_colours(place.parent, metadata))
+
+
+def judge_elements(path: Path, folder: Path, metadata: dict[str, Any], notes: list[str]) -> str:
+    """Which elements of the file the metadata lack, where pydicom reads and writes them all, and no note tells why."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            source = pydicom.dcmread(path, force=True)
+            readable = bool(source.to_json_dict())
+        except Exception:
+            return ""
+    # Behind such bytes pydicom reads on, and gives up before some lengths that are wrong.
+    if not readable or any("are no elements" in note for note in notes):
+        return ""
+    bulk = {uri.removeprefix("bulkdata/"): (folder / uri).read_bytes() for _, _, uri in bulk_uris(metadata)}
+    try:
+        check_elements(source, metadata, bulk, "\n".join(notes))
+    except AssertionError as error:
+        return f"elements are not pydicom's: {str(error).partition(chr(10))[0] or 'others are missing'}"
+    return ""
+
+
+def judge_colours(folder: Path, metadata: dict[str, Any]) -> str:
+    """Whether the picture of a kept JPEG image has the colours that Pillow sees in it, where its markers tell them."""
+    if _number(metadata, "00280002", 1) != 3 or metadata.get("00083002", {}).get("Value") != [jpeg(50)]:
+        return ""
+    middle = _number(metadata, "00280008", 1) // 2 + 1
+    payload = unwrap_part((folder / "frames" / str(middle)).read_bytes())
+    if b"JFIF" not in payload[:64] and b"Adobe" not in payload[:64]:
+        return ""
+    try:
+        expected = np.asarray(Image.open(BytesIO(payload)).convert("RGB"), np.int16)
+    except Exception:
+        return ""
+    found = np.asarray(Image.open(folder / "rendered").convert("RGB"), np.int16)
+    if found.shape != expected.shape:
+        return ""  # pixels that are not square became so
+    return f"the picture has other colours than frame {middle}" if np.median(abs(found - expected)) > 12 else ""
+
+
+def judge_frames(path: Path, folder: Path, metadata: dict[str, Any], notes: list[str]) -> str:
+    """How the published frames differ from what pydicom makes of the file; nothing if they do not, or it cannot."""
     if "00083002" not in metadata or any(phrase in note for note in notes for phrase in _UNSEEN):
         return ""
     count = _number(metadata, "00280008", 1)
-    stored = [(place.parent / "frames" / str(index + 1)).read_bytes() for index in range(count)]
+    stored = [(folder / "frames" / str(index + 1)).read_bytes() for index in range(count)]
     syntax = metadata["00083002"]["Value"][0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,12 +1,18 @@
-"""Whether our DICOM JSON says what pydicom's does."""
+"""Whether our DICOM JSON says what pydicom's does, but for what docs/format.md or a note lets differ."""
 
 from __future__ import annotations
 
 import base64
+import functools
+import re
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from pydicom import Dataset
+
 from stillframe.dicom.json_model import JSONDataset
+from tests.support.places import REPOSITORY
 
 
 def comparable(value: Any) -> Any:
@@ -29,7 +35,7 @@ def swapped(data: bytes) -> bytes:
     return b"".join(data[at : at + 2][::-1] for at in range(0, len(data), 2))
 
 
-def assert_same(ours: JSONDataset, theirs: JSONDataset, bulk: dict[str, bytes], *, little: bool) -> None:
+def assert_same(ours: JSONDataset, theirs: JSONDataset, bulk: Mapping[str, bytes], *, little: bool) -> None:
     skipped = {"00080005"} | {key for key in theirs if key[4:] == "0000"}
     assert {*ours} - skipped == {*theirs} - skipped
     assert list(ours) == sorted(ours)
@@ -48,3 +54,54 @@ def assert_same(ours: JSONDataset, theirs: JSONDataset, bulk: dict[str, bytes], 
             assert (bulk[uri.removeprefix("bulkdata/")] if uri else base64.b64decode(mine["InlineBinary"])) == data
         else:
             assert plain_values(mine) == plain_values(other), key
+
+
+@functools.cache
+def differing() -> tuple[re.Pattern[str], ...]:
+    """The tags that docs/format.md lets differ from the source without a note, from the first column of its table."""
+    text = (REPOSITORY / "docs" / "format.md").read_text()
+    table = text.partition("| element | in the metadata |")[2].partition("\n\n")[0]
+    column = "".join(row.split("|")[1] for row in table.splitlines()[2:])
+    tags = re.findall(r"\(([0-9A-Fx]{4}),([0-9A-Fx]{4})\)", column)
+    return tuple(re.compile((group + number).replace("x", "[0-9A-F]")) for group, number in tags)
+
+
+def may_differ(key: str, notes: str) -> bool:
+    """Whether a note names a tag, or the format lets it differ; of overlays only those that a note tells of."""
+    named = f"({key[:4]},{key[4:]})" in notes
+    if key.startswith("60"):
+        return named or (f"({key[:4]},3000)" in notes and any(tag.fullmatch(key) for tag in differing()))
+    return named or any(tag.fullmatch(key) for tag in differing())
+
+
+def bulk_uris(item: dict[str, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str, str]]:
+    """Place, VR and URI of every bulk value: tags and, from 0, numbers of items."""
+    for key, element in item.items():
+        if "BulkDataURI" in element:
+            yield (*path, int(key, 16)), element["vr"], element["BulkDataURI"]
+        elif element["vr"] == "SQ":
+            for number, nested in enumerate(element.get("Value", [])):
+                yield from bulk_uris(nested, (*path, int(key, 16), number))
+
+
+def json_of(source: Dataset) -> dict[str, Any]:
+    """What pydicom makes of a data set: all of it, or what is left where it cannot write an element."""
+    try:
+        return source.to_json_dict()
+    except ValueError:
+        return source.to_json_dict(suppress_invalid_tags=True)
+
+
+def check_elements(source: Dataset, metadata: JSONDataset, bulk: Mapping[str, bytes], notes: str) -> None:
+    """See that each element of a source is in the published metadata with its value, or may differ.
+
+    `bulk` has the binary values by what follows `bulkdata/` in their URIs, `notes` is what was noted of the instance.
+    """
+    theirs = json_of(source)
+    unwritten = {f"{tag:08X}" for tag, _ in source.items()} - theirs.keys()  # read by pydicom, that is
+    assert all(may_differ(key, notes) for key in unwritten)
+    unlike = {key for key in [*theirs, *metadata, *unwritten] if may_differ(key, notes)}
+    long_numbers = {f"{place[0]:08X}" for place, vr, _ in bulk_uris(metadata) if vr not in ("OB", "OW", "UN", "OF")}
+    ours = {key: value for key, value in metadata.items() if key not in unlike | long_numbers}
+    expected = {key: value for key, value in theirs.items() if key not in unlike | long_numbers}
+    assert_same(ours, expected, bulk, little=source.original_encoding[1] is not False)

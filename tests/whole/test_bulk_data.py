@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
-import re
 import struct
 import warnings
 from collections import defaultdict
@@ -25,8 +23,7 @@ from stillframe.build.report import Report
 from stillframe.hosting import serve
 from stillframe.options import BuildOptions
 from tests.support.dicom_files import image, noise, write
-from tests.support.places import REPOSITORY
-from tests.support.same_json import assert_same
+from tests.support.same_json import bulk_uris, check_elements
 from tests.support.serving import Client, serving
 from tests.support.trees import build_tree
 
@@ -69,36 +66,8 @@ def odd_values_are_expected() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@functools.cache
-def differing() -> tuple[re.Pattern[str], ...]:
-    """The tags that docs/format.md lets differ from the source without a note, from the first column of its table."""
-    text = (REPOSITORY / "docs" / "format.md").read_text()
-    table = text.partition("| element | in the metadata |")[2].partition("\n\n")[0]
-    column = "".join(row.split("|")[1] for row in table.splitlines()[2:])
-    tags = re.findall(r"\(([0-9A-Fx]{4}),([0-9A-Fx]{4})\)", column)
-    return tuple(re.compile((group + number).replace("x", "[0-9A-F]")) for group, number in tags)
-
-
-def may_differ(key: str, notes: str) -> bool:
-    """Whether a note names a tag, or the format lets it differ; of overlays only those that a note tells of."""
-    named = f"({key[:4]},{key[4:]})" in notes
-    if key.startswith("60"):
-        return named or (f"({key[:4]},3000)" in notes and any(tag.fullmatch(key) for tag in differing()))
-    return named or any(tag.fullmatch(key) for tag in differing())
-
-
 def read(path: Path) -> Dataset:
     return dcmread(path, force=True)
-
-
-def bulk_uris(item: dict[str, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str, str]]:
-    """Place, VR and URI of every bulk value: tags and, from 0, numbers of items."""
-    for key, element in item.items():
-        if "BulkDataURI" in element:
-            yield (*path, int(key, 16)), element["vr"], element["BulkDataURI"]
-        elif element["vr"] == "SQ":
-            for number, nested in enumerate(element.get("Value", [])):
-                yield from bulk_uris(nested, (*path, int(key, 16), number))
 
 
 def element_at(dataset: Any, place: tuple[Any, ...]) -> Any:
@@ -124,14 +93,6 @@ def parse_field(vr: str, data: bytes) -> Any:
     if vr in NUMBERS:
         return [number for (number,) in struct.iter_unpack(f"<{NUMBERS[vr]}", data)]
     return data if vr in ("OB", "OD", "OF", "OL", "OV", "OW", "UN") else data.decode()
-
-
-def json_of(source: Dataset) -> dict[str, Any]:
-    """What pydicom makes of a data set: all of it, or what is left where it cannot write an element."""
-    try:
-        return source.to_json_dict()
-    except ValueError:
-        return source.to_json_dict(suppress_invalid_tags=True)
 
 
 def check_tree(tree: Tree, sources: dict[str, Path], report: Report) -> int:
@@ -160,14 +121,7 @@ def check_instance(tree: Tree, path: Path, documents: list[tuple[str, dict[str, 
     for place, vr, uri in bulk_uris(metadata):
         bulk[uri.removeprefix("bulkdata/")] = data = tree.fetch(urljoin(url, uri))
         assert data.rstrip(b"\0 ") == field_of(source, place, vr).rstrip(b"\0 "), (path, place)
-    theirs = json_of(source)
-    unwritten = {f"{tag:08X}" for tag, _ in source.items()} - theirs.keys()  # read by pydicom, that is
-    assert all(may_differ(key, notes) for key in unwritten)
-    unlike = {key for key in [*theirs, *metadata, *unwritten] if may_differ(key, notes)}
-    long_numbers = {f"{place[0]:08X}" for place, vr, _ in bulk_uris(metadata) if vr not in ("OB", "OW", "UN", "OF")}
-    ours = {key: value for key, value in metadata.items() if key not in unlike | long_numbers}
-    expected = {key: value for key, value in theirs.items() if key not in unlike | long_numbers}
-    assert_same(ours, expected, bulk, little=source.original_encoding[1] is not False)
+    check_elements(source, metadata, bulk, notes)
     check_read_back(tree, url, metadata, source)
     return len(resolved[0])
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.support.fuzz import Case, made_samples, mutate, run_cases, small_samples
+from tests.support.fuzz import Case, judge_colours, judge_elements, made_samples, mutate, run_cases, small_samples
+from tests.support.trees import build_tree
 
 _SEEDS = 30
 
@@ -38,3 +41,18 @@ def test_a_mutation_follows_from_its_seed_and_changes_the_part_it_should() -> No
         assert changed == mutate(data, seed)
         part = slice(0, 132) if seed % 2 else slice(0, 1000)
         assert changed[part] == data[part]
+
+
+def test_the_judges_see_an_element_that_is_lost_and_a_picture_in_other_colours(tmp_path: Path) -> None:
+    samples = made_samples(tmp_path)
+    build_tree(tmp_path / "tree", samples["made-jfif"])
+    (folder,) = (path.parent for path in (tmp_path / "tree").glob("studies/*/series/*/instances/*/metadata"))
+    (metadata,) = json.loads((folder / "metadata").read_bytes())
+    assert judge_elements(samples["made-jfif"], folder, metadata, ["Photometric Interpretation is RGB, but"]) == ""
+    assert judge_colours(folder, metadata) == ""
+    del metadata["00100020"]
+    assert "are not pydicom's" in judge_elements(samples["made-jfif"], folder, metadata, [])
+    Image.open(folder / "rendered").convert("YCbCr").point(lambda value: 255 - value).convert("RGB").save(
+        folder / "rendered", "JPEG"
+    )
+    assert "other colours than frame 1" in judge_colours(folder, metadata)
