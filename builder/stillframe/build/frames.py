@@ -301,7 +301,7 @@ class _Publisher:
             DamagedFrame: if that is not tolerated, or all frames are.
         """
         self.damaged += 1
-        if not self.options.keep_damaged or self.damaged == len(self.reader.indices):
+        if not self.options.keep_damaged or self.damaged == self.reader.description.frames:
             raise damage
         self.remarks.add(index, f"damaged: {damage.reason}; {outcome}")
 
