@@ -151,10 +151,11 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
         for index in range(count // 121 + 1)
     ),
     "a UN of items": lambda count: b"\x09\0\x10\x11UN\0\0" + OPEN + EMPTY * count + SEQUENCE_END,
+    "elements of no VR": lambda count: b"\x09\0\x10\x11ZZ\0\0" * count,
     "deeper than any": lambda count: deep(5000, b""),
 }
 # These go to pydicom, which a bound of its own keeps from reading all the parts.
-READ_BY_PYDICOM = {"empty items beside a wrong VR", "a UN of items"}
+READ_BY_PYDICOM = {"empty items beside a wrong VR", "a UN of items", "elements of no VR"}
 
 
 @pytest.mark.slow

@@ -34,6 +34,8 @@ from stillframe.errors import InputError
 
 # What is read first of a file: enough for most headers up to the pixel data.
 _FIRST_BYTES: Final = 1 << 16
+# Behind an odd element, others are likely.
+_BYTES_AFTER_ODD: Final = 1 << 12
 # Well-formed elements beyond this are left to pydicom.
 _LONGEST: Final = 256 << 20
 _TRAILING_PADDING: Final = 0xFFFCFFFC
@@ -102,6 +104,7 @@ class DataSetReader:
             if self.stopped is not None or (odd is None and start + offset >= self.size):
                 return None
             if odd is None:
+                length = max(length, _FIRST_BYTES)
                 continue
             if isinstance(odd, Short) and start + len(data) < self.size and length < _LONGEST:
                 length *= 1 if offset else 8
@@ -109,6 +112,7 @@ class DataSetReader:
             if (failure := self._read_odd(odd)) is not None:
                 self.file.seek(start + offset)
                 return None if self._is_padding(start + offset) else failure
+            length = _BYTES_AFTER_ODD
 
     def _walk(self, walker: Walker, base: int, stop: Stop) -> tuple[int, int | None, Odd | None]:
         """Take in the well-formed elements of a piece of the file.

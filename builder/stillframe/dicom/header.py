@@ -80,8 +80,8 @@ class PlainHeader:
         return self.walker.data[offset : offset + length].strip(b"\0 ")
 
 
-def read_plain(head: bytes, stop: Stop) -> PlainHeader | None:
-    """Read a file's elements up to the first whose tag satisfies `stop`; None if `head` is not plain so far.
+def read_plain(head: bytes) -> PlainHeader | None:
+    """What a plan needs of a file that begins with `head`; None if that is not plain, or not all there in its order.
 
     Raises:
         InputError: if sequences nest too deep, or there are too many elements, or two transfer syntaxes.
@@ -95,7 +95,7 @@ def read_plain(head: bytes, stop: Stop) -> PlainHeader | None:
             return None
         if find_encoding(head[meta.end : meta.end + 8]) not in (None, syntax.encoding):
             return None
-        return _read_to_stop(Walker(head, syntax.encoding), meta.end, stop)
+        return _read_in_order(Walker(head, syntax.encoding), meta.end)
     except Odd:
         return None
 
@@ -138,19 +138,22 @@ def find_encoding(head: bytes) -> Encoding | None:
     return Encoding(implicit=True, little=True) if little and head[7] == 0 else None
 
 
-def _read_to_stop(walker: Walker, start: int, stop: Stop) -> PlainHeader | None:
-    """The elements from `start` to the first whose tag satisfies `stop`; None if no whole one does.
+def _read_in_order(walker: Walker, start: int) -> PlainHeader | None:
+    """The elements from `start` to where a plan's end; None if tags descend or one that it needs is not among them.
 
     Raises:
         Odd, InputError: as `Walker.elements` does.
     """
-    header = PlainHeader(walker, {})
+    elements: dict[int, Element] = {}
+    last = 0
     for element in walker.elements(start, len(walker.data)):
-        if stop(element[1]):
-            return header
-        if element[4] == UNDEFINED_LENGTH:
+        tag = element[1]
+        if tag >= _PLANNED_END:
+            return PlainHeader(walker, elements) if elements.keys() >= _PLANNED else None
+        if tag < last or element[4] == UNDEFINED_LENGTH:
             return None
-        header.elements[element[1]] = element
+        elements[tag] = element
+        last = tag
     return None
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
-from stillframe.dicom.header import PlanStop, is_dicom, read_plain
+from stillframe.dicom.header import is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
 from stillframe.errors import InputError, reason_of
@@ -58,7 +58,7 @@ def scan_plain(source: InputRef, *, assign_uids: bool = False) -> Scanned | None
         head = read_head(source, _HEAD_BYTES)
         if not is_dicom(head):
             return _not_dicom(source, head)
-        plain = read_plain(head, PlanStop())
+        plain = read_plain(head)
     except (InputError, OSError) as error:
         return Rejected.of(source, reason_of(error))
     return None if plain is None else _header(source, plain.text, assign_uids=assign_uids)
