@@ -312,3 +312,27 @@ def test_elements_are_read_as_they_are_written_whatever_the_name(written: str, n
     assert bool(instance.notes) == (named not in (written, None))
     scanned = read_scan(io.BytesIO(meta_header(named) + b"".join(image(written))))
     assert scanned["StudyInstanceUID"].value == STUDY
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("wrong", ["zeros for a delimiter", "no delimiter", "an item that is too long", "no item"])
+def test_a_damaged_sequence_within_a_whole_one_is_told(syntax: str, wrong: str) -> None:
+    """The lengths around it are right, so that the rest of the data set is as it was."""
+    inner = element(0x00080050, "SH", "1", syntax)
+    damaged = {
+        "zeros for a delimiter": sequence(0x00400275, [inner], syntax, end=bytes(8)),
+        "no delimiter": sequence(0x00400275, [inner], syntax, end=b"") + inner,
+        "an item that is too long": element(
+            0x00400275, "SQ", head(0xFFFEE000, "", len(inner) + 2, syntax) + inner, syntax
+        ),
+        "no item": element(0x00400275, "SQ", inner, syntax),
+    }[wrong]
+    item = head(0xFFFEE000, "", len(damaged), syntax) + damaged
+    for tag in (0x0040A730, 0x00091010):
+        parts = report(syntax, element(0x00090010, "LO", "OWN", syntax), element(tag, "SQ", item, syntax))
+        converted = convert(read(file_of(syntax, parts)).dataset)
+        if syntax == IMPLICIT and tag == 0x00091010:
+            continue  # nothing says that it is a sequence
+        assert len(converted.notes) == 1
+        assert converted.notes[0].startswith(f"{tag:08X}")
+        assert converted.damaged == (converted.notes if tag == 0x0040A730 else ())

@@ -82,6 +82,8 @@ class Producer:
         with self.clock("JSON"):
             converted = convert(instance.dataset)
         has_pixels, notes = find_pixels(instance)
+        if converted.damaged and not has_pixels:  # half a report or plan is none
+            raise InputError(f"holds a damaged sequence: {converted.damaged[0]}")
         content = Content(
             metadata=_own(without_record(converted.dataset), self.uids),
             bulk=converted.bulk,

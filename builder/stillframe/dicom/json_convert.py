@@ -25,12 +25,14 @@ _NOTES: Final = 100
 class Converted:
     """A data set in the DICOM JSON model, the values too large for it, and what its owner should know.
 
-    `BulkDataURI` in `dataset` is `bulkdata/` and the path of a `bulk` value.
+    `BulkDataURI` in `dataset` is `bulkdata/` and the path of a `bulk` value. `damaged` names sequences of the standard
+    that are not whole, and says why.
     """
 
     dataset: JSONDataset
     bulk: tuple[BulkValue, ...]
     notes: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def convert(ds: Dataset) -> Converted:
@@ -51,4 +53,4 @@ def convert(ds: Dataset) -> Converted:
     notes = output.notes
     if len(notes) > _NOTES:
         notes = [*notes[:_NOTES], f"and {len(notes) - _NOTES} more notes on the values of this instance"]
-    return Converted(dict(sorted(dataset.items())), tuple(output.bulk), tuple(notes))
+    return Converted(dict(sorted(dataset.items())), tuple(output.bulk), tuple(notes), tuple(output.damaged))

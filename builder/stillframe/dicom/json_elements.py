@@ -61,6 +61,13 @@ class _Scope:
     def note(self, key: str, message: str) -> None:
         self.output.notes.append(f"{self.path}{key}: {message}")
 
+    def damage(self, key: str, message: str) -> None:
+        """Note what is wrong with a sequence; of one that the standard defines, the owner of a report has to know."""
+        self.note(key, message)
+        tags = f"{self.path}{key}".split("/")[::2]
+        if not any(int(tag[:4] or "1", 16) & 1 for tag in tags):
+            self.output.damaged.append(self.output.notes[-1])
+
 
 def convert_dataset(datasets: tuple[Elements, ...], inherited: Charset, path: str, output: Output) -> JSONDataset:
     """Convert a data set or sequence item; `datasets` are it and those around it, innermost first."""
@@ -213,14 +220,14 @@ def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str
         except Odd:
             whole_items, complaint = read_items(bytes(value), value.walker.encoding)
             if complaint:
-                scope.note(key, complaint)
+                scope.damage(key, complaint)
             return _convert_items(key, whole_items, scope)
         spans = zip(starts, ends, strict=True)
         items = (read_item(value.walker, start, end) if end > start else None for start, end in spans)
         return _convert_items(key, items, scope)
     except Unreadable as cause:
         scope.output.undo(mark)
-        scope.note(key, f"as a sequence, it {cause}; its bytes are published as UN")
+        scope.damage(key, f"as a sequence, it {cause}; its bytes are published as UN")
         return _convert_binary(key, "UN", bytes(value), True, scope)
 
 

@@ -91,12 +91,17 @@ def read_odd(
     Raises:
         InputError, StoreError, Unreadable, RecursionError: as `pydicom_at_work`.
     """
-    source = cast(BinaryIO, file if isinstance(file, CountedReads) else CountedReads(file))
+    source = file if isinstance(file, CountedReads) else CountedReads(file)
     stop_when = None if stop is None else lambda tag, *_: stop(tag)
     with pydicom_at_work():
-        return read_dataset(
-            source, encoding.implicit, encoding.little, length, stop_when, at_top_level=stop is not None
+        dataset = read_dataset(
+            cast(BinaryIO, source), encoding.implicit, encoding.little, length, stop_when, at_top_level=stop is not None
         )
+        if stop is None:
+            end = source.tell()
+            _check_inside(source, encoding, dataset)
+            source.seek(end)
+    return dataset
 
 
 def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement | DataElement:
@@ -116,20 +121,24 @@ def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement |
     return element
 
 
+def _check_inside(file: CountedReads, encoding: Encoding, item: Dataset) -> None:
+    """Raise if pydicom took something else than items for the items of a sequence in an item (PS3.5 7.5)."""
+    for tag in list(item.keys()):
+        if tag >> 16 == 0xFFFE:
+            raise Unreadable("holds an item without its delimiter")
+        element = cast(RawDataElement | DataElement, item.get_item(tag))
+        if isinstance(element, DataElement) and element.VR == "SQ":
+            _check_items(file, encoding, element)
+
+
 def _check_items(file: CountedReads, encoding: Encoding, sequence: DataElement) -> None:
-    """Raise if something else than items was read as the items of a sequence, or of one within it (PS3.5 7.5)."""
     order = ("<" if encoding.little else ">") + "HH"
     for item in sequence.value:
         file.seek(item.seq_item_tell)
         group, number = struct.unpack(order, file.read(4))
         if (group, number) != (0xFFFE, 0xE000):
             raise Unreadable(f"has ({group:04X},{number:04X}) at offset {item.seq_item_tell} where an item must begin")
-        for tag in list(item.keys()):
-            if tag >> 16 == 0xFFFE:
-                raise Unreadable(f"has an item, at offset {item.seq_item_tell}, without its delimiter")
-            element = item.get_item(tag)
-            if isinstance(element, DataElement) and element.VR == "SQ":
-                _check_items(file, encoding, element)
+        _check_inside(file, encoding, item)
 
 
 class RawItem(dict[int, RawDataElement]):

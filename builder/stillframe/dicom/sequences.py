@@ -125,6 +125,6 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
             continue
         content = source.read(length)
         if len(content) < length:
-            complaint = f"the sequence ends after {len(content)} of the last item's {length} bytes"
+            complaint = f"it ends after {len(content)} of the last item's {length} bytes"
         items.append(read_odd(BytesIO(content), encoding, length=len(content)))
     return items, complaint
