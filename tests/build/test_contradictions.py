@@ -14,8 +14,10 @@ import pytest
 from openjpeg.utils import decode as openjpeg_decode
 from PIL import Image
 
+from stillframe.layout import rendered_key, thumbnail_key
 from stillframe.options import Lossy
 from stillframe.source.inputs import Rejected
+from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     EXPLICIT,
     RLE,
@@ -41,7 +43,7 @@ from tests.support.frame_encoders import (
     rle,
     with_segments,
 )
-from tests.support.published import Published, build, publish_file, rejected
+from tests.support.published import UIDS, Published, build, publish_file, rejected
 
 type Frame = npt.NDArray[Any]
 
@@ -192,6 +194,25 @@ def test_kept_colour_is_described_as_the_codestream_says(tmp_path: Path) -> None
         openjpeg_decode(made.frames[0], j2k_format=0),
         imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB"),
     )
+
+
+@pytest.mark.parametrize("lossy", [Lossy.KEEP, Lossy.TRANSCODE])
+@pytest.mark.parametrize(("application", "stated", "ybr"), [(adobe(0), "YBR_FULL", False), (adobe(1), "RGB", True)])
+def test_pictures_show_the_colours_of_the_codestream(
+    tmp_path: Path, lossy: Lossy, application: bytes, stated: str, ybr: bool
+) -> None:
+    frame = np.zeros((32, 48, 3), "u1")
+    frame[:, :24], frame[:, 24:] = ((200, 60, 90), (60, 150, 220))
+    data = with_segments(jpeg_of_components(frame), application)
+    publish(tmp_path, jpeg(50), [data], frame, options={"lossy": lossy}, PhotometricInterpretation=stated)
+    # By hand: 200 + 1.402 * (90 - 128), 200 - 0.344 * (60 - 128) - 0.714 * (90 - 128), 200 + 1.772 * (60 - 128).
+    left = (147, 251, 80) if ybr else (200, 60, 90)
+    store = DirectoryStore(str(tmp_path / "tree"))
+    for key in (rendered_key(UIDS), thumbnail_key(UIDS.study, UIDS.series, UIDS.instance)):
+        stored = store.get(key)
+        assert stored is not None
+        picture = np.asarray(Image.open(BytesIO(stored.data)), "i4")
+        assert np.abs(picture[16, 8] - left).max() <= 6
 
 
 # --- High Bit -------------------------------------------------------------------------------------------------------
