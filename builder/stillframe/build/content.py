@@ -28,7 +28,7 @@ from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import FETCHED_WHOLE
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.dicom.video import is_video, open_video
-from stillframe.errors import LayoutError
+from stillframe.errors import InputError, LayoutError
 from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, instance_key, media_type, rendered_key
 from stillframe.options import BuildOptions, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
