@@ -243,6 +243,23 @@ def test_what_ends_no_fragments_is_refused(end: bytes) -> None:
         read(file_of(jpeg(70), [*identity(), *image_module(PIXELS), encapsulated_pixels(end)]))
 
 
+def test_zeros_among_other_bytes_end_no_fragments() -> None:
+    """A fragment whose length is wrong leads anywhere, and its frame would be cut there."""
+    for rest in (b"rest of a fragment", b"\1"):
+        with pytest.raises(InputError, match="the pixel data have no sequence delimiter, and what follows"):
+            read(file_of(jpeg(70), [*identity(), *image_module(PIXELS), encapsulated_pixels(bytes(8) + rest)]))
+
+
+@pytest.mark.parametrize("tag", [0x7FE00008, 0x7FE00009])
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_elements_behind_floating_point_pixels_count(syntax: str, tag: int) -> None:
+    pixels = element(tag, "OF" if tag == 0x7FE00008 else "OD", bytes(16), syntax)
+    instance = read(file_of(syntax, [*identity(syntax), pixels, element(*WINDOW, syntax)]))
+    assert instance.pixels is not None
+    assert (instance.pixels.length, instance.notes) == (16, ())
+    assert instance.dataset["WindowCenter"].value == 600
+
+
 @pytest.mark.parametrize("second", [PIXEL_DATA, 0x7FE00008, 0x7FE00009])
 def test_pixel_data_twice_are_refused(second: int) -> None:
     data = file_of(EXPLICIT, image(EXPLICIT, element(second, "OW", b"1234")))

@@ -50,13 +50,18 @@ def test_a_video_is_published_as_it_is(tmp_path: Path, syntax: str) -> None:
     assert build_tree(tmp_path / "tree", source).outcomes == {Outcome.UNCHANGED: 1}
 
 
-@pytest.mark.parametrize("end", [DELIMITER, bytes(8)])
-def test_elements_behind_a_video_are_in_its_metadata(tmp_path: Path, end: bytes) -> None:
-    source = write_video(tmp_path / "1.dcm", [MP4], end=end + b"\x32\0\x60\x10LO\x04\0Knee" + b"\xff" * 9)
+@pytest.mark.parametrize(
+    ("end", "tail", "expected"),
+    [
+        (DELIMITER, b"\xff" * 9, "9 bytes behind the pixel data, from offset "),
+        (bytes(8), b"", "the pixel data end with zeros instead of a sequence delimiter"),
+    ],
+)
+def test_elements_behind_a_video_are_in_its_metadata(tmp_path: Path, end: bytes, tail: bytes, expected: str) -> None:
+    source = write_video(tmp_path / "1.dcm", [MP4], end=end + b"\x32\0\x60\x10LO\x04\0Knee" + tail)
     report = build_tree(tmp_path / "tree", source)
-    notes = [note for noted in report.noted for note in noted.notes]
-    assert notes.pop().startswith("9 bytes behind the pixel data, from offset ")
-    assert notes == ([] if end == DELIMITER else ["the pixel data end with zeros instead of a sequence delimiter"])
+    (note,) = report.noted[0].notes
+    assert note.startswith(expected)
     (metadata,) = document(tmp_path / "tree", f"{INSTANCE}/metadata")
     assert metadata["00321060"]["Value"] == ["Knee"]
     assert contents(tmp_path / "tree")[f"{INSTANCE}/rendered"] == MP4

@@ -172,23 +172,25 @@ def _read_rest(reader: DataSetReader, failure: Failure | None, opened: OpenDataS
     pixels = _read_pixel_element(reader, PIXEL_TAGS[reader.stopped])
     fragments = None
     end = pixels.offset + (pixels.length or 0)
-    notes = list[str]()
+    note = ""
     if pixels.length is None:
         syntax = transfer_syntax(opened.transfer_syntax)
         if not syntax.has_frames and syntax.family is not Family.VIDEO:
             return _Rest(pixels)
         fragments = read_fragments(reader.file, pixels.offset, reader.size)
         end = fragments.end
-        notes = [fragments.note] if fragments.note else []
+        note = fragments.note
     reader.file.seek(end)
-    return _Rest(pixels, fragments, (*notes, *_read_behind(reader)))
+    behind = _read_behind(reader, complete=not note)
+    return _Rest(pixels, fragments, tuple(filter(None, (note, behind))))
 
 
-def _read_behind(reader: DataSetReader) -> list[str]:
-    """Read what is behind the pixel data; notes on what is none of the data set.
+def _read_behind(reader: DataSetReader, *, complete: bool) -> str:
+    """Read what is behind the pixel data; a note on what is none of the data set, if anything.
 
     Raises:
-        InputError: if there are pixel data once more, or the file ends there before its UIDs.
+        InputError: if there are pixel data once more, the file ends there before its UIDs, or something is no element
+            behind pixel data of which nothing says that they are `complete`.
     """
     failure = reader.read(PIXEL_TAGS.__contains__, strict=True)
     if reader.stopped is not None:
@@ -197,13 +199,15 @@ def _read_behind(reader: DataSetReader) -> list[str]:
             f" at offset {reader.file.tell()} is behind others"
         )
     if failure is None:
-        return []
+        return ""
+    if not complete:
+        raise InputError(f"the pixel data have no sequence delimiter, and what follows is no data set: {failure.text}")
     if any(tag not in reader.elements for tag in _UIDS):
         raise InputError(str(failure))
     if failure.cut:
-        return [f"behind its pixel data, the file {failure.text}; that is not published"]
+        return f"behind its pixel data, the file {failure.text}; that is not published"
     count = reader.size - failure.offset
-    return [f"{count} bytes behind the pixel data, from offset {failure.offset} on, are no elements; not published"]
+    return f"{count} bytes behind the pixel data, from offset {failure.offset} on, are no elements; not published"
 
 
 def _read_pixel_element(reader: DataSetReader, keyword: str) -> PixelElement:
