@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made and kept in step with pyproject.toml by itself.
 #   make demo     build the sample studies that come with pydicom into ./site
-#   make serve    look at ./site in a browser
+#   make serve    list the studies of ./site in a browser
 #   make test     run the tests           make test-fast    without those that are slow or need an object store
 #   make check    ruff and mypy           make hooks        have git run it before each commit
 #   make coverage run the tests and see which lines and branches they reach
@@ -12,8 +12,8 @@
 #   make docs     the documentation in docs/_build/html
 #   make picture  draw the README's picture anew
 #   make clean    remove what the targets above made
-# PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo,
-# JOBS=3 how many processes run the tests.
+#   PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo,
+#   JOBS=3 how many processes run the tests, ARGS=… goes to pytest.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -69,16 +69,16 @@ $(BIN)/python:
 # Exit code 2 means that some inputs were rejected: these samples include broken files and files that share a UID.
 demo: .venv/.installed
 	@samples=$$($(BIN)/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data/test_files")') && \
-	echo "Building pydicom's test files. Some are broken, or share a UID, on purpose: they are told and left out." && \
+	echo "Building pydicom's test files. Some are broken, or share a UID, on purpose: they are named below and left out." && \
 	{ code=0; $(BIN)/stillframe build "$$samples" "$(abspath $(SITE))" || code=$$?; } && \
 	case $$code in \
 	  0 | 2) ;; \
 	  *) exit $$code ;; \
 	esac && \
-	echo "Next: make serve, then open http://127.0.0.1:$(PORT)/"
+	echo "Next: make serve$(if $(filter-out site,$(SITE)), SITE=$(SITE))$(if $(filter-out 8080,$(PORT)), PORT=$(PORT)), then open http://127.0.0.1:$(PORT)/"
 
 serve: .venv/.installed
-	@[ -d "$(SITE)" ] || { echo "There is no $(SITE) yet: make demo builds one." >&2; exit 1; }
+	@[ -d "$(SITE)" ] || { echo "There is no $(SITE) yet: make demo$(if $(filter-out site,$(SITE)), SITE=$(SITE)) builds one." >&2; exit 1; }
 	$(BIN)/stillframe serve "$(abspath $(SITE))" --port $(PORT)
 
 test: .venv/.installed-test

@@ -244,5 +244,5 @@ def test_notes_name_every_value_up_to_a_hundred() -> None:
         file_of(image(1, FailedSOPInstanceUIDList=[f"u{number}" for number in range(120)]), ExplicitVRLittleEndian)
     )
     notes = notes_on_uids(instance)
-    assert notes[0] == f"'u0' is no UID; {assigned_uid('u0')} stands for it"
+    assert notes[0] == f"'u0' is not a valid UID; it is published as {assigned_uid('u0')}"
     assert (len(notes), notes[-1]) == (101, "and 20 more UIDs")

@@ -310,8 +310,8 @@ def test_the_command(key_file: Path) -> None:
 def test_what_the_command_refuses(key_file: Path, tmp_path: Path) -> None:
     common = ("--base-url", BASE, "--key-id", KEY_ID, "--expires", "8h", "--private-key", key_file)
     for arguments, message in (
-        ((), "either --study UID or --whole-root"),
-        (("--study", STUDY, "--whole-root"), "either --study UID or --whole-root"),
+        ((), "one of --study UID and --whole-root is needed"),
+        (("--study", STUDY, "--whole-root"), "only one of --study UID and --whole-root"),
         (("--whole-root",), "opens every study"),
         (("--study", "1.2.*"), "is not a UID"),
         (("--study", STUDY, "--expires", "1y"), "a lifetime is"),

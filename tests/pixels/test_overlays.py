@@ -163,7 +163,7 @@ def test_other_bits_above_bits_stored_are_still_noted(tmp_path: Path) -> None:
     samples = random_samples((1, 40, 50), "u2", BITS)
     value = with_planes(samples, {12: planes(samples.shape, 1), 14: planes(samples.shape, 2)}).tobytes()
     built, _, _ = publish(write_with_overlays(tmp_path / "file", EXPLICIT, samples, value, [12]), tmp_path / "tree")
-    assert built.notes[0] == "bits above Bits Stored were set in 1 frames; they are not published"
+    assert built.notes[0] == "bits above Bits Stored were set in 1 frame; they are not published"
     assert built.notes[1].startswith("the overlay in bit 12")
 
 

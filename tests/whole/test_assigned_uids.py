@@ -80,7 +80,7 @@ def test_a_study_without_a_uid_is_published_under_others(tmp_path: Path) -> None
     assert study["0020000D"]["Value"] == [assigned_uid("case_17")]
     assert study["00201206"]["Value"] == [3]
     notes = [note for built in report.noted for note in built.notes]
-    assert f"'image 1' is no UID; {assigned_uid('image 1')} stands for it" in notes
+    assert f"'image 1' is not a valid UID; it is published as {assigned_uid('image 1')}" in notes
 
     frame = assigned_uid("case_17/frame")
     for name in ("image 1", "image 2", "seg 1"):

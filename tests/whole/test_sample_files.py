@@ -194,7 +194,7 @@ NOTES = {
         for name in FILES
         if name.startswith("pydicom/test_files/dicomdirtests/TINY_ALPHA/PT")
     },
-    "pydicom-data/mlut_18.dcm": ["bits above Bits Stored were set in 1 frames; they are not published"],
+    "pydicom-data/mlut_18.dcm": ["bits above Bits Stored were set in 1 frame; they are not published"],
 }
 
 # pydicom cannot decode JPEG of 12 bits with any permissively licensed plugin; the frames are kept as they are.

@@ -337,7 +337,8 @@ class _Publisher:
     def _notes(self) -> tuple[str, ...]:
         notes = []
         if self.masked:
-            notes.append(f"bits above Bits Stored were set in {self.masked} frames; they are not published")
+            frames = "1 frame" if self.masked == 1 else f"{self.masked} frames"
+            notes.append(f"bits above Bits Stored were set in {frames}; they are not published")
         if self.signed:
             notes.append("the codestreams say unsigned; their samples are signed, as Pixel Representation says")
         notes += self.remarks.notes(len(self.reader.indices))

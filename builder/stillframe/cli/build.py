@@ -91,13 +91,14 @@ _shape_options: Final = option_group(
     click.option(
         "--assign-uids",
         is_flag=True,
-        help="Publish inputs whose UIDs are none (letters, too long; a missing SOP Instance UID) under UIDs that "
-        "follow from what is there, instead of rejecting them.",
+        help="Publish inputs with values that are not valid UIDs (letters, too long; a missing SOP Instance UID) "
+        "under UIDs that follow from what is there, instead of rejecting them.",
     ),
     click.option(
         "--keep-damaged",
         is_flag=True,
-        help="Publish images of several frames although some of these are damaged: noted, and as zeros.",
+        help="Publish images of several frames although some of these are damaged: the damaged ones are filled with "
+        "zeros, and the report names them.",
     ),
     click.option(
         "--max-frame-size",

@@ -66,7 +66,8 @@ _nginx_options = option_group(
 def nginx(settings: NginxSettings) -> int:
     """Print a configuration with which nginx serves the tree DIR as the preview server does.
 
-    Start nginx with it as nginx -c FILE -p FOLDER. In FOLDER, nginx writes its own files while it runs.
+    Start nginx with it as nginx -p FOLDER -c FILE. In FOLDER, nginx writes its own files while it runs, and looks for
+    FILE if that is no absolute path.
     """
     from stillframe.hosting.nginx import render_nginx
 

@@ -256,7 +256,7 @@ unlisted_options: Final = option_group(
     click.option(
         "--unlisted",
         is_flag=True,
-        help="Publish every study under an unguessable root of its own. Only the report names these roots.",
+        help="An archive whose studies each have an unguessable root of their own, which only the report names.",
     ),
     click.option(
         "--secret-file",

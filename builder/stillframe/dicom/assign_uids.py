@@ -88,7 +88,7 @@ def assign_uids(instance: Instance, digest: Callable[[], str]) -> None:
 def notes_on_uids(instance: Instance) -> tuple[str, ...]:
     """What the report says of UIDs that were replaced."""
     former = instance.former_uids
-    notes = [f"{old!r} is no UID; {new} stands for it" for old, new in former.items() if old]
+    notes = [f"{old!r} is not a valid UID; it is published as {new}" for old, new in former.items() if old]
     if "" in former:
         notes.insert(0, f"has no SOPInstanceUID; {former['']} follows from the bytes of the file")
     return (*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more UIDs"] if len(notes) > _NOTES else []))
