@@ -89,6 +89,7 @@ HANG_SECONDS: Final = 20
 _UNSEEN: Final = (
     "published shifted to 0", "Photometric Interpretation is ", "unsigned (PS3.3 C.7.6.3.1.2)", "the file names ",
 )  # fmt: skip
+_READ_OTHERWISE: Final = ("are no elements", "its VR is none that DICOM defines")
 # Elements of group 0028 in either byte order, with an explicit VR or without.
 _IMAGE_PIXEL: Final = re.compile(rb"(?:\x28\0|\0\x28)..(?:US..|..\0\0)", re.DOTALL)
 _PIXEL_TAGS: Final = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
@@ -257,8 +258,8 @@ def judge_elements(path: Path, folder: Path, metadata: dict[str, Any], notes: li
             readable = bool(source.to_json_dict())
         except Exception:
             return ""
-    # Behind such bytes pydicom reads on, and gives up before some lengths that are wrong.
-    if not readable or any("are no elements" in note for note in notes):
+    # Behind such bytes pydicom reads on, it gives up before some lengths that are wrong, and takes others of odd VRs.
+    if not readable or any(phrase in note for note in notes for phrase in _READ_OTHERWISE):
         return ""
     bulk = {uri.removeprefix("bulkdata/"): (folder / uri).read_bytes() for _, _, uri in bulk_uris(metadata)}
     try:

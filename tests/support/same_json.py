@@ -19,6 +19,8 @@ def comparable(value: Any) -> Any:
     """Without padding, which pydicom leaves around some values."""
     if isinstance(value, str):
         return value.strip(" \0") or None
+    if isinstance(value, float) and value != value:
+        return "NaN"
     if isinstance(value, dict):
         return {name: group.strip(" \0") for name, group in value.items() if group.strip(" \0")} or None
     return value
@@ -68,7 +70,7 @@ def differing() -> tuple[re.Pattern[str], ...]:
 
 def may_differ(key: str, notes: str) -> bool:
     """Whether a note names a tag, or the format lets it differ; of overlays only those that a note tells of."""
-    named = f"({key[:4]},{key[4:]})" in notes
+    named = f"({key[:4]},{key[4:]})" in notes or key in notes
     if key.startswith("60"):
         return named or (f"({key[:4]},3000)" in notes and any(tag.fullmatch(key) for tag in differing()))
     return named or any(tag.fullmatch(key) for tag in differing())

@@ -25,9 +25,7 @@ from stillframe.hosting.grant import (
 
 def _make_scope(*, base_url: str, study: str | None, whole_root: bool) -> Scope:
     if (study is None) != whole_root:
-        raise UsageError(
-            "--study UID and --whole-root exclude each other" if whole_root else "name --study UID or --whole-root"
-        )
+        raise UsageError(f"{'only one' if whole_root else 'one'} of --study UID and --whole-root is needed")
     return root_scope(base_url) if study is None else study_scope(base_url, study)
 
 
