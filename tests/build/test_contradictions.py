@@ -399,3 +399,66 @@ def test_an_image_of_nothing_but_damaged_frames_is_refused_all_the_same(tmp_path
         result = build(path, tmp_path / "tree", **KEEP)
         assert isinstance(result, Rejected)
         assert "not a JPEG 2000 codestream" in result.reason
+
+
+# --- what a decoder would make up, or leave out -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [0.5, 0.9])
+def test_a_jpeg_image_that_is_cut_is_rejected(tmp_path: Path, left: float) -> None:
+    frame = jpeg_lossy(GREY, 8)
+    cut = frame[: int(len(frame) * left) & ~1]
+    attributes = image_attributes(GREY)
+    path = write_dicom(tmp_path / "1", jpeg(50), attributes, encapsulated_value([cut]), vr="OB", native=False)
+    assert rejected(path, tmp_path / "tree") == "frame 1: truncated: the JPEG image has no end marker"
+
+
+@pytest.mark.parametrize("attributes", [{"NumberOfFrames": 1}, {}])
+def test_whole_images_are_not_taken_for_one(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    """Under a Basic Offset Table that names the first alone."""
+    images = [lossless_jpeg(GREY, 8)] * 3
+    described = image_attributes(GREY, **attributes)
+    path = write_dicom(tmp_path / "1", jpeg(70), described, encapsulated_value(images, bytes(4)), vr="OB", native=False)
+    assert "the pixel data " in rejected(path, tmp_path / "tree")
+
+
+def test_kept_frames_of_several_colours_are_rejected(tmp_path: Path) -> None:
+    colour = random_samples((40, 50, 3), "u1", 8)
+    frames = [with_segments(jpeg_of_components(colour), adobe(transform)) for transform in (0, 1)]
+    described = image_attributes(colour, NumberOfFrames=2)
+    path = write_dicom(tmp_path / "1", jpeg(50), described, encapsulated_value(frames), vr="OB", native=False)
+    assert "frame 2: its colours are YBR_FULL, those of frames before it RGB" in rejected(path, tmp_path / "tree")
+
+
+def test_indices_of_a_palette_have_no_sign(tmp_path: Path) -> None:
+    """SIZ marks them as signed (its depth has bit 7 set), Pixel Representation does not."""
+    codestream = bytearray(j2k(GREY, 8))
+    codestream[codestream.index(b"\xff\x51") + 40] |= 0x80
+    palette = {
+        f"{colour}PaletteColorLookupTable{part}": value
+        for colour in ("Red", "Green", "Blue")
+        for part, value in (("Descriptor", [256, 0, 8]), ("Data", bytes(range(256))))
+    }
+    published = publish(
+        tmp_path / "1", jpeg(90), [bytes(codestream)], GREY, PhotometricInterpretation="PALETTE COLOR", **palette
+    )
+    decoded = openjpeg_decode(published.frames[0], j2k_format=0)
+    assert published.values("00280103") == [0]
+    assert np.array_equal(decoded, imagecodecs.jpeg2k_decode(bytes(codestream)).view("u1"))
+
+
+def test_still_frames_under_the_name_of_a_video_are_frames(tmp_path: Path) -> None:
+    published = publish(tmp_path / "1", jpeg(103), [lossless_jpeg(GREY, 8)] * 2, GREY, NumberOfFrames=2)
+    assert [np.array_equal(openjpeg_decode(data, j2k_format=0), GREY) for data in published.frames] == [True, True]
+    assert any("its frames are of" in note for note in published.built.notes)
+
+
+def test_no_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("stillframe.pixels.decoders.get_decoder", fail)
+    described = image_attributes(GREY, NumberOfFrames=2)
+    frames = [j2k(GREY, 8)] * 2
+    path = write_dicom(tmp_path / "1", jpeg(90), described, encapsulated_value(frames), vr="OB", native=False)
+    assert isinstance(build(path, tmp_path / "tree", keep_damaged=True), Rejected)

@@ -353,3 +353,8 @@ def test_a_damaged_sequence_within_a_whole_one_is_told(syntax: str, wrong: str) 
         assert len(converted.notes) == 1
         assert converted.notes[0].startswith(f"{tag:08X}")
         assert converted.damaged == (converted.notes if tag == 0x0040A730 else ())
+
+
+def test_values_that_differ_in_their_padding_are_one_value() -> None:
+    elements = [element(0x00100020, "LO", text) for text in ("P1", "P1  ")]
+    assert read(meta_header(EXPLICIT) + b"".join([*identity(EXPLICIT), *elements])).notes == ()

@@ -112,3 +112,18 @@ def test_frames_that_tell_nothing_are_refused(tmp_path: Path) -> None:
         "the file names no transfer syntax, and the encapsulated pixel data do not tell it:"
         " frame 1 begins with 01000000"
     )
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_fragments_with_a_length_under_a_native_name_are_frames(tmp_path: Path, syntax: str) -> None:
+    value = encapsulated_value([FRAMES[jpeg(90)]])
+    _, notes = published(tmp_path, meta_header(syntax) + body(element(PIXEL_DATA, "OW", value, syntax), syntax))
+    assert "the encapsulated pixel data have a length of their own; it was left out" in notes
+
+
+def test_a_first_frame_in_short_fragments_tells(tmp_path: Path) -> None:
+    frame = FRAMES[jpeg(90)]
+    parts = [frame[:2], frame[2:8], frame[8:]]
+    fragments = head(PIXEL_DATA, "OB", UNDEFINED) + encapsulated_value(parts)
+    _, notes = published(tmp_path, meta_header(EXPLICIT) + body(fragments))
+    assert "but its frames are of transfer syntax" in notes[0]

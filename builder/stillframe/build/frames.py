@@ -140,7 +140,13 @@ class _Publisher:
         for index in reader.indices:
             data = self._read(index)
             if decode:
-                photometric = self._check_kept(index, data, show=show) or photometric
+                own = self._check_kept(index, data, show=show)
+                if own and photometric and own != photometric:
+                    raise PixelDataError(
+                        f"frame {index + 1}: its colours are {own}, those of frames before it {photometric};"
+                        " --lossy transcode makes them alike"
+                    )
+                photometric = photometric or own
             self._put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
         changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
         return self._published(reader.syntax.uid, changes, (), notes)

@@ -97,8 +97,8 @@ _shape_options: Final = option_group(
     click.option(
         "--keep-damaged",
         is_flag=True,
-        help="Publish images of several frames although some of these are damaged: the damaged ones are filled with "
-        "zeros, and the report names them.",
+        help="Publish images of several frames although some of these are damaged: these are zeros (kept lossy frames "
+        "keep their bytes), and the report names them. Other images are built again.",
     ),
     click.option(
         "--max-frame-size",

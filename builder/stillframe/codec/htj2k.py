@@ -26,7 +26,7 @@ _MIN_LEVELS: Final = 3
 _BLOCK: Final = 64
 
 # What image codecs raise for bad input; their own exceptions derive from RuntimeError.
-CODEC_FAILURES: Final = (RuntimeError, ValueError, TypeError, MemoryError)
+CODEC_FAILURES: Final = (RuntimeError, ValueError, TypeError)
 
 
 def levels_for(width: int, height: int) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 
 from stillframe.codec.colour import NO_MARKERS, ColourMarkers, Space
 from stillframe.codec.facts import FrameFacts
-from stillframe.dicom.syntaxes import Family, transfer_syntax
+from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.errors import PixelDataError
 
 _SOS: Final = 0xDA
@@ -106,10 +106,10 @@ def _facts(frame: _Segment | None, scan: _Segment) -> FrameFacts:
 
 
 def _check_whole(facts: FrameFacts, frame: _Segment | None, scans: bytes, length: int) -> None:
-    """Refuse a JPEG-LS image that is cut, and what claims more pixels than its bytes can hold."""
-    # CharLS takes seconds to find out, however small the image.
-    if facts.syntax.family is Family.JPEG_LS and b"\xff\xd9" not in scans:
-        raise PixelDataError("truncated: the JPEG-LS image has no end marker")
+    """Refuse an image that is cut, and one that claims more pixels than its bytes can hold."""
+    # libjpeg makes up what is missing, and CharLS takes seconds to find out, however small the image.
+    if b"\xff\xd9" not in scans:
+        raise PixelDataError(f"truncated: the {facts.syntax.family} image has no end marker")
     if frame is not None:
         _check_plausible(facts, frame.marker, length)
 

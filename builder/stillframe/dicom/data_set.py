@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.header import Stop
-from stillframe.dicom.lenient import CountedReads, Unreadable, read_odd_element
+from stillframe.dicom.lenient import CountedReads, Unreadable, is_other_value, read_odd_element
 from stillframe.dicom.sequences import raw_data_element
 from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import (
@@ -143,7 +143,7 @@ class DataSetReader:
         if before is not None and (
             not isinstance(before, RawDataElement)
             or not isinstance(element, RawDataElement)
-            or before.value != element.value
+            or is_other_value(before, element)
         ):
             self.repeated.add(element.tag)
         self.elements[element.tag] = element

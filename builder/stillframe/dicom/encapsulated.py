@@ -125,6 +125,8 @@ def group_frames(
     ]
     if not frames:
         return _count_frames(items, tables, _by_images(items, file, family), single=single)
+    if frames == 1 and family is not Family.ITEMS and len(images := _by_images(items, file, family)) > 1:
+        raise PixelDataError(f"Number of Frames is 1, the pixel data hold {len(images)} images")
     for groups in tables:
         if len(groups) == frames:
             return groups
@@ -150,7 +152,7 @@ def _count_frames(
     counts = {len(groups) for groups in signs}
     if len(counts) == 1:
         return signs[0]
-    if single:
+    if single and len(images) < 2:
         return [items]
     evidence = (
         f"say {' or '.join(map(str, sorted(counts)))}" if counts else f"are {len(items)} fragments that do not say it"

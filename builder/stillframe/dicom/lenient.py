@@ -158,6 +158,12 @@ class RawItem(dict[int, RawDataElement]):
         return self.get(tag)
 
 
+def is_other_value(one: RawDataElement, other: RawDataElement) -> bool:
+    """Whether two elements of one tag differ in more than the padding of their values (PS3.5 6.2)."""
+    first, second = (bytes(element.value or b"").rstrip(b"\0 ") for element in (one, other))
+    return first != second
+
+
 type Elements = Dataset | RawItem
 """A data set or an item, its elements as they were read."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Final
 
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomIO
@@ -17,6 +18,7 @@ from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding
 from stillframe.dicom.write import dataset_bytes, element_head
 from stillframe.errors import InputError
 
+_DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _FIRST_PIXELS, _LAST_PIXELS = min(PIXEL_TAGS), max(PIXEL_TAGS)
 
 
@@ -71,11 +73,11 @@ def _rewritten(uids: InstanceUIDs, instance: Instance) -> list[Part]:
     tag = next(tag for tag, keyword in PIXEL_TAGS.items() if keyword == pixels.keyword)
     length = UNDEFINED_LENGTH if pixels.length is None else pixels.length
     before += element_head(tag, pixels.vr, length, encoding)
-    return [
-        _part(head + before),
-        (instance.file, pixels.offset, _end_of(instance, pixels) - pixels.offset),
-        _part(behind),
-    ]
+    end = _end_of(instance, pixels)
+    if pixels.length is None and instance.fragments is not None and instance.fragments.items:
+        last = instance.fragments.items[-1]  # whatever stands behind it for a delimiter
+        end, behind = last.offset + last.length, _DELIMITER + behind
+    return [_part(head + before), (instance.file, pixels.offset, end - pixels.offset), _part(behind)]
 
 
 def _end_of(instance: Instance, pixels: PixelElement) -> int:

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from stillframe.dicom.lenient import CountedReads, Elements, RawItem, Unreadable, read_odd
+from stillframe.dicom.lenient import CountedReads, Elements, RawItem, Unreadable, is_other_value, read_odd
 from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import MAX_PARTS, UNDEFINED_LENGTH, Element, Encoding, Odd, Walker, too_many_parts
 
@@ -80,7 +80,7 @@ def _read_well_formed(walker: Walker, start: int, end: int) -> RawItem:
         raw = raw_data_element(walker, element)
         if length > _COPIED_BYTES and (vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")):
             raw = raw._replace(value=cast(bytes, SequenceValue(walker, value, value + length)))
-        if number in item and item[number].value != raw.value:
+        if number in item and is_other_value(item[number], raw):
             item.repeated.add(number)
         item[number] = raw
         offset = value + length

@@ -150,7 +150,7 @@ def _decode_by_plugin(data: bytes, plugin: str, facts: FrameFacts, description: 
             array, _ = get_decoder(UID(facts.syntax.uid)).as_array(
                 encapsulate([data], has_bot=False), decoding_plugin=plugin, **options
             )
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, MemoryError):  # none of these is the frame's
         raise
     except BaseException as error:  # each plugin has exceptions of its own
         raise PixelDataError(f"{plugin} gives the frame up") from error

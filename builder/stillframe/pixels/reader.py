@@ -239,7 +239,7 @@ class FrameReader:
         if not facts.precision:
             return self._finish_native(array.astype(description.dtype, copy=False), facts)
         colour = self._colour(facts)
-        if colour is not None and facts.signed:
+        if facts.signed and self._is_unsigned:
             array, facts = as_unsigned(array, facts.precision), replace(facts, signed=False)
         # The precision of lossless JPEG is often that of the cells, whose unused bits were compressed with the rest.
         unused_bits = facts.syntax.compresses_cells and (
@@ -267,7 +267,7 @@ class FrameReader:
     def _with_facts(self, decoded: DecodedFrame, samples: Samples, facts: FrameFacts) -> DecodedFrame:
         """What was done with the samples of a codestream that the data set does not let expect."""
         remarks = decoded.remarks
-        if facts.signed and self.description.samples > 1:
+        if facts.signed and self._is_unsigned:
             remarks += ("colour that the codestreams mark as signed is read as unsigned (PS3.3 C.7.6.3.1.2)",)
         if samples.decoder:
             remarks += (f"{samples.refused} could not decode what {samples.decoder} could",)
@@ -282,6 +282,13 @@ class FrameReader:
         if facts is not None and not colour.marker and not _defines(facts.syntax.family, photometric):
             raise PixelDataError(f"{photometric} is not defined for {facts.syntax}")
         return colour
+
+    @property
+    def _is_unsigned(self) -> bool:
+        """Whether samples have no sign whatever a codestream says: colour, and a palette's indices if not stated so."""
+        description = self.description
+        palette = description.photometric == "PALETTE COLOR" and not self.stated.pixel_representation
+        return description.samples > 1 or palette
 
     @cached_property
     def alignment(self) -> Alignment:

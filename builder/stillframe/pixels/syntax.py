@@ -11,7 +11,7 @@ from typing import Final
 from stillframe.codec.probe import syntax_of_frame
 from stillframe.dicom.encapsulated import read_fragments, read_frame
 from stillframe.dicom.opening import native_syntax
-from stillframe.dicom.read import Instance
+from stillframe.dicom.read import Instance, PixelElement
 from stillframe.dicom.syntaxes import Family, TransferSyntax, transfer_syntax
 from stillframe.dicom.walk import Encoding
 from stillframe.errors import PixelDataError
@@ -27,10 +27,15 @@ def settle_syntax(instance: Instance) -> Instance:
         PixelDataError: if the pixel data are encapsulated, and their frames do not tell how they are written.
     """
     syntax = transfer_syntax(instance.transfer_syntax)
+    if instance.fragments is not None and syntax.family is Family.VIDEO:
+        return _by_frames(instance, syntax) if _first_syntax(instance) else instance
     if instance.fragments is not None and syntax.is_native:
         return _by_frames(instance, syntax)
-    if instance.pixels is None or instance.pixels.length is None or syntax.is_native:
+    if instance.pixels is None or instance.pixels.length is None:
         return instance
+    if syntax.is_native:
+        settled = _unwrapped(instance, instance.pixels, instance.pixels.length)
+        return _by_frames(settled, syntax) if settled is not None and _first_syntax(settled) else instance
     # A private syntax may say more of native samples than their encoding does: their order, for one.
     return _by_length(instance, syntax) if syntax.name and syntax.has_frames else instance
 
@@ -39,14 +44,12 @@ def _by_frames(instance: Instance, syntax: TransferSyntax) -> Instance:
     """Fragments under a native name, or none: the first frame tells."""
     assert instance.fragments is not None
     said = f"the file names {syntax}" if instance.named else "the file names no transfer syntax"
-    items = instance.fragments.items
-    if not items:
+    if not instance.fragments.items:
         raise PixelDataError("the pixel data hold no fragments")
-    head = read_frame(instance.file, [replace(items[0], length=min(items[0].length, _HEAD_BYTES))])
-    found = syntax_of_frame(head)
+    found = _first_syntax(instance)
     if found is None:
         raise PixelDataError(
-            f"{said}, and the encapsulated pixel data do not tell it: frame 1 begins with {head[:4].hex()}"
+            f"{said}, and the encapsulated pixel data do not tell it: frame 1 begins with {_head(instance)[:4].hex()}"
         )
     loss = "" if found.lossless or found.family is Family.JPEG_XL else ", compressed with loss"
     note = f"{said}, but its frames are of {found}{loss}; they are taken for that"
@@ -58,16 +61,43 @@ def _by_length(instance: Instance, syntax: TransferSyntax) -> Instance:
     pixels = instance.pixels
     assert pixels is not None
     assert pixels.length is not None
-    instance.file.seek(pixels.offset)
-    if instance.file.read(len(_ITEM)) == _ITEM:
-        fragments = read_fragments(instance.file, pixels.offset, pixels.offset + pixels.length)
-        settled = replace(instance, pixels=replace(pixels, length=None), fragments=fragments)
-        return _with_note(settled, "the encapsulated pixel data have a length of their own; it was left out")
+    if (settled := _unwrapped(instance, pixels, pixels.length)) is not None:
+        return settled
     uid = native_syntax(Encoding(*map(bool, instance.dataset.original_encoding)))
     return _with_note(
         replace(instance, transfer_syntax=uid),
         f"{syntax} asks for encapsulated pixel data, these are native; they were read as {transfer_syntax(uid).name}",
     )
+
+
+def _unwrapped(instance: Instance, pixels: PixelElement, length: int) -> Instance | None:
+    """Fragments in pixel data with a length, which is left out; None if they hold something else."""
+    instance.file.seek(pixels.offset)
+    if instance.file.read(len(_ITEM)) != _ITEM:
+        return None
+    try:
+        fragments = read_fragments(instance.file, pixels.offset, pixels.offset + length)
+    except PixelDataError:
+        return None  # samples that begin as an item does
+    settled = replace(instance, pixels=replace(pixels, length=None), fragments=fragments)
+    return _with_note(settled, "the encapsulated pixel data have a length of their own; it was left out")
+
+
+def _first_syntax(instance: Instance) -> TransferSyntax | None:
+    """The transfer syntax that the first frame tells, if it does."""
+    return syntax_of_frame(_head(instance))
+
+
+def _head(instance: Instance) -> bytes:
+    """The bytes that the fragments begin with: as many as tell what the first frame is."""
+    assert instance.fragments is not None
+    parts, left = [], _HEAD_BYTES
+    for fragment in instance.fragments.items:
+        parts.append(replace(fragment, length=min(fragment.length, left)))
+        left -= parts[-1].length
+        if left <= 0:
+            break
+    return read_frame(instance.file, parts)
 
 
 def _with_note(instance: Instance, note: str) -> Instance:
