@@ -125,7 +125,7 @@ def test_why_a_store_is_waited_for(bucket: Bucket, said: list[str], fault: Fault
 
 
 def test_a_store_that_is_not_there_is_waited_for_aloud(said: list[str], bucket: Bucket, free_port: int) -> None:
-    settings = replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{free_port}", patience=6)
+    settings = replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{free_port}", patience=14)
     with pytest.raises(Exception, match="Could not connect"):
         S3Store(Bucket("archive", settings)).get("studies")
     assert said[0].startswith("WARNING waiting for s3://archive (no connection), ")

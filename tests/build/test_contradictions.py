@@ -434,7 +434,7 @@ def test_indices_of_a_palette_have_no_sign(tmp_path: Path) -> None:
     """SIZ marks them as signed (its depth has bit 7 set), Pixel Representation does not."""
     codestream = bytearray(j2k(GREY, 8))
     codestream[codestream.index(b"\xff\x51") + 40] |= 0x80
-    palette = {
+    palette: dict[str, Any] = {
         f"{colour}PaletteColorLookupTable{part}": value
         for colour in ("Red", "Green", "Blue")
         for part, value in (("Descriptor", [256, 0, 8]), ("Data", bytes(range(256))))
