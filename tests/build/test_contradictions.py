@@ -22,9 +22,13 @@ from tests.support.dicom_files import (
     EXPLICIT,
     RLE,
     encapsulated_value,
+    image,
     image_attributes,
     jpeg,
+    noise,
     random_samples,
+    to_bytes,
+    without_pixels,
     write_dicom,
 )
 from tests.support.frame_encoders import (
@@ -44,6 +48,7 @@ from tests.support.frame_encoders import (
     with_segments,
 )
 from tests.support.published import UIDS, Published, build, publish_file, rejected
+from tests.support.trees import build_tree
 
 type Frame = npt.NDArray[Any]
 
@@ -462,3 +467,27 @@ def test_no_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     frames = [j2k(GREY, 8)] * 2
     path = write_dicom(tmp_path / "1", jpeg(90), described, encapsulated_value(frames), vr="OB", native=False)
     assert isinstance(build(path, tmp_path / "tree", keep_damaged=True), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "bits", "dtype"), [("FloatPixelData", 64, "f4"), ("DoubleFloatPixelData", 32, "f8")]
+)
+def test_floats_of_another_width_than_their_element_has_are_rejected(
+    tmp_path: Path, keyword: str, bits: int, dtype: str
+) -> None:
+    dataset = without_pixels(1)
+    dataset.Rows, dataset.Columns, dataset.BitsAllocated = 8, 8, bits
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    setattr(dataset, keyword, np.ones((8, 8), dtype).tobytes())
+    (tmp_path / "1").write_bytes(to_bytes(dataset))
+    (item,) = build_tree(tmp_path / "tree", tmp_path / "1").rejected
+    assert item.reason == f"Bits Allocated is {bits}, but {keyword} has samples of {96 - bits} bits"
+
+
+@pytest.mark.parametrize("vr", ["US", "UL", "IS", "SS"])
+def test_numbers_of_the_image_may_have_another_vr(tmp_path: Path, vr: str) -> None:
+    dataset = image(1, noise(1, (20, 30)))
+    for keyword in ("Rows", "Columns", "BitsStored"):
+        dataset[keyword].VR = vr
+    (tmp_path / "1").write_bytes(to_bytes(dataset))
+    assert build_tree(tmp_path / "tree", tmp_path / "1").rejected == []

@@ -358,3 +358,9 @@ def test_a_damaged_sequence_within_a_whole_one_is_told(syntax: str, wrong: str) 
 def test_values_that_differ_in_their_padding_are_one_value() -> None:
     elements = [element(0x00100020, "LO", text) for text in ("P1", "P1  ")]
     assert read(meta_header(EXPLICIT) + b"".join([*identity(EXPLICIT), *elements])).notes == ()
+
+
+def test_rubbish_behind_the_pixel_data_is_noted_whatever_uid_is_missing() -> None:
+    """With --assign-uids a SOP Instance UID may be: the reading does not decide that."""
+    data = file_of(EXPLICIT, image(EXPLICIT)).replace(b"\x08\0\x18\0UI", b"\x08\0\x17\0UI", 1)
+    assert any("are no elements; not published" in note for note in read(data + b"rubbish, and more of it").notes)

@@ -202,7 +202,7 @@ def _read_behind(reader: DataSetReader, *, complete: bool) -> str:
         return ""
     if not complete:
         raise InputError(f"the pixel data have no sequence delimiter, and what follows is no data set: {failure.text}")
-    if any(tag not in reader.elements for tag in _UIDS):
+    if failure.cut and any(tag not in reader.elements for tag in _UIDS):
         raise InputError(str(failure))
     if failure.cut:
         return f"behind its pixel data, the file {failure.text}; that is not published"

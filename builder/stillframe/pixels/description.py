@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from pydicom.dataelem import RawDataElement
@@ -95,6 +95,11 @@ class PixelDescription:
             raise PixelDataError(f"{self.photometric} with Bits Allocated {self.bits_allocated} is not supported")
 
 
+# PS3.3 C.7.6.24, C.7.6.25.
+_FLOATING_BITS: Final = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
+_TEXT_NUMBERS: Final = frozenset({"IS", "DS"})
+
+
 def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
     """Read and check the Image Pixel module; a decoded frame may have `max_frame_bytes`.
 
@@ -103,6 +108,9 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
     """
     floating = pixels.keyword != "PixelData"
     allocated = _integer(dataset, "BitsAllocated")
+    width = _FLOATING_BITS.get(pixels.keyword, allocated)
+    if allocated != width:
+        raise PixelDataError(f"Bits Allocated is {allocated}, but {pixels.keyword} has samples of {width} bits")
     stored = allocated if floating else _integer(dataset, "BitsStored", default=allocated)
     packed = allocated == 12 and not floating
     description = PixelDescription(
@@ -126,16 +134,21 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
 
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
-    """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header."""
+    """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header.
+
+    Some writers give it another VR of numbers, which counts.
+    """
     element = raw_element(dataset, Tag(keyword))
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
         if default is None:
             raise PixelDataError(f"{keyword} is missing")
         return default
-    if isinstance(element, RawDataElement) and keyword != "NumberOfFrames":
-        if len(value) != 2:
-            raise PixelDataError(f"{keyword} has {len(value)} bytes, expected 2")
+    vr = element.VR or ("IS" if keyword == "NumberOfFrames" else "US")
+    if isinstance(element, RawDataElement) and vr not in _TEXT_NUMBERS:
+        expected = 4 if vr in ("UL", "SL") else 2
+        if len(value) != expected:
+            raise PixelDataError(f"{keyword} has {len(value)} bytes, expected {expected}")
         return int.from_bytes(value, "little" if element.is_little_endian else "big")
     try:
         return int(value.strip(b"\0 ") if isinstance(value, bytes) else value)
