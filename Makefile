@@ -3,7 +3,7 @@
 #   make serve    list the studies of ./site in a browser
 #   make test     run the tests           make test-fast    without those that are slow or need an object store
 #   make check    ruff and mypy           make hooks        have git run it before each commit
-#   make coverage run the tests and see which lines and branches they reach
+#   make coverage run the tests and see which lines they reach
 #   make test-minimum    the quick tests with the oldest dependencies that pyproject.toml allows
 #   make test-pythons    the quick tests with each Python of PYTHONS that this machine has
 #   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
