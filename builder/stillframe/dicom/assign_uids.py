@@ -33,6 +33,7 @@ _DEFINED: Final = frozenset(
     (0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x00080117, 0x00080118, 0x00081150, 0x0008115A)
 ) | {0x00083002, 0x04000010, 0x00041510, 0x00041512, 0x0004151A}
 _NOTES: Final = 100
+_SHOWN: Final = 80
 
 
 type _Path = tuple[tuple[int, int], ...]
@@ -88,7 +89,7 @@ def assign_uids(instance: Instance, digest: Callable[[], str]) -> None:
 def notes_on_uids(instance: Instance) -> tuple[str, ...]:
     """What the report says of UIDs that were replaced."""
     former = instance.former_uids
-    notes = [f"{old!r} is not a valid UID; it is published as {new}" for old, new in former.items() if old]
+    notes = [f"{old[:_SHOWN]!r} is not a valid UID; it is published as {new}" for old, new in former.items() if old]
     if "" in former:
         notes.insert(0, f"has no SOPInstanceUID; {former['']} follows from the bytes of the file")
     return (*notes[:_NOTES], *([f"and {len(notes) - _NOTES} more UIDs"] if len(notes) > _NOTES else []))
