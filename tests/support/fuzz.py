@@ -349,8 +349,8 @@ def _same(found: npt.NDArray[Any], expected: npt.NDArray[Any], bits: int, notes:
     """Equal in the bits that are stored: what stands above them is no part of a sample, and signs follow from it."""
     if found.dtype.kind == "f" or not bits:
         return np.array_equal(found, expected, equal_nan=found.dtype.kind == "f")
-    if any("converted to RGB" in note for note in notes):
-        return np.array_equal(found, expected)
+    if any("converted to RGB" in note for note in notes):  # with less exact numbers, pydicom rounds some otherwise
+        return bool((abs(found.astype("i8") - expected) <= 1).all())
     mask = (1 << bits) - 1
     return bool(((found.astype("i8") & mask) == (expected.astype("i8") & mask)).all())
 
