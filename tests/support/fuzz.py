@@ -89,7 +89,7 @@ HANG_SECONDS: Final = 20
 _UNSEEN: Final = (
     "published shifted to 0", "Photometric Interpretation is ", "unsigned (PS3.3 C.7.6.3.1.2)", "the file names ",
 )  # fmt: skip
-_READ_OTHERWISE: Final = ("are no elements", "its VR is none that DICOM defines")
+_READ_OTHERWISE: Final = ("are no elements", "its VR is none that DICOM defines", "the file names no transfer syntax")
 # Elements of group 0028 in either byte order, with an explicit VR or without.
 _IMAGE_PIXEL: Final = re.compile(rb"(?:\x28\0|\0\x28)..(?:US..|..\0\0)", re.DOTALL)
 _PIXEL_TAGS: Final = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")
