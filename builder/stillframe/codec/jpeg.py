@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from stillframe.codec.htj2k import CODEC_FAILURES, describe_array
-from stillframe.codec.jpeg_header import parse_jpeg
 from stillframe.errors import CodecError
 
 
-def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
-    """Decode a lossy JPEG image (ISO/IEC 10918-1), its components as they are stored.
+def decode_jpeg(data: bytes, components: int) -> npt.NDArray[Any]:
+    """Decode a lossy JPEG image (ISO/IEC 10918-1) of so many components; they come as they are stored.
 
     Sub-sampled chrominance is interpolated.
 
@@ -26,7 +25,7 @@ def decode_jpeg(data: bytes) -> npt.NDArray[Any]:
     """
     try:
         # With the same space before and after, nothing is converted, whatever the components are.
-        space = "YCBCR" if parse_jpeg(data).samples == 3 else None
+        space = "YCBCR" if components == 3 else None
         return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space))
     except CODEC_FAILURES as error:
         raise CodecError("a JPEG image cannot be decoded") from error

@@ -56,7 +56,7 @@ def parse_jpeg(data: bytes, *, whole: bool = True) -> FrameFacts:
         elif segment.marker == _SOS:
             facts = replace(_facts(frame, segment), markers=_with_components(markers, frame))
             if whole:
-                _check_whole(facts, frame, data[segment.offset :], len(data))
+                _check_whole(facts, frame, data, segment.offset)
             return facts
     raise PixelDataError("damaged JPEG image: no frame header" if frame is None else "damaged JPEG image: no scan")
 
@@ -105,13 +105,13 @@ def _facts(frame: _Segment | None, scan: _Segment) -> FrameFacts:
     )
 
 
-def _check_whole(facts: FrameFacts, frame: _Segment | None, scans: bytes, length: int) -> None:
+def _check_whole(facts: FrameFacts, frame: _Segment | None, data: bytes, scan: int) -> None:
     """Refuse an image that is cut, and one that claims more pixels than its bytes can hold."""
     # libjpeg makes up what is missing, and CharLS takes seconds to find out, however small the image.
-    if b"\xff\xd9" not in scans:
+    if data.rfind(b"\xff\xd9", scan) < 0:
         raise PixelDataError(f"truncated: the {facts.syntax.family} image has no end marker")
     if frame is not None:
-        _check_plausible(facts, frame.marker, length)
+        _check_plausible(facts, frame.marker, len(data))
 
 
 def _check_plausible(facts: FrameFacts, marker: int, length: int) -> None:

@@ -15,7 +15,7 @@ from stillframe.codec.jp2 import is_jp2, jp2_codestream, jp2_space
 from stillframe.codec.jpeg_header import parse_jpeg
 from stillframe.codec.jpegxl_header import is_jpeg_xl, parse_jpeg_xl
 from stillframe.codec.markers import MainHeader, parse_header
-from stillframe.dicom.encapsulated import begins_rle
+from stillframe.dicom.encapsulated import RLE_HEADER_BYTES, begins_rle
 from stillframe.dicom.syntaxes import RLE_LOSSLESS, Family, TransferSyntax, transfer_syntax
 from stillframe.errors import CodestreamError, PixelDataError
 
@@ -28,7 +28,6 @@ _ALLOWED: Final = {
     }.items()
 }  # fmt: skip
 _JPEG_XL_LOSSLESS: Final = f"{_ROOT}110"
-_RLE_HEADER: Final = 64
 
 
 def family_of(data: bytes) -> Family | None:
@@ -160,7 +159,7 @@ def _jpeg_2000_syntax(header: MainHeader) -> TransferSyntax:
 
 def _check_rle(data: bytes, expected: FrameFacts) -> None:
     """RLE (PS3.5 Annex G) has no size of its own, but two bytes never expand to more than 128."""
-    if len(data) < _RLE_HEADER:
+    if len(data) < RLE_HEADER_BYTES:
         raise PixelDataError("damaged RLE frame: shorter than its header")
     segments = int.from_bytes(data[:4], "little")
     planes = expected.samples * ((expected.precision + 7) // 8)

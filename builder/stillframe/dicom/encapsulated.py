@@ -17,7 +17,8 @@ _DELIMITER: Final = b"\xfe\xff\xdd\xe0"
 _PADDING: Final = b"\xfc\xff\xfc\xff"
 _SOI = (b"\xff\xd8", b"\xff\x4f")  # JPEG and JPEG-LS start of image; JPEG 2000 start of codestream
 _EOI: Final = b"\xff\xd9"
-_RLE_HEADER: Final = 64
+RLE_HEADER_BYTES: Final = 64
+"""Bytes of the header of an RLE frame (PS3.5 G.5)."""
 _MOST_SEGMENTS: Final = 15
 
 
@@ -171,17 +172,19 @@ def _by_images(items: tuple[Fragment, ...], file: ReadableFile, family: Family) 
     if family is Family.ITEMS:
         return [(item,) for item in items]
     if family is Family.RLE:
-        begins = [index for index, item in enumerate(items) if begins_rle(_read_at(file, item.offset, _RLE_HEADER))]
+        begins = [
+            index for index, item in enumerate(items) if begins_rle(_read_at(file, item.offset, RLE_HEADER_BYTES))
+        ]
         return _split(items, begins) if begins[:1] == [0] else []
     return _by_markers(items, file) if _begins_image(items[0], file) else []
 
 
 def begins_rle(data: bytes) -> bool:
     """Whether bytes begin with the header of an RLE frame: 1 to 15 segments, the first right behind it (PS3.5 G.5)."""
-    if len(data) < _RLE_HEADER:
+    if len(data) < RLE_HEADER_BYTES:
         return False
-    count, *offsets = struct.unpack("<16L", data[:_RLE_HEADER])
-    if not 1 <= count <= _MOST_SEGMENTS or offsets[0] != _RLE_HEADER or any(offsets[count:]):
+    count, *offsets = struct.unpack("<16L", data[:RLE_HEADER_BYTES])
+    if not 1 <= count <= _MOST_SEGMENTS or offsets[0] != RLE_HEADER_BYTES or any(offsets[count:]):
         return False
     return all(one < other for one, other in pairwise(offsets[:count]))
 

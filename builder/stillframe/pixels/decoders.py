@@ -81,7 +81,7 @@ def _decoders(facts: FrameFacts, description: PixelDescription) -> Iterator[tupl
             untouched = without_application if facts.samples > 1 else bytes
             yield "GDCM", lambda data: _decode_by_plugin(untouched(data), "gdcm", facts, description)
         case Family.JPEG:
-            yield "libjpeg-turbo", decode_jpeg
+            yield "libjpeg-turbo", lambda data: decode_jpeg(data, facts.samples)
         case Family.JPEG_LS:
             yield "CharLS", plugin("pyjpegls")
             yield "GDCM", plugin("gdcm")

@@ -6,10 +6,10 @@ Pixel data of undefined length hold fragments, all others hold native samples, w
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
 from stillframe.codec.probe import syntax_of_frame
-from stillframe.dicom.encapsulated import read_fragments, read_frame
+from stillframe.dicom.encapsulated import Fragments, read_fragments, read_frame
 from stillframe.dicom.opening import native_syntax
 from stillframe.dicom.read import Instance, PixelElement
 from stillframe.dicom.syntaxes import Family, TransferSyntax, transfer_syntax
@@ -28,32 +28,40 @@ def settle_syntax(instance: Instance) -> Instance:
     """
     syntax = transfer_syntax(instance.transfer_syntax)
     if instance.fragments is not None and syntax.family is Family.VIDEO:
-        return _by_frames(instance, syntax) if _first_syntax(instance) else instance
+        return _by_frames(instance, syntax) or instance
     if instance.fragments is not None and syntax.is_native:
-        return _by_frames(instance, syntax)
+        return _by_frames(instance, syntax) or _refuse(instance, instance.fragments, syntax)
     if instance.pixels is None or instance.pixels.length is None:
         return instance
     if syntax.is_native:
         settled = _unwrapped(instance, instance.pixels, instance.pixels.length)
-        return _by_frames(settled, syntax) if settled is not None and _first_syntax(settled) else instance
+        return (settled and _by_frames(settled, syntax)) or instance
     # A private syntax may say more of native samples than their encoding does: their order, for one.
     return _by_length(instance, syntax) if syntax.name and syntax.has_frames else instance
 
 
-def _by_frames(instance: Instance, syntax: TransferSyntax) -> Instance:
-    """Fragments under a native name, or none: the first frame tells."""
+def _by_frames(instance: Instance, syntax: TransferSyntax) -> Instance | None:
+    """Fragments whose transfer syntax the first frame tells, against the name or without one; None if it tells none."""
     assert instance.fragments is not None
-    said = f"the file names {syntax}" if instance.named else "the file names no transfer syntax"
-    if not instance.fragments.items:
-        raise PixelDataError("the pixel data hold no fragments")
-    found = _first_syntax(instance)
+    found = syntax_of_frame(_head(instance, instance.fragments))
     if found is None:
-        raise PixelDataError(
-            f"{said}, and the encapsulated pixel data do not tell it: frame 1 begins with {_head(instance)[:4].hex()}"
-        )
+        return None
     loss = "" if found.lossless or found.family is Family.JPEG_XL else ", compressed with loss"
-    note = f"{said}, but its frames are of {found}{loss}; they are taken for that"
+    note = f"{_said(instance, syntax)}, but its frames are of {found}{loss}; they are taken for that"
     return _with_note(replace(instance, transfer_syntax=found.uid), note)
+
+
+def _refuse(instance: Instance, fragments: Fragments, syntax: TransferSyntax) -> NoReturn:
+    if not fragments.items:
+        raise PixelDataError("the pixel data hold no fragments")
+    begin = _head(instance, fragments)[:4].hex()
+    raise PixelDataError(
+        f"{_said(instance, syntax)}, and the encapsulated pixel data do not tell it: frame 1 begins with {begin}"
+    )
+
+
+def _said(instance: Instance, syntax: TransferSyntax) -> str:
+    return f"the file names {syntax}" if instance.named else "the file names no transfer syntax"
 
 
 def _by_length(instance: Instance, syntax: TransferSyntax) -> Instance:
@@ -83,16 +91,10 @@ def _unwrapped(instance: Instance, pixels: PixelElement, length: int) -> Instanc
     return _with_note(settled, "the encapsulated pixel data have a length of their own; it was left out")
 
 
-def _first_syntax(instance: Instance) -> TransferSyntax | None:
-    """The transfer syntax that the first frame tells, if it does."""
-    return syntax_of_frame(_head(instance))
-
-
-def _head(instance: Instance) -> bytes:
+def _head(instance: Instance, fragments: Fragments) -> bytes:
     """The bytes that the fragments begin with: as many as tell what the first frame is."""
-    assert instance.fragments is not None
     parts, left = [], _HEAD_BYTES
-    for fragment in instance.fragments.items:
+    for fragment in fragments.items:
         parts.append(replace(fragment, length=min(fragment.length, left)))
         left -= parts[-1].length
         if left <= 0:

@@ -65,9 +65,7 @@ class Forecast:
         """The forecast as reports have it; `docs/reference/report.md` describes it."""
         count, size = self.objects.count, self.objects.size
         return {
-            "inputs": {
-                str(decision): self.inputs[decision] for decision in Decision if decision is not Decision.REVIEW
-            },
+            "inputs": {str(decision): self.inputs[decision] for decision in Decision if decision not in _NOT_TOLD},
             "studies": self.studies,
             "series": self.series,
             "frames": self.frames,
