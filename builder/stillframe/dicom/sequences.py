@@ -14,10 +14,18 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.lenient import CountedReads, Elements, RawItem, Unreadable, is_other_value, read_odd
 from stillframe.dicom.vr import dictionary_vr
-from stillframe.dicom.walk import MAX_PARTS, UNDEFINED_LENGTH, Element, Encoding, Odd, Walker, too_many_parts
+from stillframe.dicom.walk import (
+    ITEM,
+    MAX_PARTS,
+    SEQUENCE_DELIMITER,
+    UNDEFINED_LENGTH,
+    Element,
+    Encoding,
+    Odd,
+    Walker,
+    too_many_parts,
+)
 
-_ITEM: Final = (0xFFFE, 0xE000)
-_SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
 # A sequence in an item up to this long is copied out of it; a longer one stays where it is.
 _COPIED_BYTES: Final = 1024
 
@@ -116,9 +124,9 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
         if len(start) < 8:
             raise Unreadable("ends inside the head of an item")
         group, number, length = head.unpack(start)
-        if (group, number) == _SEQUENCE_DELIMITER:
+        if (group, number) == SEQUENCE_DELIMITER:
             break
-        if (group, number) != _ITEM:
+        if (group, number) != ITEM:
             raise Unreadable(f"has ({group:04X},{number:04X}) where an item must begin")
         if length == UNDEFINED_LENGTH:
             items.append(read_odd(source, encoding))

@@ -26,9 +26,11 @@ MAX_PARTS: Final = 8_000_000
 microseconds, so this is a limit of 2 GB and some minutes. A slide of 180,000 tiles has three millions of them."""
 
 _NAMES: Final = {vr: vr.decode() for vr in VRS}
-_ITEM: Final = (0xFFFE, 0xE000)
+ITEM: Final = (0xFFFE, 0xE000)
+"""The tag that begins an item (PS3.5 7.5)."""
 _ITEM_DELIMITER: Final = (0xFFFE, 0xE00D)
-_SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
+SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
+"""The tag that ends a sequence of undefined length (PS3.5 7.5)."""
 _PIXEL_GROUP: Final = 0x7FE0
 
 
@@ -130,7 +132,7 @@ class Walker:
         # What follows the last item: its own delimiter if it has one, then that of the sequence.
         if self._head(offset, end)[:2] == _ITEM_DELIMITER:
             offset += 8
-        if self._head(offset, end)[:2] != _SEQUENCE_DELIMITER:
+        if self._head(offset, end)[:2] != SEQUENCE_DELIMITER:
             raise Odd("no sequence delimiter")
         self._ends[begin] = offset + 8
         return offset + 8
@@ -146,9 +148,9 @@ class Walker:
         count = 0
         while offset < end:
             group, number, length = self._head(offset, end)
-            if (group, number) == _SEQUENCE_DELIMITER:
+            if (group, number) == SEQUENCE_DELIMITER:
                 return
-            if (group, number) != _ITEM:
+            if (group, number) != ITEM:
                 raise Odd("no item")
             count += 1
             if count > MAX_PARTS:
