@@ -260,8 +260,10 @@ def judge_elements(path: Path, folder: Path, metadata: dict[str, Any], notes: li
             return ""
     # Behind such bytes pydicom reads on, it gives up before some lengths that are wrong, and takes others of odd VRs.
     # An element of group 0000, which has no place in a data set (PS3.5 7.1), takes bytes of the next item there.
+    # What a file without a transfer syntax is written in, pydicom guesses from less.
     zero_group = re.search(r'"0000[0-9A-F]{4}":', json.dumps(metadata))
-    if not readable or zero_group or any(phrase in note for note in notes for phrase in _READ_OTHERWISE):
+    named = "TransferSyntaxUID" in source.file_meta
+    if not readable or not named or zero_group or any(phrase in note for note in notes for phrase in _READ_OTHERWISE):
         return ""
     bulk = {uri.removeprefix("bulkdata/"): (folder / uri).read_bytes() for _, _, uri in bulk_uris(metadata)}
     try:
