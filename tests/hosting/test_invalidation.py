@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import moto
 import pytest
 from botocore.stub import ANY, Stubber
 from click.testing import CliRunner, Result
@@ -28,6 +27,9 @@ from stillframe.hosting.cloudfront import (
 from stillframe.hosting.invalidation import Invalidation, invalidation_paths, is_wildcard, url_prefixes
 from stillframe.layout import frame_key, instance_key
 from tests.support.dicom_files import SERIES, STUDY, image, instance_uid, noise, write, write_series
+from tests.support.lazy import lazy_module
+
+moto = lazy_module("moto")
 
 UIDS = st.sampled_from(["1.2", "1.2.3", "1.22", "1.2.34", "9"])
 KEYS = st.lists(st.builds(InstanceUIDs, UIDS, UIDS, UIDS), min_size=1, max_size=40)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from infra.embed import FOLDER, TEMPLATE, embed
 
-pytest.importorskip("cfnlint", reason="cfn-lint is not installed")
+pytestmark = pytest.mark.skipif(find_spec("cfnlint") is None, reason="cfn-lint is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import moto
 import numpy as np
 import pytest
 
@@ -36,9 +35,12 @@ from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket, S3Settings, client_of
 from tests.support import command
 from tests.support.dicom_files import image, instance_uid, to_bytes, write_series
+from tests.support.lazy import lazy_module
 from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Endpoint, S3Server, weed_path
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
+
+moto = lazy_module("moto")
 
 run = partial(command.run, AWS_REGION="us-east-1")
 

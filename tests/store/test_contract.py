@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import moto
 import pytest
 
 from stillframe.errors import PreconditionFailed
@@ -17,7 +16,10 @@ from stillframe.store.base import Store, StoredObject
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import PART_BYTES, S3Store
 from stillframe.store.s3_client import Bucket, Checksums, S3Settings, client_of
+from tests.support.lazy import lazy_module
 from tests.support.memory_store import MemoryStore
+
+moto = lazy_module("moto")
 
 LIST = "studies"
 SERIES = "studies/1.2/series"

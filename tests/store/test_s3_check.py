@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import moto
 import pytest
 
 from stillframe.errors import StoreError
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_check import is_aws, probe_store
 from stillframe.store.s3_client import Bucket, S3Settings, client_of
+from tests.support.lazy import lazy_module
+
+moto = lazy_module("moto")
 
 
 def without(header: str) -> Callable[..., None]:
