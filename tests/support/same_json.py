@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -19,8 +20,8 @@ def comparable(value: Any) -> Any:
     """Without padding, which pydicom leaves around some values."""
     if isinstance(value, str):
         return value.strip(" \0") or None
-    if isinstance(value, float) and value != value:
-        return "NaN"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
         return {name: group.strip(" \0") for name, group in value.items() if group.strip(" \0")} or None
     return value
