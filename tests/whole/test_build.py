@@ -37,6 +37,7 @@ from tests.support.dicom_files import (
     write_series,
 )
 from tests.support.dying_store import DyingStore
+from tests.support.jobs import Job
 from tests.support.trees import NoProgress, build_tree, contents, document, processes_of_session
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
@@ -302,33 +303,21 @@ def test_a_frame_that_the_encoder_loses_is_published_natively(tmp_path: Path) ->
     assert not (tmp_path / "tree" / instance_path(1) / "reduced").exists()
 
 
-def start(source: Path, tree: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*COMMAND, str(source), str(tree), "--workers", "2"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
 @pytest.mark.slow
 def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
     source = write_series(tmp_path / "in", 40)
-    assert start(source, tmp_path / "clean").wait() == 0
+    Job([source, tmp_path / "clean"]).finish()
     expected = contents(tmp_path / "clean")
     moments = random.Random(7)
     interrupted = 0
     for attempt in range(10):
         tree = tmp_path / f"killed{attempt}"
         for _ in range(2):
-            job = start(source, tree)
+            job = Job([source, tree], workers=2 * (attempt % 3 == 1))
             wanted = moments.uniform(0.0, 0.95) * len(expected)
             while job.poll() is None and sum(path.is_file() for path in tree.rglob("*")) < wanted:
                 time.sleep(0.02)
-            if job.poll() is None:
-                os.killpg(job.pid, signal.SIGKILL)
-                interrupted += 1
-            job.wait()
+            interrupted += job.kill()
         assert build_tree(tree, source).exit_code == 0
         assert contents(tree) == expected
     assert interrupted > 5
@@ -490,7 +479,7 @@ def test_an_interrupted_job_says_so_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_jobs_side_by_side_complete_each_others_lists(tmp_path: Path) -> None:
     files = sorted(write_series(tmp_path / "in", 12).iterdir())
-    assert start(tmp_path / "in", tmp_path / "one").wait() == 0
+    Job([tmp_path / "in", tmp_path / "one"], workers=0).finish()
     halves = []
     for name, part in (("a", files[:7]), ("b", files[5:])):
         for file in part:
@@ -499,8 +488,8 @@ def test_jobs_side_by_side_complete_each_others_lists(tmp_path: Path) -> None:
         halves.append(tmp_path / name)
     for attempt in range(4):
         tree = tmp_path / f"shared{attempt}"
-        jobs = [start(half, tree) for half in halves]
-        assert [job.wait() for job in jobs] == [0, 0]
+        for job in [Job([half, tree], workers=0 if attempt else 2) for half in halves]:
+            job.finish()
         assert contents(tree) == contents(tmp_path / "one")
 
 
@@ -518,8 +507,8 @@ def test_jobs_with_other_pixels_for_the_same_instances_do_not_mix_them(tmp_path:
         clean.append(contents(tmp_path / f"clean{source.name}"))
     for attempt in range(3):
         tree = tmp_path / f"tree{attempt}"
-        codes = [job.wait() for job in [start(source, tree) for source in sources]]
-        assert set(codes) <= {0, 2}
+        jobs = [Job([source, tree], workers=0 if attempt else 2) for source in sources]
+        assert {job.wait() for job in jobs} <= {0, 2}
         made = contents(tree)
         for number in range(1, 7):
             objects = [

@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -37,11 +35,11 @@ from stillframe.store.s3_client import Bucket
 from tests.support.consistency import check_consistency
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_faults
+from tests.support.jobs import Job
 from tests.support.s3_server import S3Endpoint, S3Server
 from tests.support.trees import NoProgress, objects, processes_of_session
 
 pytestmark = pytest.mark.slow
-COMMAND = (sys.executable, "-m", "stillframe", "build")
 TIMES = int(os.environ.get("STILLFRAME_FAULTS", "0"))
 """How many moments are tried, where that is not as few as every change should wait for."""
 
@@ -133,22 +131,12 @@ def test_a_server_that_is_gone_for_good_ends_the_job_and_a_rerun_completes_it(bu
             assert objects(store) == expected
 
 
-def start(bucket: Bucket, prefix: str, *sources: Path, options: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """A job by the command line, alone in its session."""
+def start(bucket: Bucket, prefix: str, *sources: Path, options: Sequence[str] = (), workers: int = 2) -> Job:
     place = ("--endpoint-url", bucket.settings.endpoint_url, "--region", "us-east-1")
-    return subprocess.Popen(
-        [*COMMAND, *map(str, sources), f"s3://{bucket.name}/{prefix}", "--workers", "2", *place, *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    return Job([*sources, f"s3://{bucket.name}/{prefix}", *place, *options], workers=workers)
 
 
-def finish(job: subprocess.Popen[str], code: int = 0) -> str:
-    _, told = job.communicate()
-    assert job.returncode == code, told
-    return told
-
-
-def workers_of(job: subprocess.Popen[str]) -> list[int]:
+def workers_of(job: Job) -> list[int]:
     """A fork server and its children have one command line; the server was there first."""
     return sorted(pid for pid in processes_of_session(job.pid) if b"forkserver" in command_of(pid))[1:]
 
@@ -162,7 +150,7 @@ def command_of(pid: int) -> bytes:
 
 def test_a_job_waits_for_a_server_that_is_started_anew(tmp_path: Path, s3_server: S3Endpoint) -> None:
     """An orderly stop: SeaweedFS may lose what it took last when it is killed, which no client can make good."""
-    source = write_inputs(tmp_path / "in", 40)
+    source = write_inputs(tmp_path / "in", 24)
     server = S3Server(tmp_path / "server")
     server.start()
     try:
@@ -173,7 +161,7 @@ def test_a_job_waits_for_a_server_that_is_started_anew(tmp_path: Path, s3_server
         server.stop()
         assert job.poll() is None
         server.start()
-        finish(job)
+        job.finish()
         assert objects(S3Store(bucket, "archive")) == clean_objects(tmp_path, source)
     finally:
         server.stop()
@@ -181,32 +169,29 @@ def test_a_job_waits_for_a_server_that_is_started_anew(tmp_path: Path, s3_server
 
 def test_a_job_killed_at_any_moment_and_run_again_ends_in_the_same_objects(bucket: Bucket, tmp_path: Path) -> None:
     """Spread over the time in which instances and lists are written; the first one before."""
-    source = write_inputs(tmp_path / "in", 20)
+    source = write_inputs(tmp_path / "in", 12)
     expected = clean_objects(tmp_path, source)
     store = S3Store(bucket, "whole")
-    job = start(bucket, "whole", source)
-    finish(job)
+    start(bucket, "whole", source).finish()
     assert objects(store) == expected
     randomly = random.Random(11)
     count = TIMES or 8
     killed = 0
     for attempt in range(count):
         store = S3Store(bucket, f"killed{attempt}")
-        job = start(bucket, store.prefix, source)
+        job = start(bucket, store.prefix, source, workers=2 * (attempt % 3 == 1))
         if attempt:  # the first one at some moment before there is anything
             wait_for_objects(store, job, len(expected) * (attempt - randomly.random()) / count)
         else:
-            time.sleep(randomly.random())
-        killed += job.poll() is None
-        os.killpg(job.pid, signal.SIGKILL)
-        job.communicate()
+            time.sleep(randomly.random() / 5)
+        killed += job.kill()
         check_consistency(store)
         assert publish(source, store).exit_code == 0
         assert objects(store) == expected
     assert killed > count // 2
 
 
-def wait_for_objects(store: S3Store, job: subprocess.Popen[str], count: float = 1) -> None:
+def wait_for_objects(store: S3Store, job: Job, count: float = 1) -> None:
     """Wait until a job has written so many objects of instances, or has ended."""
     while job.poll() is None and sum(bool(parse_key(key).instance) for key, _ in store.list("studies")) < count:
         time.sleep(0.03)
@@ -225,7 +210,7 @@ def test_a_job_whose_workers_are_killed_goes_on_without_them(bucket: Bucket, tmp
         for pid in workers_of(job)[:1]:
             os.kill(pid, signal.SIGKILL)
             killed += 1
-        told = finish(job)
+        told = job.finish()
         assert "rejected" not in told
         assert objects(store) == expected
     assert killed
@@ -239,8 +224,8 @@ def test_four_jobs_side_by_side_complete_each_others_lists(bucket: Bucket, tmp_p
     parts = (files[:8], files[5:13], files[10:], [*files[:3], *files[12:]])
     for attempt in range(TIMES or 3):
         prefix = f"a{attempt}"
-        for job in [start(bucket, prefix, *part) for part in parts]:
-            finish(job)
+        for job in [start(bucket, prefix, *part, workers=0 if attempt else 2) for part in parts]:
+            job.finish()
         store = S3Store(bucket, prefix)
         check_consistency(store)
         assert objects(store) == expected
@@ -286,12 +271,12 @@ def test_jobs_with_other_pixels_for_the_same_instances_do_not_mix_them(bucket: B
     clean = [clean_objects(tmp_path / source.name, source) for source in sources]
     for attempt in range(TIMES or 3):
         store = S3Store(bucket, f"a{attempt}")
-        jobs = [start(bucket, store.prefix, source) for source in sources]
-        told = [job.communicate()[1] for job in jobs]
+        jobs = [start(bucket, store.prefix, source, workers=0 if attempt else 2) for source in sources]
+        told = [job.told() for job in jobs]
         winners = check_unmixed(store, clean)
         for number, job in enumerate(jobs):
             lost = len(winners) - winners.count(number)
-            assert job.returncode == (2 if lost else 0)
+            assert job.wait() == (2 if lost else 0)
             assert told[number].count("another object with this SOP Instance UID") == lost
 
 
