@@ -36,7 +36,7 @@ _PRELOADED: Final = [
     "stillframe.store.s3",
     "tests.support.archives",
     "tests.support.dying_store",
-    "tests.support.jobs",
+    "tests.support.forked",
 ]
 _S3_FIXTURES: Final = {"s3_server", "bucket", "moto_bucket", "moto_store"}
 

@@ -44,6 +44,7 @@ from tests.support.command import run
 from tests.support.dicom_files import ROOT, SERIES, STUDY, image, instance_uid, noise, write
 from tests.support.dying_store import DyingStore
 from tests.support.memory_store import MemoryStore
+from tests.support.moments import moments
 from tests.support.trees import NoProgress, contents, objects
 
 # What is deleted, and what is built where it is not to be.
@@ -123,28 +124,28 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
     publish(start, *inputs)
     publish(clean, *(path for path in inputs if any(path.is_relative_to(source / part) for part in left)))
     context = multiprocessing.get_context("forkserver")
-    moment = 0
-    for halfway, step in ((False, 1 if scope.instance else 3), (True, 5)):
-        for moment in range(0, 1000, step):
+    shutil.copytree(start.root, tmp_path / "whole")
+    whole = DyingStore(str(tmp_path / "whole"), sys.maxsize)
+    remove(whole, scope)
+    tried = moments(whole.writes)[:: 1 if scope.instance else 2]
+    assert len(tried) > 8
+    for halfway in (False, True):
+        for moment in tried[:: 3 if halfway else 1]:
             tree, other = tmp_path / "tree", tmp_path / "other"
             shutil.copytree(start.root, tree)
             job = context.Process(target=delete_and_die, args=(scope, str(tree), moment, halfway))
             job.start()
             job.join()
-            died = job.exitcode == -signal.SIGKILL
-            assert died or job.exitcode == 0
+            assert job.exitcode == (-signal.SIGKILL if moment < len(whole.writes) else 0)
             names_in_lists(DirectoryStore(str(tree)))
             shutil.copytree(tree, other)
             remove(DirectoryStore(str(tree)), scope)
-            assert contents(tree) == contents(Path(clean.root)), f"killed at write {moment}"
+            assert contents(tree) == contents(Path(clean.root)), f"killed at {[*whole.writes, None][moment]}"
             publish(DirectoryStore(str(other)), *inputs)
             built = {path: data for path, data in contents(other).items() if not path.endswith(".part")}
-            assert built == contents(Path(start.root)), f"killed at write {moment}, then built"
+            assert built == contents(Path(start.root)), f"killed at {[*whole.writes, None][moment]}, then built"
             shutil.rmtree(tree)
             shutil.rmtree(other)
-            if not died:
-                break
-        assert moment > 8
 
 
 def test_what_a_killed_build_was_about_to_write_goes_too(tmp_path: Path, source: Path) -> None:

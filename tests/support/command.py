@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from tests.support.forked import start_forked
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with some variables added to the environment; what it says is text."""
-    return subprocess.run(
-        [sys.executable, "-m", "stillframe", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | environment,
-    )
+    """Run the command with some variables added to the environment; what it says is text.
+
+    Python itself reads variables when it starts: a process with some of its own is not forked, but started.
+    """
+    command = [*map(str, arguments)]
+    if environment:
+        return subprocess.run(
+            [sys.executable, "-m", "stillframe", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | environment,
+        )
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        process = start_forked(command, out.name, err.name)
+        process.join()
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(command, process.exitcode, out.read(), err.read())

@@ -12,16 +12,21 @@ from stillframe.store.directory import DirectoryStore
 
 
 class DyingStore(DirectoryStore):
-    """A store in whose hands the process is killed: when the write of some number comes, or halfway through it."""
+    """A store in whose hands the process is killed: when the write of some number comes, or halfway through it.
 
-    def __init__(self, root: str, moment: int, *, halfway: bool) -> None:
+    `writes` are those that came, in words.
+    """
+
+    def __init__(self, root: str, moment: int, *, halfway: bool = False) -> None:
         super().__init__(root)
         self.left = moment
         self.halfway = halfway
+        self.writes: list[str] = []
 
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
+        self.writes.append(f"put {key}")
         self.left -= 1
         if self.left < 0:
             if not self.halfway:
@@ -30,6 +35,7 @@ class DyingStore(DirectoryStore):
         return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
 
     def delete(self, key: str) -> None:
+        self.writes.append(f"delete {key}")
         self.left -= 1
         if self.left < 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -32,7 +32,7 @@ def shared_server(folder: Path) -> S3Endpoint:
 
 def stop_shared_server(folder: Path) -> None:
     """End the server if any process started it."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         process_id = json.loads((folder / "server.json").read_text())["process"]
         os.kill(process_id, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS

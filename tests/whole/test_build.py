@@ -38,6 +38,7 @@ from tests.support.dicom_files import (
 )
 from tests.support.dying_store import DyingStore
 from tests.support.jobs import Job
+from tests.support.moments import moments
 from tests.support.trees import NoProgress, build_tree, contents, document, processes_of_session
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
@@ -305,16 +306,16 @@ def test_a_frame_that_the_encoder_loses_is_published_natively(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
-    source = write_series(tmp_path / "in", 40)
+    source = write_series(tmp_path / "in", 16)
     Job([source, tmp_path / "clean"]).finish()
     expected = contents(tmp_path / "clean")
-    moments = random.Random(7)
+    randomly = random.Random(7)
     interrupted = 0
-    for attempt in range(10):
+    for attempt in range(7):
         tree = tmp_path / f"killed{attempt}"
         for _ in range(2):
             job = Job([source, tree], workers=2 * (attempt % 3 == 1))
-            wanted = moments.uniform(0.0, 0.95) * len(expected)
+            wanted = randomly.uniform(0.0, 0.95) * len(expected)
             while job.poll() is None and sum(path.is_file() for path in tree.rglob("*")) < wanted:
                 time.sleep(0.02)
             interrupted += job.kill()
@@ -348,21 +349,22 @@ def test_a_job_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, scen
     request = BuildRequest(sources=(str(tmp_path / "in"),), options=options, workers=2, replace=replaces)
     build_tree(tmp_path / "clean", tmp_path / "in", options=options)
     expected = contents(tmp_path / "clean")
+    shutil.copytree(start_tree, tmp_path / "whole")
+    whole = DyingStore(str(tmp_path / "whole"), sys.maxsize)
+    build(request, whole, SerialExecutor(), NoProgress())
+    tried = moments(whole.writes)
+    assert len(tried) > 8
     context = multiprocessing.get_context("forkserver")
-    for halfway, step in ((False, 1), (True, 4)):
-        for moment in range(0, 1000, step):
+    for halfway in (False, True):
+        for moment in tried[:: 3 if halfway else 1]:
             tree = tmp_path / f"{moment}{halfway}"
             shutil.copytree(start_tree, tree)
             job = context.Process(target=build_and_die, args=(request, str(tree), moment, halfway))
             job.start()
             job.join()
-            died = job.exitcode == -signal.SIGKILL
-            assert died or job.exitcode == 0
+            assert job.exitcode == (-signal.SIGKILL if moment < len(whole.writes) else 0)
             assert build_tree(tree, tmp_path / "in", options=options, replace=replaces).exit_code == 0
-            assert contents(tree) == expected, f"killed at write {moment}"
-            if not died:
-                break
-        assert moment > 8
+            assert contents(tree) == expected, f"killed at {[*whole.writes, 'the end'][moment]}"
 
 
 @pytest.mark.slow

@@ -71,13 +71,13 @@ def write_copies(folder: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_thousands_of_tiny_instances(tmp_path: Path) -> None:
-    write_copies(tmp_path / "in", 2500)
+    write_copies(tmp_path / "in", 1200)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     instances, frames, rejected, megabytes, files = measure(tmp_path / "in", tmp_path / "tree")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (instances, frames, rejected) == (2500, 2500, 0)
-    assert len(json.loads((tmp_path / "tree" / "studies" / "index.json").read_bytes())) == 25
-    assert after.ru_utime - before.ru_utime < 30  # of a core's own time, however busy the machine is
+    assert (instances, frames, rejected) == (1200, 1200, 0)
+    assert len(json.loads((tmp_path / "tree" / "studies" / "index.json").read_bytes())) == 12
+    assert after.ru_utime - before.ru_utime < 15  # of a core's own time, however busy the machine is
     assert megabytes < 100
     assert files < 30
 
@@ -104,16 +104,16 @@ def test_a_file_of_thousands_of_frames(tmp_path: Path, frames: int) -> None:
 
 @pytest.mark.slow
 def test_an_instance_of_many_items_takes_what_its_json_takes(tmp_path: Path) -> None:
-    """A third of a million elements and items; ten times as many stay below a gigabyte."""
-    tiles = 25_000
+    """A hundred thousand elements and items; thirty times as many stay below a gigabyte."""
+    tiles = 10_000
     data = b"".join([meta_header(EXPLICIT, REPORT_CLASS), *identity(sop_class=REPORT_CLASS), slide_tiles(tiles)])
     (tmp_path / "1.dcm").write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     instances, _, rejected, megabytes, _ = measure(tmp_path / "1.dcm", tmp_path / "tree")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (instances, rejected) == (1, 0)
-    assert megabytes < 100
-    assert after.ru_utime - before.ru_utime < 60
+    assert megabytes < 50
+    assert after.ru_utime - before.ru_utime < 25
     (metadata,) = json.loads(next((tmp_path / "tree").glob("studies/*/series/*/instances/*/metadata")).read_bytes())
     assert len(metadata["52009230"]["Value"]) == tiles
     last = metadata["52009230"]["Value"][-1]

@@ -1,0 +1,38 @@
+"""The command line in a process forked from one that has imported everything: it works from the first moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from stillframe.cli.main import main
+
+_CONTEXT: Final = multiprocessing.get_context("forkserver")
+
+
+def start_forked(command: list[str], stdout: str | Path, stderr: str | Path) -> BaseProcess:
+    """Start `stillframe` with some arguments, alone in its session, here and in this environment.
+
+    What it writes goes to the files of those names.
+    """
+    place = (Path.cwd(), dict(os.environ))
+    process = _CONTEXT.Process(target=_run, args=(command, (os.devnull, str(stdout), str(stderr)), *place))
+    process.start()
+    return process
+
+
+def _run(command: list[str], files: tuple[str, str, str], folder: Path, environment: dict[str, str]) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, name in enumerate(files):
+        file = os.open(name, os.O_WRONLY if number else os.O_RDONLY)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv = ["stillframe", *command]
+    main()
