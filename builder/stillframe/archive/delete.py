@@ -131,6 +131,7 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
         _Deletion(store=store, scope=scope, base_url=url, progress=progress, report=report).run()
         if report.root:
             _drop_root(store, url)
+    roots.store.sync()
     report.seconds = time.monotonic() - started
     return report
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Final
 
 from stillframe.archive.documents import read_document
-from stillframe.archive.record import UNKNOWN, Holding, holder_of, record_of
+from stillframe.archive.record import UNKNOWN, Holding, digest_of_objects, holder_of, record_of
 from stillframe.dicom.json_model import JSONDataset, named_uids, parse_datasets, rebase_bulk
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store
+
+_CHUNK_BYTES: Final = 16 << 20
 
 
 @dataclass(slots=True)
@@ -44,6 +48,21 @@ def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
     """Keys and sizes of the objects of an instance that a store holds, its metadata aside."""
     own = metadata_key(uids.study, uids.series, uids.instance)
     return {key: size for key, size in store.list(f"{instance_key(uids)}/") if key != own}
+
+
+def digest_of_held(store: Store, uids: InstanceUIDs) -> str:
+    """The digest of all objects of an instance that a store holds, as its record has it; they are read for that."""
+    held = held_objects(store, uids)
+    digests = dict(zip(held, side_by_side(store.parallel, lambda key: _digest(store, key), held), strict=True))
+    return digest_of_objects(digests)
+
+
+def _digest(store: Store, key: str) -> bytes:
+    digest, offset = hashlib.sha256(), 0
+    while chunk := store.get_range(key, offset, _CHUNK_BYTES):
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.digest()
 
 
 def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:

@@ -1,15 +1,17 @@
 """The record of a published instance: a private block of its metadata that says what it was made from, and how.
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME. (0099,xx01) is the digest of the source file,
-`sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number and their size.
+`sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number, their size and one
+digest of them all.
 (0099,xx03) holds the notes of the report, a line each, absent if there are none. (0099,xx04) names who writes the
 instance at the moment (`claims`). The first two are UC, since LO ends at 64 characters.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +26,7 @@ UNKNOWN: Final = "sha256:unknown"
 """The digest in metadata of what is not, or no longer, published: see `claimed`."""
 
 _GROUP: Final = "0099"
-_OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)")
+_OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))?")
 _FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
 _ASSIGNED: Final = ";uids=assigned"
 _WITH_THUMBNAILS: Final = "thumbnails=yes"
@@ -43,18 +45,22 @@ class Record:
     """What an instance was published from and with.
 
     `digest` is that of the source file, with `sha256:` before it. `options` are those that shaped the objects, as from
-    `describe_options`. `promised` are the objects that were published; None where the metadata do not say.
+    `describe_options`. `promised` are the objects that were published, `contents` their digest, as from
+    `digest_of_objects`; None and empty where the metadata do not say.
     """
 
     digest: str
     options: str = ""
     promised: Holding | None = None
+    contents: str = ""
 
     @classmethod
     def parse(cls, digest: str, options: str) -> Record:
         """The record from the values of its two elements."""
         match = _OPTIONS.fullmatch(options)
-        return cls(digest, match[1], Holding(int(match[2]), int(match[3]))) if match else cls(digest, options)
+        if match is None:
+            return cls(digest, options)
+        return cls(digest, match[1], Holding(int(match[2]), int(match[3])), match[4] or "")
 
     @property
     def version(self) -> int:
@@ -69,6 +75,18 @@ class Record:
         """
         alike = _shape(self.options) == _shape(options)
         return alike and self.options != options and self.version <= FORMAT_VERSION
+
+
+def digest_of_objects(digests: Mapping[str, bytes]) -> str:
+    """One digest (SHA-256, in hex) of all objects of an instance, its metadata aside.
+
+    Args:
+        digests: the SHA-256 of each object by its key.
+    """
+    whole = hashlib.sha256()
+    for key, digest in sorted(digests.items()):
+        whole.update(key.encode() + b"\0" + digest)
+    return whole.hexdigest()
 
 
 def _shape(options: str) -> str:
@@ -105,6 +123,7 @@ def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ())
     options = record.options
     if record.promised:
         options += f";objects={record.promised.objects};bytes={record.promised.size}"
+        options += f";sha256={record.contents}" if record.contents else ""
     added = {
         f"{_GROUP}00{block}": {"vr": "LO", "Value": [CREATOR]},
         f"{_GROUP}{block}01": {"vr": "UC", "Value": [record.digest]},

@@ -93,6 +93,7 @@ def index_archive(store: Store, base_url: str, progress: Progress) -> IndexRepor
         url = f"{base_url.rstrip('/')}/{name}" if base_url and name else base_url
         report.roots += bool(name)
         _index_root(root, name, url, progress, report)
+    store.sync()
     report.seconds = time.monotonic() - started
     return report
 

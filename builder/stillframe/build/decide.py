@@ -41,13 +41,15 @@ UNRECORDED: Final = Record("")
 class Asked:
     """An input by the digest of its bytes, and how it is to be published.
 
-    `first` is False if another input of the job is published under the same UID.
+    `first` is False if another input of the job is published under the same UID. With `verify` what is stored is read
+    before it counts as published.
     """
 
     digest: str
     options: BuildOptions
     replace: bool = False
     first: bool = True
+    verify: bool = False
 
 
 def published_record(metadata: JSONDataset | None) -> Record | None:
@@ -55,7 +57,13 @@ def published_record(metadata: JSONDataset | None) -> Record | None:
     return None if metadata is None else record_of(metadata) or UNRECORDED
 
 
-def decide(asked: Asked, published: Record | None, listed: Record | None, held: Callable[[], Holding]) -> Decision:
+def decide(
+    asked: Asked,
+    published: Record | None,
+    listed: Record | None,
+    held: Callable[[], Holding],
+    contents: Callable[[], str] = str,
+) -> Decision:
     """What becomes of an input.
 
     Args:
@@ -63,6 +71,7 @@ def decide(asked: Asked, published: Record | None, listed: Record | None, held: 
         published: the record of the instance, see `published_record`.
         listed: its record as the lists of its series have it, None if they do not name it.
         held: what the store holds of it. Finding that out takes requests, so it is called only where it matters.
+        contents: the digest of what the store holds of it, called only to verify it.
     """
     if published is None:
         return Decision.PUBLISH
@@ -76,6 +85,8 @@ def decide(asked: Asked, published: Record | None, listed: Record | None, held: 
     review = published.needs_review(options)
     if (published.options != options and not review) or published.promised != held():
         return Decision.REBUILD
+    if asked.verify and published.contents != contents():
+        return Decision.REBUILD  # damaged at equal size, or published before records had a digest
     if review:
         return Decision.REVIEW if listed == published else Decision.REBUILD
     return Decision.UNCHANGED if listed == published else Decision.RESUME

@@ -13,11 +13,12 @@ from typing import Final
 
 from stillframe.archive.claims import CommitState, Lease, settled_state
 from stillframe.archive.frame_rows import read_rows
-from stillframe.archive.holdings import held_objects
+from stillframe.archive.holdings import digest_of_held, held_objects
 from stillframe.archive.record import (
     Holding,
     Record,
     describe_options,
+    digest_of_objects,
     notes_of,
     promised_frames,
     with_record,
@@ -99,8 +100,8 @@ class _Worker:
             with self.clock("read"):
                 source = _Source(file, file_state(file), digest_of(file), file.tell())
             self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
-            asked = Asked(source.digest, task.options, task.replace, task.first)
-            decision = decide(asked, published_record(self.published), task.listed, self._held)
+            asked = Asked(source.digest, task.options, task.replace, task.first, task.verify_stored)
+            decision = decide(asked, published_record(self.published), task.listed, self._held, self._contents)
             if decision in (Decision.DUPLICATE, Decision.UNCHANGED):
                 return self._built(Outcome(decision))
             if decision is Decision.RESUME and (resumed := self._resume()):
@@ -130,6 +131,10 @@ class _Worker:
     def _held(self) -> Holding:
         held = held_objects(self.task.store, self.task.uids)
         return Holding(len(held), sum(held.values()))
+
+    def _contents(self) -> str:
+        with self.clock("check"):
+            return digest_of_held(self.task.store, self.task.uids)
 
     def _resume(self) -> Built | None:
         """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
@@ -202,6 +207,7 @@ class _Worker:
                     sink.finish()
                     lease.check()
                     task.store.delete_many([key for key in before if key not in sink.sizes])
+                    task.store.sync()  # a commit record on the disk speaks of objects that are there, too
                     lease.commit(document)
             except StoreError:
                 sink.abandon()
@@ -233,7 +239,7 @@ class _Worker:
             if file_state(source.file) != source.state:
                 raise InputError(CHANGED)
             written = Holding(len(sink.sizes), sum(sink.sizes.values()))
-            record = Record(source.digest, describe_options(task.options), written)
+            record = Record(source.digest, describe_options(task.options), written, digest_of_objects(sink.digests))
             with self.clock("JSON"):
                 metadata = with_record(content.metadata, record, notes)
                 return replace(content, metadata=metadata, notes=notes), dumps([metadata])

@@ -1,7 +1,7 @@
 """When lists are written: each as soon as all that it names is there, the list of studies last.
 
-Where the store is far away the lists of several series are written side by side; those of one study after all of its
-series.
+Where the store is far away, or a disk is waited for, the lists of several series are written side by side; those of one
+study after all of its series.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class ListWriter:
         for series in plan.series:
             self._open[series.study] += 1
         self._touched: dict[str, list[str]] = {}
-        self._threads = ThreadPoolExecutor(_THREADS) if roots.store.parallel > 1 else None
+        waits = roots.store.parallel > 1 or roots.store.durable
+        self._threads = ThreadPoolExecutor(_THREADS) if waits else None
         self._pending: set[Future[None]] = set()
         self._lock = threading.Lock()
         self.listed: set[SeriesPlan] = set()
@@ -60,6 +61,7 @@ class ListWriter:
         started = time.thread_time()
         store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
         if built or was_listed:
+            store.sync()  # of what the lists will name
             publish_series(store, plan.study, plan.series, built, base_url)
         with self._lock:
             if built or was_listed:
@@ -84,6 +86,7 @@ class ListWriter:
         started = time.thread_time()
         for store, studies in self._roots.grouped(self._touched):
             publish_studies(store, studies, self._roots.base_url(studies[0], self._base_url) if studies else "")
+        self._roots.store.sync()
         self._stages["lists"] += time.thread_time() - started
 
     def stop(self) -> None:

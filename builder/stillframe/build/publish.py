@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import batched
+from functools import cache
 from typing import Final
 
 from stillframe.archive.claims import discard_instance
-from stillframe.archive.holdings import HeldInstance, held_in_series, read_metadata
+from stillframe.archive.holdings import HeldInstance, digest_of_held, held_in_series, read_metadata
 from stillframe.archive.lists import PublishedInstance, listed_instances
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
@@ -36,6 +37,9 @@ from stillframe.store.s3_client import PARALLEL
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
+# Instances of one task that a disk takes together, and bytes of their inputs.
+_SYNCED_TOGETHER: Final = 6
+_SYNCED_BYTES: Final = 16 << 20
 # How long a job that a store ends waits for what its workers have under way.
 _GRACE_SECONDS: Final = 20.0
 
@@ -124,11 +128,16 @@ class _Publisher:
         listed = candidate.series.listed.get(uid)
         if listed is None:
             return False
-        asked = Asked(listed.digest, self.request.options, self.request.replace)
+        request = self.request
+        asked = Asked(listed.digest, request.options, request.replace, verify=request.verify_stored)
         holding = held.get(uid, HeldInstance()).holding
 
+        @cache
+        def contents() -> str:
+            return digest_of_held(store, candidate.uids)
+
         def is_kept(published: Record | None) -> bool:
-            return decide(asked, published, listed, lambda: holding) is Decision.UNCHANGED
+            return decide(asked, published, listed, lambda: holding, contents) is Decision.UNCHANGED
 
         return (
             is_kept(listed)
@@ -149,6 +158,7 @@ class _Publisher:
             uids=uids,
             options=request.options,
             replace=request.replace,
+            verify_stored=request.verify_stored,
             first=candidate.first,
             listed=candidate.series.listed.get(uids.instance),
             lease=request.lease,
@@ -162,11 +172,12 @@ class _Publisher:
             StoreError: if the store fails; what others brought is taken in before.
         """
         far = self.roots.store.parallel > 1 or self.request.far_sources
-        size = _INSTANCE_BATCH if far else 1
+        size = _INSTANCE_BATCH if far else _SYNCED_TOGETHER if self.roots.store.durable else 1
         under_way: dict[Future[list[Result]], Batch[_Candidate, InstanceTask]] = {}
         window = self.request.workers * AHEAD
         try:
-            for results in run_batches(executor, build_instances, batched(tasks, size), window, under_way):
+            batches = _in_batches(tasks, size, sys.maxsize if far else _SYNCED_BYTES)
+            for results in run_batches(executor, build_instances, batches, window, under_way):
                 self._take_in(results)
         except StoreError:
             for future in wait(under_way, _GRACE_SECONDS).done:
@@ -218,6 +229,22 @@ class _Publisher:
             if plan not in self.lists.listed:
                 written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]
         return Unfinished(tuple(sorted(missing)), tuple(written))
+
+
+def _in_batches(
+    tasks: Iterable[tuple[_Candidate, InstanceTask]], size: int, limit: int
+) -> Iterator[list[tuple[_Candidate, InstanceTask]]]:
+    """Tasks that go together: `size` of them, or fewer if their inputs have `limit` bytes."""
+    batch: list[tuple[_Candidate, InstanceTask]] = []
+    total = 0
+    for task in tasks:
+        batch.append(task)
+        total += task[1].source.size
+        if len(batch) >= size or total >= limit:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
 
 
 def publish_plan(

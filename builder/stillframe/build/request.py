@@ -13,15 +13,17 @@ from stillframe.store.s3_client import SCHEME, S3Settings
 class BuildRequest:
     """What to build and how. `workers` says how many tasks the executor runs at once.
 
-    Nothing is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every
-    study is published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many
-    seconds another job's claim to an instance stands that is not renewed: the same for all jobs of a store.
+    With `verify_stored` what is published already counts as that only if its objects have their digests still. Nothing
+    is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every study is
+    published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many seconds
+    another job's claim to an instance stands that is not renewed: the same for all jobs of a store.
     """
 
     sources: tuple[str, ...]
     options: BuildOptions
     workers: int = 1
     replace: bool = False
+    verify_stored: bool = False
     destination: str = ""
     secret: bytes = b""
     s3: S3Settings = field(default_factory=S3Settings)

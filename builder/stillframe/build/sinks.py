@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 from collections import deque
@@ -61,8 +62,8 @@ def uploads_of_process(threads: int) -> Uploads:
 class StoreSink:
     """Puts objects into the store while a claim is held, several at once where that is worth it.
 
-    `held` are keys that may be there already. `sizes` are those of what was taken, in bytes; it is in the store when
-    `finish` has returned.
+    `held` are keys that may be there already. `sizes` are those of what was taken, in bytes, `digests` its SHA-256; it
+    is in the store when `finish` has returned.
     """
 
     def __init__(self, store: Store, lease: Lease, held: Container[str] = ()) -> None:
@@ -72,6 +73,7 @@ class StoreSink:
         self._uploads = uploads_of_process(store.parallel) if store.parallel > 1 else None
         self._pending: deque[Future[Written]] = deque()
         self.sizes: dict[str, int] = {}
+        self.digests: dict[str, bytes] = {}
 
     def put(self, key: str, data: bytes | ReadableFile) -> None:
         """See `frames.Sink`.
@@ -80,6 +82,7 @@ class StoreSink:
             ClaimLost: if another job took the claim.
             StoreError: if this object, or one before it, cannot be put.
         """
+        self.digests[key] = _digest(data)
         if self._uploads is None or not isinstance(data, bytes):
             self._lease.check()
             self.sizes[key] = self._store.put(key, data).size
@@ -130,6 +133,18 @@ class StoreSink:
         self.finish()
         self._store.delete_many(list(self.sizes))
         self.sizes.clear()
+        self.digests.clear()
+
+
+def _digest(data: bytes | ReadableFile) -> bytes:
+    """The SHA-256 of an object; a file stays where it is."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).digest()
+    digest, place = hashlib.sha256(), data.tell()
+    while chunk := data.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    data.seek(place)
+    return digest.digest()
 
 
 class SizeSink:

@@ -18,8 +18,9 @@ from stillframe.store.base import Store
 class InstanceTask:
     """One input to publish. `first` is False where another input of the job holds the same SOP Instance UID.
 
-    `listed` is the record that the lists of the series give; where it is the instance's, they need nothing of it.
-    `lease` is how many seconds a claim (`claims`) stands that nobody renews.
+    With `verify_stored` what is stored is read before it counts as unchanged. `listed` is the record that the lists of
+    the series give; where it is the instance's, they need nothing of it. `lease` is how many seconds a claim (`claims`)
+    stands that nobody renews.
     """
 
     store: Store
@@ -27,6 +28,7 @@ class InstanceTask:
     uids: InstanceUIDs
     options: BuildOptions
     replace: bool = False
+    verify_stored: bool = False
     first: bool = True
     listed: Record | None = None
     lease: float = LEASE_SECONDS

@@ -128,6 +128,8 @@ class JobOptions:
 
     workers: int | None
     replace: bool
+    verify_stored: bool
+    no_sync: bool
     dry_run: bool
     report_file: Path | None
     cache: str
@@ -147,6 +149,16 @@ _job_options: Final = option_group(
         "--replace",
         is_flag=True,
         help="Replace a published instance where an input has its SOP Instance UID but other content.",
+    ),
+    click.option(
+        "--verify-stored",
+        is_flag=True,
+        help="Read what DEST holds already, and build anew what is damaged there, even at its right size.",
+    ),
+    click.option(
+        "--no-sync",
+        is_flag=True,
+        help="Do not wait until the disk has what was written into a folder. A power cut may then lose some of it.",
     ),
     click.option(
         "--dry-run",
@@ -202,13 +214,17 @@ def build(
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
     far = any(location.startswith(SCHEME) for location in locations)
     workers = _cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
-    store = open_store(destination, access.destination, public=job.cache == "public", read_only=job.dry_run)
+    public_cache = job.cache == "public"
+    store = open_store(
+        destination, access.destination, public=public_cache, read_only=job.dry_run, durable=not job.no_sync
+    )
     _check_kind(store, destination, unlisted=bool(secret))
     request = BuildRequest(
         sources=tuple(sources),
         options=replace(options, base_url=public.base_url),
         workers=max(1, workers),
         replace=job.replace,
+        verify_stored=job.verify_stored,
         destination="" if destination.startswith(SCHEME) else destination,
         secret=secret,
         s3=access.sources,

@@ -317,11 +317,12 @@ def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:
 
 
 def open_store(
-    location: str, s3: S3Settings, *, public: bool = True, read_only: bool = False
+    location: str, s3: S3Settings, *, public: bool = True, read_only: bool = False, durable: bool = True
 ) -> DirectoryStore | S3Store:
     """The store at a location that may not hold an archive yet, after a check that it can be used.
 
     Unless it is `read_only`, this makes a folder that is missing, and tries a store other than AWS with small objects.
+    A folder that is `durable` is synced to its disk.
 
     Raises:
         UsageError: if it cannot be a location of an archive.
@@ -340,7 +341,7 @@ def open_store(
         return remote
     from stillframe.store.directory import DirectoryStore
 
-    local = DirectoryStore(str(Path(location).resolve()))
+    local = DirectoryStore(str(Path(location).resolve()), durable=durable)
     if read_only:
         local.check()
     else:

@@ -44,6 +44,9 @@ class Store(ABC):
     Every method raises `StoreError` if the store fails for good.
     """
 
+    durable = False
+    """Whether `sync` has something to wait for."""
+
     @property
     def parallel(self) -> int:
         """How many requests of one process are worth having under way at once; 1 for a local store."""
@@ -97,6 +100,9 @@ class Store(ABC):
         """Remove those of the objects that are there."""
         for key in keys:
             self.delete(key)
+
+    def sync(self) -> None:  # noqa: B027  (most have nothing to do)
+        """Return when what was put is where no power cut reaches it: at once where an answer says so already."""
 
     @abstractmethod
     def below(self, name: str) -> Store:

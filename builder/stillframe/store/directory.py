@@ -8,8 +8,9 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Final, override
@@ -18,6 +19,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import LayoutError, PreconditionFailed, StoreError
 from stillframe.layout import key_of_path, path_of_key
 from stillframe.store.base import Store, StoredObject, Written
+from stillframe.store.sync import SYNCFS, group_sync, sync_file
 from stillframe.wait_log import waiting
 
 _COPY_BYTES: Final = 1 << 20
@@ -32,13 +34,18 @@ class DirectoryStore(Store):
     killed job leaves behind is taken over by the next one and two jobs never share it.
     """
 
-    def __init__(self, root: str, top: str = "") -> None:
-        """A store in the folder `root`. Folders that become empty are removed up to `top`, itself if not given."""
+    def __init__(self, root: str, top: str = "", *, durable: bool = False) -> None:
+        """A store in the folder `root`.
+
+        Folders that become empty are removed up to `top`, itself if not given. Unless it is `durable`, what was put
+        reaches the disk when the system likes: `sync` does nothing.
+        """
         self.root = root
+        self.durable = durable
         self._top = top or root
 
-    def __reduce__(self) -> tuple[type[DirectoryStore], tuple[str, str]]:
-        return DirectoryStore, (self.root, self._top)
+    def __reduce__(self) -> tuple[Callable[..., DirectoryStore], tuple[str, str]]:
+        return partial(DirectoryStore, durable=self.durable), (self.root, self._top)
 
     def create(self) -> None:
         """Make the root directory if it is missing, and see that it can be written.
@@ -96,6 +103,8 @@ class DirectoryStore(Store):
                 if conditional:
                     self._check(key, if_match, if_none_match, _temporary_of(path))
                 size = _write(file, data, path)
+                if self.durable and SYNCFS is None:
+                    sync_file(descriptor, folder)
         except OSError as error:
             raise StoreError(f"{key}: {error.strerror or error}") from error
         return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
@@ -155,7 +164,18 @@ class DirectoryStore(Store):
 
     @override
     def below(self, name: str) -> DirectoryStore:
-        return DirectoryStore(f"{self.root}/{name}", self._top)
+        return DirectoryStore(f"{self.root}/{name}", self._top, durable=self.durable)
+
+    @override
+    def sync(self) -> None:
+        if not self.durable:
+            return
+        try:
+            group_sync(self._top)()
+        except FileNotFoundError:
+            pass  # nothing was written
+        except OSError as error:
+            raise StoreError(f"{self._top} cannot be synced: {error.strerror}") from error
 
     @override
     def delete(self, key: str) -> None:
