@@ -11,93 +11,97 @@ const KEY_PREFIX = '${KeyPrefix}';
 const ORIGINS = '${Origins}'.split(',');
 const CREDENTIALS = '${Credentials}' === 'true';
 
-const MAX_URI = 4096; // a key has 1024 characters at most, percent-encoded three times as many
-const MAX_KEY = 1024; // of Amazon S3
-const UID = /^[0-9]+(?:\.[0-9]+)*$/;
-const NUMBER = /^[1-9][0-9]{0,9}$/;
-const BULK_PATH = /^[0-9A-Za-z]+(?:\/[0-9A-Za-z]+)*$/;
-const ROOT_NAME = /^[0-9A-Za-z_-]{16,128}$/;
-
 function handler(event) {
   const request = event.request;
   if (request.method === 'OPTIONS') return answer(request, 204, 'No Content');
   if (request.method !== 'GET' && request.method !== 'HEAD') return answer(request, 405, 'Method Not Allowed');
-  const key = keyOf(request.uri);
-  if (key === null) return answer(request, 404, 'Not Found');
-  request.uri = '/' + (KEY_PREFIX ? KEY_PREFIX + '/' : '') + key;
+  const object = findObject(request.uri, SERVICE_PATH);
+  const key = object && (KEY_PREFIX ? KEY_PREFIX + '/' : '') + object.key;
+  if (!key || key.length > MAX_KEY) return answer(request, 404, 'Not Found');
+  request.uri = '/' + key;
   return request;
 }
 
-// The key that a path names, without the prefix; null for whatever is not an object of the service.
-function keyOf(uri) {
-  if (uri.length > MAX_URI || /%2f|%5c/i.test(uri)) return null;
-  let path = uri;
-  if (uri.indexOf('%') !== -1) {
+// Keys, begin: infra/embed.py copies what follows into templates/nginx.js.
+const MAX_PATH = 4096; // a key has 1024 characters at most, percent-encoded three times as many
+const MAX_KEY = 1024; // of Amazon S3
+const UID = /^[0-9]+(?:\.[0-9]+)*$/;
+const NUMBER = /^[1-9][0-9]{0,9}$/;
+const BULK_PATH = /^[0-9A-Za-z]+(?:\/[0-9A-Za-z]+)*$/;
+const ROOT_NAME = /^[0-9A-Za-z_-]{16,128}$/; // of a service root of one study
+
+// The object that a path names as it was sent, without query: its key and its kind; null for whatever is no object of
+// the service. stillframe.hosting.urls is the same in Python.
+function findObject(path, servicePath) {
+  if (path.length > MAX_PATH || /%2f/i.test(path)) return null;
+  let decoded = path;
+  if (path.indexOf('%') !== -1) {
     try {
-      path = decodeURIComponent(uri);
+      decoded = decodeURIComponent(path);
     } catch (error) {
       return null; // not percent-encoded UTF-8
     }
   }
-  if (path.indexOf(SERVICE_PATH + '/') !== 0) return null;
-  const key = path.slice(SERVICE_PATH.length + 1).replace(/\/$/, '');
-  if (key.length + KEY_PREFIX.length + 1 > MAX_KEY) return null;
+  if (decoded.indexOf(servicePath + '/') !== 0) return null;
+  const key = decoded.slice(servicePath.length + 1).replace(/\/$/, '');
+  if (key.length > MAX_KEY) return null;
   const parts = key.split('/');
-  const named = ROOT_NAME.test(parts[0]) ? parts.slice(1) : parts; // a service root of one study below the service path
-  return isKey(named) ? key : null;
+  const kind = kindOf(ROOT_NAME.test(parts[0]) ? parts.slice(1) : parts);
+  return kind ? { key: key, kind: kind } : null;
 }
 
-// Whether the parts are a key of docs/format.md.
-function isKey(parts) {
-  if (parts[0] !== 'studies') return false;
-  if (parts.length === 1) return true;
-  if (!isUid(parts[1])) return false;
+// What object of docs/format.md the parts of a key name; '' for none. An index is a list whose key begins others.
+function kindOf(parts) {
+  if (parts[0] !== 'studies') return '';
+  if (parts.length === 1) return 'index';
+  if (!isUid(parts[1])) return '';
   let rest = parts.slice(2);
   let series = false;
   let instance = false;
   if (rest.length > 1 && rest[0] === 'series') {
-    if (!isUid(rest[1])) return false;
+    if (!isUid(rest[1])) return '';
     series = true;
     rest = rest.slice(2);
     if (rest.length > 1 && rest[0] === 'instances') {
-      if (!isUid(rest[1])) return false;
+      if (!isUid(rest[1])) return '';
       instance = true;
       rest = rest.slice(2);
     }
   }
-  return isLeaf(rest, series, instance);
+  return kindOfLeaf(rest, series, instance);
 }
 
-function isLeaf(rest, series, instance) {
-  if (rest.length === 0) return instance;
-  if (rest.length === 1) {
-    switch (rest[0]) {
-      case 'metadata':
-      case 'thumbnail':
-        return true;
-      case 'rendered':
-        return instance;
-      case 'series':
-        return !series;
-      case 'instances':
-        return !instance;
-      case 'frame-index':
-        return series && !instance;
-      default:
-        return false;
-    }
+function kindOfLeaf(rest, series, instance) {
+  if (rest.length === 0) return instance ? 'instance' : '';
+  const numbered = instance && NUMBER.test(rest[rest.length - 1]);
+  switch (rest.length === 1 ? rest[0] : rest[0] + '/') {
+    case 'metadata':
+      return 'list';
+    case 'thumbnail':
+      return 'thumbnail';
+    case 'rendered':
+      return instance ? 'rendered' : '';
+    case 'series':
+      return series ? '' : 'index';
+    case 'instances':
+      return instance ? '' : series ? 'index' : 'list';
+    case 'frame-index':
+      return series && !instance ? 'frame-index' : '';
+    case 'frames/':
+      return numbered && rest.length === 2 ? 'frame' : '';
+    case 'reduced/':
+      return numbered && rest.length === 4 && NUMBER.test(rest[1]) && rest[2] === 'frames' ? 'frame' : '';
+    case 'bulkdata/':
+      return instance && BULK_PATH.test(rest.slice(1).join('/')) ? 'bulkdata' : '';
+    default:
+      return '';
   }
-  if (!instance) return false;
-  if (rest[0] === 'frames') return rest.length === 2 && NUMBER.test(rest[1]);
-  if (rest[0] === 'reduced') {
-    return rest.length === 4 && NUMBER.test(rest[1]) && rest[2] === 'frames' && NUMBER.test(rest[3]);
-  }
-  return rest[0] === 'bulkdata' && BULK_PATH.test(rest.slice(1).join('/'));
 }
 
 function isUid(text) {
   return text.length <= 64 && UID.test(text);
 }
+// Keys, end.
 
 // A response of the function itself. The response headers policy is for those of the bucket; these say the same.
 function answer(request, status, description) {

@@ -1,4 +1,7 @@
-"""Puts edge.js into archive.yaml, whose function has its code inline: python infra/embed.py"""
+"""Puts edge.js where it is needed, too: python infra/embed.py
+
+The function of archive.yaml has its code inline, and nginx's script takes from it what a path names.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).resolve().parent
 TEMPLATE: Final = FOLDER / "archive.yaml"
+NGINX_SCRIPT: Final = FOLDER.parent / "templates/nginx.js"
 _BEGIN: Final = "        - | # edge.js, put here by embed.py\n"
 _END: Final = "        - # values for edge.js\n"
 _INDENT: Final = " " * 10
+_KEYS_BEGIN: Final = "// Keys, begin: infra/embed.py copies what follows into templates/nginx.js.\n"
+_KEYS_END: Final = "// Keys, end.\n"
 
 
 def embed(template: str, code: str) -> str:
@@ -18,13 +24,30 @@ def embed(template: str, code: str) -> str:
     Raises:
         ValueError: if the template lacks the lines between which the code belongs.
     """
-    before, begin, rest = template.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"no place for the code: expected {_BEGIN.strip()!r} and {_END.strip()!r}")
+    before, _, after = _split(template, _BEGIN, _END)
     lines = [f"{_INDENT}{line}".rstrip() for line in code.splitlines()]
-    return "".join((before, begin, "\n".join(lines), "\n", end, after))
+    return "".join((before, _BEGIN, "\n".join(lines), "\n", _END, after))
+
+
+def embed_keys(script: str, code: str) -> str:
+    """The script of nginx with what `code` has between the lines that tell keys from other paths.
+
+    Raises:
+        ValueError: if either lacks those lines.
+    """
+    before, _, after = _split(script, _KEYS_BEGIN, _KEYS_END)
+    return "".join((before, _KEYS_BEGIN, _split(code, _KEYS_BEGIN, _KEYS_END)[1], _KEYS_END, after))
+
+
+def _split(text: str, begin: str, end: str) -> tuple[str, str, str]:
+    before, begins, rest = text.partition(begin)
+    between, ends, after = rest.partition(end)
+    if not begins or not ends:
+        raise ValueError(f"no place for the code: expected {begin.strip()!r} and {end.strip()!r}")
+    return before, between, after
 
 
 if __name__ == "__main__":
-    TEMPLATE.write_text(embed(TEMPLATE.read_text(), (FOLDER / "edge.js").read_text()))
+    source = (FOLDER / "edge.js").read_text()
+    TEMPLATE.write_text(embed(TEMPLATE.read_text(), source))
+    NGINX_SCRIPT.write_text(embed_keys(NGINX_SCRIPT.read_text(), source))

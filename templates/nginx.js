@@ -1,6 +1,6 @@
-// For nginx's njs module (0.7.7 or newer), which nginx.conf.j2 loads it into: the headers of every answer, and the
-// media type of a frame or a rendered object by its first bytes, as layout.py's media_type has it. Everything else has
-// a type by its path alone.
+// For nginx's njs module (0.7.7 or newer), which nginx.conf.j2 loads it into: which object a URL names as it was sent,
+// the headers of every answer, and the media type of a frame or a rendered object by its first bytes, as layout.py's
+// media_type has it. Everything else has a type by its path alone.
 import fs from 'fs';
 
 const HEAD_BYTES = 512;
@@ -8,6 +8,116 @@ const METHODS = 'GET, HEAD, OPTIONS';
 const JPHC = 'image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202';
 const CACHE = { list: 'no-cache', fixed: 'public, max-age=31536000, immutable' };
 const MULTIPART = /^--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{1,200})\r\n/;
+
+const MAX_TARGET = 32768;
+const TARGET = /^[A-Z]+ ((\/[!->@-~]*)(?:\?[!-~]*)?) HTTP\/[1-9]/; // a path and a query, of visible ASCII characters
+const VIEWER_PATH = /^(?:\/[0-9A-Za-z_@+~,=-][0-9A-Za-z_@+~,=.-]*)*\/?$/;
+const FILES = { index: '/index.json', instance: '/index.dcm' };
+
+// The variable $stillframe_place: the location below /.stillframe/ that answers, and the file that it sends. It follows
+// from the request line, because in $uri nginx has decoded and resolved what the client sent.
+function findPlace(request) {
+  if (request.internal) return 'missing'; // a request that nginx refuses, malformed or too long
+  if (request.method === 'OPTIONS') return 'preflight';
+  if (request.method !== 'GET' && request.method !== 'HEAD') return 'refused';
+  const found = TARGET.exec(request.variables.request);
+  if (!found || found[1].length > MAX_TARGET) return 'missing';
+  const path = found[2];
+  const root = request.variables.stillframe_root;
+  const object = findObject(path, root);
+  if (object && object.key === 'studies') return 'studies';
+  if (object) return `${object.kind}/${object.key}${FILES[object.kind] || ''}`;
+  const inService = path === root || path.startsWith(`${root}/`);
+  return request.variables.stillframe_viewer && !inService ? viewerPlace(path) : 'missing';
+}
+
+// A file of the viewer, or the page of a route that it makes up itself. A missing script must stay missing: a page in
+// its place fails later and less clearly.
+function viewerPlace(path) {
+  if (path.length > MAX_PATH || !VIEWER_PATH.test(path)) return 'missing';
+  return path.slice(path.lastIndexOf('/')).indexOf('.') === -1 ? 'page' : `asset${path}`;
+}
+
+// Keys, begin: infra/embed.py copies what follows into templates/nginx.js.
+const MAX_PATH = 4096; // a key has 1024 characters at most, percent-encoded three times as many
+const MAX_KEY = 1024; // of Amazon S3
+const UID = /^[0-9]+(?:\.[0-9]+)*$/;
+const NUMBER = /^[1-9][0-9]{0,9}$/;
+const BULK_PATH = /^[0-9A-Za-z]+(?:\/[0-9A-Za-z]+)*$/;
+const ROOT_NAME = /^[0-9A-Za-z_-]{16,128}$/; // of a service root of one study
+
+// The object that a path names as it was sent, without query: its key and its kind; null for whatever is no object of
+// the service. stillframe.hosting.urls is the same in Python.
+function findObject(path, servicePath) {
+  if (path.length > MAX_PATH || /%2f/i.test(path)) return null;
+  let decoded = path;
+  if (path.indexOf('%') !== -1) {
+    try {
+      decoded = decodeURIComponent(path);
+    } catch (error) {
+      return null; // not percent-encoded UTF-8
+    }
+  }
+  if (decoded.indexOf(servicePath + '/') !== 0) return null;
+  const key = decoded.slice(servicePath.length + 1).replace(/\/$/, '');
+  if (key.length > MAX_KEY) return null;
+  const parts = key.split('/');
+  const kind = kindOf(ROOT_NAME.test(parts[0]) ? parts.slice(1) : parts);
+  return kind ? { key: key, kind: kind } : null;
+}
+
+// What object of docs/format.md the parts of a key name; '' for none. An index is a list whose key begins others.
+function kindOf(parts) {
+  if (parts[0] !== 'studies') return '';
+  if (parts.length === 1) return 'index';
+  if (!isUid(parts[1])) return '';
+  let rest = parts.slice(2);
+  let series = false;
+  let instance = false;
+  if (rest.length > 1 && rest[0] === 'series') {
+    if (!isUid(rest[1])) return '';
+    series = true;
+    rest = rest.slice(2);
+    if (rest.length > 1 && rest[0] === 'instances') {
+      if (!isUid(rest[1])) return '';
+      instance = true;
+      rest = rest.slice(2);
+    }
+  }
+  return kindOfLeaf(rest, series, instance);
+}
+
+function kindOfLeaf(rest, series, instance) {
+  if (rest.length === 0) return instance ? 'instance' : '';
+  const numbered = instance && NUMBER.test(rest[rest.length - 1]);
+  switch (rest.length === 1 ? rest[0] : rest[0] + '/') {
+    case 'metadata':
+      return 'list';
+    case 'thumbnail':
+      return 'thumbnail';
+    case 'rendered':
+      return instance ? 'rendered' : '';
+    case 'series':
+      return series ? '' : 'index';
+    case 'instances':
+      return instance ? '' : series ? 'index' : 'list';
+    case 'frame-index':
+      return series && !instance ? 'frame-index' : '';
+    case 'frames/':
+      return numbered && rest.length === 2 ? 'frame' : '';
+    case 'reduced/':
+      return numbered && rest.length === 4 && NUMBER.test(rest[1]) && rest[2] === 'frames' ? 'frame' : '';
+    case 'bulkdata/':
+      return instance && BULK_PATH.test(rest.slice(1).join('/')) ? 'bulkdata' : '';
+    default:
+      return '';
+  }
+}
+
+function isUid(text) {
+  return text.length <= 64 && UID.test(text);
+}
+// Keys, end.
 
 // The headers of an answer, errors among them. Not nginx's add_header: that adds all of them twice to a 416, and the
 // cache class of the object too.
@@ -89,4 +199,4 @@ function streamType(head) {
   return kind === 7 || kind === 9 || code === 6 ? 'video/H264' : '';
 }
 
-export default { setHeaders, mediaType, readHead, frameType, renderedType };
+export default { findPlace, setHeaders, mediaType, readHead, frameType, renderedType };

@@ -342,7 +342,7 @@ def test_clients_that_leave_early_cost_nothing_lasting(tmp_path: Path) -> None:
         before = count_descriptors()
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", get.port), timeout=10) as connection:
-                connection.sendall(f"GET {FRAME_URL} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                connection.sendall(f"GET {FRAME_URL} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
                 connection.recv(100)
         wait_until(lambda: count_descriptors() <= before)
         assert get(FRAME_URL, Range="bytes=0-9").status == 206
@@ -445,7 +445,7 @@ def test_folders_must_be_what_they_should_be(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_a_usage_error(tmp_path: Path, get: Client) -> None:
     with pytest.raises(UsageError, match=f"port {get.port}"):
-        serve.run(tmp_path, "127.0.0.1", get.port)
+        serve.run(serve.create_app(tmp_path), "127.0.0.1", get.port)
 
 
 @given(st.integers(0, 50), st.integers(0, 60), st.one_of(st.none(), st.integers(0, 60)))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+
+from stillframe.hosting.serve import make_config
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,24 @@ class Client:
             return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
 
+def send_raw(port: int, data: bytes, *, seconds: float = 20) -> bytes:
+    """What a server answers to bytes that no client library would send, until it closes the connection."""
+    answer = b""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection,
+        contextlib.suppress(ConnectionError),
+    ):
+        connection.sendall(data)
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
 @contextlib.contextmanager
-def serving(app: Starlette) -> Iterator[Client]:
-    """A server on a port of its own, stopped at the end."""
+def serving(app: Starlette, config: uvicorn.Config | None = None) -> Iterator[Client]:
+    """A server on a port of its own, stopped at the end; without a configuration it is run as previews are."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(config or make_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -57,3 +77,19 @@ def serving(app: Starlette) -> Iterator[Client]:
         thread.join(10)
         listener.close()
     assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def serve_command(tree: Path, *options: str) -> Iterator[Client]:
+    """`stillframe serve` as a process of its own, on a port of its own, interrupted at the end."""
+    command = [sys.executable, "-P", "-m", "stillframe", "serve", str(tree), "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as server:
+        try:
+            assert server.stdout is not None
+            said = re.search(r"http://[^/ ]+:([0-9]+)/", server.stdout.readline())
+            assert said, "the server did not start"
+            yield Client(int(said[1]))
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+    assert server.returncode == 0

@@ -14,16 +14,41 @@ from stillframe.cli.shared_options import FOLDER, host_option, viewer_option
 @host_option
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
 @viewer_option("Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.")
-def serve(directory: Path, host: str, port: int, viewer: Path | None) -> int:
-    """Preview the tree DIR. Its service root is /dicomweb, and a page at / lists its studies."""
-    from stillframe.hosting.serve import run
+@click.option(
+    "--cors",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let only pages of this origin read the tree, such as https://viewer.example.org. May be given several times."
+    "  [default: pages of all origins]",
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer under this host name, too. May be given several times.",
+)
+def serve(
+    directory: Path, host: str, port: int, viewer: Path | None, origins: tuple[str, ...], hosts: tuple[str, ...]
+) -> int:
+    """Preview the tree DIR. Its service root is /dicomweb, and a page at / lists its studies.
+
+    There is no access control: the server listens on this machine alone unless --host says otherwise. It answers under
+    addresses, localhost and the names of --host and --allow-host. Under any other name it refuses, so that no web page
+    can reach the tree by a name of its own.
+    """
+    from stillframe.hosting.access import Access
+    from stillframe.hosting.serve import create_app, run
 
     def announce(address: str) -> None:
         if not (directory / "studies" / "index.json").is_file():
             click.echo(_missing_tree(directory), err=True)
         click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
 
-    run(directory, host, port, viewer, announce)
+    names = hosts if ":" in host else (host, *hosts)
+    access = Access(origins=origins, hosts=names)
+    run(create_app(directory, viewer=viewer, access=access), host, port, access, announce)
     return 0
 
 

@@ -1,7 +1,7 @@
 """A local preview server: it serves a directory tree under `/dicomweb`, as an object store behind a CDN would.
 
-It ignores query strings and Accept, as static hosts do. Media types and cache classes come from `layout`. With OHIF's
-prebuilt `dist` folder, it serves the viewer at `/` of the same origin.
+It ignores query strings and Accept, as static hosts do. `urls` says which object a URL names, `layout` its media type
+and cache class. With OHIF's prebuilt `dist` folder, it serves the viewer at `/` of the same origin.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ import logging
 import mimetypes
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from errno import errorcode
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import uvicorn
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from stillframe.errors import LayoutError, UsageError
+from stillframe.hosting.access import METHODS, Access, AccessMiddleware
+from stillframe.hosting.connection import Connection
 from stillframe.hosting.file_response import OpenFile, open_file, respond
 from stillframe.hosting.pages import list_studies, render_study_page, render_viewer_config, templates_folder
-from stillframe.layout import DICOM_JSON, STUDIES, Kind, cache_control, media_type, parse_key, path_of_key
+from stillframe.hosting.urls import MAX_TARGET, find_object, find_viewer_file
+from stillframe.layout import DICOM_JSON, STUDIES, Kind, cache_control, media_type, path_of_key
 
 _log = logging.getLogger(__name__)
 
@@ -40,21 +42,7 @@ VIEWER_ROUTE: Final = "/viewer"
 
 # A viewer in the middle of a study must not keep an interrupted server alive.
 _SHUTDOWN_SECONDS = 2
-_METHODS = ("GET", "HEAD", "OPTIONS")
-
-# A viewer's page may be cross-origin isolated. It then refuses what does not allow it by CORP.
-_COMMON_HEADERS: Final = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Content-Range, Content-Length, ETag, Accept-Ranges"),
-    (b"cross-origin-resource-policy", b"cross-origin"),
-    (b"x-content-type-options", b"nosniff"),
-)
-_PREFLIGHT_HEADERS: Final = {
-    "Allow": ", ".join(_METHODS),
-    "Access-Control-Allow-Methods": ", ".join(_METHODS),
-    "Access-Control-Allow-Headers": "*",
-    "Access-Control-Max-Age": "86400",
-}
+_OPEN: Final = Access()
 # Names come from hostile files. Autoescape keeps them text; this policy keeps a mistake there from becoming a script.
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -66,7 +54,7 @@ _PAGE_HEADERS: Final = {
 _VIEWER_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
 
 
-def create_app(directory: Path, *, viewer: Path | None = None) -> Starlette:
+def create_app(directory: Path, *, viewer: Path | None = None, access: Access = _OPEN) -> Starlette:
     """The preview server's ASGI application.
 
     `directory` is a tree as `stillframe build` writes it, `viewer` OHIF's prebuilt `dist` folder.
@@ -80,42 +68,51 @@ def create_app(directory: Path, *, viewer: Path | None = None) -> Starlette:
     if viewer and not (viewer / "index.html").is_file():
         raise UsageError(f"not a prebuilt viewer, there is no index.html: {viewer}")
     templates_folder()
-    tree = _Tree(directory.resolve())
-    page = partial(_show_studies, tree.folder, VIEWER_ROUTE if viewer else "")
-    routes = [
-        Route(SERVICE_ROOT + "/{key:path}", tree, methods=["GET"]),
-        Route(SERVICE_ROOT, tree, methods=["GET"]),
-        Route("/app-config.js", _viewer_config, methods=["GET"]),
-        Route(STUDY_PAGE, page, methods=["GET"]),
-        Route("/{path:path}", _Viewer(viewer.resolve()), methods=["GET"])
-        if viewer
-        else Route("/", page, methods=["GET"]),
-    ]
+
+    async def explain_failure(request: Request, _error: Exception) -> Response:
+        """A 500 for what nobody foresaw. It is made outside the middleware, so it adds the headers itself."""
+        response = PlainTextResponse("Internal Server Error\n", 500, {"Cache-Control": "no-store"})
+        response.raw_headers.extend(access.headers(request.headers.get("origin", "")))
+        return response
+
     app = Starlette(
-        routes=routes,
-        middleware=[Middleware(_CrossOrigin)],
-        exception_handlers={HTTPException: _explain, Exception: _explain_failure},
+        middleware=[Middleware(AccessMiddleware, access=access)],
+        exception_handlers={HTTPException: _explain, Exception: explain_failure},
     )
-    app.router.redirect_slashes = False
+    app.router.default = _Site(directory.resolve(), viewer.resolve() if viewer else None)
     return app
 
 
+def make_config(app: Starlette, access: Access = _OPEN) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+
+    class _Connection(Connection):
+        refusal_headers = tuple(access.headers(""))
+
+    return uvicorn.Config(
+        app,
+        http=_Connection,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        lifespan="off",
+        h11_max_incomplete_event_size=2 * MAX_TARGET,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+
+
 def run(
-    directory: Path, host: str, port: int, viewer: Path | None = None, announce: Callable[[str], None] = lambda _: None
+    app: Starlette, host: str, port: int, access: Access = _OPEN, announce: Callable[[str], None] = lambda _: None
 ) -> None:
     """Serve until interrupted; `announce` gets the address once the server takes requests.
 
     Raises:
-        UsageError: if a folder is not what it should be, or the address cannot be listened on.
+        UsageError: if the address cannot be listened on.
     """
-    app = create_app(directory, viewer=viewer)
-    config = uvicorn.Config(
-        app, log_level="warning", server_header=False, lifespan="off", timeout_graceful_shutdown=_SHUTDOWN_SECONDS
-    )
     with _listen(host, port) as listener, suppress(KeyboardInterrupt):
         name = f"[{host}]" if ":" in host else host
         announce(f"http://{name}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(make_config(app, access)).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -128,32 +125,55 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"cannot listen on {host} port {port} (--host, --port): {reason}") from error
 
 
-class _Tree:
-    """The DICOMweb service: it answers keys of the layout, and nothing else that may lie in the folder."""
+class _Site:
+    """What a URL is answered with, by its path as it was sent: an object, a page, a file of the viewer, or nothing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, viewer: Path | None) -> None:
         self.folder = folder
+        self.viewer = viewer
+        page = self._study_page
+        pages: dict[str, Callable[[], Awaitable[Response]]] = {"/app-config.js": _viewer_config, STUDY_PAGE: page}
+        self.pages: Mapping[str, Callable[[], Awaitable[Response]]] = pages if viewer else {**pages, "/": page}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        key = request.path_params.get("key", "").removesuffix("/")
+        if request.method not in METHODS:
+            raise HTTPException(405, headers={"Allow": ", ".join(METHODS)})
+        path = scope["raw_path"].decode("latin-1")
+        if len(path) + 1 + len(scope["query_string"]) > MAX_TARGET:
+            raise HTTPException(404)
+        if found := find_object(path, SERVICE_ROOT):
+            await self._send_object(*found, request, send)
+        elif path in self.pages:
+            await (await self.pages[path]())(scope, receive, send)
+        elif self.viewer and path.split("/")[1:2] != [SERVICE_ROOT.removeprefix("/")]:
+            await self._send_viewer_file(self.viewer, find_viewer_file(path), request, send)
+        else:
+            raise HTTPException(404)
+
+    async def _send_object(self, kind: Kind, file: str, request: Request, send: Send) -> None:
         try:
-            kind = parse_key(key).kind
-            path = path_of_key(key)
-        except LayoutError as error:
-            raise HTTPException(404) from error
-        try:
-            opened = await open_file(self.folder, path)
+            opened = await open_file(self.folder, file)
         except HTTPException as error:
-            if key != STUDIES or error.status_code != 404:
+            if file != path_of_key(STUDIES) or error.status_code != 404:
                 raise
             # An empty list, never a 204 or a 404: viewers take those for a broken service.
             response = Response(b"[]", headers={"Content-Type": DICOM_JSON, "Cache-Control": cache_control(kind)})
-            await response(scope, receive, send)
+            await response(request.scope, request.receive, send)
             return
         with opened:
-            headers = {"Content-Type": _content_type(kind, opened, path), "Cache-Control": cache_control(kind)}
-            await respond(request, opened, headers)(scope, receive, send)
+            headers = {"Content-Type": _content_type(kind, opened, file), "Cache-Control": cache_control(kind)}
+            await respond(request, opened, headers)(request.scope, request.receive, send)
+
+    async def _send_viewer_file(self, viewer: Path, file: str, request: Request, send: Send) -> None:
+        if not file:
+            raise HTTPException(404)
+        headers = {"Content-Type": _viewer_type(file), "Cache-Control": "no-cache"}
+        with await open_file(viewer, file) as opened:
+            await respond(request, opened, headers)(request.scope, request.receive, send)
+
+    async def _study_page(self) -> Response:
+        return await to_thread.run_sync(_show_studies, self.folder, VIEWER_ROUTE if self.viewer else "")
 
 
 def _content_type(kind: Kind, opened: OpenFile, path: str) -> str:
@@ -165,7 +185,7 @@ def _content_type(kind: Kind, opened: OpenFile, path: str) -> str:
         raise HTTPException(500, f"The tree is damaged: {path} is {error}") from error
 
 
-def _show_studies(folder: Path, viewer: str, _request: Request) -> Response:
+def _show_studies(folder: Path, viewer: str) -> Response:
     """The study browser, rendered from the tree's list at each request."""
     records: object = []
     notice = ""
@@ -179,31 +199,9 @@ def _show_studies(folder: Path, viewer: str, _request: Request) -> Response:
     return HTMLResponse(page, headers=_PAGE_HEADERS)
 
 
-def _viewer_config(_request: Request) -> Response:
+async def _viewer_config() -> Response:
     text = render_viewer_config(root=SERVICE_ROOT)
     return Response(text, headers={"Content-Type": _VIEWER_TYPES[".js"], "Cache-Control": "no-cache"})
-
-
-class _Viewer:
-    """A prebuilt single-page viewer: its files, and its index.html for routes that only exist inside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        path = request.path_params["path"] or "index.html"
-        try:
-            opened = await open_file(self.folder, path)
-        except HTTPException as error:
-            # A missing script must stay missing: a page in its place fails later and less clearly.
-            if error.status_code != 404 or "." in path.rpartition("/")[2]:
-                raise
-            path = "index.html"
-            opened = await open_file(self.folder, path)
-        headers = {"Content-Type": _viewer_type(path), "Cache-Control": "no-cache"}
-        with opened:
-            await respond(request, opened, headers)(scope, receive, send)
 
 
 def _viewer_type(path: str) -> str:
@@ -211,33 +209,7 @@ def _viewer_type(path: str) -> str:
     return _VIEWER_TYPES.get(Path(path).suffix) or (guess if guess and not encoding else "application/octet-stream")
 
 
-class _CrossOrigin:
-    """Lets any origin read every response, errors among them, and answers preflight requests."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_COMMON_HEADERS]
-            await send(message)
-
-        if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            await Response(None, 204, _PREFLIGHT_HEADERS)(scope, receive, send_with_headers)
-            return
-        with suppress(ClientDisconnect):
-            await self.app(scope, receive, send_with_headers)
-
-
 async def _explain(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = {**(error.headers or {}), "Cache-Control": "no-store"}
     return PlainTextResponse(f"{error.detail}\n", error.status_code, headers)
-
-
-async def _explain_failure(_request: Request, _error: Exception) -> Response:
-    """A 500 for what nobody foresaw. It is made outside the middleware, so it adds the headers itself."""
-    response = PlainTextResponse("Internal Server Error\n", 500, {"Cache-Control": "no-store"})
-    response.raw_headers.extend(_COMMON_HEADERS)
-    return response
