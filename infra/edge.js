@@ -13,6 +13,8 @@ const CREDENTIALS = '${Credentials}' === 'true';
 
 function handler(event) {
   const request = event.request;
+  const tls = request.headers['cloudfront-viewer-tls']; // such as TLSv1.3:TLS_AES_128_GCM_SHA256:fullHandshake
+  if (tls && !/^TLSv1\.[2-9]/.test(tls.value)) return answer(request, 403, 'Forbidden: TLS 1.2 or newer');
   if (request.method === 'OPTIONS') return answer(request, 204, 'No Content');
   if (request.method !== 'GET' && request.method !== 'HEAD') return answer(request, 405, 'Method Not Allowed');
   const object = findObject(request.uri, SERVICE_PATH);
@@ -121,7 +123,7 @@ function answer(request, status, description) {
     headers['access-control-allow-headers'] = { value: allowedHeaders(request) };
     headers['access-control-max-age'] = { value: '86400' };
   }
-  if (status !== 404) headers['allow'] = { value: 'GET, HEAD, OPTIONS' };
+  if (status === 204 || status === 405) headers['allow'] = { value: 'GET, HEAD, OPTIONS' };
   const response = { statusCode: status, statusDescription: description, headers: headers };
   if (status !== 204) {
     headers['content-type'] = { value: 'text/plain; charset=utf-8' };

@@ -1,4 +1,4 @@
-"""The CloudFormation template: linted, and what it promises. It is not deployed by any test."""
+"""The CloudFormation template: linted, and what it promises."""
 
 from __future__ import annotations
 
@@ -63,12 +63,73 @@ def test_the_bucket_is_private_and_outlives_its_stack(template: dict[str, Any]) 
     bucket = template["Resources"]["Bucket"]
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    policy = template["Resources"]["BucketPolicy"]
+    assert policy["DeletionPolicy"] == policy["UpdateReplacePolicy"] == "Retain"
     statements = properties(template, "BucketPolicy")["PolicyDocument"]["Statement"]
     allowed = [statement for statement in statements if statement["Effect"] == "Allow"]
     assert {statement["Action"] for statement in allowed} == {"s3:GetObject", "s3:ListBucket"}
     for statement in allowed:
         assert statement["Principal"] == {"Service": "cloudfront.amazonaws.com"}
         assert "AWS:SourceArn" in statement["Condition"]["StringEquals"]
+
+
+def test_what_is_replaced_or_deleted_is_kept_for_a_week_unless_told(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["Versioning"]["Default"] == "Enabled"
+    assert template["Parameters"]["NoncurrentDays"]["Default"] == 7
+    rules = properties(template, "Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if "NoncurrentVersionExpiration" in rule]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": {"Ref": "NoncurrentDays"}}
+    assert rule["Status"] == "Enabled"
+    assert not {"Filter", "Prefix"} & set(rule)
+
+
+def test_viewers_come_by_tls_1_2(template: dict[str, Any]) -> None:
+    distribution = properties(template, "Distribution")["DistributionConfig"]
+    condition, named, other = distribution["ViewerCertificate"]["Fn::If"]
+    assert (condition, named["MinimumProtocolVersion"]) == ("HasDomain", "TLSv1.2_2021")
+    assert other == {"CloudFrontDefaultCertificate": True}
+    forwarded = properties(template, "ViewerTls")["OriginRequestPolicyConfig"]
+    assert distribution["DefaultCacheBehavior"]["OriginRequestPolicyId"] == {"Ref": "ViewerTls"}
+    assert forwarded["HeadersConfig"] == {"HeaderBehavior": "whitelist", "Headers": ["CloudFront-Viewer-TLS"]}
+    assert forwarded["CookiesConfig"] == {"CookieBehavior": "none"}
+    assert forwarded["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
+
+
+def test_one_parameter_keeps_logs_in_a_bucket_of_their_own(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["AccessLogs"]["Default"] == "Disabled"
+    assert {name for name, entry in template["Resources"].items() if entry.get("Condition") == "MakesLogBucket"} == {
+        "LogBucket", "LogBucketPolicy",
+    }  # fmt: skip
+    bucket = properties(template, "LogBucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] == {"Ref": "LogDays"}
+    logging = properties(template, "Distribution")["DistributionConfig"]["Logging"]["Fn::If"]
+    assert logging[0] == "HasLogs"
+    assert logging[1]["Bucket"]["Fn::If"][2] == {"Fn::GetAtt": ["LogBucket", "DomainName"]}
+    assert logging[1]["IncludeCookies"] is False
+    assert properties(template, "Bucket")["LoggingConfiguration"]["Fn::If"][1]["DestinationBucketName"] == {
+        "Ref": "LogBucket"
+    }
+    (allowed,) = [
+        statement for statement in properties(template, "LogBucketPolicy")["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]  # fmt: skip
+    assert (allowed["Action"], allowed["Principal"]) == ("s3:PutObject", {"Service": "logging.s3.amazonaws.com"})
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_what_a_scanner_is_told_to_pass_over_is_explained(template: dict[str, Any]) -> None:
+    entries = [
+        entry
+        for resource in template["Resources"].values()
+        for entry in resource.get("Metadata", {}).get("checkov", {}).get("skip", ())
+    ]
+    assert all(entry["comment"] for entry in entries)
+    page = (FOLDER.parent / "docs/explanation/security.md").read_text()
+    assert {entry["id"] for entry in entries} == set(
+        re.findall(r"^\| (CKV_AWS_[0-9]+) .*answered:", page, re.MULTILINE)
+    )
 
 
 def test_frames_and_cache_are_left_alone(template: dict[str, Any]) -> None:

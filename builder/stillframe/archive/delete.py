@@ -39,7 +39,7 @@ from stillframe.layout import (
 )
 from stillframe.parallel import side_by_side
 from stillframe.progress import Progress
-from stillframe.store.base import Store
+from stillframe.store.base import KeptVersions, Store
 
 # Times that other jobs may take an instance over before it is given up.
 _ATTEMPTS: Final = 1000
@@ -73,7 +73,8 @@ class Scope:
 class DeletionReport:
     """What is gone. `changed` are keys, within the study's root, that caches may hold; `seconds` is elapsed time.
 
-    `found` says whether there was anything, `kept` are instances that other jobs built anew meanwhile.
+    `found` says whether there was anything, `kept` are instances that other jobs built anew meanwhile, `versions` are
+    older versions of what was deleted, if the store keeps any.
     """
 
     scope: Scope
@@ -86,6 +87,7 @@ class DeletionReport:
     bytes: int = 0
     kept: list[InstanceUIDs] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    versions: KeptVersions | None = None
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -107,6 +109,7 @@ class DeletionReport:
             },
             "kept": sorted(instance_key(uids) for uids in self.kept),
             "changed": sorted(self.changed),
+            "keptVersions": asdict(self.versions) if self.versions else None,
         }
 
 
@@ -165,6 +168,8 @@ class _Deletion:
         removed = side_by_side(store.parallel, self._remove, instances)
         report.instances, report.objects = sum(map(bool, removed)), sum(map(len, removed))
         report.bytes = sum(sum(sizes.values()) for sizes in removed)
+        if report.objects:
+            report.versions = store.kept_versions(next(key for sizes in removed for key in sizes))
         report.changed = [key for sizes in removed for key in sizes if is_fixed(key)]
         # A job that had published one of them before may have listed it since: it sees that, or this does.
         self._delist({uid: names for uid, names in by_series.items() if self._names_any(uid, names)})

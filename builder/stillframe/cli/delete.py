@@ -70,6 +70,7 @@ def delete(
     """Remove a study, a series or an instance from the archive DEST, a folder or s3://bucket/prefix.
 
     Lists go first, objects last. Builds may run meanwhile. The exit code is 1 if it is not there, or cannot be removed.
+    A bucket with versioning keeps what is deleted as older versions, and the command says for how long.
     """
     check_report(report_file, destination)
     from stillframe.archive.delete import delete as run_delete
@@ -97,3 +98,10 @@ def _print_deletion(report: DeletionReport, destination: str, report_file: Path 
     parts += [plural(report.instances, "instance")]
     click.echo(f"{visible(destination)}: {', '.join(parts)} deleted")
     click.echo(f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}, {report.seconds:.1f} s")
+    if report.versions:
+        days = report.versions.days
+        kept = f"for {plural(days, 'day')}" if days else "until its lifecycle rules end them"
+        click.echo(
+            f"The bucket keeps older versions of what was deleted {kept}, patient data among them."
+            ' The page "Replace, build again and delete" says how to purge them.'
+        )

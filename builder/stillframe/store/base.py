@@ -38,6 +38,13 @@ class Written:
     etag: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptVersions:
+    """Older versions that a store keeps of what was deleted, for `days` days; None if it does not tell how long."""
+
+    days: int | None
+
+
 class Store(ABC):
     """Keys to bytes. What workers use is picklable: a worker process gets its own copy.
 
@@ -103,6 +110,10 @@ class Store(ABC):
 
     def sync(self) -> None:  # noqa: B027  (most have nothing to do)
         """Return when what was put is where no power cut reaches it: at once where an answer says so already."""
+
+    def kept_versions(self, key: str) -> KeptVersions | None:  # noqa: ARG002  # a folder has no versions
+        """What is kept of an object that was deleted; None if nothing is."""
+        return None
 
     @abstractmethod
     def below(self, name: str) -> Store:

@@ -18,9 +18,10 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import LayoutError, NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from stillframe.parallel import map_ahead, side_by_side
-from stillframe.store.base import ObjectHead, Store, StoredObject, Written
+from stillframe.store.base import KeptVersions, ObjectHead, Store, StoredObject, Written
 from stillframe.store.s3_client import PARALLEL, Bucket, Checksums
 from stillframe.store.s3_requests import head_object, iter_pages, persist
+from stillframe.store.s3_versions import kept_versions
 
 PART_BYTES: Final = 16 << 20
 """Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
@@ -273,6 +274,10 @@ class S3Store(Store):
             for error in answer.get("Errors", ()):
                 if error.get("Code") != "NoSuchKey":
                     raise StoreError(f"s3://{self.bucket.name}/{error['Key']}: {error['Code']} {error.get('Message')}")
+
+    @override
+    def kept_versions(self, key: str) -> KeptVersions | None:
+        return kept_versions(self.bucket, self._name(key))
 
 
 def compress_json(data: bytes) -> bytes:

@@ -69,6 +69,20 @@ test('with credentials the headers that a preflight asks for are named', () => {
   }
 });
 
+test('viewers by old versions of TLS get nothing', () => {
+  const ask = (tls, method = 'GET') =>
+    loadHandler()(makeEvent('/dicomweb/studies', { method, headers: tls === null ? {} : { 'CloudFront-Viewer-TLS': tls } }));
+  for (const tls of [null, 'TLSv1.2:ECDHE-RSA-AES128-GCM-SHA256:fullHandshake', 'TLSv1.3:TLS_AES_128_GCM_SHA256:sessionResumed']) {
+    assert.equal(ask(tls).uri, '/archive/studies');
+  }
+  for (const tls of ['TLSv1:AES128-SHA:fullHandshake', 'TLSv1.0:AES128-SHA:x', 'TLSv1.1:AES128-SHA:fullHandshake', 'SSLv3:x:y', '']) {
+    for (const method of ['GET', 'HEAD', 'OPTIONS']) {
+      assert.equal(ask(tls, method).statusCode, 403);
+      assertReadable(ask(tls, method));
+    }
+  }
+});
+
 test('the service may be at the root of the host, and of the bucket', () => {
   const handler = loadHandler({ ServicePath: '', KeyPrefix: '' });
   assert.equal(handler(makeEvent('/studies/1.2/series/')).uri, '/studies/1.2/series');
