@@ -9,6 +9,7 @@
 #   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
 #   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
+#   make lock     renew the exact versions that the tests are run with
 #   make docs     the documentation in docs/_build/html
 #   make picture  draw the README's picture anew
 #   make clean    remove what the targets above made
@@ -18,7 +19,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-fast test-minimum test-pythons coverage check types hooks e2e fuzz bench wheel docs picture clean
+.PHONY: help demo serve test test-fast test-minimum test-pythons coverage check types hooks e2e fuzz bench wheel lock docs picture clean
 
 PORT ?= 8080
 SITE ?= site
@@ -61,10 +62,26 @@ $(BIN)/python:
 	@$(PIP) --editable .
 	@touch $@
 
-.venv/.installed-test: pyproject.toml | $(BIN)/python
+# What the tests run with is exact: versions and hashes of requirements.lock. What builds Stillframe is among them.
+.venv/.installed-test: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing Stillframe and its test tools in .venv"
-	@$(PIP) --editable '.[test]'
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch .venv/.installed $@
+
+# For every Python and system that the tools are there for. No index and no address stands in it.
+lock: .venv-lock/.installed
+	@{ echo "# What the tests are run with: make lock renews it from pyproject.toml."; \
+	  .venv-lock/bin/uv pip compile -q --no-config --universal --python-version 3.12 --extra test --generate-hashes \
+	    --no-header --no-annotate pyproject.toml; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+	@$(MAKE) --no-print-directory .venv/.installed-test
+	@$(BIN)/python -m tests.support.licences
+
+.venv-lock/.installed: | $(BIN)/python
+	@$(BIN)/python -m venv --clear .venv-lock
+	@.venv-lock/bin/python -m pip install -qq --disable-pip-version-check uv
+	@touch $@
 
 # Exit code 2 means that some inputs were rejected: these samples include broken files and files that share a UID.
 demo: .venv/.installed
