@@ -12,9 +12,8 @@ const MULTIPART = /^--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{
 const MAX_TARGET = 32768;
 const TARGET = /^[A-Z]+ ((\/[!->@-~]*)(?:\?[!-~]*)?) HTTP\/[1-9]/; // a path and a query, of visible ASCII characters
 const VIEWER_PATH = /^(?:\/[0-9A-Za-z_@+~,=-][0-9A-Za-z_@+~,=.-]*)*\/?$/;
-const FILES = { index: '/index.json', instance: '/index.dcm' };
 
-// The variable $stillframe_place: the location below /.stillframe/ that answers, and the file that it sends. It follows
+// The variable $stillframe_place: the location below /.stillframe/ that answers, and the key of what it sends. It follows
 // from the request line, because in $uri nginx has decoded and resolved what the client sent.
 function findPlace(request) {
   if (request.internal) return 'missing'; // a request that nginx refuses, malformed or too long
@@ -26,7 +25,7 @@ function findPlace(request) {
   const root = request.variables.stillframe_root;
   const object = findObject(path, root);
   if (object && object.key === 'studies') return 'studies';
-  if (object) return `${object.kind}/${object.key}${FILES[object.kind] || ''}`;
+  if (object) return `${object.kind}/${object.key}`;
   const inService = path === root || path.startsWith(`${root}/`);
   return request.variables.stillframe_viewer && !inService ? viewerPlace(path) : 'missing';
 }

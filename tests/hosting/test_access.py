@@ -111,3 +111,16 @@ def test_the_command_hands_over_what_it_is_given(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in get(_STUDIES, Origin="http://b.test").headers
         assert status(get.port, b"Host: preview.example.org\r\n") == 200
         assert status(get.port, b"Host: other.example.org\r\n") == 421
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("host", "told"), [("127.0.0.1", ""), ("localhost", ""), ("0.0.0.0", "addresses, localhost, a.test")]
+)
+def test_the_command_says_when_other_machines_can_read(tmp_path: Path, host: str, told: str) -> None:
+    write_tree(tmp_path, TREE)
+    said: list[str] = []
+    with serve_command(tmp_path, "--host", host, "--allow-host", "a.test", said=said) as get:
+        assert status(get.port, b"Host: 127.0.0.1\r\n") == 200
+    warning = f"Other machines can read the tree, without a password; answered under: {told}\n"
+    assert said == ([warning] if told else [])

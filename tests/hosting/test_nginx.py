@@ -366,7 +366,7 @@ def test_a_part_for_an_http_block() -> None:
     text = render_nginx(settings)
     assert "load_module" not in text
     assert "events" not in text
-    assert 'alias "/srv/\\"a\\" tree/$file";' in text
+    assert 'alias "/srv/\\"a\\" tree/$key/index.json";' in text
     assert "listen [::1]:8080;" in text
 
 

@@ -445,7 +445,7 @@ def test_folders_must_be_what_they_should_be(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_a_usage_error(tmp_path: Path, get: Client) -> None:
     with pytest.raises(UsageError, match=f"port {get.port}"):
-        serve.run(serve.create_app(tmp_path), "127.0.0.1", get.port)
+        serve.run(tmp_path, "127.0.0.1", get.port)
 
 
 @given(st.integers(0, 50), st.integers(0, 60), st.one_of(st.none(), st.integers(0, 60)))

@@ -80,16 +80,23 @@ def serving(app: Starlette, config: uvicorn.Config | None = None) -> Iterator[Cl
 
 
 @contextlib.contextmanager
-def serve_command(tree: Path, *options: str) -> Iterator[Client]:
-    """`stillframe serve` as a process of its own, on a port of its own, interrupted at the end."""
+def serve_command(tree: Path, *options: str, said: list[str] | None = None) -> Iterator[Client]:
+    """`stillframe serve` as a process of its own, on a port of its own, interrupted at the end.
+
+    What it says on standard error is added to `said`.
+    """
     command = [sys.executable, "-P", "-m", "stillframe", "serve", str(tree), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as server:
         try:
             assert server.stdout is not None
-            said = re.search(r"http://[^/ ]+:([0-9]+)/", server.stdout.readline())
-            assert said, "the server did not start"
-            yield Client(int(said[1]))
+            address = re.search(r"http://[^/ ]+:([0-9]+)/", server.stdout.readline())
+            assert address, "the server did not start"
+            yield Client(int(address[1]))
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            _, errors = server.communicate(timeout=30)
+            if said is not None:
+                said += errors.splitlines(keepends=True)
     assert server.returncode == 0

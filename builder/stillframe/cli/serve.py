@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 import click
@@ -39,17 +40,33 @@ def serve(
     can reach the tree by a name of its own.
     """
     from stillframe.hosting.access import Access
-    from stillframe.hosting.serve import create_app, run
+    from stillframe.hosting.serve import run
+
+    names = hosts if _is_address(host) else (host, *hosts)
+    access = Access(origins=origins, hosts=names)
 
     def announce(address: str) -> None:
         if not (directory / "studies" / "index.json").is_file():
             click.echo(_missing_tree(directory), err=True)
+        if not _is_loopback(host):
+            known = ", ".join(("addresses", "localhost", *names))
+            click.echo(f"Other machines can read the tree, without a password; answered under: {known}", err=True)
         click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
 
-    names = hosts if ":" in host else (host, *hosts)
-    access = Access(origins=origins, hosts=names)
-    run(create_app(directory, viewer=viewer, access=access), host, port, access, announce)
+    run(directory, host, port, viewer, announce, access)
     return 0
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _missing_tree(directory: Path) -> str:
@@ -57,5 +74,5 @@ def _missing_tree(directory: Path) -> str:
     from stillframe.store.directory import DirectoryStore
 
     if any(find_roots(DirectoryStore(str(directory)))):
-        return f"{directory} holds unlisted studies, each in a folder of its own: stillframe serve {directory}/NAME"
+        return f"{directory} holds unlisted studies, each under a service root of its own, /dicomweb/NAME"
     return f"there is no tree in {directory} yet: stillframe build SOURCE {directory} makes one"

@@ -102,13 +102,19 @@ def make_config(app: Starlette, access: Access = _OPEN) -> uvicorn.Config:
 
 
 def run(
-    app: Starlette, host: str, port: int, access: Access = _OPEN, announce: Callable[[str], None] = lambda _: None
+    directory: Path,
+    host: str,
+    port: int,
+    viewer: Path | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+    access: Access = _OPEN,
 ) -> None:
     """Serve until interrupted; `announce` gets the address once the server takes requests.
 
     Raises:
-        UsageError: if the address cannot be listened on.
+        UsageError: if a folder is not what it should be, or the address cannot be listened on.
     """
+    app = create_app(directory, viewer=viewer, access=access)
     with _listen(host, port) as listener, suppress(KeyboardInterrupt):
         name = f"[{host}]" if ":" in host else host
         announce(f"http://{name}:{listener.getsockname()[1]}")
