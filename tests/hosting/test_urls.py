@@ -127,6 +127,18 @@ def test_the_rule_alone(keys: list[str | None]) -> None:
 
 
 @needs_nginx
+def test_how_long_a_path_and_its_query_may_be(preview: Client, stored: tuple[Path, dict[str, bytes]]) -> None:
+    """Longer than CloudFront takes (8,192 bytes), and alike where the servers count themselves."""
+    tree, written = stored
+    start = b"/dicomweb/studies?"
+    with nginx(tree.parent / "nginx-long", free_port(), tree) as real:
+        for server in (real, preview):
+            for length, expected in ((9000, 200), (32_768, 200), (32_769, 404), (60_000, 404), (70_000, 404)):
+                status, body = answer(server.port, start + b"a" * (length - len(start)))
+                assert (int(status), body) == (expected, written["studies"] if expected == 200 else b"Not Found\n")
+
+
+@needs_nginx
 def test_a_viewer_beside_the_service(preview: Client, tmp_path: Path, stored: tuple[Path, dict[str, bytes]]) -> None:
     """What is no key is the viewer's, and what no viewer has a file for by that very name is nobody's."""
     files = {"index.html": b"<!doctype html>", "app.js": b"js", "a/x~1@2.js": b"js", ".git/config": b"secret"}
