@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from stillframe.archive import claims
 from stillframe.archive.claims import _PROCESS, CommitState, Lease, _this_process, settled_state
 from stillframe.archive.record import Record, claimed, holder_of, with_record
 from stillframe.dicom.json_model import JSONDataset, dumps, parse_datasets
@@ -141,6 +143,28 @@ def test_a_process_that_may_live_is_waited_for(process: str) -> None:
     store.put(KEY, PUBLISHED)
     waiter.join()
     assert seen[0].metadata is not None
+
+
+def test_a_process_that_is_hidden_is_waited_for_until_its_lease_has_run_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /proc shows no processes of others, one that is not there has not ended for that."""
+    store = MemoryStore()
+    put_claim(store, _this_process())
+    monkeypatch.setattr(claims, "_PROCESSES", tmp_path)
+    begun = time.monotonic()
+    assert settled_state(store, UIDS, lease=0.3).abandoned
+    assert time.monotonic() - begun > 0.25
+
+
+def test_a_hidden_process_that_has_ended_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    store = MemoryStore()
+    machine = _this_process().partition(".")[0]
+    put_claim(store, f"{machine}.{ended.pid}.1")
+    monkeypatch.setattr(claims, "_PROCESSES", tmp_path)
+    assert settled_state(store, UIDS, lease=3600).abandoned
 
 
 def test_what_is_given_up_is_told_to_the_next_and_keeps_what_was_published() -> None:

@@ -41,6 +41,7 @@ _RENEWED_AT: Final = 0.2
 _TRIES: Final = 5
 # The process of a holder: a claim names the attempt, the process (machine, number, start), and its renewals.
 _PROCESS: Final = re.compile(r"\S+ (?P<machine>[0-9a-f]+)\.(?P<pid>[0-9]{1,19})\.(?P<started>[0-9]+) [0-9]+")
+_PROCESSES: Final = Path("/proc")
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 1.0
 
@@ -250,14 +251,25 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks; empty if that cannot be told, None if there is no such process any more."""
+    """When a process started, in ticks; empty if that cannot be told, None if there is no such process any more.
+
+    A process that /proc does not show may be another user's, hidden (proc(5), hidepid): the kernel is asked for it.
+    """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+        fields = (_PROCESSES / f"{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return "" if _is_there(pid) else None
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _this_process() -> str:
