@@ -97,14 +97,12 @@ def test_members_are_unpacked_whole(tmp_path: Path, method: int) -> None:
         archive.writestr("folder/small", small)
         archive.writestr("large", large)
         archive.mkdir("empty")
-    refs = list(iter_inputs([str(tmp_path)]))
+    refs = [ref for ref in iter_inputs([str(tmp_path)]) if isinstance(ref, InputRef)]
     path = str(tmp_path / "a.zip")
-    assert refs == [
-        InputRef(path=path, member="folder/small", size=len(small), indexes=(0,)),
-        InputRef(path=path, member="large", size=len(large), indexes=(1,)),
-    ]
+    assert [(ref.path, ref.member, ref.size) for ref in refs] == [
+        (path, "folder/small", len(small)), (path, "large", len(large)),
+    ]  # fmt: skip
     for ref, expected in zip(refs, (small, large), strict=True):
-        assert isinstance(ref, InputRef)
         with open_input(ref) as file:
             assert file.read() == expected
             assert file.seek(1) == 1
@@ -123,8 +121,10 @@ def test_a_member_that_is_not_as_long_as_promised_is_refused(
     data = bytearray((tmp_path / "a.zip").read_bytes())
     struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 24, 1000 + claimed)
     (tmp_path / "a.zip").write_bytes(data)
+    (ref,) = iter_inputs([str(tmp_path / "a.zip")])
+    assert isinstance(ref, InputRef)
     with pytest.raises(InputError, match=reason):
-        open_input(InputRef(path=str(tmp_path / "a.zip"), member="one", size=1000 + claimed, indexes=(0,)))
+        open_input(ref)
 
 
 def test_names_in_archives_that_lead_elsewhere_are_only_names(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_objects_that_change_or_vanish_are_rejected_by_name(bucket: Bucket, tmp_
             put(bucket, {"in/a.zip": zip_bytes({"IM": to_bytes(image(30))})})
 
     report = build_from(bucket, tree_store(tmp_path / "tree"), during=during)
-    changed, gone = "changed while it was being read", "is not there any more"
+    changed, gone = "changed while it was being read; build again once it is whole", "is not there any more"
     assert rejected(report) == {
         "001.dcm": changed, "002.dcm": gone, "003.dcm": changed, "004.dcm": gone, "a.zip!IM": changed,
     }  # fmt: skip
@@ -341,7 +341,7 @@ def test_a_large_object_that_changes_before_it_is_read(bucket: Bucket, tmp_path:
             put(bucket, {"in/large": to_bytes(image(1, pixels + 2))})
 
     report = build_from(bucket, tree_store(tmp_path / "tree"), workers=workers, during=during)
-    assert rejected(report) == {"large": "changed while it was being read"}
+    assert rejected(report) == {"large": "changed while it was being read; build again once it is whole"}
     assert report.outcomes == {Outcome.PUBLISHED: 1}
 
 

@@ -14,9 +14,12 @@ from tests.support.forked import start_forked
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command with some variables added to the environment; what it says is text.
 
-    Python itself reads variables when it starts: a process with some of its own is not forked, but started.
+    A build waits for none of the files that a test has just written, unless it is told to. Python itself reads
+    variables when it starts: a process with some of its own is not forked, but started.
     """
     command = [*map(str, arguments)]
+    if command[0] == "build" and "--settle" not in command:
+        command += ["--settle", "0"]
     if environment:
         return subprocess.run(
             [sys.executable, "-m", "stillframe", *command],

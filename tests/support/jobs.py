@@ -22,7 +22,7 @@ class Job:
     """
 
     def __init__(self, arguments: Sequence[str | Path], *, workers: int = 2) -> None:
-        command = ["build", *map(str, arguments), "--workers", str(workers)]
+        command = ["build", *map(str, arguments), "--workers", str(workers), "--settle", "0"]
         with tempfile.NamedTemporaryFile(delete=False) as told:
             self._told = Path(told.name)
             if workers:

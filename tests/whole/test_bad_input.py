@@ -484,5 +484,5 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
     store = MeddlingStore(str(tmp_path / "tree"))
     report = build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
     (rejected,) = report.rejected
-    assert rejected.reason == "changed while it was being read"
+    assert rejected.reason == "changed while it was being read; build again once it is whole"
     assert not list((tmp_path / "tree" / "studies").glob("*/series/*/instances/*"))

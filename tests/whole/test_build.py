@@ -42,7 +42,7 @@ from tests.support.moments import moments
 from tests.support.trees import NoProgress, build_tree, contents, document, processes_of_session
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
-COMMAND = (sys.executable, "-m", "stillframe", "build")
+COMMAND = (sys.executable, "-m", "stillframe", "build", "--settle", "0")
 
 
 def instance_path(number: int) -> str:

@@ -35,10 +35,11 @@ from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
-from stillframe.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError, reason_of
+from stillframe.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed
-from stillframe.source.inputs import CHANGED, Rejected
-from stillframe.source.open import digest_of, file_state, load_input
+from stillframe.source.changes import has_changed, reason_of_input, state_of_open
+from stillframe.source.inputs import CHANGED, FileState, Rejected
+from stillframe.source.open import digest_of, load_input
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
 _ATTEMPTS: Final = 10
@@ -57,7 +58,7 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
     except StoreError:
         raise
     except Exception as error:
-        return Rejected.of(task.source, reason_of(error), task.uids)
+        return Rejected.of(task.source, reason_of_input(task.source, error), task.uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class _Source:
     """An open input: its state before its digest was taken, the digest, and its size in bytes."""
 
     file: ReadableFile
-    state: tuple[int, ...]
+    state: FileState | None
     digest: str
     size: int
 
@@ -98,7 +99,7 @@ class _Worker:
             opened = load_input(task.source)
         with opened as file:
             with self.clock("read"):
-                source = _Source(file, file_state(file), digest_of(file), file.tell())
+                source = _Source(file, state_of_open(file), digest_of(file), file.tell())
             self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
             asked = Asked(source.digest, task.options, task.replace, task.first, task.verify_stored)
             decision = decide(asked, published_record(self.published), task.listed, self._held, self._contents)
@@ -115,7 +116,7 @@ class _Worker:
                 if instance.uids != task.uids:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:
-                    return self._compare(instance, file)
+                    return self._compare(instance, source)
                 if decision is Decision.REVIEW and self._is_as_published(instance, file):
                     return self._built(Outcome.UNCHANGED)
                 return self._publish(instance, source, replaces=decision is Decision.REPLACE)
@@ -164,11 +165,21 @@ class _Worker:
             content = self._produce(instance, file, SizeSink(), frames=False)
         return is_as_published(content, instance.transfer_syntax, self.published)
 
-    def _compare(self, instance: Instance, file: ReadableFile) -> Built | Rejected:
+    def _check_unchanged(self, source: _Source) -> None:
+        """Refuse an input that somebody wrote to, or that another one took the place of, since it was found.
+
+        Raises:
+            InputError: saying so.
+        """
+        if state_of_open(source.file) != source.state or has_changed(self.task.source):
+            raise InputError(CHANGED)
+
+    def _compare(self, instance: Instance, source: _Source) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
         sink = CompareSink(self.task.store)
         with _COMPUTING:
-            content = self._produce(instance, file, sink)
+            content = self._produce(instance, source.file, sink)
+        self._check_unchanged(source)
         if settled_state(self.task.store, self.task.uids, self.task.lease).etag != self.state.etag:
             raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
@@ -236,8 +247,7 @@ class _Worker:
             with self.clock("write"):
                 for key, data in pictures.items():
                     sink.put(key, data)
-            if file_state(source.file) != source.state:
-                raise InputError(CHANGED)
+            self._check_unchanged(source)
             written = Holding(len(sink.sizes), sum(sink.sizes.values()))
             record = Record(source.digest, describe_options(task.options), written, digest_of_objects(sink.digests))
             with self.clock("JSON"):

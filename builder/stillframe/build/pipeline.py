@@ -53,7 +53,9 @@ def plan_build(request: BuildRequest, roots: Roots, executor: Executor, progress
         StoreError: if the store fails.
     """
     progress.stage("finding files", 0)
-    found = list(iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3))
+    found = list(
+        iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3, request.settle)
+    )
     headers = list(read_headers(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
     plan = make_plan(headers, _published_patients(roots, {header.uids.study for header in headers}, replaced).get)

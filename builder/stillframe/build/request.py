@@ -16,7 +16,8 @@ class BuildRequest:
     With `verify_stored` what is published already counts as that only if its objects have their digests still. Nothing
     is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every study is
     published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many seconds
-    another job's claim to an instance stands that is not renewed: the same for all jobs of a store.
+    another job's claim to an instance stands that is not renewed: the same for all jobs of a store. `settle` is how
+    many seconds files that were written a moment ago are given to become whole.
     """
 
     sources: tuple[str, ...]
@@ -28,6 +29,7 @@ class BuildRequest:
     secret: bytes = b""
     s3: S3Settings = field(default_factory=S3Settings)
     lease: float = LEASE_SECONDS
+    settle: float = 0.0
 
     @property
     def far_sources(self) -> bool:

@@ -133,6 +133,7 @@ class JobOptions:
     dry_run: bool
     report_file: Path | None
     cache: str
+    settle: float
 
 
 _job_options: Final = option_group(
@@ -172,6 +173,14 @@ _job_options: Final = option_group(
         default="public",
         show_default=True,
         help="Whether caches that people share may keep objects that never change (Cache-Control in object stores).",
+    ),
+    click.option(
+        "--settle",
+        type=FiniteRange(0),
+        default=2.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Wait once, at most this long, where files were written less than this long ago: they may be incomplete.",
     ),
 )
 
@@ -228,6 +237,7 @@ def build(
         destination="" if destination.startswith(SCHEME) else destination,
         secret=secret,
         s3=access.sources,
+        settle=job.settle,
     )
     invalidation = forecast = None
     with _job_running(workers) as (executor, progress):

@@ -11,8 +11,10 @@ from pathlib import Path
 from stillframe.errors import InputError, UsageError
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
+from stillframe.source.changes import let_settle, state_of
 from stillframe.source.folders import Walk
-from stillframe.source.inputs import InputRef, Rejected, S3Object, Skipped
+from stillframe.source.inputs import InputRef, Rejected, Skipped
+from stillframe.source.nested_archives import NestedArchives
 from stillframe.source.s3_objects import check_location, list_objects
 from stillframe.source.zip_inputs import list_members, looks_like_archive
 from stillframe.store.s3_client import PARALLEL, SCHEME, S3Settings
@@ -39,12 +41,17 @@ def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None
 
 
 def iter_inputs(
-    sources: Iterable[str], destination: str = "", max_unpacked: int = MAX_UNPACKED, s3: S3Settings = _NO_SETTINGS
+    sources: Iterable[str],
+    destination: str = "",
+    max_unpacked: int = MAX_UNPACKED,
+    s3: S3Settings = _NO_SETTINGS,
+    settle: float = 0.0,
 ) -> Iterator[Found]:
     """Every file below the sources, folders, prefixes and archives in sorted order, each file and object once.
 
     Another name or link of a file or folder that came before is passed over, as is a link into `destination`. Archives
-    that cannot be read are rejected, and so are members that would unpack to more than `max_unpacked` bytes.
+    that cannot be read are rejected, and so are members that would unpack to more than `max_unpacked` bytes. Files that
+    were written less than `settle` seconds ago are given that time to become whole.
 
     Raises:
         UsageError: if a source does not exist.
@@ -52,6 +59,21 @@ def iter_inputs(
     """
     sources = list(sources)
     check_sources(sources, s3)
+    nested = NestedArchives()
+
+    def expand(item: InputRef | Skipped) -> list[Found]:
+        return [item] if isinstance(item, Skipped) or not _named_archive(item) else _expand(item, max_unpacked, nested)
+
+    def is_far(item: InputRef | Skipped) -> bool:
+        return isinstance(item, InputRef) and item.remote is not None and _named_archive(item)
+
+    items = let_settle(_iter_items(sources, destination, s3), settle)
+    for several in map_ahead(expand, items, PARALLEL, window=2 * PARALLEL, apart=is_far):
+        yield from several
+
+
+def _iter_items(sources: Iterable[str], destination: str, s3: S3Settings) -> Iterator[InputRef | Skipped]:
+    """Files and objects, archives among them as one."""
     walk = Walk(destination)
     files: dict[tuple[int, int], str] = {}
     objects: set[str] = set()
@@ -59,54 +81,48 @@ def iter_inputs(
         if source.startswith(SCHEME):
             new = [remote for remote in list_objects(source, s3) if str(remote) not in objects]
             objects.update(map(str, new))
-            yield from _iter_remote(new, max_unpacked)
+            yield from (InputRef(path=str(remote), size=remote.size, remote=remote) for remote in new)
             continue
         for file in walk.files(Path(source)):
-            yield from [file] if isinstance(file, Skipped) else _read_file(file, files, max_unpacked)
+            item = file if isinstance(file, Skipped) else _look_at(file, files)
+            if item is not None:
+                yield item
 
 
-def _read_file(path: str, seen: dict[tuple[int, int], str], max_unpacked: int) -> list[Found]:
-    """What there is in a file. `seen` holds the files met before, by device and inode, whatever their names."""
+def _look_at(path: str, seen: dict[tuple[int, int], str]) -> InputRef | Skipped | None:
+    """What is at a path; None if the very path came before.
+
+    `seen` holds the files met before, by device and inode, whatever their names.
+    """
     try:
         status = os.stat(path)  # noqa: PTH116  (a hot loop over millions of files)
     except OSError:
-        return [InputRef(path=path)]  # a broken link: reading it tells so in the report
+        return InputRef(path=path)  # a broken link: reading it tells so in the report
     first = seen.get((status.st_dev, status.st_ino))
     if first is not None:
-        return [] if first == path else [Skipped(path, f"the same file as {first}")]
+        return None if first == path else Skipped(path, f"the same file as {first}")
     seen[status.st_dev, status.st_ino] = path
     if stat.S_ISDIR(status.st_mode):
-        return [InputRef(path=path)]  # it could not be listed; the report says so
+        return InputRef(path=path)  # it could not be listed; the report says so
     if not stat.S_ISREG(status.st_mode):
-        return [Skipped(path, "a pipe, a socket or a device")]  # opening one could wait for ever
-    source = InputRef(path=path, size=status.st_size)
-    if _named_archive(path) and looks_like_archive(source):
-        return [*list_members(source, max_unpacked)]
-    return [source]
+        return Skipped(path, "a pipe, a socket or a device")  # opening one could wait for ever
+    return InputRef(path=path, size=status.st_size, state=state_of(status))
 
 
-def _named_archive(path: str) -> bool:
-    return path.lower().endswith(".zip")
+def _named_archive(item: InputRef) -> bool:
+    return item.path.lower().endswith(".zip")
 
 
-def _iter_remote(objects: Iterable[S3Object], max_unpacked: int) -> Iterator[Found]:
-    """Objects and the members of archives among them, in order. Several archives are listed at once."""
-
-    def inputs(remote: S3Object) -> list[InputRef | Rejected]:
-        source = InputRef(path=str(remote), size=remote.size, remote=remote)
-        return _list_object(source, max_unpacked) if _named_archive(remote.key) else [source]
-
-    for several in map_ahead(
-        inputs, objects, PARALLEL, window=2 * PARALLEL, apart=lambda remote: _named_archive(remote.key)
-    ):
-        yield from several
-
-
-def _list_object(source: InputRef, max_unpacked: int) -> list[InputRef | Rejected]:
-    """The members of an object that is named as an archive, or itself if it is none: a scan then tells what it is."""
-    members = list_members(source, max_unpacked)
+def _expand(source: InputRef, max_unpacked: int, nested: NestedArchives) -> list[Found]:
+    """The members of what is named as an archive, or itself if it is none: a scan then tells what it is."""
+    if source.remote is None:
+        try:
+            return [*list_members(source, max_unpacked, nested)] if looks_like_archive(source) else [source]
+        except (InputError, OSError):
+            return [source]
+    members = list_members(source, max_unpacked, nested)
     match members:
         case [Rejected(path=path)] if path == str(source):
             with suppress(InputError):
-                return members if looks_like_archive(source) else [source]
-    return members
+                return [*members] if looks_like_archive(source) else [source]
+    return [*members]

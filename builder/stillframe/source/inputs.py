@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from stillframe.dicom.uids import InstanceUIDs
+from stillframe.source.nested_archives import Unpacked
+from stillframe.source.zip_archive import Member
 from stillframe.store.s3_client import SCHEME, Bucket
 
-CHANGED: Final = "changed while it was being read"
+CHANGED: Final = "changed while it was being read; build again once it is whole"
 """Why an input is rejected that somebody changed after it was found."""
+
+
+class FileState(NamedTuple):
+    """What tells that a file was written to, or that another took its place.
+
+    Its size in bytes, the times in nanoseconds when it was written to and when anything of it changed, and its inode.
+    """
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +43,20 @@ class S3Object:
 class InputRef:
     """One input: the `path` of a file or the location of an object, within a .zip archive the `member`.
 
-    `size` is the input's in bytes. `remote` is the object that the input or its archive is, if it is one.
+    `size` is the input's in bytes. `remote` is the object that the input or its archive is, if it is one; `state` is
+    that of the file at `path` when it was found, None where nothing is known of it.
 
-    `indexes` say which member it is, since names may occur twice: one index for each archive within which it lies,
-    the outermost first. In `member`, a `!` stands behind the name of an archive within the archive.
+    `entry` is what the archive's directory says of a member. In `member`, a `!` stands behind the name of an archive
+    within the archive; `unpacked` is where the innermost one lies then.
     """
 
     path: str
     member: str = ""
     size: int = 0
-    indexes: tuple[int, ...] = ()
     remote: S3Object | None = None
+    state: FileState | None = None
+    entry: Member | None = None
+    unpacked: Unpacked | None = None
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path

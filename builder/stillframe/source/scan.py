@@ -11,10 +11,11 @@ from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.header import is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
-from stillframe.errors import InputError, reason_of
+from stillframe.errors import InputError, StoreError
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
-from stillframe.source.inputs import Header, InputRef, Rejected, Skipped
+from stillframe.source.changes import has_changed, reason_of_input
+from stillframe.source.inputs import CHANGED, Header, InputRef, Rejected, Skipped
 from stillframe.source.open import open_input, read_head, source_digest
 from stillframe.store.s3_client import PARALLEL
 
@@ -56,11 +57,21 @@ def scan_plain(source: InputRef, *, assign_uids: bool = False) -> Scanned | None
     """
     try:
         head = read_head(source, _HEAD_BYTES)
-        if not is_dicom(head):
-            return _not_dicom(source, head)
-        plain = read_plain(head)
-    except (InputError, OSError) as error:
-        return Rejected.of(source, reason_of(error))
+        scanned = _scan_head(source, head, assign_uids=assign_uids)
+    except StoreError:
+        raise
+    except Exception as error:
+        return Rejected.of(source, reason_of_input(source, error))
+    # Other files, logs say, may grow. What is not written yet begins with nothing or with zeros.
+    if has_changed(source) and (not any(head) or not isinstance(scanned, Skipped)):
+        return Rejected.of(source, CHANGED)
+    return scanned
+
+
+def _scan_head(source: InputRef, head: bytes, *, assign_uids: bool) -> Scanned | None:
+    if not is_dicom(head):
+        return _not_dicom(source, head)
+    plain = read_plain(head)
     return None if plain is None else _header(source, plain.text, assign_uids=assign_uids)
 
 
@@ -89,14 +100,17 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED, *, assign_uid
             dataset = read_scan(file, max_unpacked)
         if "DirectoryRecordSequence" in dataset:
             return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
-        return _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"), assign_uids=assign_uids)
-    except (InputError, OSError) as error:
-        return Rejected.of(source, reason_of(error))
+        scanned = _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"), assign_uids=assign_uids)
+    except StoreError:
+        raise
+    except Exception as error:
+        return Rejected.of(source, reason_of_input(source, error))
+    return Rejected.of(source, CHANGED) if has_changed(source) else scanned
 
 
 def _not_dicom(source: InputRef, head: bytes) -> Rejected | Skipped:
     """Why a file is passed over. An archive that is not read is worth a note, since it may hold DICOM."""
-    if source.path.lower().endswith(".zip") and not source.member:
+    if source.path.lower().endswith(".zip") and source.entry is None:
         return Rejected.of(source, "cannot be read as a zip archive")
     kind = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
     if head[_TAR] == b"ustar":

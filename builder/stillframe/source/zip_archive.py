@@ -9,11 +9,9 @@ from __future__ import annotations
 import bz2
 import lzma
 import struct
-import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 from stillframe.dicom.files import ReadableFile
@@ -69,79 +67,47 @@ class _Bounded:
         return self._file.read(size)
 
 
-class Archive:
-    """An open archive. Its members may be read by several threads; its file is closed with the last reference."""
+def unpack(file: ReadableFile, member: Member, start: int = 0) -> Iterator[bytes]:
+    """The bytes of a member in blocks, exactly as many as the directory promises.
 
-    def __init__(self, file: ReadableFile, reopen: Callable[[], ReadableFile] | None = None) -> None:
-        """Read the directory.
+    The archive begins at the offset `start` of the file, which may return less than it is asked for.
 
-        `reopen` opens the file anew. With it, every member is read through a file of its own, so that threads do not
-        wait for each other. Such a file may return less than it is asked for.
-
-        Raises:
-            InputError: if the directory cannot be read, or the archive is made to do harm.
-        """
-        self._file = file
-        self._reopen = reopen
-        self._lock = threading.Lock()
-        self.members = _read_directory(file)
-        if reopen is not None:
-            file.close()
-
-    def __del__(self) -> None:
-        self._file.close()
-
-    def unpack(self, member: Member) -> Iterator[bytes]:
-        """The bytes of a member in blocks, exactly as many as the directory promises.
-
-        Raises:
-            InputError: if the member cannot be unpacked, or is not what the directory says. The last block before
-                that may be wrong.
-        """
-        if member.flags & _ENCRYPTED:
-            raise InputError("is encrypted")
-        left, crc = member.size, 0
-        try:
-            for block in _unpacked(self._packed(member), member):
-                if len(block) > left:
-                    raise InputError("zip member is longer than its directory entry says")
-                left -= len(block)
-                crc = zlib.crc32(block, crc)
-                yield block
-        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error) as error:
-            reason = _words_of_system(error) or "its compressed data are damaged"
-            raise InputError(f"cannot be unpacked: {reason}") from error
-        if left:
-            raise InputError(f"zip member ends {left} bytes early")
-        if crc != member.crc:
-            raise InputError("zip member has another CRC-32 than its directory entry says")
-
-    def _packed(self, member: Member) -> Iterator[bytes]:
-        if self._reopen is None:
-            yield from _read_packed(self._file, member, self._lock)
-        else:
-            with self._reopen() as file:
-                yield from _read_packed(file, member, nullcontext())
+    Raises:
+        InputError: if the member cannot be unpacked, or is not what the directory says. The last block before that may
+            be wrong.
+    """
+    if member.flags & _ENCRYPTED:
+        raise InputError("is encrypted")
+    left, crc = member.size, 0
+    try:
+        for block in _unpacked(_read_packed(file, member, start), member):
+            if len(block) > left:
+                raise InputError("zip member is longer than its directory entry says")
+            left -= len(block)
+            crc = zlib.crc32(block, crc)
+            yield block
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error) as error:
+        reason = _words_of_system(error) or "its compressed data are damaged"
+        raise InputError(f"cannot be unpacked: {reason}") from error
+    if left:
+        raise InputError(f"zip member ends {left} bytes early")
+    if crc != member.crc:
+        raise InputError("zip member has another CRC-32 than its directory entry says")
 
 
-def _read_packed(file: ReadableFile, member: Member, lock: AbstractContextManager[object]) -> Iterator[bytes]:
-    """The member's bytes as they lie in the archive; `lock` is held while the file is read."""
-
-    def read(offset: int, size: int) -> bytes:
-        with lock:
-            file.seek(offset)
-            return file.read(size)
-
-    head = read(member.offset, _LOCAL_HEADER.size)
+def _read_packed(file: ReadableFile, member: Member, start: int) -> Iterator[bytes]:
+    """The member's bytes as they lie in the archive."""
+    file.seek(start + member.offset)
+    head = file.read(_LOCAL_HEADER.size)
     if len(head) < _LOCAL_HEADER.size:
         raise InputError("the archive ends before the member")
     magic, name, extra = _LOCAL_HEADER.unpack(head)
     if magic != b"PK\x03\x04":
         raise InputError("no zip member where the directory says one is")
-    offset = member.offset + _LOCAL_HEADER.size + name + extra
-    end = offset + member.packed
-    while offset < end and (piece := read(offset, min(_PACKED_BYTES, end - offset))):
-        offset += len(piece)
+    file.seek(start + member.offset + _LOCAL_HEADER.size + name + extra)
+    left = member.packed
+    while left and (piece := file.read(min(_PACKED_BYTES, left))):
+        left -= len(piece)
         yield piece
 
 
@@ -150,7 +116,12 @@ def _words_of_system(error: Exception) -> str:
     return error.strerror or "" if isinstance(error, OSError) else ""
 
 
-def _read_directory(file: ReadableFile) -> tuple[Member, ...]:
+def read_directory(file: ReadableFile) -> tuple[Member, ...]:
+    """The members of an archive, in the order of its directory.
+
+    Raises:
+        InputError: if the directory cannot be read, or the archive is made to do harm.
+    """
     try:
         with zipfile.ZipFile(_Bounded(file)) as opened:
             members = [

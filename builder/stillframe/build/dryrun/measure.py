@@ -29,9 +29,10 @@ from stillframe.build.sinks import SizeSink
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
-from stillframe.errors import InputError, StoreError, reason_of
+from stillframe.errors import InputError, StoreError
 from stillframe.layout import Kind, bulk_data_key, parse_key
 from stillframe.pixels.reader import FrameReader
+from stillframe.source.changes import has_changed, reason_of_input
 from stillframe.source.inputs import CHANGED, Rejected
 from stillframe.source.open import digest_of, load_input, open_input
 
@@ -51,7 +52,7 @@ def measure_instance(task: MeasureTask) -> Measured | Rejected:
     except StoreError:
         raise
     except Exception as error:
-        return Rejected.of(task.source, reason_of(error), task.uids)
+        return Rejected.of(task.source, reason_of_input(task.source, error), task.uids)
 
 
 def _measure(task: MeasureTask) -> Measured:
@@ -70,6 +71,8 @@ def _measure(task: MeasureTask) -> Measured:
         finally:
             if instance.file is not file:
                 instance.file.close()
+    if has_changed(task.source):
+        raise InputError(CHANGED)
     reader, own, of_frames = producer.reader, [], Objects()
     bulk = {bulk_data_key(task.uids, value.path) for value in content.bulk}
     sizes = sink.sizes | {key: len(data) for key, data in pictures.items()}

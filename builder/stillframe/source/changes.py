@@ -1,0 +1,99 @@
+"""Files that change while a job reads them: seen by their size, times and inode, and given a moment to become whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from io import BufferedReader, FileIO
+from typing import Final
+
+from stillframe.dicom.files import ReadableFile
+from stillframe.errors import reason_of
+from stillframe.source.inputs import CHANGED, FileState, InputRef, Skipped
+from stillframe.wait_log import waiting
+
+_NANOSECONDS: Final = 1_000_000_000
+
+
+def state_of(status: os.stat_result) -> FileState:
+    """The state of a file, from what the system says of it."""
+    return FileState(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def state_of_open(file: ReadableFile) -> FileState | None:
+    """The state of an open file; None for what is in memory, unpacked, or an object."""
+    if not isinstance(file, BufferedReader) or not isinstance(file.raw, FileIO):
+        return None
+    return state_of(os.fstat(file.fileno()))
+
+
+def is_another(found: FileState, now: FileState) -> bool:
+    """Whether a file was written to since it was found, or another stands in its place.
+
+    A file of a network may get another inode number while nothing happens to it. One that was put in the place of
+    another has another time of change as well.
+    """
+    replaced = found.inode != now.inode and found.changed != now.changed
+    return replaced or (found.size, found.modified) != (now.size, now.modified)
+
+
+def has_changed(source: InputRef) -> bool:
+    """Whether the file of an input, or of its archive, is another than was found.
+
+    One that is gone is none: what was read of it before was whole, and who opens it is told.
+    """
+    if source.state is None:
+        return False
+    try:
+        return is_another(source.state, state_of(os.stat(source.path)))  # noqa: PTH116  (a hot path)
+    except OSError:
+        return False
+
+
+def reason_of_input(source: InputRef, error: Exception) -> str:
+    """Why an input is not published that failed with this error: half a file fails in many ways."""
+    return CHANGED if has_changed(source) else reason_of(error)
+
+
+def let_settle(
+    items: Iterable[InputRef | Skipped], seconds: float, sleep: Callable[[float], object] = time.sleep
+) -> list[InputRef | Skipped]:
+    """The items, once files among them that were written less than so many seconds ago had time to become whole.
+
+    This waits once, at most that long, and not at all without such files. Times in the future count for nothing. A
+    file that was written to less than half as long before the end of the wait keeps the state in which it was found, so
+    that whoever reads it sees that it is changing.
+    """
+    items = list(items)
+    now, grace = time.time_ns(), int(seconds * _NANOSECONDS)
+    young = {
+        index: item
+        for index, item in enumerate(items)
+        if isinstance(item, InputRef) and item.state is not None and _is_young(item.state, now, grace)
+    }
+    if not young:
+        return items
+    newest = max(item.state.modified for item in young.values() if item.state is not None)
+    with waiting("files that were written a moment ago"):
+        sleep((newest + grace - now) / _NANOSECONDS)
+    for index, item in young.items():
+        items[index] = _look_again(item, grace // 2)
+    return items
+
+
+def _is_young(state: FileState, now: int, grace: int) -> bool:
+    return 0 <= now - state.modified < grace
+
+
+def _look_again(item: InputRef, grace: int) -> InputRef:
+    try:
+        status = os.stat(item.path)  # noqa: PTH116
+    except OSError:
+        return item
+    state = state_of(status)
+    if not stat.S_ISREG(status.st_mode) or _is_young(state, time.time_ns(), grace):
+        return item
+    return replace(item, size=state.size, state=state)
