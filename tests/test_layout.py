@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from stillframe import layout
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import LayoutError
+from stillframe.errors import InputError, LayoutError
 from stillframe.layout import Key, Kind
+from stillframe.store.s3_client import MAX_PREFIX_BYTES
 
 uids = st.lists(st.integers(0, 999_999_999), min_size=1, max_size=6).map(lambda parts: ".".join(map(str, parts)))
 frame_numbers = st.integers(1, 9_999_999_999)
@@ -240,3 +241,22 @@ def test_lists_are_revalidated_and_the_rest_is_immutable(kind: Kind) -> None:
     else:
         assert layout.cache_control(kind) == "public, max-age=31536000, immutable"
         assert layout.cache_control(kind, public=False) == "private, max-age=31536000, immutable"
+
+
+UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
+
+
+def test_keys_of_up_to_1024_bytes_with_their_prefix_pass() -> None:
+    start = layout.bulk_data_key(UIDS, "")
+    for prefix in ("", "archive/", "ü/"):
+        room = 1024 - len(f"{prefix}{start}".encode())
+        layout.check_key_length(f"{start}{'0' * room}", prefix)
+        with pytest.raises(InputError, match=r"^bulk data 000.*…0+: its key would have 1025 bytes, stores take 1024$"):
+            layout.check_key_length(f"{start}{'0' * (room + 1)}", prefix)
+
+
+def test_every_other_key_is_short() -> None:
+    """The longest UIDs (PS3.5 9.1) and frame numbers, in the longest prefix and a root of its own."""
+    longest = InstanceUIDs("1" * 64, "2" * 64, "3" * 64)
+    prefix = f"{'p' * MAX_PREFIX_BYTES}/{'t' * 32}/"
+    layout.check_key_length(layout.reduced_key(longest, 32, 9_999_999_999), prefix)

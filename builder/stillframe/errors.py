@@ -51,6 +51,10 @@ class Refused(StoreError):
         self.code = code
 
 
+class KeyRefused(Refused):
+    """A store will not hold one object, for its key or for what it is; nothing says that it refuses others."""
+
+
 class ClaimLost(StoreError):
     """Another job took over the writing of an instance."""
 

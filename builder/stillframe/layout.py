@@ -15,7 +15,7 @@ from typing import Final
 
 from stillframe.dicom.syntaxes import HTJ2K_RPCL
 from stillframe.dicom.uids import InstanceUIDs, is_uid
-from stillframe.errors import LayoutError
+from stillframe.errors import InputError, LayoutError
 
 JPHC: Final = f"image/jphc; transfer-syntax={HTJ2K_RPCL}"
 DICOM_JSON: Final = "application/dicom+json"
@@ -24,6 +24,9 @@ OCTET_STREAM: Final = "application/octet-stream"
 
 # Enough of an object's start to name its media type: a multipart head names its boundary and its part's type.
 HEAD_BYTES: Final = 512
+
+MAX_KEY_BYTES: Final = 1024
+"""Bytes of a key in UTF-8, with the prefix of its archive: what S3 allows, and folders that may move there as well."""
 
 _BULK_PATH = re.compile(r"[0-9A-Za-z]+(?:/[0-9A-Za-z]+)*")
 _PENDING = re.compile(r"[0-9a-f]{32}")
@@ -183,6 +186,22 @@ def _leaf(study: str, series: str, instance: str, rest: list[str]) -> Key | None
             return key(kind=Kind.BULK_DATA, path="/".join(path))
         case _:
             return None
+
+
+def check_key_length(key: str, prefix: str = "") -> None:
+    """Refuse a key of an instance's object that no object store takes.
+
+    Only a value deep in sequences has one. `prefix` is what stands before all keys of the archive.
+
+    Raises:
+        InputError: naming what the key is of.
+    """
+    size = len(f"{prefix}{key}".encode())
+    if size > MAX_KEY_BYTES:
+        parsed = parse_key(key)
+        what = f"{parsed.kind} {parsed.path}".rstrip()
+        what = what if len(what) <= 120 else f"{what[:60]}…{what[-50:]}"
+        raise InputError(f"{what}: its key would have {size} bytes, stores take {MAX_KEY_BYTES}")
 
 
 def is_key(key: str) -> bool:

@@ -72,6 +72,7 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
         (("build", "in/a", "in"), "source and destination overlap"),
         (("build", "in", "s3://bu cket/x"), "expected s3://bucket/prefix"),
         (("build", "in", "s3://bucket/a b"), "the prefix of a destination"),
+        (("build", "in", f"s3://bucket/{'a' * 725}"), "has at most 724 characters, this one 725"),
         (("build", "in", "out", "--unlisted"), "must hold a secret"),
         (("build", "in", "S3://bucket/x"), "only files, folders and s3://bucket/prefix"),
         (("build", "in", "s3:/bucket/x"), "only files, folders and s3://bucket/prefix"),

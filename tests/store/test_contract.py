@@ -214,6 +214,7 @@ def test_a_store_below_another(store: Store) -> None:
     assert [key for key, _ in inner.list("")] == [LIST]
     assert data(store, LIST) == b'["outer"]'
     assert [key for key, _ in store.list("studies")] == [LIST]
+    assert inner.key_prefix == f"{store.key_prefix}token/"
 
 
 def skip_where_conditions_are_not_atomic(store: Store) -> None:

@@ -27,6 +27,11 @@ class MemoryStore(Store):
     def parallel(self) -> int:
         return self._parallel
 
+    @property
+    @override
+    def key_prefix(self) -> str:
+        return self._prefix
+
     @override
     def below(self, name: str) -> MemoryStore:
         part = MemoryStore(self._parallel)

@@ -256,7 +256,7 @@ class _Worker:
 
     def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""
-        sink.finish()
+        sink.abandon()
         lease.check()
         if self.published is None:
             self.task.store.delete_many(list(held_objects(self.task.store, self.task.uids)))

@@ -6,15 +6,16 @@ import hashlib
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
 from stillframe.archive.claims import Lease
 from stillframe.build.frames import same_frame
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import PreconditionFailed, StoreError
+from stillframe.errors import InputError, KeyRefused, PreconditionFailed, StoreError
 from stillframe.layout import Kind, parse_key
 from stillframe.parallel import made_once
 from stillframe.store.base import ObjectHead, Store, Written
@@ -59,6 +60,19 @@ def uploads_of_process(threads: int) -> Uploads:
     return Uploads(threads)
 
 
+@contextmanager
+def _as_input() -> Iterator[None]:
+    """Count what a store says against one object against the input that it comes from, not against the store.
+
+    Raises:
+        InputError: in its place.
+    """
+    try:
+        yield
+    except KeyRefused as error:
+        raise InputError(f"the store does not take one of its objects: {error}") from error
+
+
 class StoreSink:
     """Puts objects into the store while a claim is held, several at once where that is worth it.
 
@@ -76,16 +90,18 @@ class StoreSink:
         self.digests: dict[str, bytes] = {}
 
     def put(self, key: str, data: bytes | ReadableFile) -> None:
-        """See `frames.Sink`.
+        """See `sink.Sink`.
 
         Raises:
             ClaimLost: if another job took the claim.
+            InputError: if the store refuses this object, or one before it, and takes others.
             StoreError: if this object, or one before it, cannot be put.
         """
         self.digests[key] = _digest(data)
         if self._uploads is None or not isinstance(data, bytes):
             self._lease.check()
-            self.sizes[key] = self._store.put(key, data).size
+            with _as_input():
+                self.sizes[key] = self._store.put(key, data).size
             return
         self.sizes[key] = len(data)
         self._pending.append(self._uploads.submit(len(data), partial(self._put_fenced, key, data)))
@@ -102,7 +118,8 @@ class StoreSink:
         for _ in range(_ATTEMPTS):
             self._lease.check()
             try:
-                return self._store.put(key, data, if_match=head.etag if head else None, if_none_match=head is None)
+                with _as_input():
+                    return self._store.put(key, data, if_match=head.etag if head else None, if_none_match=head is None)
             except PreconditionFailed:
                 stored = self._store.get(key)
                 if stored is not None and stored.data == data:
@@ -122,6 +139,7 @@ class StoreSink:
         """Wait for all that is under way.
 
         Raises:
+            InputError: if the store refuses an object, and takes others.
             StoreError: if an object cannot be put.
         """
         wait(self._pending)
@@ -129,7 +147,7 @@ class StoreSink:
             self._pending.popleft().result()
 
     def restart(self) -> None:
-        """See `frames.Sink`."""
+        """See `sink.Sink`."""
         self.finish()
         self._store.delete_many(list(self.sizes))
         self.sizes.clear()
@@ -154,11 +172,11 @@ class SizeSink:
         self.sizes: dict[str, int] = {}
 
     def put(self, key: str, data: bytes | ReadableFile) -> None:
-        """See `frames.Sink`; of a file only the length is asked."""
+        """See `sink.Sink`; of a file only the length is asked."""
         self.sizes[key] = len(data) if isinstance(data, bytes) else data.seek(0, io.SEEK_END)
 
     def restart(self) -> None:
-        """See `frames.Sink`."""
+        """See `sink.Sink`."""
         self.sizes.clear()
 
 
@@ -176,7 +194,7 @@ class CompareSink:
         self.same_video: bool | None = None
 
     def put(self, key: str, data: bytes | ReadableFile) -> None:
-        """See `frames.Sink`."""
+        """See `sink.Sink`."""
         parsed = parse_key(key)
         if parsed.kind is Kind.RENDERED and not isinstance(data, bytes):
             stored = self._store.get(key)
@@ -192,7 +210,7 @@ class CompareSink:
             self.frame = f"frame {parsed.frame_number}"
 
     def restart(self) -> None:
-        """See `frames.Sink`."""
+        """See `sink.Sink`."""
         self.frame = ""
         self.attributes.clear()
         self.same_video = None

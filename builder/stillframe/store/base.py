@@ -59,6 +59,11 @@ class Store(ABC):
         """How many requests of one process are worth having under way at once; 1 for a local store."""
         return 1
 
+    @property
+    def key_prefix(self) -> str:
+        """What stands before every key where the objects are: a prefix of a bucket, the name of a root of its own."""
+        return ""
+
     @abstractmethod
     def get(self, key: str) -> StoredObject | None:
         """The object, or None if there is none."""
@@ -85,6 +90,7 @@ class Store(ABC):
 
         Raises:
             PreconditionFailed: if the condition does not hold.
+            KeyRefused: if the store takes others, but not this object.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, override
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import LayoutError, PreconditionFailed, StoreError
+from stillframe.errors import KeyRefused, LayoutError, PreconditionFailed, StoreError
 from stillframe.layout import key_of_path, path_of_key
 from stillframe.store.base import Store, StoredObject, Written
 from stillframe.store.sync import SYNCFS, group_sync, sync_file
@@ -25,6 +25,8 @@ from stillframe.wait_log import waiting
 _COPY_BYTES: Final = 1 << 20
 # How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
 _RACES: Final = 1000
+# Its path is too long for the file system, or it has more bytes than a file may have there.
+_OF_ONE_OBJECT: Final = frozenset((errno.ENAMETOOLONG, errno.EFBIG))
 
 
 class DirectoryStore(Store):
@@ -46,6 +48,11 @@ class DirectoryStore(Store):
 
     def __reduce__(self) -> tuple[Callable[..., DirectoryStore], tuple[str, str]]:
         return partial(DirectoryStore, durable=self.durable), (self.root, self._top)
+
+    @property
+    @override
+    def key_prefix(self) -> str:
+        return self.root[len(self._top) :].lstrip("/") + "/" if self.root != self._top else ""
 
     def create(self) -> None:
         """Make the root directory if it is missing, and see that it can be written.
@@ -88,6 +95,8 @@ class DirectoryStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None  # nor could it be put
             raise StoreError(f"{key}: {error.strerror}") from error
 
     @override
@@ -106,7 +115,8 @@ class DirectoryStore(Store):
                 if self.durable and SYNCFS is None:
                     sync_file(descriptor, folder)
         except OSError as error:
-            raise StoreError(f"{key}: {error.strerror or error}") from error
+            reason = f"{key}: {error.strerror or error}"
+            raise KeyRefused(reason) if error.errno in _OF_ONE_OBJECT else StoreError(reason) from error
         return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
 
     def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:

@@ -15,7 +15,7 @@ from itertools import batched, chain
 from typing import Any, Final, override
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import LayoutError, NotFound, PreconditionFailed, Refused, StoreError
+from stillframe.errors import KeyRefused, LayoutError, NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.store.base import KeptVersions, ObjectHead, Store, StoredObject, Written
@@ -53,6 +53,11 @@ class S3Store(Store):
     @override
     def below(self, name: str) -> S3Store:
         return S3Store(self.bucket, f"{self.prefix}/{name}".lstrip("/"), public=self.public)
+
+    @property
+    @override
+    def key_prefix(self) -> str:
+        return self._name("")
 
     def __str__(self) -> str:
         return f"s3://{self.bucket.name}/{self.prefix}".rstrip("/")
@@ -160,7 +165,7 @@ class S3Store(Store):
         try:
             headers = {"ContentType": media_type(kind, head), "CacheControl": cache_control(kind, public=self.public)}
         except LayoutError as error:
-            raise StoreError(f"{key}: {error}") from error
+            raise KeyRefused(f"{key}: {error}") from error
         if is_json(kind):
             headers["ContentEncoding"] = "gzip"
         return headers

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from stillframe import __version__
 from stillframe.errors import StoreError, UsageError
+from stillframe.layout import MAX_KEY_BYTES
 from stillframe.parallel import made_once
 
 SCHEME: Final = "s3://"
@@ -104,12 +105,20 @@ def parse_location(location: str) -> tuple[str, str]:
     return bucket, prefix.strip("/")
 
 
+MAX_PREFIX_BYTES: Final = MAX_KEY_BYTES - 300
+"""Of an archive's prefix: the key of a frame, in a root of its study's own, has up to some 280 bytes behind it."""
+
+
 def check_prefix(prefix: str, location: str) -> None:
     """See that the prefix of a destination can stand in URLs as it is.
 
     Raises:
         UsageError: if it cannot.
     """
+    if len(prefix) > MAX_PREFIX_BYTES:
+        raise UsageError(
+            f"the prefix of a destination has at most {MAX_PREFIX_BYTES} characters, this one {len(prefix)}: {location}"
+        )
     for segment in prefix.split("/") if prefix else ():
         if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
             raise UsageError(

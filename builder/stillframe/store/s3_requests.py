@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from stillframe.errors import NotFound, PreconditionFailed, Refused, StoreError
+from stillframe.errors import KeyRefused, NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.store.base import ObjectHead
 from stillframe.store.s3_client import SCHEME, Bucket
 from stillframe.wait_log import waiting
@@ -44,6 +44,20 @@ _LATER: Final = frozenset(
         "BandwidthLimitExceeded",
     )
 )
+# Refusals that are of one object: its key, or how large it is. MinIO has words of its own.
+_OF_ONE_OBJECT: Final = frozenset(
+    (
+        "KeyTooLongError",
+        "KeyTooLong",
+        "InvalidArgument",
+        "InvalidURI",
+        "InvalidObjectName",
+        "XMinioInvalidObjectName",
+        "EntityTooLarge",
+        "MaxMessageLengthExceeded",
+    )
+)
+_WRITING: Final = frozenset(("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"))
 # The bytes were damaged on their way, or something between changes all of them.
 _DAMAGED: Final = frozenset(("BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentSHA256Mismatch"))
 
@@ -67,7 +81,7 @@ def persist[T](call: Callable[[], T], what: str, patience: float) -> T:
 
     Raises:
         PreconditionFailed: if a condition of the request does not hold.
-        Refused: if the store answers that it will not carry out the request.
+        Refused: if the store answers that it will not carry out the request; `KeyRefused` where that is of one object.
         StoreError: if the store fails for longer, or no request can be made.
         NotFound: if there is no such object.
     """
@@ -166,7 +180,8 @@ def _judge(error: ClientError, what: str) -> _Failure:
         raise NotFound(f"{what} is not there") from error
     if status >= 500 or status == 429 or code in _LATER or code in _DAMAGED:
         return _Failure(reason, f"{status} {code}", code in _DAMAGED)
-    raise Refused(f"{what}: {reason}", code) from error
+    of_one = error.operation_name in _WRITING and (code in _OF_ONE_OBJECT or status == 414)
+    raise (KeyRefused if of_one else Refused)(f"{what}: {reason}", code) from error
 
 
 def _judge_connection(error: Exception, what: str) -> _Failure:
