@@ -10,7 +10,8 @@ from typing import Final
 MAX_FRAME_BYTES: Final = 1 << 29
 
 MAX_UNPACKED: Final = 8_000_000_000
-"""Bytes that one deflated data set or archive member may unpack to, where nothing else is asked for."""
+"""Bytes that one deflated data set or archive member may unpack to, and that any instance may come to, where nothing
+else is asked for."""
 
 
 class Lossy(StrEnum):
@@ -44,7 +45,7 @@ class BuildOptions:
     is no UID is replaced by one (`dicom.assign_uids`), or its input rejected. `keep_damaged` publishes images of
     several frames although some are damaged. Two limits and the base URL shape nothing of an instance that is within
     them: `max_frame_bytes` is the size of the largest decoded frame, `max_unpacked` what one deflated data set or
-    archive member may unpack to, in bytes.
+    archive member may unpack to, in bytes, and what the budget of any instance begins with.
     """
 
     reduced: tuple[int, ...] = (2,)

@@ -144,6 +144,15 @@ def test_a_fragment_of_undefined_length_is_refused() -> None:
         read(encapsulated_value([])[:8] + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF), 1)
 
 
+def test_fragments_have_a_limit() -> None:
+    """Empty ones take eight bytes, which deflate packs a thousandfold, and many times as much in memory."""
+    value = encapsulated_value([b""] * 10)
+    file = io.BytesIO(value)
+    assert len(read_fragments(file, 0, len(value), 10).items) == 10
+    with pytest.raises(PixelDataError, match="more than 9 fragments"):
+        read_fragments(file, 0, len(value), 9)
+
+
 def test_the_walk_ends_at_the_delimiter() -> None:
     value = encapsulated_value([b"aa"]) + b"\xfc\xff\xfc\xffOB\0\0\x04\0\0\0pads"
     file = io.BytesIO(LEAD + value)

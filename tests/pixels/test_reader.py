@@ -24,6 +24,7 @@ from tests.support.dicom_files import (
     EXPLICIT,
     IMPLICIT,
     RLE,
+    UNCOMPRESSED_ITEMS,
     encapsulated_value,
     image_attributes,
     jpeg,
@@ -223,6 +224,15 @@ def test_native_ybr_full_422_of_an_odd_width_is_refused(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "file", EXPLICIT, attributes, bytes(12), vr="OB")
     with pytest.raises(PixelDataError, match="even number of columns"):
         read_frames(path)
+
+
+def test_the_size_of_a_frame_is_that_of_its_fragments_whatever_a_table_says(tmp_path: Path) -> None:
+    """Extended Offset Table Lengths (7FE0,0002) may say anything."""
+    frame = random_samples((3, 4), "u1", 8)
+    tables = {"ExtendedOffsetTable": struct.pack("<Q", 0), "ExtendedOffsetTableLengths": struct.pack("<Q", 1 << 60)}
+    value = encapsulated_value([frame.tobytes()])
+    with opened(write_dicom(tmp_path / "file", UNCOMPRESSED_ITEMS, image_attributes(frame) | tables, value)) as reader:
+        assert reader.stored_bytes(0) == 12
 
 
 @pytest.mark.parametrize("dtype", ["u4", "i4"])

@@ -365,6 +365,25 @@ def test_a_large_object_that_changes_between_two_ranges(bucket: Bucket) -> None:
             file.read()
 
 
+def test_a_store_that_knows_no_if_match_still_tells_the_version(bucket: Bucket) -> None:
+    put(bucket, {"large": bytes(1 << 20)})
+    (source,) = list_objects(location(bucket, "large"), bucket.settings)
+    events, name = bucket.client.meta.events, "before-call.s3.GetObject"
+
+    def forget(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].pop("If-Match", None)
+
+    events.register(name, forget)
+    try:
+        with open_object(source) as file:
+            file.read(10)
+            put(bucket, {"large": bytes(range(256)) * (1 << 12)})
+            with pytest.raises(InputError, match="changed while it was being read"):
+                file.read()
+    finally:
+        events.unregister(name, forget)
+
+
 def test_a_changed_archive_is_read_anew_by_the_next_build(bucket: Bucket, tmp_path: Path) -> None:
     for number in (1, 2):
         put(bucket, {"in/a.zip": zip_bytes({"IM": to_bytes(image(number))})})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from stillframe.archive.record import without_record
-from stillframe.build.frames import Sink, publish_frames
+from stillframe.build.budget import BoundedSink, Budget
+from stillframe.build.frames import publish_frames
 from stillframe.build.results import StageClock
+from stillframe.build.sink import Sink
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.assign_uids import notes_on_uids
 from stillframe.dicom.files import ReadableFile
@@ -61,23 +64,27 @@ def no_frames(_count: int) -> Sequence[int]:
 class Producer:
     """One pass over an input, its objects put into `sink`.
 
-    `choose` names the indices of the frames that are wanted of so many, ascending; all are without it. `reader` is that
-    of the frames, once there are any.
+    `prefix` is what stands before the keys. `choose` names the indices of the frames that are wanted of so many,
+    ascending; all are without it. `reader` is that of the frames, once there are any. `now` tells seconds.
     """
 
     uids: InstanceUIDs
     options: BuildOptions
     sink: Sink
     clock: StageClock
+    prefix: str = ""
     choose: Callable[[int], Sequence[int]] = range
-    reader: FrameReader | None = None
+    now: Callable[[], float] = time.monotonic
+    reader: FrameReader | None = field(default=None, init=False)
+    _bounded: BoundedSink = field(init=False)
 
     def produce(self, instance: Instance, file: ReadableFile) -> Content:
         """Put everything but the metadata and the pictures into the sink; `file` is what the instance was read from.
 
         Raises:
-            InputError: if the input cannot be published.
+            InputError: if the input cannot be published, or exceeds its budget.
         """
+        self._bounded = BoundedSink(self.sink, Budget(instance.size, self.options.max_unpacked, self.now), self.prefix)
         instance = settle_syntax(instance)
         with self.clock("JSON"):
             converted = convert(instance.dataset)
@@ -95,9 +102,9 @@ class Producer:
             content = self._produce_frames(instance, content)
         with self.clock("write"):
             for value in content.bulk:
-                self.sink.put(bulk_data_key(self.uids, value.path), value.data)
+                self._bounded.put(bulk_data_key(self.uids, value.path), value.data)
             if self._wants_part10(content):
-                self.sink.put(instance_key(self.uids), open_part10(self.uids, instance, file))
+                self._bounded.put(instance_key(self.uids), open_part10(self.uids, instance, file))
         return content
 
     def _produce_frames(self, instance: Instance, content: Content) -> Content:
@@ -106,8 +113,10 @@ class Producer:
             limit = self.options.max_frame_bytes
             reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
             reader.indices = self.choose(reader.description.frames)
+            reader.on_read = self._bounded.budget.check_time
             self.reader = reader
-        published = publish_frames(reader, self.uids, self.options, self.sink, self.clock)
+            self._bounded.budget.justify(reader.description.frame_bytes * reader.description.frames)
+        published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock)
         frames = reader.description.frames
         changes = with_history(published.changes, content.metadata)
         if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
@@ -130,7 +139,7 @@ class Producer:
             media_type(Kind.RENDERED, head)
             if self.options.rendered is not Rendered.NEVER:
                 with self.clock("write"):
-                    self.sink.put(rendered_key(self.uids), open_video(instance))
+                    self._bounded.put(rendered_key(self.uids), open_video(instance))
         except LayoutError as error:
             notes = (*notes, f"no video under rendered: {error}")
         metadata = _merged(content.metadata, {SYNTAX: {"vr": "UI", "Value": [instance.transfer_syntax]}})

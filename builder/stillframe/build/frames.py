@@ -8,18 +8,18 @@ those that nothing here decodes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from stillframe.build.multipart import wrap_part
 from stillframe.build.remarks import Remarks
 from stillframe.build.results import StageClock
+from stillframe.build.sink import LimitedSink
 from stillframe.codec import codestream, htj2k
 from stillframe.codec.codestream import FrameRow
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.markers import MainHeader, parse_header
-from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
 from stillframe.dicom.uids import InstanceUIDs
@@ -28,23 +28,13 @@ from stillframe.layout import bulk_data_key, frame_key, reduced_key
 from stillframe.options import BuildOptions, Lossy
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
 from stillframe.pixels.lossy import lossy_changes
-from stillframe.pixels.native import Frame, native_bytes
+from stillframe.pixels.native import Frame, frame_bits, native_bytes
 from stillframe.pixels.reader import DamagedFrame, Form, FrameReader
 from stillframe.pixels.samples import Contradiction, DecodedFrame
 from stillframe.pixels.thumbnail import PublishedFrame
 
 # The precision and the sign can each be found to be another than the data set says, once or a few times.
 _ATTEMPTS: Final = 5
-
-
-class Sink(Protocol):
-    """Where objects go on their way to a store."""
-
-    def put(self, key: str, data: bytes | ReadableFile) -> None:
-        """Take one object."""
-
-    def restart(self) -> None:
-        """Give up all objects taken so far: the frames come again in another form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +59,7 @@ class _FoundLossy(Exception):
 
 
 def publish_frames(
-    reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: Sink, clock: StageClock
+    reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: LimitedSink, clock: StageClock
 ) -> PublishedFrames:
     """Put every wanted frame of an instance into `sink`.
 
@@ -77,6 +67,7 @@ def publish_frames(
 
     Raises:
         PixelDataError: if a frame cannot be read or decoded.
+        InputError: if they come to more than the sink takes.
     """
     publisher = _Publisher(reader, uids, options, sink, clock)
     with clock("read"):
@@ -100,7 +91,7 @@ class _Publisher:
     reader: FrameReader
     uids: InstanceUIDs
     options: BuildOptions
-    sink: Sink
+    sink: LimitedSink
     clock: StageClock
 
     def _start(self, *, lossy: bool) -> None:
@@ -116,6 +107,8 @@ class _Publisher:
         """All frames, in the form that suits the one they are stored in."""
         reader = self.reader
         self._start(lossy=form is Form.LOSSY)
+        plane = reader.description.rows * reader.description.columns // 8
+        self.sink.expect(sum(len(overlay.frames) * plane for overlay in reader.overlays))
         if form is Form.OPAQUE:
             note = f"frames of {reader.syntax} are published as they are, neither decoded nor verified"
             return self.keep((note,), decode=False)
@@ -173,6 +166,7 @@ class _Publisher:
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
         description = self.reader.description
+        self.sink.expect(frame_bits(description) // 8 * description.frames)
         for index in self.reader.indices:
             frame = self._frame(index)
             payload = native_bytes(frame, description.bits_allocated)

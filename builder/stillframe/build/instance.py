@@ -25,10 +25,10 @@ from stillframe.archive.record import (
 )
 from stillframe.build.content import Content, Producer, no_frames
 from stillframe.build.decide import Asked, Decision, decide, published_record
-from stillframe.build.frames import Sink
 from stillframe.build.pictures import make_pictures
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.review import is_as_published
+from stillframe.build.sink import Sink
 from stillframe.build.sinks import CompareSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
 from stillframe.dicom.assign_uids import assign_uids
@@ -266,7 +266,9 @@ class _Worker:
 
     def _produce(self, instance: Instance, file: ReadableFile, sink: Sink, *, frames: bool = True) -> Content:
         choose = range if frames else no_frames
-        return Producer(self.task.uids, self.task.options, sink, self.clock, choose).produce(instance, file)
+        prefix = self.task.store.key_prefix
+        producer = Producer(self.task.uids, self.task.options, sink, self.clock, prefix, choose)
+        return producer.produce(instance, file)
 
 
 def _differing_tags(metadata: JSONDataset, published: JSONDataset) -> set[str]:

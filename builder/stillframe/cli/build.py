@@ -117,7 +117,8 @@ _shape_options: Final = option_group(
         default=8.0,
         show_default=True,
         metavar="GB",
-        help="Reject an archive member or a deflated data set that unpacks to more than this number of GB.",
+        help="Reject an archive member or a deflated data set that unpacks to more than this number of GB, and an "
+        "instance whose objects come to more than this and to more than ten times its data set.",
     ),
 )
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.syntaxes import Family
+from stillframe.dicom.walk import MAX_PARTS
 from stillframe.errors import PixelDataError
 
 _ITEM: Final = 0xFFFEE000
@@ -46,13 +47,15 @@ class Fragments:
     note: str = ""
 
 
-def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
+def read_fragments(file: ReadableFile, offset: int, size: int, most: int = MAX_PARTS) -> Fragments:
     """Walk the items of encapsulated pixel data; values are skipped, not read.
 
-    `offset` is where the element's value begins, `size` the file's length.
+    `offset` is where the element's value begins, `size` the file's length, `most` how many fragments there may be: each
+    takes eight bytes in a file, which may be deflated, and more in memory.
 
     Raises:
-        PixelDataError: if something stands where an item must begin that is none, or an item ends beyond the file.
+        PixelDataError: if something stands where an item must begin that is none, an item ends beyond the file, or
+            there are too many.
     """
     table: tuple[int, ...] | None = None
     items: list[Fragment] = []
@@ -75,6 +78,8 @@ def read_fragments(file: ReadableFile, offset: int, size: int) -> Fragments:
             table = struct.unpack(f"<{count}L", file.read(count * 4))
             base = offset + 8 + length
         else:
+            if len(items) == most:
+                raise PixelDataError(f"the pixel data have more than {most} fragments")
             items.append(Fragment(offset + 8, length, offset - base))
         offset += 8 + length
 

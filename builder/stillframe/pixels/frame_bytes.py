@@ -121,7 +121,8 @@ class FrameBytes:
 
     def encoded_size(self, frame_index: int) -> int:
         """The bytes that a compressed frame has in the file, from its place there; it is not read."""
-        return self._lengths[frame_index] if self._lengths else sum(part.length for part in self._groups[frame_index])
+        stored = sum(part.length for part in self._groups[frame_index])
+        return min(self._lengths[frame_index], stored) if self._lengths else stored
 
     def read_native(self, frame_index: int, description: PixelDescription) -> Frame:
         """The samples of a native frame, with their unused bits.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -68,7 +68,8 @@ class FrameReader:
     `stated` is what the data set says, `description` what the frames are: the same, or what `adopt` was told; likewise
     `named` is the transfer syntax that the file names, `syntax` what the frames turn out to be. `notes` are what the
     owner of the image should know of the difference, `overlays` the planes in unused bits of the pixels.
-    `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer.
+    `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer. `on_read` is
+    called before each compressed frame is read.
 
     Raises:
         PixelDataError: on creation if the pixel data cannot hold the frames the data set promises.
@@ -89,6 +90,7 @@ class FrameReader:
         self.description = replace(self.description, frames=self._bytes.frames)
         if self._bytes.family not in _MARKED and not _defines(self._bytes.family, description.photometric):
             raise PixelDataError(f"{description.photometric} is not defined for {self.named}")
+        self.on_read: Callable[[], None] = lambda: None
         self.indices: Sequence[int] = range(self.description.frames)
         self.overlays: tuple[EmbeddedOverlay, ...] = embedded_overlays(instance.dataset, self.description)
         if description.packed:
@@ -187,6 +189,7 @@ class FrameReader:
 
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
+        self.on_read()
         return self._bytes.encoded(frame_index)
 
     def stored_bytes(self, frame_index: int) -> int:

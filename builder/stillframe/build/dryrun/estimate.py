@@ -55,7 +55,8 @@ class Objects(Summed):
 class MeasureTask:
     """One input whose objects are counted. Some of its frames are made if `frames` is true, otherwise none.
 
-    `published` are the metadata of an older version of the format, if what is published is to be reviewed.
+    `published` are the metadata of an older version of the format, if what is published is to be reviewed; `prefix` is
+    what would stand before the keys.
     """
 
     source: InputRef
@@ -64,6 +65,7 @@ class MeasureTask:
     encode: Encode
     frames: bool
     published: JSONDataset | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

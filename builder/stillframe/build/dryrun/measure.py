@@ -65,7 +65,7 @@ def _measure(task: MeasureTask) -> Measured:
                 raise InputError(CHANGED)
             sink = SizeSink()
             choose = partial(choose_sample, most=MOST_FRAMES) if task.frames else no_frames
-            producer = Producer(task.uids, task.options, sink, StageClock(), choose)
+            producer = Producer(task.uids, task.options, sink, StageClock(), task.prefix, choose)
             content = producer.produce(instance, file)
             pictures, notes = make_pictures(task.uids, task.options, content)
         finally:

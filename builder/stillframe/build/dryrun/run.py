@@ -226,6 +226,7 @@ class _DryRun:
             source=source,
             uids=instance.uids,
             options=options,
+            prefix=self.roots.of(instance.uids.study).key_prefix,
             encode=self.destination.encode,
             frames=frames,
             published=instance.metadata,
