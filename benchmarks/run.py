@@ -143,10 +143,10 @@ def measure_command(source: Path, destination: Path, frames: int) -> dict[str, A
     print("\ncommand line, start-up included")
     for workers in ("1", "2"):
         shutil.rmtree(destination, ignore_errors=True)
-        seconds = run_command("build", str(source), str(destination), "--workers", workers)
+        seconds = run_command("build", str(source), str(destination), "--workers", workers, "--settle", "0")
         figures[f"workers{workers}"] = seconds
         print(f"  first build, workers: {workers}   {seconds:6.2f} s {frames / seconds:7.1f} slices/s")
-    again = run_command("build", str(source), str(destination), "--workers", "2")
+    again = run_command("build", str(source), str(destination), "--workers", "2", "--settle", "0")
     figures["again"] = again
     print(f"  building it again:      {again:6.2f} s  {again / figures['workers2']:.0%} of the first build")
     helps = statistics.median(run_command("--help") for _ in range(5))
@@ -164,7 +164,7 @@ def workers_memory(source: Path, destination: Path) -> float:
     """Largest resident memory, in MB, of a worker process, sampled while a build runs."""
     shutil.rmtree(destination, ignore_errors=True)
     job = subprocess.Popen(
-        [*COMMAND, "build", str(source), str(destination), "--workers", "2"],
+        [*COMMAND, "build", str(source), str(destination), "--workers", "2", "--settle", "0"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, override
@@ -23,6 +24,7 @@ from stillframe.options import BuildOptions
 from stillframe.source.changes import let_settle, state_of
 from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef
+from stillframe.source.nested_archives import MEMORY_BYTES
 from stillframe.source.open import open_input
 from stillframe.source.zip_inputs import SPOOL_BYTES
 from stillframe.store.base import Written
@@ -288,21 +290,46 @@ def test_a_file_that_is_still_being_written_is_rejected(tmp_path: Path) -> None:
 # --- archives within archives ----------------------------------------------------------------------------------------
 
 
-def test_archives_within_archives_are_unpacked_once(tmp_path: Path) -> None:
-    """Twenty of them, more than anything keeps open; workers find them where the search put them."""
-    inner = [zip_bytes({"IM": to_bytes(image(number))}) for number in range(1, 21)]
+@pytest.mark.parametrize("more", [0, pytest.param(MEMORY_BYTES // 15, marks=pytest.mark.slow)])
+def test_archives_within_archives_are_unpacked_once(tmp_path: Path, more: int) -> None:
+    """Twenty of them, more than anything keeps open; workers find them where the search put them.
+
+    With something that is not DICOM in each, a few are more than memory takes.
+    """
+    inner = [
+        zip_bytes({"IM": to_bytes(image(number)), "more": bytes(more)}, zipfile.ZIP_STORED) for number in range(1, 21)
+    ]
     path = tmp_path / "in.zip"
     path.write_bytes(zip_bytes({f"{number:02}.zip": data for number, data in enumerate(inner)}))
     found = inputs_of(path)
-    places = [item.unpacked for item in found if item.unpacked is not None]
+    places = [item.unpacked for item in found if item.unpacked is not None and item.member.endswith("IM")]
     assert [place.size for place in places] == [len(data) for data in inner]
-    assert {Path(place.path).stat().st_size for place in places} == {sum(map(len, inner))}
+    held = {place.path: Path(place.path).stat().st_size for place in places}
+    assert sum(held.values()) == sum(map(len, inner))
+    assert len(held) == (2 if more else 1)
     executor = make_executor(2)
     try:
         report = build_tree(tmp_path / "tree", path, executor=executor)
     finally:
         executor.shutdown()
     assert report.outcomes == {Outcome.PUBLISHED: 20}
+
+
+def test_where_nothing_tells_of_open_files_what_is_unpacked_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in.zip"
+    path.write_bytes(zip_bytes({"a.zip": zip_bytes({"IM": to_bytes(image(1))})}))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.getpid", lambda: 1 << 30)  # of no process
+    found = inputs_of(path)
+    (place,) = [item.unpacked for item in found if item.unpacked is not None]
+    assert Path(place.path).parent == tmp_path
+    with open_input(found[0]) as file:
+        assert file.read() == to_bytes(image(1))
+    del place
+    found.clear()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.zip"]
 
 
 def test_what_is_unpacked_goes_with_the_inputs(tmp_path: Path) -> None:

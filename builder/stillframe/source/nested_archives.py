@@ -1,4 +1,4 @@
-"""Archives within archives, unpacked once for a whole job: one file without a name holds them one behind the other."""
+"""Archives within archives, unpacked once for a whole job: files without names hold them one behind the other."""
 
 from __future__ import annotations
 
@@ -8,45 +8,54 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Final, cast
+
+MEMORY_BYTES: Final = 16 << 20
+"""What archives within others may take in memory, all of a job together; the others go into a temporary file."""
 
 
 class NestedArchives:
-    """A temporary file for all archives within others that a search finds; it is gone with the last reference."""
+    """The archives within others that a search finds; they are gone with the last reference to this."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None
-        self._path = ""
+        self._free = MEMORY_BYTES
+        self._files: dict[bool, tuple[IO[bytes], str]] = {}  # by whether they are in memory; with their paths
 
     def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        for file, _ in self._files.values():
+            file.close()
 
-    def keep(self, blocks: Iterable[bytes]) -> Unpacked:
-        """Write the blocks of an archive behind those before it.
+    def keep(self, blocks: Iterable[bytes], size: int) -> Unpacked:
+        """Write the blocks of an archive of at most so many bytes behind those before it.
 
         Raises:
             InputError: as taking the blocks does; nothing is kept then.
             OSError: if there is no room.
         """
         with self._lock:
-            if self._file is None:
-                self._file, self._path = _make_file()
-            start = self._file.seek(0, os.SEEK_END)
+            in_memory = size <= self._free
+            if in_memory not in self._files:
+                self._files[in_memory] = _make_file(in_memory=in_memory)
+            file, path = self._files[in_memory]
+            start = file.seek(0, os.SEEK_END)
             try:
                 for block in blocks:
-                    self._file.write(block)
-                self._file.flush()
+                    file.write(block)
+                file.flush()
             except BaseException:
-                self._file.truncate(start)
+                file.truncate(start)
                 raise
-            return Unpacked(self._path, start, self._file.tell() - start, self)
+            self._free -= size if in_memory else 0
+            return Unpacked(path, start, file.tell() - start, self)
 
 
-def _make_file() -> tuple[IO[bytes], str]:
+def _make_file(*, in_memory: bool) -> tuple[IO[bytes], str]:
     """A temporary file, and the path by which other processes of the job open it: its own, if it has a name."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with what holds it)
+    if in_memory and hasattr(os, "memfd_create"):
+        file: IO[bytes] = os.fdopen(os.memfd_create("archives"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with what holds it)
     path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
     if Path(path).exists():
         return file, path

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stillframe.dicom.files import ReadableFile, join_files
-from stillframe.errors import InputError
+from stillframe.errors import InputError, StoreError
 from stillframe.source.changes import has_changed, reason_of_input
 from stillframe.source.files import open_unchanged
 from stillframe.source.inputs import CHANGED, InputRef, Rejected
@@ -69,7 +69,7 @@ class _Listing:
             yield Rejected.of(source, f"archives within each other are read {MAX_DEPTH} deep")
             return
         try:
-            archive = self._kept.keep(iter_member(source))
+            archive = self._kept.keep(iter_member(source), source.size)
             yield from self.members(archive, f"{source.member}!", depth + 1)
         except _TooMuch:
             raise
@@ -95,7 +95,9 @@ def list_members(source: InputRef, max_unpacked: int, nested: NestedArchives) ->
     """
     try:
         members = list(_Listing(source, max_unpacked, nested).members())
-    except (InputError, OSError) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # whatever an archive is, it ends no job
         return [Rejected.of(source, reason_of_input(source, error))]
     return [Rejected.of(source, CHANGED)] if has_changed(source) else members
 
