@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import struct
 import threading
 import time
 import zipfile
@@ -302,7 +304,7 @@ def test_archives_within_archives_are_unpacked_once(tmp_path: Path, more: int) -
     path = tmp_path / "in.zip"
     path.write_bytes(zip_bytes({f"{number:02}.zip": data for number, data in enumerate(inner)}))
     found = inputs_of(path)
-    places = [item.unpacked for item in found if item.unpacked is not None and item.member.endswith("IM")]
+    places = [item.nested for item in found if item.nested is not None and item.member.endswith("IM")]
     assert [place.size for place in places] == [len(data) for data in inner]
     held = {place.path: Path(place.path).stat().st_size for place in places}
     assert sum(held.values()) == sum(map(len, inner))
@@ -315,6 +317,32 @@ def test_archives_within_archives_are_unpacked_once(tmp_path: Path, more: int) -
     assert report.outcomes == {Outcome.PUBLISHED: 20}
 
 
+@pytest.mark.parametrize("methods", [(0, 0, 0), (0, 8, 0), (8, 0, 0), (0, 0, 8)])
+def test_archives_that_are_not_packed_are_read_where_they_lie(tmp_path: Path, methods: tuple[int, int, int]) -> None:
+    """Within archives that are, too; one that is packed and those in it lie in memory."""
+    data = to_bytes(image(1))
+    archive = zip_bytes({"before": b"x" * 77, "IM": data}, methods[2])
+    archive = zip_bytes({"before": b"y" * 55, "b.zip": archive}, methods[1])
+    path = tmp_path / "in.zip"
+    path.write_bytes(zip_bytes({"before": b"z" * 33, "a.zip": archive}, methods[0]))
+    found = [item for item in inputs_of(path) if str(item).endswith("a.zip!b.zip!IM")]
+    for item in pickle.loads(pickle.dumps(found)):  # as workers get it
+        with open_input(item) as file:
+            assert file.read() == data
+    assert [item.nested.path == "" for item in found if item.nested is not None] == [not any(methods[:2])]
+    assert build_tree(tmp_path / "tree", path).outcomes == {Outcome.PUBLISHED: 1}
+
+
+def test_an_archive_that_is_not_whole_in_another_is_told(tmp_path: Path) -> None:
+    packed = bytearray(zip_bytes({"a.zip": zip_bytes({"IM": b"x"}, zipfile.ZIP_STORED)}, zipfile.ZIP_STORED))
+    entry = packed.rindex(b"PK\x01\x02")
+    struct.pack_into("<LL", packed, entry + 20, 5000, 5000)
+    path = tmp_path / "in.zip"
+    path.write_bytes(packed)
+    report = build_tree(tmp_path / "tree", path)
+    assert [item.reason for item in report.rejected] == ["the archive ends before the member does"]
+
+
 def test_where_nothing_tells_of_open_files_what_is_unpacked_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,7 +351,7 @@ def test_where_nothing_tells_of_open_files_what_is_unpacked_has_a_name(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("os.getpid", lambda: 1 << 30)  # of no process
     found = inputs_of(path)
-    (place,) = [item.unpacked for item in found if item.unpacked is not None]
+    (place,) = [item.nested for item in found if item.nested is not None]
     assert Path(place.path).parent == tmp_path
     with open_input(found[0]) as file:
         assert file.read() == to_bytes(image(1))
@@ -336,7 +364,7 @@ def test_what_is_unpacked_goes_with_the_inputs(tmp_path: Path) -> None:
     path = tmp_path / "in.zip"
     path.write_bytes(zip_bytes({"a.zip": zip_bytes({"IM": to_bytes(image(1))})}))
     found = inputs_of(path)
-    (place,) = [item.unpacked.path for item in found if item.unpacked is not None]
+    (place,) = [item.nested.path for item in found if item.nested is not None]
     inode = os.stat(place).st_ino  # noqa: PTH116
     found.clear()
     open_files = [os.stat(f"/proc/self/fd/{name}").st_ino for name in os.listdir("/proc/self/fd") if _is_open(name)]  # noqa: PTH116, PTH208

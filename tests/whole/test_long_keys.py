@@ -9,14 +9,17 @@ from typing import Any, Final, override
 import pytest
 from pydicom.uid import EnhancedSRStorage
 
+from stillframe.build.content import Producer
 from stillframe.build.dryrun.run import Destination, forecast_build
 from stillframe.build.pipeline import build
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
-from stillframe.build.results import Outcome
+from stillframe.build.results import Outcome, StageClock
+from stillframe.build.sinks import SizeSink
 from stillframe.dicom.files import ReadableFile
+from stillframe.dicom.read import read_instance
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import KeyRefused, StoreError
+from stillframe.errors import InputError, KeyRefused, StoreError
 from stillframe.execute import SerialExecutor
 from stillframe.layout import bulk_data_key
 from stillframe.options import BuildOptions
@@ -95,6 +98,16 @@ def test_a_key_that_stores_do_not_take_is_one_rejected_input(tmp_path: Path) -> 
         assert len(rejected.reason) < 200
     assert (report.outcomes, report.exit_code) == ({Outcome.PUBLISHED: 3}, 2)
     assert not [key for key in objects(store) if INSTANCE in key]
+
+
+def test_frames_do_not_come_before_a_key_that_stores_do_not_take(tmp_path: Path) -> None:
+    path = write(tmp_path, "1.dcm", image(1, EncapsulatedDocument=VALUE))
+    sink = SizeSink()
+    with path.open("rb") as file:
+        producer = Producer(InstanceUIDs(STUDY, SERIES, INSTANCE), BuildOptions(), sink, StageClock(), "p" * 1000)
+        with pytest.raises(InputError, match="bulk data 00420011: its key would have"):
+            producer.produce(read_instance(file), file)
+    assert sink.sizes == {}
 
 
 @pytest.mark.parametrize("more", [0, 1])

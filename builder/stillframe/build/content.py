@@ -32,7 +32,15 @@ from stillframe.dicom.sop_classes import FETCHED_WHOLE
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.dicom.video import is_video, open_video
 from stillframe.errors import InputError, LayoutError
-from stillframe.layout import HEAD_BYTES, Kind, bulk_data_key, instance_key, media_type, rendered_key
+from stillframe.layout import (
+    HEAD_BYTES,
+    Kind,
+    bulk_data_key,
+    check_key_length,
+    instance_key,
+    media_type,
+    rendered_key,
+)
 from stillframe.options import BuildOptions, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
@@ -88,6 +96,8 @@ class Producer:
         instance = settle_syntax(instance)
         with self.clock("JSON"):
             converted = convert(instance.dataset)
+        for value in converted.bulk:
+            check_key_length(bulk_data_key(self.uids, value.path), self.prefix)
         has_pixels, notes = find_pixels(instance)
         if converted.damaged and not has_pixels:  # half a report or plan is none
             raise InputError(f"holds a damaged sequence: {converted.damaged[0]}")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, NamedTuple
 
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.source.nested_archives import Unpacked
+from stillframe.source.nested_archives import NestedArchive
 from stillframe.source.zip_archive import Member
 from stillframe.store.s3_client import SCHEME, Bucket
 
@@ -47,7 +47,7 @@ class InputRef:
     that of the file at `path` when it was found, None where nothing is known of it.
 
     `entry` is what the archive's directory says of a member. In `member`, a `!` stands behind the name of an archive
-    within the archive; `unpacked` is where the innermost one lies then.
+    within the archive; `nested` is where the innermost one lies then.
     """
 
     path: str
@@ -56,7 +56,7 @@ class InputRef:
     remote: S3Object | None = None
     state: FileState | None = None
     entry: Member | None = None
-    unpacked: Unpacked | None = None
+    nested: NestedArchive | None = None
 
     def __str__(self) -> str:
         return f"{self.path}!{self.member}" if self.member else self.path

@@ -26,7 +26,7 @@ class NestedArchives:
         for file, _ in self._files.values():
             file.close()
 
-    def keep(self, blocks: Iterable[bytes], size: int) -> Unpacked:
+    def keep(self, blocks: Iterable[bytes], size: int) -> NestedArchive:
         """Write the blocks of an archive of at most so many bytes behind those before it.
 
         Raises:
@@ -47,7 +47,7 @@ class NestedArchives:
                 file.truncate(start)
                 raise
             self._free -= size if in_memory else 0
-            return Unpacked(path, start, file.tell() - start, self)
+            return NestedArchive(path, start, file.tell() - start, self)
 
 
 def _make_file(*, in_memory: bool) -> tuple[IO[bytes], str]:
@@ -65,10 +65,11 @@ def _make_file(*, in_memory: bool) -> tuple[IO[bytes], str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
+class NestedArchive:
     """Where an archive within another lies: the `path` of a file, an offset in it, and its size in bytes.
 
-    `holder` keeps the file. It stays in the process that searched, where it lives as long as a job needs the inputs.
+    The path is empty where that is the file or the object of the outermost archive. Another file is kept by `holder`.
+    It stays in the process that searched, where it lives as long as a job needs the inputs.
     """
 
     path: str
@@ -76,5 +77,5 @@ class Unpacked:
     size: int
     holder: NestedArchives | None = field(default=None, compare=False, repr=False)
 
-    def __reduce__(self) -> tuple[type[Unpacked], tuple[str, int, int]]:
-        return Unpacked, (self.path, self.start, self.size)
+    def __reduce__(self) -> tuple[type[NestedArchive], tuple[str, int, int]]:
+        return NestedArchive, (self.path, self.start, self.size)

@@ -47,6 +47,11 @@ class Member(NamedTuple):
     crc: int
 
 
+def lies_open(member: Member) -> bool:
+    """Whether a member's bytes lie in the archive as they are."""
+    return member.method == zipfile.ZIP_STORED and not member.flags & _ENCRYPTED and member.packed == member.size
+
+
 class _Bounded:
     """A file from which no more can be read at once than the largest directory."""
 
@@ -95,8 +100,12 @@ def unpack(file: ReadableFile, member: Member, start: int = 0) -> Iterator[bytes
         raise InputError("zip member has another CRC-32 than its directory entry says")
 
 
-def _read_packed(file: ReadableFile, member: Member, start: int) -> Iterator[bytes]:
-    """The member's bytes as they lie in the archive."""
+def find_packed(file: ReadableFile, member: Member, start: int) -> int:
+    """The offset in the file of a member's bytes as they lie in the archive, which begins at the offset `start`.
+
+    Raises:
+        InputError: if there is no member.
+    """
     file.seek(start + member.offset)
     head = file.read(_LOCAL_HEADER.size)
     if len(head) < _LOCAL_HEADER.size:
@@ -104,7 +113,12 @@ def _read_packed(file: ReadableFile, member: Member, start: int) -> Iterator[byt
     magic, name, extra = _LOCAL_HEADER.unpack(head)
     if magic != b"PK\x03\x04":
         raise InputError("no zip member where the directory says one is")
-    file.seek(start + member.offset + _LOCAL_HEADER.size + name + extra)
+    return int(start + member.offset + _LOCAL_HEADER.size + name + extra)
+
+
+def _read_packed(file: ReadableFile, member: Member, start: int) -> Iterator[bytes]:
+    """The member's bytes as they lie in the archive."""
+    file.seek(find_packed(file, member, start))
     left = member.packed
     while left and (piece := file.read(min(_PACKED_BYTES, left))):
         left -= len(piece)

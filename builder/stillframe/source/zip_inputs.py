@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import zipfile
 from collections.abc import Generator, Iterator
@@ -15,9 +16,18 @@ from stillframe.errors import InputError, StoreError
 from stillframe.source.changes import has_changed, reason_of_input
 from stillframe.source.files import open_unchanged
 from stillframe.source.inputs import CHANGED, InputRef, Rejected
-from stillframe.source.nested_archives import NestedArchives, Unpacked
+from stillframe.source.nested_archives import NestedArchive, NestedArchives
 from stillframe.source.s3_file import RangeFile, open_object
-from stillframe.source.zip_archive import MAX_DEPTH, MAX_MEMBERS, MAX_RATIO, Member, read_directory, unpack
+from stillframe.source.zip_archive import (
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    MAX_RATIO,
+    Member,
+    find_packed,
+    lies_open,
+    read_directory,
+    unpack,
+)
 
 # A zip member up to this size is unpacked in memory, a larger one into a temporary file.
 SPOOL_BYTES: Final = 16 << 20
@@ -39,16 +49,14 @@ class _Listing:
         self._members = self._unpacked = 0
 
     def members(
-        self, archive: Unpacked | None = None, prefix: str = "", depth: int = 1
+        self, archive: NestedArchive | None = None, prefix: str = "", depth: int = 1
     ) -> Iterator[InputRef | Rejected]:
         """The members of the archive, or of one within it that is unpacked already, in order of their names."""
         for member in sorted(self._read_directory(archive), key=lambda member: member.name):
             if member.name.endswith("/"):
                 continue
             self._count(member.size)
-            source = replace(
-                self._archive, member=prefix + member.name, size=member.size, entry=member, unpacked=archive
-            )
+            source = replace(self._archive, member=prefix + member.name, size=member.size, entry=member, nested=archive)
             if member.size > self._max_unpacked:
                 reason = f"would unpack to {member.size} bytes, {self._max_unpacked} are allowed (--max-unpacked)"
                 yield Rejected.of(source, reason)
@@ -57,24 +65,33 @@ class _Listing:
             else:
                 yield source
 
-    def _read_directory(self, archive: Unpacked | None) -> tuple[Member, ...]:
-        if archive is None:
-            with _open_whole(self._archive) as file:
-                return read_directory(file)
-        with Path(archive.path).open("rb") as held:
-            return read_directory(join_files([(held, archive.start, archive.size)]))
+    def _read_directory(self, archive: NestedArchive | None) -> tuple[Member, ...]:
+        source = replace(self._archive, nested=archive)
+        with closing(_open_archive(source)) as file:
+            return read_directory(file if archive is None else join_files([(file, archive.start, archive.size)]))
 
     def _nested(self, source: InputRef, depth: int) -> Iterator[InputRef | Rejected]:
         if depth == MAX_DEPTH:
             yield Rejected.of(source, f"archives within each other are read {MAX_DEPTH} deep")
             return
         try:
-            archive = self._kept.keep(iter_member(source), source.size)
-            yield from self.members(archive, f"{source.member}!", depth + 1)
+            yield from self.members(self._unpack(source), f"{source.member}!", depth + 1)
         except _TooMuch:
             raise
         except InputError as error:
             yield Rejected.of(source, error)
+
+    def _unpack(self, source: InputRef) -> NestedArchive:
+        """An archive within the archive where it lies, if it is not packed; else unpacked, once for the job."""
+        assert source.entry is not None
+        if not lies_open(source.entry):
+            return self._kept.keep(iter_member(source), source.size)
+        outer = source.nested or NestedArchive("", 0, source.size)
+        with closing(_open_archive(source)) as file:
+            start = find_packed(file, source.entry, outer.start)
+            if start + source.size > file.seek(0, io.SEEK_END):
+                raise InputError("the archive ends before the member does")
+        return replace(outer, start=start, size=source.size)
 
     def _count(self, size: int) -> None:
         self._members += 1
@@ -125,16 +142,17 @@ def iter_member(source: InputRef) -> Generator[bytes]:
         StoreError: if the store of the archive fails.
     """
     assert source.entry is not None
-    start = 0
-    if source.unpacked is not None:
-        file: ReadableFile = Path(source.unpacked.path).open("rb")  # noqa: SIM115  (closed below)
-        start = source.unpacked.start
-    elif source.remote is not None:
-        file = RangeFile(source.remote, _FIRST_OF_MEMBER)
-    else:
-        file = open_unchanged(source)
-    with closing(file):
-        yield from unpack(file, source.entry, start)
+    with closing(_open_archive(source, _FIRST_OF_MEMBER)) as file:
+        yield from unpack(file, source.entry, source.nested.start if source.nested else 0)
+
+
+def _open_archive(source: InputRef, first: int = 0) -> ReadableFile:
+    """The file or the object in which the archive of a member lies; `first` is how much of an object is asked for."""
+    if source.nested is not None and source.nested.path:
+        return Path(source.nested.path).open("rb")
+    if source.remote is not None and first:
+        return RangeFile(source.remote, first)
+    return _open_whole(source)
 
 
 def unpack_member(source: InputRef) -> ReadableFile:
