@@ -24,29 +24,24 @@ Lossy frames of a slide become about five times as many when they are transcoded
 MOST_COMPRESSED: Final = 1000
 """Bytes of pixels that a byte of the data set may hold: deflate, which knows no images, goes as far (RFC 1951)."""
 WORK_BYTES: Final = 4_000_000
-"""Bytes that are worked on in a second: a tenth of what one slow core does, since others may want it as well."""
+"""Bytes of pixels that are worked on in a second of processor time: a fifth of what the slowest decoder does."""
 LEAST_SECONDS: Final = 300.0
 """For what is not pixels: eight million elements and items take some minutes."""
-_LONGEST_STEP: Final = 120.0
 
 
 class Budget:
-    """The bytes and the seconds that one instance may still take.
+    """The bytes and the seconds of processor time that one instance may still take."""
 
-    Seconds between two looks count as at most `_LONGEST_STEP`, since a job may be stopped and go on later.
-    """
-
-    def __init__(self, size: int, max_unpacked: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, size: int, max_unpacked: int, now: Callable[[], float] = time.thread_time) -> None:
         """A budget for a data set of `size` bytes, unpacked, of which nothing is known yet.
 
-        `max_unpacked` is what any data set may unpack to; `now` tells seconds.
+        `max_unpacked` is what any data set may unpack to; `now` tells the processor time of the work.
         """
         self._size = size
         self._max_unpacked = max_unpacked
         self._now = now
+        self._began = now()
         self._bytes = 0
-        self._seconds = 0.0
-        self._last = now()
         self.most_bytes = max(max_unpacked, GROWTH * size)
         self.most_seconds = LEAST_SECONDS + max_unpacked / WORK_BYTES
 
@@ -80,25 +75,19 @@ class Budget:
         self._bytes = 0
 
     def check_time(self) -> None:
-        """Count the time since the last look as work.
+        """See that the work did not take too long.
 
         Raises:
-            InputError: if that was too much.
+            InputError: if it did.
         """
-        self._seconds += min(self._now() - self._last, _LONGEST_STEP)
-        self.pass_time()
-        if self._seconds > self.most_seconds:
+        if self._now() - self._began > self.most_seconds:
             raise InputError(f"exceeds its budget of {self.most_seconds:.0f} seconds of work; --max-unpacked raises it")
-
-    def pass_time(self) -> None:
-        """Do not count the time since the last look."""
-        self._last = self._now()
 
 
 class BoundedSink:
     """Passes an instance's objects on, within its budget and with keys that stores take.
 
-    `prefix` is what stands before the keys. Time that the next sink takes is no work of the instance.
+    `prefix` is what stands before the keys.
     """
 
     def __init__(self, sink: Sink, budget: Budget, prefix: str = "") -> None:
@@ -118,7 +107,6 @@ class BoundedSink:
         if not isinstance(data, bytes):
             data.seek(0)
         self._sink.put(key, data)
-        self.budget.pass_time()
 
     def expect(self, size: int) -> None:
         """See `sink.LimitedSink`."""
@@ -128,4 +116,3 @@ class BoundedSink:
         """See `sink.Sink`."""
         self.budget.restart()
         self._sink.restart()
-        self.budget.pass_time()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -73,7 +72,7 @@ class Producer:
     """One pass over an input, its objects put into `sink`.
 
     `prefix` is what stands before the keys. `choose` names the indices of the frames that are wanted of so many,
-    ascending; all are without it. `reader` is that of the frames, once there are any. `now` tells seconds.
+    ascending; all are without it. `reader` is that of the frames, once there are any.
     """
 
     uids: InstanceUIDs
@@ -82,7 +81,6 @@ class Producer:
     clock: StageClock
     prefix: str = ""
     choose: Callable[[int], Sequence[int]] = range
-    now: Callable[[], float] = time.monotonic
     reader: FrameReader | None = field(default=None, init=False)
     _bounded: BoundedSink = field(init=False)
 
@@ -92,7 +90,8 @@ class Producer:
         Raises:
             InputError: if the input cannot be published, or exceeds its budget.
         """
-        self._bounded = BoundedSink(self.sink, Budget(instance.size, self.options.max_unpacked, self.now), self.prefix)
+        budget = Budget(instance.size, self.options.max_unpacked, self.clock.now)
+        self._bounded = BoundedSink(self.sink, budget, self.prefix)
         instance = settle_syntax(instance)
         with self.clock("JSON"):
             converted = convert(instance.dataset)

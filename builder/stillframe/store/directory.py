@@ -25,8 +25,6 @@ from stillframe.wait_log import waiting
 _COPY_BYTES: Final = 1 << 20
 # How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
 _RACES: Final = 1000
-# Its path is too long for the file system, or it has more bytes than a file may have there.
-_OF_ONE_OBJECT: Final = frozenset((errno.ENAMETOOLONG, errno.EFBIG))
 
 
 class DirectoryStore(Store):
@@ -116,7 +114,7 @@ class DirectoryStore(Store):
                     sync_file(descriptor, folder)
         except OSError as error:
             reason = f"{key}: {error.strerror or error}"
-            raise KeyRefused(reason) if error.errno in _OF_ONE_OBJECT else StoreError(reason) from error
+            raise KeyRefused(reason) if error.errno == errno.ENAMETOOLONG else StoreError(reason) from error
         return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
 
     def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:
