@@ -79,6 +79,8 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
         (("build", "gs://bucket/x", "out"), "only files, folders and s3://bucket/prefix"),
         (("build", "in", "out", "--max-unpacked", "nan"), "nan is no number"),
         (("build", "in", "out", "--patience", "inf"), "inf is no number"),
+        (("build", "in", "out", "--max-unpacked", "1e300"), "1e+300 is not in the range"),
+        (("build", "in", "out", "--settle", "1e300"), "1e+300 is not in the range"),
         (("build", "in", "out", "--secret-file", "file"), "goes with --unlisted"),
         (("build", "in", "out", "--endpoint-url", "ftp://x"), "must begin with http"),
         (("build", "in", "file"), "the destination is not a folder"),

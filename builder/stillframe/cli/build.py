@@ -112,7 +112,7 @@ _shape_options: Final = option_group(
     ),
     click.option(
         "--max-unpacked",
-        type=FiniteRange(0, min_open=True),
+        type=FiniteRange(0, 1_000_000_000, min_open=True),
         callback=lambda _context, _parameter, value: int(value * 1e9),
         default=8.0,
         show_default=True,
@@ -177,7 +177,7 @@ _job_options: Final = option_group(
     ),
     click.option(
         "--settle",
-        type=FiniteRange(0),
+        type=FiniteRange(0, 3600),
         default=2.0,
         show_default=True,
         metavar="SECONDS",
