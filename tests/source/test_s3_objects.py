@@ -365,6 +365,19 @@ def test_a_large_object_that_changes_between_two_ranges(bucket: Bucket) -> None:
             file.read()
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archives_within_an_archive_are_read_where_they_lie_or_unpacked(
+    bucket: Bucket, tmp_path: Path, method: int
+) -> None:
+    archive = zip_bytes({"b.zip": zip_bytes({"IM": to_bytes(image(1))}), "IM": to_bytes(image(2))}, method)
+    put(bucket, {"in/a.zip": zip_bytes({"c.zip": archive}, method)})
+    inputs = [item for item in iter_inputs([location(bucket)], s3=bucket.settings) if isinstance(item, InputRef)]
+    assert [item.nested.path == "" for item in inputs if item.nested is not None] == [method == zipfile.ZIP_STORED] * 2
+    for workers in (0, 2):
+        report = build_from(bucket, tree_store(tmp_path / str(workers)), workers=workers)
+        assert report.outcomes == {Outcome.PUBLISHED: 2}
+
+
 def test_a_store_that_knows_no_if_match_still_tells_the_version(bucket: Bucket) -> None:
     put(bucket, {"large": bytes(1 << 20)})
     (source,) = list_objects(location(bucket, "large"), bucket.settings)
