@@ -11,16 +11,35 @@ import time
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from stillframe.archive import claims
-from stillframe.archive.claims import _PROCESS, CommitState, Lease, _this_process, settled_state
+from stillframe.archive.claims import (
+    _PROCESS,
+    LEASE_SECONDS,
+    ClaimHeld,
+    CommitState,
+    Lease,
+    _this_process,
+    settled_state,
+)
+from stillframe.archive.delete import Scope, delete
 from stillframe.archive.record import Record, claimed, holder_of, with_record
+from stillframe.archive.roots import Roots
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
 from stillframe.dicom.json_model import JSONDataset, dumps, parse_datasets
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import ClaimLost, StoreError
+from stillframe.execute import SerialExecutor
 from stillframe.layout import metadata_key
+from stillframe.options import BuildOptions
+from stillframe.store.base import Store
+from stillframe.store.directory import DirectoryStore
+from tests.support.dicom_files import STUDY, write_series
 from tests.support.faulty_store import Fault, FaultyStore
 from tests.support.memory_store import MemoryStore
+from tests.support.trees import NoProgress, build_tree, objects
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
 KEY = metadata_key(UIDS.study, UIDS.series, UIDS.instance)
@@ -165,6 +184,70 @@ def test_a_hidden_process_that_has_ended_is_not_waited_for(tmp_path: Path, monke
     put_claim(store, f"{machine}.{ended.pid}.1")
     monkeypatch.setattr(claims, "_PROCESSES", tmp_path)
     assert settled_state(store, UIDS, lease=3600).abandoned
+
+
+class FakeClock:
+    """A clock that goes on when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
+    monkeypatch.setattr(claims, "time", clock)
+    return clock
+
+
+def test_a_claim_that_was_seen_before_is_waited_for_from_then_on(clock: FakeClock) -> None:
+    store = MemoryStore()
+    put_claim(store, "another-machine.1.2")
+    with pytest.raises(ClaimHeld) as held:
+        settled_state(store, UIDS, 30, patient=False)
+    assert clock.now < 1001
+    clock.sleep(20)
+    assert settled_state(store, UIDS, 30, held.value.watch).abandoned
+    assert clock.now == pytest.approx(1030, abs=2)
+    put_claim(store, "another-machine.1.3")  # renewed meanwhile, or another's: it counts from now on
+    assert settled_state(store, UIDS, 30, held.value.watch).abandoned
+    assert clock.now == pytest.approx(1060, abs=3)
+
+
+def claim_all(store: Store, *sources: Path) -> None:
+    for source in sources:
+        dataset = dcmread(source)
+        uids = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
+        store.put(metadata_key(*uids), dumps([claimed({}, "name another-machine.1.2 0")]))
+
+
+def test_the_claims_of_a_dead_machine_are_waited_for_all_at_once(tmp_path: Path, clock: FakeClock) -> None:
+    source = write_series(tmp_path / "in", 8)
+    store = DirectoryStore(str(tmp_path / "tree"))
+    claim_all(store, *source.iterdir())
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(), lease=30)
+    report = build(request, store, SerialExecutor(), NoProgress())
+    assert report.outcomes.total() == 8
+    assert clock.now < 1000 + 2 * 30
+    clean = DirectoryStore(str(tmp_path / "clean"))
+    build(request, clean, SerialExecutor(), NoProgress())
+    assert objects(store) == objects(clean)
+
+
+def test_a_deletion_waits_for_the_claims_of_a_dead_machine_all_at_once(tmp_path: Path, clock: FakeClock) -> None:
+    source = write_series(tmp_path / "in", 8)
+    store = DirectoryStore(str(tmp_path / "tree"))
+    build_tree(tmp_path / "tree", source)
+    claim_all(store, *source.iterdir())
+    report = delete(Roots(store), Scope(STUDY), "", NoProgress())
+    assert report.instances == 8
+    assert clock.now < 1000 + 2 * LEASE_SECONDS
 
 
 def test_what_is_given_up_is_told_to_the_next_and_keeps_what_was_published() -> None:

@@ -27,7 +27,7 @@ from stillframe.archive.holdings import held_objects
 from stillframe.archive.record import claimed, holder_of
 from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import ClaimLost, PreconditionFailed, StoreError
+from stillframe.errors import ClaimLost, PreconditionFailed, StillframeError, StoreError
 from stillframe.layout import metadata_key
 from stillframe.parallel import Watched, made_once
 from stillframe.store.base import Store
@@ -44,6 +44,8 @@ _PROCESS: Final = re.compile(r"\S+ (?P<machine>[0-9a-f]+)\.(?P<pid>[0-9]{1,19})\
 _PROCESSES: Final = Path("/proc")
 _FIRST_LOOK: Final = 0.02
 _LAST_LOOK: Final = 1.0
+# Of whoever comes back later: what another job has nearly done is done by then.
+_PATIENCE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,39 @@ class CommitState:
     abandoned: bool = False
 
 
-def settled_state(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS) -> CommitState:
-    """The state of an instance's commit when nobody writes it, or whoever does has died."""
-    watched: str | None = None
-    seen, pause = 0.0, _FIRST_LOOK
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A claim that another job holds: the version that was seen, and since when on the clock of `time.monotonic`."""
+
+    etag: str
+    since: float
+
+
+class ClaimHeld(StillframeError):
+    """Another job writes an instance, or did until its machine went away: which, time will tell (`watch`)."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__("another job writes the instance")
+        self.watch = watch
+
+
+def settled_state(
+    store: Store,
+    uids: InstanceUIDs,
+    lease: float = LEASE_SECONDS,
+    watch: Watch | None = None,
+    *,
+    patient: bool = True,
+) -> CommitState:
+    """The state of an instance's commit when nobody writes it, or whoever does has died.
+
+    `watch` is what a call before this one saw, if there was one. So whoever has other things to do meanwhile waits for
+    the claims of a dead machine all at once, not for one after the other.
+
+    Raises:
+        ClaimHeld: unless it is `patient`, soon, if another job may be writing the instance.
+    """
+    begun, pause = time.monotonic(), _FIRST_LOOK
     with ExitStack() as waits:
         while True:
             stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
@@ -74,14 +105,16 @@ def settled_state(store: Store, uids: InstanceUIDs, lease: float = LEASE_SECONDS
             if not holder:
                 # Metadata that are damaged say nothing of the objects beside them.
                 return CommitState(metadata, stored.etag, abandoned=metadata is None)
-            if watched is None:
-                waits.enter_context(waiting("another job that writes an instance"))
-            if stored.etag != watched:
-                watched, seen = stored.etag, 0.0
-            if seen >= lease or _has_ended(holder):
+            now = time.monotonic()
+            if watch is None or stored.etag != watch.etag:
+                watch = Watch(stored.etag, now)
+            if now - watch.since >= lease or _has_ended(holder):
                 return CommitState(metadata, stored.etag, abandoned=True)
+            if not patient and now - begun >= _PATIENCE:
+                raise ClaimHeld(watch)
+            if pause == _FIRST_LOOK:
+                waits.enter_context(waiting("another job that writes an instance"))
             time.sleep(pause)
-            seen += pause
             pause = min(2 * pause, _LAST_LOOK)
 
 

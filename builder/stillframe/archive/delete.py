@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from stillframe import __version__
-from stillframe.archive.claims import CommitState, Lease, retract, settled_state
+from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, retract, settled_state
 from stillframe.archive.documents import read_document
 from stillframe.archive.frame_index import indexed_instances
 from stillframe.archive.holdings import held_objects
@@ -159,7 +159,8 @@ class _Deletion:
         instances, series = self._find()
         report.found = bool(instances or series or not self.scope.series)
         self.progress.stage("withdrawing", len(instances))
-        side_by_side(store.parallel, self._retract, instances)
+        held_up = dict(filter(None, side_by_side(store.parallel, self._try_to_retract, instances)))
+        side_by_side(store.parallel, lambda uids: self._retract(uids, held_up[uids]), held_up)
         by_series: dict[str, list[str]] = {uid: [] for uid in sorted(series)}
         for uids in instances:
             by_series[uids.series].append(uids.instance)
@@ -201,15 +202,25 @@ class _Deletion:
             named |= {InstanceUIDs(study, series, uid) for uid in indexed_instances(index)}
         return {uids for uids in named if self.scope.holds(uids) and is_uid(uids.series) and is_uid(uids.instance)}
 
-    def _settled(self, uids: InstanceUIDs) -> Iterator[CommitState]:
+    def _settled(
+        self, uids: InstanceUIDs, watch: Watch | None = None, *, patient: bool = True
+    ) -> Iterator[CommitState]:
         """The state of an instance that nobody is writing, anew each time another job takes it over."""
         for _ in range(_ATTEMPTS):
-            yield settled_state(self.store, uids)
+            yield settled_state(self.store, uids, watch=watch, patient=patient)
         raise StoreError(f"{instance_key(uids)} was taken over by other jobs {_ATTEMPTS} times")
 
-    def _retract(self, uids: InstanceUIDs) -> None:
+    def _try_to_retract(self, uids: InstanceUIDs) -> tuple[InstanceUIDs, Watch] | None:
+        """As `_retract`, unless somebody is just building the instance; who that is, to wait for."""
+        try:
+            self._retract(uids, patient=False)
+        except ClaimHeld as held:
+            return uids, held.watch
+        return None
+
+    def _retract(self, uids: InstanceUIDs, watch: Watch | None = None, *, patient: bool = True) -> None:
         """See that an instance is not published; whoever is just building it may end first."""
-        for state in self._settled(uids):
+        for state in self._settled(uids, watch, patient=patient):
             if state.etag is None or (state.metadata is not None and record_of(state.metadata) is None):
                 break
             with suppress(ClaimLost):

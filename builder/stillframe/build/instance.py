@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stillframe.archive.claims import CommitState, Lease, settled_state
+from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, settled_state
 from stillframe.archive.frame_rows import read_rows
 from stillframe.archive.holdings import digest_of_held, held_objects
 from stillframe.archive.record import (
@@ -47,8 +47,10 @@ _ATTEMPTS: Final = 10
 _COMPUTING: Final = threading.Lock()
 
 
-def build_instance(task: InstanceTask) -> Built | Rejected:
+def build_instance(task: InstanceTask) -> Built | Rejected | Watch:
     """Publish one input into the task's store, or say why not.
+
+    Where another job writes the instance, that is all that comes of it at first: a second attempt waits.
 
     Raises:
         StoreError: if the store fails; the job cannot go on then.
@@ -57,6 +59,8 @@ def build_instance(task: InstanceTask) -> Built | Rejected:
         return _Worker(task).run()
     except StoreError:
         raise
+    except ClaimHeld as held:
+        return held.watch
     except Exception as error:
         return Rejected.of(task.source, reason_of_input(task.source, error), task.uids)
 
@@ -100,7 +104,7 @@ class _Worker:
         with opened as file:
             with self.clock("read"):
                 source = _Source(file, state_of_open(file), digest_of(file), file.tell())
-            self.state = CommitState(None, None) if new else settled_state(task.store, task.uids, task.lease)
+            self.state = CommitState(None, None) if new else self._settled_state()
             asked = Asked(source.digest, task.options, task.replace, task.first, task.verify_stored)
             decision = decide(asked, published_record(self.published), task.listed, self._held, self._contents)
             if decision in (Decision.DUPLICATE, Decision.UNCHANGED):
@@ -128,6 +132,10 @@ class _Worker:
     def published(self) -> JSONDataset | None:
         """The metadata that were published before."""
         return self.state.metadata
+
+    def _settled_state(self) -> CommitState:
+        task = self.task
+        return settled_state(task.store, task.uids, task.lease, task.watched, patient=task.watched is not None)
 
     def _held(self) -> Holding:
         held = held_objects(self.task.store, self.task.uids)

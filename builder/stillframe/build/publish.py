@@ -10,9 +10,10 @@ from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Final
 
-from stillframe.archive.claims import discard_instance
+from stillframe.archive.claims import Watch, discard_instance
 from stillframe.archive.holdings import HeldInstance, digest_of_held, held_in_series, read_metadata
 from stillframe.archive.lists import PublishedInstance, listed_instances
 from stillframe.archive.record import Record
@@ -75,6 +76,7 @@ class _Publisher:
         self.report = report
         self.plan = plan
         self.next_inputs: deque[_Candidate] = deque()
+        self.held_up: deque[tuple[_Candidate, Watch]] = deque()
         self.begun: dict[SeriesPlan, _Series] = {}
         self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
 
@@ -150,7 +152,12 @@ class _Publisher:
         while self.next_inputs:
             yield self._task(self.next_inputs.popleft())
 
-    def _task(self, candidate: _Candidate) -> tuple[_Candidate, InstanceTask]:
+    def held_up_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
+        """Inputs whose instance another job was writing when their turn came: these attempts wait for it."""
+        while self.held_up:
+            yield self._task(*self.held_up.popleft())
+
+    def _task(self, candidate: _Candidate, watched: Watch | None = None) -> tuple[_Candidate, InstanceTask]:
         request, uids = self.request, candidate.uids
         task = InstanceTask(
             store=self.roots.of(uids.study),
@@ -162,6 +169,7 @@ class _Publisher:
             first=candidate.first,
             listed=candidate.series.listed.get(uids.instance),
             lease=request.lease,
+            watched=watched,
         )
         return candidate, task
 
@@ -193,6 +201,8 @@ class _Publisher:
         for candidate, result in results:
             if isinstance(result, StoreError):
                 failure = failure or result
+            elif isinstance(result, Watch):
+                self.held_up.append((candidate, result))
             elif isinstance(result, WorkerDied):
                 uids = candidate.uids
                 discard_instance(self.roots.of(uids.study), uids)
@@ -258,8 +268,8 @@ def publish_plan(
         # Closed here: left to the garbage collector, its threads would end at any moment and in any thread.
         with closing(publisher.tasks()) as tasks:
             publisher.run(executor, tasks)
-        while publisher.next_inputs:
-            publisher.run(executor, publisher.later_tasks())
+        while publisher.next_inputs or publisher.held_up:
+            publisher.run(executor, chain(publisher.later_tasks(), publisher.held_up_tasks()))
         publisher.lists.finish()
     except StoreError as error:
         publisher.lists.stop()

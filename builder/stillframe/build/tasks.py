@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stillframe.archive.claims import LEASE_SECONDS
+from stillframe.archive.claims import LEASE_SECONDS, Watch
 from stillframe.archive.record import Record
 from stillframe.build.results import Built
 from stillframe.dicom.uids import InstanceUIDs
@@ -20,7 +20,7 @@ class InstanceTask:
 
     With `verify_stored` what is stored is read before it counts as unchanged. `listed` is the record that the lists of
     the series give; where it is the instance's, they need nothing of it. `lease` is how many seconds a claim (`claims`)
-    stands that nobody renews.
+    stands that nobody renews. `watched` is the claim of another job for which an attempt before this one did not wait.
     """
 
     store: Store
@@ -32,6 +32,7 @@ class InstanceTask:
     first: bool = True
     listed: Record | None = None
     lease: float = LEASE_SECONDS
+    watched: Watch | None = None
 
 
-type Result = Built | Rejected | StoreError
+type Result = Built | Rejected | Watch | StoreError
