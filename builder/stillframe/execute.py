@@ -1,6 +1,6 @@
 """Running tasks: one `concurrent.futures.Executor`, serial or over processes, and how it is kept busy.
 
-A native decoder can crash its process. The process executor survives that: it starts a new pool, runs the tasks that
+A native library can crash its process. The process executor survives that: it starts a new pool, runs the tasks that
 were under way once more, each alone, and fails only the one whose process dies again. Where that one was a batch,
 `run_batches` has each of its members tried by itself.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import select
 import signal
 import threading
@@ -23,6 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, override
 
 from stillframe.errors import WorkerDied
+from stillframe.sandbox import start_starter
 
 AHEAD: Final = 3
 """Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
@@ -31,6 +33,11 @@ AHEAD: Final = 3
 _LOGGER: Final = "stillframe"
 # What tasks import, where they run.
 _PRELOADED: Final = ("stillframe.build.instance", "stillframe.source.scan")
+# What the fork server needs of the environment. Sandboxes have its environment, so it gets no secrets, whatever they
+# are called; workers get the rest with their tasks, when the starter of their sandboxes runs.
+_KEPT_VARIABLES: Final = re.compile(
+    r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|(PYTHON|COVERAGE_|COV_CORE_|LD_|DYLD_|MALLOC_|OMP_|OPENBLAS_)\w+"
+)
 
 
 class SerialExecutor(Executor):
@@ -62,6 +69,7 @@ class ProcessExecutor(Executor):
         self._alone = threading.Lock()
         self._ended = False
         self._log = _open_log()
+        self._environment = dict(os.environ)
         self._pool = _new_pool(workers, self._log)
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -86,17 +94,17 @@ class ProcessExecutor(Executor):
         with self._lock, _interrupts_deferred():
             _start_fork_server()
             try:
-                return self._pool.submit(fn, *args, **kwargs)
+                return self._pool.submit(_run_task, self._environment, fn, *args, **kwargs)
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
                 self._pool = _new_pool(self._workers, self._log)
-                return self._pool.submit(fn, *args, **kwargs)
+                return self._pool.submit(_run_task, self._environment, fn, *args, **kwargs)
 
     def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
             with self._alone, _new_pool(1, self._log) as pool:
-                _copy(pool.submit(fn, *args, **kwargs), outer)
+                _copy(pool.submit(_run_task, self._environment, fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             outer.set_exception(error)
 
@@ -133,12 +141,19 @@ def _copy(inner: Future[Any], outer: Future[Any]) -> None:
     error = inner.exception()
     if isinstance(error, BrokenProcessPool):
         outer.set_exception(
-            WorkerDied("the process that worked on it died (a crash in a native decoder, or no memory)")
+            WorkerDied("the process that worked on it died (a crash in a native library, or no memory)")
         )
     elif error is not None:
         outer.set_exception(error)
     else:
         outer.set_result(inner.result())
+
+
+def _run_task[**P, T](environment: dict[str, str], fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a worker does: a task, in the environment of the job's process."""
+    if not environment.items() <= os.environ.items():
+        os.environ.update(environment)
+    return fn(*args, **kwargs)
 
 
 def _open_log() -> Connection:
@@ -192,15 +207,38 @@ def _start_fork_server() -> None:
     is blocked. In this one it only waits.
     """
     resource_tracker.ensure_running()  # it unblocks the signal, so it comes first
+    if _fork_server_runs():
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        with _few_variables():
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _fork_server_runs() -> bool:
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+@contextmanager
+def _few_variables() -> Iterator[None]:
+    """Show a process that is started in the block only the variables that it needs."""
+    withheld = {name: value for name, value in os.environ.items() if not _KEPT_VARIABLES.fullmatch(name)}
+    for name in withheld:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(withheld)
+
+
 def _prepare_worker(log: Connection) -> None:
     prepare_process()
+    for name in _PRELOADED:
+        import_module(name)  # where the fork server could not
+    start_starter()  # before this process has threads, or variables that sandboxes must not see
     logger = logging.getLogger(_LOGGER)
     logger.setLevel(logging.INFO)
     logger.addHandler(_PipeHandler(log))

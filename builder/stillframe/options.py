@@ -14,6 +14,21 @@ MAX_UNPACKED: Final = 8_000_000_000
 else is asked for."""
 
 
+MAX_DECODER_MEMORY: Final = 1 << 30
+"""Bytes that a decoder may take beside what the size of its frame lets expect."""
+
+MAX_DECODER_SECONDS: Final = 60.0
+"""CPU seconds that a decoder may take for a frame, and one more for each million samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLimits:
+    """What a decoder in a sandbox may take for one frame, beside what follows from its size: bytes, CPU seconds."""
+
+    memory: int = MAX_DECODER_MEMORY
+    seconds: float = MAX_DECODER_SECONDS
+
+
 class Lossy(StrEnum):
     """What becomes of frames that were compressed with loss."""
 
@@ -43,9 +58,9 @@ class BuildOptions:
 
     `reduced` are the decode levels (halvings) written as separate objects, ascending. `assign_uids` says whether what
     is no UID is replaced by one (`dicom.assign_uids`), or its input rejected. `keep_damaged` publishes images of
-    several frames although some are damaged. Two limits and the base URL shape nothing of an instance that is within
-    them: `max_frame_bytes` is the size of the largest decoded frame, `max_unpacked` what one deflated data set or
-    archive member may unpack to, in bytes, and what the budget of any instance begins with.
+    several frames although some are damaged. Limits and the base URL shape nothing of an instance that is within them:
+    `max_frame_bytes` is the size of the largest decoded frame, `max_unpacked` what one deflated data set or archive
+    member may unpack to, in bytes, and what the budget of any instance begins with; for the others see `DecoderLimits`.
     """
 
     reduced: tuple[int, ...] = (2,)
@@ -58,3 +73,10 @@ class BuildOptions:
     base_url: str = ""
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_unpacked: int = MAX_UNPACKED
+    max_decoder_memory: int = MAX_DECODER_MEMORY
+    max_decoder_seconds: float = MAX_DECODER_SECONDS
+
+    @property
+    def decoder_limits(self) -> DecoderLimits:
+        """What a decoder may take for one frame."""
+        return DecoderLimits(self.max_decoder_memory, self.max_decoder_seconds)

@@ -18,17 +18,22 @@ from stillframe.dicom.syntaxes import HTJ2K_RPCL
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CodecError, CodestreamError
 from stillframe.layout import frame_key
+from stillframe.options import DecoderLimits
 from stillframe.parallel import side_by_side
+from stillframe.pixels.codestreams import decode_published
 from stillframe.store.base import Store
 
 _ROWS: Final = "00280010"
 _COLUMNS: Final = "00280011"
 _BITS_ALLOCATED: Final = "00280100"
 _PIXEL_REPRESENTATION: Final = "00280103"
+_LIMITS: Final = DecoderLimits()
 
 
-def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[FrameRow, ...]:
-    """The rows of a published instance, one for each frame; none if its frames are not HTJ2K.
+def read_rows(
+    store: Store, uids: InstanceUIDs, metadata: JSONDataset, limits: DecoderLimits = _LIMITS
+) -> tuple[FrameRow, ...]:
+    """The rows of a published instance, one for each frame, decoded within limits; none if its frames are not HTJ2K.
 
     Raises:
         CodecError, CodestreamError: if a frame that the metadata promise is missing or damaged.
@@ -38,15 +43,15 @@ def read_rows(store: Store, uids: InstanceUIDs, metadata: JSONDataset) -> tuple[
     kind = "i" if first_value(metadata, _PIXEL_REPRESENTATION) == 1 else "u"
     dtype = np.dtype(f"{kind}{int(str(first_value(metadata, _BITS_ALLOCATED))) // 8}")
     keys = (frame_key(uids, number) for number in range(1, promised_frames(metadata) + 1))
-    return tuple(_read_row(store, key, dtype) for key in keys)
+    return tuple(_read_row(store, key, dtype, limits) for key in keys)
 
 
-def _read_row(store: Store, key: str, dtype: np.dtype[Any]) -> FrameRow:
+def _read_row(store: Store, key: str, dtype: np.dtype[Any], limits: DecoderLimits) -> FrameRow:
     stored = store.get(key)
     if stored is None:
         raise CodestreamError(f"{key} is missing")
     header = parse_header(stored.data)
-    pixels = htj2k.decode_lossless(stored.data).astype(dtype, copy=False)
+    pixels = decode_published(stored.data, limits).astype(dtype, copy=False)
     return FrameRow(codestream.resolutions(header, len(stored.data)), htj2k.frame_crc32(pixels))
 
 

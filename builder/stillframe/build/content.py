@@ -119,8 +119,8 @@ class Producer:
     def _produce_frames(self, instance: Instance, content: Content) -> Content:
         assert instance.pixels is not None
         with self.clock("read"):
-            limit = self.options.max_frame_bytes
-            reader = FrameReader(instance, describe_pixels(instance.dataset, instance.pixels, limit))
+            description = describe_pixels(instance.dataset, instance.pixels, self.options.max_frame_bytes)
+            reader = FrameReader(instance, description, self.options.decoder_limits)
             reader.indices = self.choose(reader.description.frames)
             reader.on_read = self._bounded.budget.check_time
             self.reader = reader

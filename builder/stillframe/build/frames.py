@@ -25,7 +25,8 @@ from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.layout import bulk_data_key, frame_key, reduced_key
-from stillframe.options import BuildOptions, Lossy
+from stillframe.options import BuildOptions, DecoderLimits, Lossy
+from stillframe.pixels.codestreams import check_passed, decode_published
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
 from stillframe.pixels.lossy import lossy_changes
 from stillframe.pixels.native import Frame, frame_bits, native_bytes
@@ -228,7 +229,8 @@ class _Publisher:
         if source is not None and self._is_published_form(index, source):
             with self.clock("verify"):
                 header = parse_header(source)
-                frame = self._check_passed(source, header)
+                frame = check_passed(source, header, self.options.decoder_limits)
+                frame = frame.astype(self.reader.description.dtype, copy=False)
             self._show(index, frame, source, header)
             return source, header, frame
         frame = self._frame(index, source)
@@ -241,22 +243,6 @@ class _Publisher:
         if self.middle is not None and self.middle.index == index:
             self.middle = PublishedFrame(index, frame, data, header)
         return data, header, frame
-
-    def _check_passed(self, data: bytes, header: MainHeader) -> Frame:
-        """The pixels of a codestream that passes as it is; every prefix must hold the resolution it promises.
-
-        Raises:
-            CodecError: if it does not, or cannot be decoded.
-        """
-        for resolution in codestream.resolutions(header, len(data)):
-            level = resolution.decode_level
-            prefix = htj2k.decode_prefix(data[: resolution.prefix_length], level)
-            if not np.array_equal(prefix, htj2k.decode_frame(data, level)):
-                raise CodecError("its tile-parts are not its resolutions")
-        pixels = htj2k.decode_lossless(data, header)
-        if not np.array_equal(pixels, htj2k.decode_frame(data)):
-            raise CodecError("decoders do not agree on its pixels")
-        return pixels.astype(self.reader.description.dtype, copy=False)
 
     def _is_published_form(self, index: int, data: bytes) -> bool:
         """Whether a source frame already is a codestream as published here, and agrees with its data set."""
@@ -325,10 +311,11 @@ class _Publisher:
                 overlay.collect(index, decoded.cells)
         return decoded.array
 
-    def _show(self, index: int, pixels: Frame, data: bytes | None = None, header: MainHeader | None = None) -> None:
+    def _show(self, index: int, pixels: Frame, passed: bytes | None = None, header: MainHeader | None = None) -> None:
         """Keep the frame that stands for all: the middle one, or the first one behind it that is not damaged."""
         if index >= self.reader.description.frames // 2 and self.middle is None:
-            self.middle = PublishedFrame(index, pixels, data, header)
+            foreign = None if passed is None else self.options.decoder_limits
+            self.middle = PublishedFrame(index, pixels, passed, header, foreign)
 
     def _put(self, key: str, data: bytes) -> None:
         with self.clock("write"):
@@ -351,13 +338,13 @@ def _colour(photometric: str) -> JSONDataset:
     return {"00280004": {"vr": "CS", "Value": [photometric]}, "00280006": {"vr": "US", "Value": [0]}}
 
 
-def same_frame(frame: bytes, other: bytes) -> bool:
-    """Whether two stored frames hold the same pixels: equal bytes, or codestreams that decode alike."""
+def same_frame(frame: bytes, other: bytes, limits: DecoderLimits) -> bool:
+    """Whether two stored frames hold the same pixels: equal bytes, or codestreams that decode alike within limits."""
     if frame == other:
         return True
     if not (frame.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
         return False
     try:
-        return bool(np.array_equal(htj2k.decode_lossless(frame), htj2k.decode_lossless(other)))
+        return bool(np.array_equal(decode_published(frame, limits), decode_published(other, limits)))
     except CodecError as error:
         raise PixelDataError(f"a published frame cannot be decoded: {error}") from error

@@ -149,7 +149,7 @@ class _Worker:
         """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
         assert self.published is not None
         try:
-            rows = read_rows(self.task.store, self.task.uids, self.published)
+            rows = read_rows(self.task.store, self.task.uids, self.published, self.task.options.decoder_limits)
         except (CodecError, CodestreamError):
             return None
         built = self._built(Outcome.RESUMED, notes_of(self.published))
@@ -184,7 +184,7 @@ class _Worker:
 
     def _compare(self, instance: Instance, source: _Source) -> Built | Rejected:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
-        sink = CompareSink(self.task.store)
+        sink = CompareSink(self.task.store, self.task.options.decoder_limits)
         with _COMPUTING:
             content = self._produce(instance, source.file, sink)
         self._check_unchanged(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from enum import StrEnum
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
+from stillframe.sandbox import cpu_time
 from stillframe.source.inputs import InputRef
 
 
@@ -52,7 +52,7 @@ class StageClock:
     """Adds the CPU seconds of blocks to `times`, by stage."""
 
     times: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    now: Callable[[], float] = time.thread_time
+    now: Callable[[], float] = cpu_time
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

@@ -17,6 +17,7 @@ from stillframe.build.frames import same_frame
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import InputError, KeyRefused, PreconditionFailed, StoreError
 from stillframe.layout import Kind, parse_key
+from stillframe.options import DecoderLimits
 from stillframe.parallel import made_once
 from stillframe.store.base import ObjectHead, Store, Written
 
@@ -181,14 +182,15 @@ class SizeSink:
 
 
 class CompareSink:
-    """Compares objects with those in the store, frames by the pixels they hold.
+    """Compares objects with those in the store, frames by the pixels they hold, decoded within limits.
 
     `frame` names the first frame that differs, `attributes` the bulk data that do; `same_video` tells whether
     a video that came is the one that is published, None if none came.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: DecoderLimits) -> None:
         self._store = store
+        self._limits = limits
         self.frame = ""
         self.attributes: set[str] = set()
         self.same_video: bool | None = None
@@ -206,7 +208,7 @@ class CompareSink:
         if parsed.kind is Kind.BULK_DATA:
             if stored is None or stored.data != data:
                 self.attributes.add(parsed.path.partition("/")[0])
-        elif not self.frame and (stored is None or not same_frame(stored.data, data)):
+        elif not self.frame and (stored is None or not same_frame(stored.data, data, self._limits)):
             self.frame = f"frame {parsed.frame_number}"
 
     def restart(self) -> None:

@@ -33,7 +33,15 @@ from stillframe.cli.shared_options import (
 from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
 from stillframe.errors import UsageError
 from stillframe.layout import STUDIES, parse_key
-from stillframe.options import MAX_FRAME_BYTES, BuildOptions, Lossy, Part10, Rendered
+from stillframe.options import (
+    MAX_DECODER_MEMORY,
+    MAX_DECODER_SECONDS,
+    MAX_FRAME_BYTES,
+    BuildOptions,
+    Lossy,
+    Part10,
+    Rendered,
+)
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, same_endpoint
 
@@ -120,6 +128,25 @@ _shape_options: Final = option_group(
         help="Reject an archive member or a deflated data set that unpacks to more than this number of GB, and an "
         "instance whose objects come to more than this and to more than ten times its data set.",
     ),
+    click.option(
+        "--max-decoder-memory",
+        type=click.IntRange(1, 1 << 24),
+        callback=lambda _context, _parameter, value: value << 20,
+        default=MAX_DECODER_MEMORY >> 20,
+        metavar="MB",
+        show_default=True,
+        help="Reject images with a frame whose decoder needs more than this number of MiB, and 32 bytes a sample and "
+        "four times the size of the compressed frame. With --workers 0 there is no such limit.",
+    ),
+    click.option(
+        "--max-decoder-seconds",
+        type=FiniteRange(0, 1e6, min_open=True),
+        default=MAX_DECODER_SECONDS,
+        metavar="S",
+        show_default=True,
+        help="Reject images with a frame whose decoder needs more than this number of seconds of processor time, and "
+        "one for each million samples. With --workers 0 there is no such limit.",
+    ),
 )
 
 
@@ -145,7 +172,8 @@ _job_options: Final = option_group(
         type=click.IntRange(0),
         default=None,
         metavar="N",
-        help="Number of worker processes; 0 works in this process.  [default: one a core, two with s3://]",
+        help="Number of worker processes; 0 works in this process, decoders included, which have no limits and no "
+        "sandbox then.  [default: one a core, two with s3://]",
     ),
     click.option(
         "--replace",

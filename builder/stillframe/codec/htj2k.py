@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
+from imagecodecs import deflate_crc32, htj2k_decode
 from ojph.ojph_bindings import Codestream, MemInfile, MemOutfile, Point
 
 from stillframe.codec.codestream import LARGEST_BASE, level_size
@@ -163,7 +163,7 @@ def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArra
     """
     _decodable(data, 0, header)
     try:
-        return imagecodecs.htj2k_decode(data)
+        return htj2k_decode(data)
     except CODEC_FAILURES as error:
         raise CodecError("OpenJPH cannot decode the codestream") from error
 
@@ -197,4 +197,4 @@ def frame_crc32(frame: npt.NDArray[Any]) -> int:
     zlib's takes twelve times as long for the same value.
     """
     little = frame.astype(frame.dtype.newbyteorder("<"), copy=False)
-    return int(imagecodecs.deflate_crc32(np.ascontiguousarray(little)))
+    return int(deflate_crc32(np.ascontiguousarray(little)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
+from imagecodecs import jpeg8_decode, jpeg8_encode, jpegxl_decode
 
 from stillframe.codec.htj2k import CODEC_FAILURES, describe_array
 from stillframe.errors import CodecError
+
+# The codecs are imported by name: imagecodecs loads each when it is first asked for, and a sandbox can load nothing.
 
 
 def decode_jpeg(data: bytes, components: int) -> npt.NDArray[Any]:
@@ -26,7 +28,7 @@ def decode_jpeg(data: bytes, components: int) -> npt.NDArray[Any]:
     try:
         # With the same space before and after, nothing is converted, whatever the components are.
         space = "YCBCR" if components == 3 else None
-        return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space))
+        return np.asarray(jpeg8_decode(data, colorspace=space, outcolorspace=space))
     except CODEC_FAILURES as error:
         raise CodecError("a JPEG image cannot be decoded") from error
 
@@ -41,7 +43,7 @@ def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
         CodecError: if the image is damaged.
     """
     try:
-        return np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=True, numthreads=1))
+        return np.asarray(jpegxl_decode(data, keeporientation=True, numthreads=1))
     except CODEC_FAILURES as error:
         raise CodecError("a JPEG XL image cannot be decoded") from error
 
@@ -58,6 +60,6 @@ def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
     """
     try:
         subsampling = "444" if image.ndim == 3 else None
-        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
+        return bytes(jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
     except CODEC_FAILURES as error:
         raise CodecError(f"a picture {describe_array(image)} cannot be encoded as JPEG") from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
+from imagecodecs import packbits_decode
 
 from stillframe.codec.htj2k import CODEC_FAILURES
 from stillframe.errors import CodecError
@@ -45,7 +45,7 @@ def decode_rle(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt
 def _unpack(segment: bytes, pixels: int) -> npt.NDArray[np.uint8]:
     """One segment (G.3.2), which may end with a byte of padding."""
     try:
-        plane = np.frombuffer(imagecodecs.packbits_decode(segment), np.uint8)
+        plane = np.frombuffer(packbits_decode(segment), np.uint8)
     except CODEC_FAILURES as error:
         raise CodecError("an RLE segment is damaged") from error
     if len(plane) != pixels:

@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from stillframe.codec.jpeg_header import without_application
 from stillframe.codec.rle import decode_rle
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
 from stillframe.errors import CodecError, PixelDataError
+from stillframe.options import DecoderLimits
+from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, frame_bits, unpack_frame
 
@@ -42,57 +45,63 @@ class Samples:
     refused: str = ""
 
 
-def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> Samples:
+class LimitReached(PixelDataError):
+    """A frame whose decoder reached a limit; that says nothing of the frame."""
+
+
+def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescription, limits: DecoderLimits) -> Samples:
     """Decode one frame; its components stay as they are stored.
 
     Args:
         data: the frame, its fragments joined.
         facts: what the frame says, as `probe_frame` found.
         description: what the data set says.
+        limits: what a decoder may take.
 
     Raises:
-        PixelDataError: if the frame cannot be decoded.
+        PixelDataError: if the frame cannot be decoded; a `LimitReached` if a limit stood against it.
     """
     if facts.syntax.family is Family.ITEMS:
         return Samples(unpack_frame(_uncompressed(data, facts, description), description))
     asked: list[str] = []
-    for name, decode in _decoders(facts, description):
+    limited = False
+    for name, decode, stripped in _decoders(data, facts, description):
         try:
-            array = decode(data)
-        except (PixelDataError, CodecError):
-            asked.append(name)
-            continue
-        if array.shape == description.shape:
+            array = run_decoder(decode, stripped, shape=description.shape, limits=limits)
             return Samples(array, name if asked else "", asked[0] if asked else "")
-        asked.append(f"{name} (which finds {array.shape[1]} x {array.shape[0]} pixels)")
-    raise PixelDataError(f"cannot be decoded by {' or '.join(asked)}")
+        except (OtherSize, DecoderStopped) as error:
+            asked.append(f"{name} (which {error})")
+            limited |= isinstance(error, DecoderStopped) and error.limited
+        except CodecError:
+            asked.append(name)
+    reason = f"cannot be decoded by {' or '.join(asked)}"
+    raise LimitReached(reason) if limited else PixelDataError(reason)
 
 
-def _decoders(facts: FrameFacts, description: PixelDescription) -> Iterator[tuple[str, Callable[[bytes], Frame]]]:
-    """The decoders to ask, in order, and what messages call them."""
+def _decoders(
+    data: bytes, facts: FrameFacts, description: PixelDescription
+) -> Iterator[tuple[str, Callable[[bytes], Frame], bytes]]:
+    """The decoders to ask, in order: what messages call them, their functions, and what of the frame they get."""
 
     def plugin(name: str) -> Callable[[bytes], Frame]:
-        return lambda data: _decode_by_plugin(data, name, facts, description)
+        return partial(_decode_by_plugin, plugin=name, facts=facts, description=description)
 
     match facts.syntax.family:
         case Family.JPEG_XL:
-            yield "libjxl", decode_jpeg_xl
+            yield "libjxl", decode_jpeg_xl, data
         case Family.JPEG if facts.lossless:
-            untouched = without_application if facts.samples > 1 else bytes
-            yield "GDCM", lambda data: _decode_by_plugin(untouched(data), "gdcm", facts, description)
+            yield "GDCM", plugin("gdcm"), without_application(data) if facts.samples > 1 else data
         case Family.JPEG:
-            yield "libjpeg-turbo", lambda data: decode_jpeg(data, facts.samples)
+            yield "libjpeg-turbo", partial(decode_jpeg, components=facts.samples), data
         case Family.JPEG_LS:
-            yield "CharLS", plugin("pyjpegls")
-            yield "GDCM", plugin("gdcm")
+            yield "CharLS", plugin("pyjpegls"), data
+            yield "GDCM", plugin("gdcm"), data
         case Family.RLE:
-            yield "the RLE decoder", lambda data: decode_rle(data, description.shape, description.dtype)
+            yield "the RLE decoder", partial(decode_rle, shape=description.shape, dtype=description.dtype), data
         case Family.JPEG_2000 | Family.HTJ2K:
-            if facts.markers.subsampled:
-                yield "OpenJPEG", lambda data: decode_components(jp2_codestream(data))
-                return
             # OpenJPH is no second one: it makes something of codestreams that were cut short.
-            yield "OpenJPEG", lambda data: _decode_by_plugin(jp2_codestream(data), "pylibjpeg", facts, description)
+            decode = decode_components if facts.markers.subsampled else plugin("pylibjpeg")
+            yield "OpenJPEG", decode, jp2_codestream(data)
 
 
 def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> bytes:

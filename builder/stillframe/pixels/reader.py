@@ -16,8 +16,9 @@ from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.read import Instance
 from stillframe.dicom.syntaxes import Family, TransferSyntax, transfer_syntax
 from stillframe.errors import PixelDataError
+from stillframe.options import DecoderLimits
 from stillframe.pixels.colour import as_unsigned, convert_to_rgb
-from stillframe.pixels.decoders import Samples, decode_compressed
+from stillframe.pixels.decoders import LimitReached, Samples, decode_compressed
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.frame_bytes import FrameBytes
 from stillframe.pixels.high_bit import Alignment, UnknownAlignment, align_samples
@@ -31,6 +32,7 @@ _OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
 _PLAIN_COLOUR: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB"})
 # Here markers may say what the data set cannot.
 _MARKED: Final = frozenset({Family.JPEG, Family.JPEG_LS})
+_DEFAULT_LIMITS: Final = DecoderLimits()
 
 
 class Form(StrEnum):
@@ -69,13 +71,16 @@ class FrameReader:
     `named` is the transfer syntax that the file names, `syntax` what the frames turn out to be. `notes` are what the
     owner of the image should know of the difference, `overlays` the planes in unused bits of the pixels.
     `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer. `on_read` is
-    called before each compressed frame is read.
+    called before each compressed frame is read. `limits` are what a decoder may take.
 
     Raises:
         PixelDataError: on creation if the pixel data cannot hold the frames the data set promises.
     """
 
-    def __init__(self, instance: Instance, description: PixelDescription) -> None:
+    def __init__(
+        self, instance: Instance, description: PixelDescription, limits: DecoderLimits = _DEFAULT_LIMITS
+    ) -> None:
+        self._limits = limits
         self.named = self.syntax = transfer_syntax(instance.transfer_syntax)
         check_still_frames(self.named)
         self.description = self.stated = description
@@ -233,7 +238,7 @@ class FrameReader:
         with _naming(frame_index):
             if not facts.decodable:
                 raise PixelDataError("this form of JPEG XL is not decoded here")
-            samples = decode_compressed(data, facts, self.description)
+            samples = decode_compressed(data, facts, self.description, self._limits)
             return self._with_facts(self._finish_compressed(samples.array, facts), samples, facts)
 
     def _finish_compressed(self, array: Frame, facts: FrameFacts) -> DecodedFrame:
@@ -317,7 +322,8 @@ class FrameReader:
                 return self._bytes.read_native(frame_index, self.description)
             data = self.encoded(frame_index)
             facts = self.probe(frame_index, data)
-            return decode_compressed(data, facts, self.description).array.astype(self.description.dtype, copy=False)
+            samples = decode_compressed(data, facts, self.description, self._limits)
+            return samples.array.astype(self.description.dtype, copy=False)
 
 
 @contextmanager
@@ -327,6 +333,8 @@ def _naming(frame_index: int) -> Iterator[None]:
         yield
     except (Contradiction, UnknownAlignment, DamagedFrame):  # of all frames, or named already
         raise
+    except LimitReached as error:
+        raise LimitReached(f"frame {frame_index + 1}: {error}") from error
     except PixelDataError as error:
         raise DamagedFrame(frame_index, str(error)) from error
 

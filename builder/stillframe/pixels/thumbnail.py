@@ -11,6 +11,8 @@ from stillframe.codec.codestream import level_size
 from stillframe.codec.htj2k import decode_frame
 from stillframe.codec.jpeg import encode_jpeg
 from stillframe.codec.markers import MainHeader, parse_header
+from stillframe.options import DecoderLimits
+from stillframe.pixels.codestreams import decode_reduced
 from stillframe.pixels.rendering import Display, fit_size, reduce_image, render_frame, settle_window
 
 THUMBNAIL_SIDE: Final = 256
@@ -24,13 +26,15 @@ _JPEG_SIDE: Final = 65500
 class PublishedFrame:
     """A frame as it was published: its pixels, and its HTJ2K codestream if it has one. `index` counts from 0.
 
-    `header` is that of the codestream, where it is known already.
+    `header` is that of the codestream, where it is known already; `foreign` is what its decoder may take if others
+    encoded it.
     """
 
     index: int
     pixels: npt.NDArray[Any]
     codestream: bytes | None = None
     header: MainHeader | None = None
+    foreign: DecoderLimits | None = None
 
 
 def make_thumbnail(frame: PublishedFrame, display: Display) -> bytes:
@@ -57,7 +61,11 @@ def _smallest_sufficient(frame: PublishedFrame, display: Display, height: int, w
     levels = range(header.levels, 0, -1)
     sizes = ((level, level_size(header, level)) for level in levels)
     level = next((level for level, size in sizes if size[0] >= width and size[1] >= height), 0)
-    return decode_frame(frame.codestream, level, header) if level else frame.pixels
+    if not level:
+        return frame.pixels
+    if frame.foreign is not None:
+        return decode_reduced(frame.codestream, level, header, frame.foreign)
+    return decode_frame(frame.codestream, level, header)
 
 
 def make_rendered(frame: PublishedFrame, display: Display) -> bytes:
