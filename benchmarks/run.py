@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from decoding import measure_decoding
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from s3_upload import measure_s3
@@ -262,6 +263,7 @@ def main() -> None:
         figures["command"] = measure_command(series, tree, len(list(series.iterdir())))
         figures["workerPeakMegabytes"] = max(workers_memory(source, tree) for source in (series, radiograph))
         print(f"  peak memory of a worker: {figures['workerPeakMegabytes']:.0f} MB")
+        figures["decoding"] = measure_decoding(arguments.repeat)
         figures["s3"] = measure_s3(series, arguments.repeat)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * resource_unit() / 1e6
     print(f"  peak memory of this process, all benchmarks: {own:.0f} MB")

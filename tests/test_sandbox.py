@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stillframe.execute import ProcessExecutor
-from stillframe.sandbox import ChildDied, Limits, Receive, Sandbox, cpu_time
+from stillframe.sandbox import BadAnswer, ChildDied, Limits, Receive, Sandbox, cpu_time
 from stillframe.store.s3_client import S3Settings, client_of
 
 GENEROUS = Limits(1 << 28, 20.0)
@@ -59,6 +59,27 @@ def ask(worker: ProcessExecutor, expression: str, limits: Limits = GENEROUS) -> 
 def test_an_answer_comes_back(worker: ProcessExecutor) -> None:
     assert ask(worker, "b'as it is'") == b"as it is"
     assert ask(worker, "bytes(3_000_000)") == bytes(3_000_000)
+    assert ask(worker, "bytes(40_000_000)") == bytes(40_000_000)  # more than fits in what they share
+    assert ask(worker, f"str({'7' * 40_000_000!r}.count('7')).encode()", Limits(1 << 30, 60.0)) == b"40000000"
+
+
+def take_too_much(head: bytes, receive: Receive) -> bytes:
+    receive(memoryview(bytearray(40_000_000)))
+    return head
+
+
+def ask_too_much() -> str:
+    """Runs in a worker: what comes of an answer that is shorter than its head says."""
+    try:
+        _SANDBOX.run(eval, ("(b'', b'short')",), GENEROUS, take_too_much)
+    except BadAnswer as error:
+        return str(error)
+    return ""
+
+
+def test_no_more_is_taken_than_was_shared(worker: ProcessExecutor) -> None:
+    assert worker.submit(ask_too_much).result(timeout=60) == "a body that is larger than the area"
+    assert ask(worker, "b'next'") == b"next"
 
 
 def test_the_child_is_kept(worker: ProcessExecutor) -> None:
@@ -96,11 +117,11 @@ def test_a_child_opens_and_starts_nothing(worker: ProcessExecutor, attempt: str)
     assert ask(worker, told) in (b"PermissionError", b"OSError", b"BlockingIOError")
 
 
-def test_a_child_has_no_descriptor_but_its_socket(worker: ProcessExecutor) -> None:
+def test_a_child_has_no_descriptors_but_its_own(worker: ProcessExecutor) -> None:
     pid = int(ask(worker, "str(__import__('os').getpid()).encode()"))
     opened = sorted(str(link.readlink()).partition(":")[0] for link in Path(f"/proc/{pid}/fd").iterdir())
-    # Its size, the pipe by which its starter notices its end, and its socket.
-    assert opened == [*3 * ["/dev/null"], f"/proc/{pid}/statm", "pipe", "socket"]
+    # What it shares with its worker, its size, the pipe by which its starter notices its end, and its socket.
+    assert opened == [*3 * ["/dev/null"], "/memfd", f"/proc/{pid}/statm", "pipe", "socket"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ a pair of sockets: where workers have threads from the start, it may as well be 
 
 from __future__ import annotations
 
+import fcntl
 import math
+import mmap
 import os
 import pickle
 import resource
@@ -17,11 +19,13 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
 from stillframe.errors import StillframeError
@@ -39,7 +43,11 @@ CLOCK_FACTOR: Final = 20
 """Seconds by the clock for each CPU second that is allowed: a busy machine may give a process a small share."""
 
 _STATUS: Final = struct.Struct("<i")
-_REPLY: Final = struct.Struct("<dH")  # CPU seconds, bytes of the head
+_REQUEST: Final = struct.Struct("<Q?")  # bytes of the request, and whether they are in the shared area
+_REPLY: Final = struct.Struct("<dH?")  # CPU seconds, bytes of the head, and whether the body is in the shared area
+# Two processes wake each other for every few KB of a socket, which takes longer than copying. What fits goes through
+# memory that they share; pages count once they are used.
+_AREA_BYTES: Final = 32 << 20
 _START, _END = b"s", b"e"
 _SOCKET_BYTES: Final = 1 << 20  # as much of a reply as the system lets wait in a socket
 # A child that has grown by this, by leaks of libraries, makes room for a new one.
@@ -114,7 +122,7 @@ class Sandbox:
         Raises:
             ChildDied: if the child ends before it has answered, or takes longer than it may.
         """
-        request = pickle.dumps((work, arguments, limits.memory, limits.seconds), protocol=5)
+        request = memoryview(pickle.dumps((work, arguments, limits.memory, limits.seconds), protocol=5))
         with self._lock:
             if self._child is not None:
                 try:
@@ -128,7 +136,9 @@ class Sandbox:
                 os._exit(1)  # without its starter this worker is of no use; its tasks are given to another
             return self._run_once(child, request, limits, take)
 
-    def _run_once[T](self, child: _Child, request: bytes, limits: Limits, take: Callable[[bytes, Receive], T]) -> T:
+    def _run_once[T](
+        self, child: _Child, request: memoryview, limits: Limits, take: Callable[[bytes, Receive], T]
+    ) -> T:
         self._child = None
         try:
             answer = take(child.ask(request, limits.seconds * CLOCK_FACTOR), child.receive)
@@ -149,26 +159,42 @@ class _Child:
         self._control = _starter
         self._socket, theirs = socket.socketpair()
         self._deadline = 0.0
-        with theirs:
+        self._shared = memoryview(b"")  # what is left of a body in the area
+        with theirs, _open_area() as area:
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-            socket.send_fds(self._control, [_START], [theirs.fileno()])
+            self._area = _map_area(area.fileno())
+            socket.send_fds(self._control, [_START], [theirs.fileno(), area.fileno()])
 
-    def ask(self, request: bytes, seconds: float) -> bytes:
+    def ask(self, request: memoryview, seconds: float) -> bytes:
         """Send a request; the head of the answer, which has to be there whole within some seconds by the clock."""
         self._deadline = time.monotonic() + seconds
         self._socket.settimeout(seconds)
-        self._socket.sendall(request)
+        shared = len(request) <= len(self._area)
+        if shared:
+            self._area[: len(request)] = request
+        self._socket.sendall(_REQUEST.pack(len(request), shared))
+        if not shared:
+            self._socket.sendall(request)
+        self._shared = memoryview(b"")
         reply = memoryview(bytearray(_REPLY.size))
         self.receive(reply)
-        cpu, length = _REPLY.unpack(reply)
+        cpu, length, shared = _REPLY.unpack(reply)
         head = bytearray(length)
         self.receive(memoryview(head))
+        if shared:
+            self._shared = self._area
         if 0 <= cpu <= seconds:  # whoever took the child over may say what he likes
             _children_seconds.value = getattr(_children_seconds, "value", 0.0) + cpu
         return bytes(head)
 
     def receive(self, buffer: memoryview) -> None:
         """Fill a buffer of bytes."""
+        if self._shared:
+            if len(buffer) > len(self._shared):
+                raise BadAnswer("a body that is larger than the area")
+            buffer[:] = self._shared[: len(buffer)]
+            self._shared = self._shared[len(buffer) :]
+            return
         while buffer:
             self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
             count = self._socket.recv_into(buffer)
@@ -192,15 +218,15 @@ def _be_starter(control: socket.socket) -> NoReturn:
     with suppress(OSError):  # the worker is gone
         _keep_open(control.fileno())
         while True:
-            message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
             if not message:
                 break
             if descriptors:  # else a child was to end that had ended
-                control.sendall(_STATUS.pack(_run_child(control, descriptors[0])))
+                control.sendall(_STATUS.pack(_run_child(control, *descriptors)))
     os._exit(0)
 
 
-def _run_child(control: socket.socket, descriptor: int) -> int:
+def _run_child(control: socket.socket, channel: int, area: int) -> int:
     """Start a child and return its exit code; it is ended when the worker asks for that or is gone."""
     alive, held = os.pipe()
     try:
@@ -208,9 +234,9 @@ def _run_child(control: socket.socket, descriptor: int) -> int:
     except OSError:
         pid = -1
     if not pid:
-        _be_child(socket.socket(fileno=descriptor), held)
-    os.close(held)
-    os.close(descriptor)
+        _be_child(socket.socket(fileno=channel), area, held)
+    for descriptor in (channel, area, held):
+        os.close(descriptor)
     if pid > 0:
         select.select([control.fileno(), alive], [], [])  # the pipe's other end is closed when the child ends
         os.kill(pid, signal.SIGKILL)  # which is nothing to one that has ended
@@ -219,15 +245,17 @@ def _run_child(control: socket.socket, descriptor: int) -> int:
     return status if pid > 0 else NO_PROCESS
 
 
-def _be_child(channel: socket.socket, held: int) -> NoReturn:
+def _be_child(channel: socket.socket, descriptor: int, held: int) -> NoReturn:
     """Answer requests until the worker closes its end."""
     code = 1
     try:
-        _keep_open(channel.fileno(), held)
+        _keep_open(channel.fileno(), descriptor, held)
+        area = _map_area(descriptor)
+        os.close(descriptor)
         size = _AddressSpace()
         _confine()
         with channel.makefile("rb") as requests:
-            while size.growth() <= _MOST_GROWTH and _answer(requests, channel, size):
+            while size.growth() <= _MOST_GROWTH and _answer(requests, channel, area, size):
                 pass
         code = 0
     finally:
@@ -271,19 +299,40 @@ def _confine() -> None:
     give_up_system_calls()
 
 
-def _answer(requests: BinaryIO, channel: socket.socket, size: _AddressSpace) -> bool:
+def _answer(requests: BinaryIO, channel: socket.socket, area: memoryview, size: _AddressSpace) -> bool:
     """Carry out one request under its limits; whether there was one."""
-    try:
-        work, arguments, memory, seconds = pickle.load(requests)  # noqa: S301  (from the worker)
-    except EOFError:
+    request = requests.read(_REQUEST.size)
+    if len(request) < _REQUEST.size:
         return False
+    length, shared = _REQUEST.unpack(request)
+    content = area[:length] if shared else requests.read(length)
+    work, arguments, memory, seconds = pickle.loads(content)  # noqa: S301  (from the worker)
     started = time.process_time()
     most = size.at_start + memory if size.at_start else None
     with _limited(resource.RLIMIT_CPU, math.ceil(started + seconds)), _limited(resource.RLIMIT_AS, most):
         head, body = work(*arguments)
-    channel.sendall(_REPLY.pack(time.process_time() - started, len(head)) + head)
-    channel.sendall(body)
+    shared = 0 < len(body) <= len(area)
+    if shared:
+        area[: len(body)] = body
+    channel.sendall(_REPLY.pack(time.process_time() - started, len(head), shared) + head)
+    if not shared:
+        channel.sendall(body)
     return True
+
+
+def _open_area() -> BinaryIO:
+    """A file in memory that two processes can map; an empty one where the system has none."""
+    if sys.platform != "linux":
+        return Path(os.devnull).open("rb")
+    descriptor = os.memfd_create("stillframe", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, _AREA_BYTES)
+    # Whoever cut it off would end the process that reads it next.
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _map_area(descriptor: int) -> memoryview:
+    return memoryview(mmap.mmap(descriptor, _AREA_BYTES)) if sys.platform == "linux" else memoryview(b"")
 
 
 @contextmanager
