@@ -18,6 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from stillframe.cli.build import build
 from tests.support.command import run
 from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
 from tests.support.places import REPOSITORY
@@ -63,6 +64,12 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
     assert "Sample" not in (tmp_path / "report.json").read_text() + done.stdout + done.stderr
 
 
+def test_what_decoders_may_take_is_given_in_mib_and_seconds() -> None:
+    arguments = ["in", "out", "--max-decoder-memory", "5", "--max-decoder-seconds", "2.5"]
+    given = build.make_context("build", arguments).params
+    assert (given["max_decoder_memory"], given["max_decoder_seconds"]) == (5 * 1024 * 1024, 2.5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -78,6 +85,8 @@ def test_rejected_inputs_are_exit_code_2_and_listed_everywhere(tmp_path: Path) -
         (("build", "in", "s3:/bucket/x"), "only files, folders and s3://bucket/prefix"),
         (("build", "gs://bucket/x", "out"), "only files, folders and s3://bucket/prefix"),
         (("build", "in", "out", "--max-unpacked", "nan"), "nan is no number"),
+        (("build", "in", "out", "--max-decoder-seconds", "nan"), "nan is no number"),
+        (("build", "in", "out", "--max-decoder-memory", "0"), "0 is not in the range"),
         (("build", "in", "out", "--patience", "inf"), "inf is no number"),
         (("build", "in", "out", "--max-unpacked", "1e300"), "1e+300 is not in the range"),
         (("build", "in", "out", "--settle", "1e300"), "1e+300 is not in the range"),
