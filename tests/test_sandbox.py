@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -234,3 +235,31 @@ def test_a_worker_whose_starter_is_gone_is_replaced() -> None:
         os.kill(descendants(pid)[0], signal.SIGKILL)
         assert ask(executor, "__import__('os').abort()") == (-signal.SIGABRT, False)
         assert ask(executor, "b'next'") == b"next"
+
+
+def test_a_child_that_cannot_be_started_is_told() -> None:
+    code = """
+import os
+from stillframe.sandbox import NO_PROCESS, ChildDied, Limits, Sandbox, start_starter
+
+fork, forks = os.fork, []
+
+def fork_once():
+    forks.append(1)
+    if len(forks) > 1:
+        raise BlockingIOError("no more processes")
+    return fork()
+
+os.fork = fork_once
+start_starter()
+sandbox = Sandbox()
+for _ in range(2):
+    try:
+        sandbox.run(eval, ("(b'', b'')",), Limits(1 << 28, 10.0), lambda head, receive: head)
+    except ChildDied as death:
+        assert death.exit_code == NO_PROCESS
+        print("told")
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("told\ntold\n", "", 0)

@@ -18,7 +18,7 @@ from stillframe.pixels.codestreams import check_passed, decode_published, decode
 from stillframe.pixels.decoders import LimitReached, decode_compressed
 from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder
 from stillframe.pixels.description import PixelDescription
-from stillframe.sandbox import has_starter
+from stillframe.sandbox import NO_PROCESS, ChildDied, Sandbox, has_starter
 from tests.support.dicom_files import jpeg, random_samples
 from tests.support.frame_encoders import htj2k, j2k, jpegls, jpegxl, lossless_jpeg, rle
 
@@ -225,3 +225,13 @@ def test_a_limit_says_nothing_of_the_frame(worker: ProcessExecutor) -> None:
     kind, message = worker.submit(stopped_while_decoding, "bytearray(1 << 28)").result(timeout=60)
     assert kind == LimitReached.__name__
     assert message.startswith(f"cannot be decoded by one (which needs more than 64 MiB of memory; {MORE_MEMORY})")
+
+
+def test_a_decoder_without_a_process_is_no_fault_of_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoProcess(Sandbox):
+        def run(self, *_: Any) -> Any:
+            raise ChildDied(NO_PROCESS, late=False)
+
+    monkeypatch.setattr("stillframe.pixels.decoding._SANDBOX", NoProcess())
+    monkeypatch.setattr("stillframe.pixels.decoding.has_starter", lambda: True)
+    assert outcome("", SMALL) == ("DecoderStopped", "has no process to run in: the system gives no more", True)
