@@ -30,7 +30,7 @@ from stillframe.dicom.uids import InstanceUIDs
 from stillframe.execute import ProcessExecutor
 from stillframe.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
 from stillframe.options import BuildOptions, Lossy
-from stillframe.source.inputs import InputRef
+from stillframe.source.inputs import InputRef, Rejected
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     BIG_ENDIAN,
@@ -325,7 +325,7 @@ def test_a_kept_frame_that_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
     result = build_instance(
         InstanceTask(store=store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions())
     )
-    assert not isinstance(result, Built)
+    assert isinstance(result, Rejected)
     assert "not a JPEG 2000 codestream" in result.reason
     assert list(store.list("studies")) == []
 
@@ -467,7 +467,7 @@ from stillframe.build.instance import build_instance
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.options import BuildOptions
 from stillframe.build.results import Built
-from stillframe.source.inputs import InputRef
+from stillframe.source.inputs import InputRef, Rejected
 from stillframe.store.directory import DirectoryStore
 from stillframe.build.tasks import InstanceTask
 peaks = []

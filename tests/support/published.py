@@ -47,11 +47,12 @@ class Published:
 
 
 def build(path: Path, tree: Path, **options: Any) -> Built | Rejected:
-    return build_instance(
-        InstanceTask(
-            store=DirectoryStore(str(tree)), source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions(**options)
-        )
+    task = InstanceTask(
+        store=DirectoryStore(str(tree)), source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions(**options)
     )
+    result = build_instance(task)
+    assert isinstance(result, Built | Rejected)
+    return result
 
 
 def publish_file(path: Path, tree: Path, **options: Any) -> Published:
