@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import logging
+import os
+import pty
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ from typing import override
 import pytest
 
 from stillframe.archive.claims import CommitState, Lease, settled_state
-from stillframe.cli.terminal import shown_waits
+from stillframe.cli.streams import SafeStream
+from stillframe.cli.terminal import shown_logs
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.execute import ProcessExecutor
 from stillframe.store.directory import DirectoryStore
@@ -172,34 +174,47 @@ def test_what_workers_wait_for_is_said_in_the_process_of_the_job(said: list[str]
     assert all(message.endswith(" s for what only the worker knows of") for message in said if "waited" in message)
 
 
-class Terminal(io.StringIO):
-    @override
-    def isatty(self) -> bool:
-        return True
+class Terminal:
+    """A terminal as stderr, and what it was shown."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.leader, follower = pty.openpty()
+        monkeypatch.setattr(sys, "stderr", SafeStream(follower, "utf-8"))
+
+    def shown(self) -> str:
+        return os.read(self.leader, 1 << 16).decode()
 
 
-def test_a_terminal_shows_one_line_and_clears_it() -> None:
-    stream = Terminal()
-    with shown_waits(stream):
+def test_a_terminal_shows_one_line_and_clears_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(monkeypatch)
+    with shown_logs():
         LOGGER.warning("waiting for s3://a, 4 s")
         LOGGER.warning("waiting for s3://a\x1b[2J, 14 s")
         LOGGER.info("waited 15 s for s3://a")
         LOGGER.warning("waiting for s3://b, 4 s")
     LOGGER.warning("nobody hears this")
-    assert stream.getvalue().split("\r\x1b[K") == [
+    assert terminal.shown().split("\r\x1b[K") == [
         "", "waiting for s3://a, 4 s", "waiting for s3://a\\x1b[2J, 14 s", "", "waiting for s3://b, 4 s", ""
     ]  # fmt: skip
 
 
-def test_a_log_gets_a_line_now_and_then() -> None:
-    stream = io.StringIO()
-    with shown_waits(stream):
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_logs():
         LOGGER.info("waited 3 s for what was not shown")
         for number in range(100):
             LOGGER.warning("waiting for s3://a, %d s", number)
         LOGGER.info("waited 100 s for s3://a")
         LOGGER.info("waited 100 s for s3://a")
-    assert stream.getvalue() == "waiting for s3://a, 0 s\nwaited 100 s for s3://a\n"
+    assert capsys.readouterr().err == "waiting for s3://a, 0 s\nwaited 100 s for s3://a\n"
+
+
+def test_warnings_of_libraries_are_a_line_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_logs():
+        try:
+            raise ValueError("of a library")
+        except ValueError:
+            logging.getLogger("library").exception("first\nhttp://user:word@host/ \x1b[2J")
+    assert capsys.readouterr().err == "library: first http://***@host/ \\x1b[2J\n"
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -1,6 +1,11 @@
-"""The exceptions this package raises."""
+"""The exceptions this package raises, and whose fault a failure is: an input's, a store's or the machine's."""
 
 from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 
 class StillframeError(Exception):
@@ -31,7 +36,15 @@ class LayoutError(StillframeError):
     """A key or path that is not part of the published layout."""
 
 
-class StoreError(StillframeError):
+class FailedJob(StillframeError):
+    """The job cannot go on, and none of its inputs is at fault."""
+
+
+class MachineError(FailedJob):
+    """This machine lacks what the job needs; the message says what to do."""
+
+
+class StoreError(FailedJob):
     """A store could not carry out a request."""
 
 
@@ -64,15 +77,103 @@ class InvalidationError(StillframeError):
 
 
 class WorkerDied(StillframeError):
-    """The process that held a task ended before the task did."""
+    """The process that held a task ended before the task did, or had no memory for it: twice, once with it alone."""
 
 
 class UsageError(StillframeError):
     """A command that cannot be carried out as it was given."""
 
 
+_ROOM: Final = "no room is left on a disk of this machine: make room there (TMPDIR names the folder of temporary files)"
+_FILES: Final = "no more files can be opened on this machine: raise the limit (ulimit -n), or give fewer --workers"
+NO_MEMORY: Final = "there is not enough memory on this machine: raise its limit (ulimit -v), or give fewer --workers"
+_PROCESSES: Final = (
+    "no more threads or processes can be started on this machine: raise the limit (ulimit -u, pids of a container), "
+    "or give fewer --workers (0 needs no process)"
+)
+_LACKS: Final = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: f"a disk quota is used up; {_ROOM}",
+    errno.EFBIG: "files may not be that large on this machine: raise the limit (ulimit -f)",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENOMEM: NO_MEMORY,
+    errno.EROFS: "nothing can be written there: name another folder (TMPDIR names that of temporary files)",
+}
+# What Python says where the system gives no error number.
+_SAID: Final = {
+    "can't start new thread": _PROCESSES,
+    "can't allocate lock": NO_MEMORY,
+    "No usable temporary directory found": "there is no folder for temporary files: have TMPDIR name one to write in",
+    "failed to map segment": NO_MEMORY,
+    "Cannot allocate memory": NO_MEMORY,
+}
+
+
+def machine_fault(error: BaseException) -> str:
+    """What this machine lacks, and what to do, if that is why something failed; empty for any other reason.
+
+    Errors that led to this one count, too: libraries wrap what the system said.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, MachineError):
+            return str(cause)
+        if isinstance(cause, BlockingIOError) and not cause.filename:
+            return _PROCESSES  # of a fork
+        if isinstance(cause, OSError) and cause.errno in _LACKS:
+            return _LACKS[cause.errno]
+        if isinstance(cause, OSError | RuntimeError | ImportError):
+            for words, fault in _SAID.items():
+                if words in str(cause):
+                    return fault
+    return ""
+
+
+def blame_machine(error: BaseException) -> None:
+    """See that a failure is not the machine's before something else is held responsible for it.
+
+    Raises:
+        MachineError: if it is the machine's.
+    """
+    if fault := machine_fault(error):
+        raise MachineError(fault) from error
+
+
+@contextmanager
+def machine_blamed() -> Iterator[None]:
+    """Let what the machine lacks in the block be known as that, whatever error told of it.
+
+    Raises:
+        MachineError: if the machine lacks something; other errors stay as they are.
+    """
+    try:
+        yield
+    except StillframeError:
+        raise
+    except MemoryError as error:
+        raise MachineError(NO_MEMORY) from error
+    except Exception as error:
+        blame_machine(error)
+        raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that led to it."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+
+
 def reason_of(error: Exception) -> str:
-    """Why an input is not published that failed with this error."""
+    """Why an input is not published that failed with this error.
+
+    Raises:
+        MachineError: if it is not the input's fault but the machine's.
+    """
+    blame_machine(error)
     match error:
         case InputError() | CodestreamError():
             return str(error)

@@ -2,7 +2,8 @@
 
 A native library can crash its process. The process executor survives that: it starts a new pool, runs the tasks that
 were under way once more, each alone, and fails only the one whose process dies again. Where that one was a batch,
-`run_batches` has each of its members tried by itself.
+`run_batches` has each of its members tried by itself. A task for which there is no memory counts as one whose process
+died. What the machine lacks to start threads and processes ends the job: no task is at fault.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ import select
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    InvalidStateError,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -23,7 +32,8 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Final, override
 
-from stillframe.errors import WorkerDied
+from stillframe.errors import NO_MEMORY, MachineError, WorkerDied, machine_fault
+from stillframe.process_start import NO_PROCESS, prepare_start, starting
 from stillframe.sandbox import start_starter
 
 AHEAD: Final = 3
@@ -38,6 +48,9 @@ _PRELOADED: Final = ("stillframe.build.instance", "stillframe.source.scan")
 _KEPT_VARIABLES: Final = re.compile(
     r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|(PYTHON|COVERAGE_|COV_CORE_|LD_|DYLD_|MALLOC_|OMP_|OPENBLAS_)\w+"
 )
+# What every task needs: where there is less, none can be blamed.
+_LEAST_BYTES: Final = 64 << 20
+_TOO_LARGE: Final = "it needs more memory than a process has on this machine"
 
 
 class SerialExecutor(Executor):
@@ -51,6 +64,8 @@ class SerialExecutor(Executor):
                 import_module(name)  # an extension module cut off while it is imported may fail with another error
         try:
             future.set_result(fn(*args, **kwargs))
+        except MemoryError:
+            future.set_exception(WorkerDied(_TOO_LARGE) if _has_memory() else MachineError(NO_MEMORY))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -60,7 +75,11 @@ class ProcessExecutor(Executor):
     """Worker processes that may die without taking the job along.
 
     A task whose process dies twice, the second time with no other task beside it, fails with `WorkerDied`. Tasks must
-    therefore be safe to run twice.
+    therefore be safe to run twice. Where the machine lets no thread or process start, every task fails with
+    `MachineError`.
+
+    Raises:
+        MachineError: if the machine lacks what processes need.
     """
 
     def __init__(self, workers: int) -> None:
@@ -68,22 +87,35 @@ class ProcessExecutor(Executor):
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._ended = False
-        self._log = _open_log()
+        self._under_way: set[Future[Any]] = set()
+        self._hook = threading.excepthook
+        with starting():
+            self._log = _open_log()
+            self._pool = _new_pool(workers, self._log)
         self._environment = dict(os.environ)
-        self._pool = _new_pool(workers, self._log)
+        threading.excepthook = self._give_up
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Schedule a task; its future ends with the result, the task's exception or `WorkerDied`."""
+        """Schedule a task; its future ends with the result, the task's exception, `WorkerDied` or `MachineError`.
+
+        Raises:
+            MachineError: if the machine lets no process start.
+        """
         outer: Future[T] = Future()
         outer.set_running_or_notify_cancel()
+        self._under_way.add(outer)
+        outer.add_done_callback(self._under_way.discard)
         inner = self._submit(fn, *args, **kwargs)
 
         def settle(done: Future[T]) -> None:
             if done.cancelled():  # by a shutdown while the job is being stopped
-                outer.set_exception(CancelledError())
-            elif isinstance(done.exception(), BrokenProcessPool) and not self._ended:
+                _fail(outer, CancelledError())
+            elif isinstance(done.exception(), BrokenProcessPool | MemoryError) and not self._ended:
                 # Not here: this thread belongs to the broken pool.
-                threading.Thread(target=self._again, args=(outer, fn, args, kwargs), daemon=True).start()
+                try:
+                    threading.Thread(target=self._again, args=(outer, fn, args, kwargs), daemon=True).start()
+                except RuntimeError as error:
+                    _fail(outer, MachineError(machine_fault(error) or str(error)))
             else:
                 _copy(done, outer)
 
@@ -91,22 +123,31 @@ class ProcessExecutor(Executor):
         return outer
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        with self._lock, _interrupts_deferred():
+        with self._lock, _interrupts_deferred(), starting():
             _start_fork_server()
             try:
-                return self._pool.submit(_run_task, self._environment, fn, *args, **kwargs)
+                return self._pool.submit(_run, self._environment, fn, *args, **kwargs)
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
                 self._pool = _new_pool(self._workers, self._log)
-                return self._pool.submit(_run_task, self._environment, fn, *args, **kwargs)
+                return self._pool.submit(_run, self._environment, fn, *args, **kwargs)
 
     def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
-            with self._alone, _new_pool(1, self._log) as pool:
-                _copy(pool.submit(_run_task, self._environment, fn, *args, **kwargs), outer)
+            with self._alone, starting(), _new_pool(1, self._log) as pool:
+                pool.submit(_run, self._environment, _has_memory).result()  # the process lives before it has the task
+                _copy(pool.submit(_run, self._environment, fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
-            outer.set_exception(error)
+            _fail(outer, error)
+
+    def _give_up(self, failure: threading.ExceptHookArgs) -> None:
+        """A thread ended with an error: no task may wait for it any more."""
+        error = failure.exc_value
+        fault = (machine_fault(error) if error else "") or NO_PROCESS.format("a thread of the job ended early")
+        for future in list(self._under_way):
+            _fail(future, MachineError(fault))
+        self.end_processes()
 
     def end_processes(self) -> None:
         """End the worker processes at once, whatever they work on; every task under way fails."""
@@ -116,7 +157,11 @@ class ProcessExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the worker processes."""
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        threading.excepthook = self._hook
+        try:
+            self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        except RuntimeError:  # its thread never started, and nothing else ends its processes
+            self.end_processes()
         self._log.close()
 
 
@@ -140,20 +185,28 @@ def _copy(inner: Future[Any], outer: Future[Any]) -> None:
     """Wait for the inner future, and end the outer one as it ended."""
     error = inner.exception()
     if isinstance(error, BrokenProcessPool):
-        outer.set_exception(
-            WorkerDied("the process that worked on it died (a crash in a native library, or no memory)")
-        )
+        _fail(outer, WorkerDied("the process that worked on it died (a crash in a native library, or no memory)"))
+    elif isinstance(error, MemoryError):
+        _fail(outer, WorkerDied(_TOO_LARGE))
     elif error is not None:
-        outer.set_exception(error)
+        _fail(outer, error)
     else:
-        outer.set_result(inner.result())
+        with suppress(InvalidStateError):
+            outer.set_result(inner.result())
 
 
-def _run_task[**P, T](environment: dict[str, str], fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a worker does: a task, in the environment of the job's process."""
-    if not environment.items() <= os.environ.items():
-        os.environ.update(environment)
-    return fn(*args, **kwargs)
+def _fail(future: Future[Any], error: BaseException) -> None:
+    """End a future with an error, unless it has ended."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)
+
+
+def _has_memory() -> bool:
+    """Whether this process can take what every task needs."""
+    try:
+        return bool(bytearray(_LEAST_BYTES))
+    except MemoryError:
+        return False
 
 
 def _open_log() -> Connection:
@@ -195,6 +248,7 @@ def _new_pool(workers: int, log: Connection) -> ProcessPoolExecutor:
 
     The fork server loads the libraries once; every worker is forked from it, already warm.
     """
+    prepare_start()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(log,))
@@ -234,17 +288,42 @@ def _few_variables() -> Iterator[None]:
         os.environ.update(withheld)
 
 
+_unfit: list[str] = []
+"""Why this worker can do nothing, if it cannot: told by its tasks, since a worker that fails to start says nothing."""
+
+
+def _run[**P, T](environment: dict[str, str], fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """A task in its worker, in the environment of the job's process.
+
+    Raises:
+        MachineError: if the worker lacks what every task needs.
+    """
+    if _unfit:
+        raise MachineError(_unfit[0])
+    if not environment.items() <= os.environ.items():
+        os.environ.update(environment)
+    return fn(*args, **kwargs)
+
+
 def _prepare_worker(log: Connection) -> None:
-    prepare_process()
-    for name in _PRELOADED:
-        import_module(name)  # where the fork server could not
-    start_starter()  # before this process has threads, or variables that sandboxes must not see
-    logger = logging.getLogger(_LOGGER)
-    logger.setLevel(logging.INFO)
-    logger.addHandler(_PipeHandler(log))
-    # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what counts.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    try:
+        prepare_process()
+        for name in _PRELOADED:
+            import_module(name)  # where the fork server could not
+        start_starter()  # before this process has threads, or variables that sandboxes must not see
+        logger = logging.getLogger(_LOGGER)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_PipeHandler(log))
+        # Decoders write to stderr what they think of a damaged frame, across the progress bar; the report has what
+        # counts.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+        if not _has_memory():
+            _unfit.append(NO_MEMORY)
+    except (OSError, RuntimeError, MemoryError) as error:
+        _unfit.append(machine_fault(error) or NO_MEMORY)
 
 
 def _exit_with_parent() -> None:

@@ -467,7 +467,7 @@ from stillframe.build.instance import build_instance
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.options import BuildOptions
 from stillframe.build.results import Built
-from stillframe.source.inputs import InputRef, Rejected
+from stillframe.source.inputs import InputRef
 from stillframe.store.directory import DirectoryStore
 from stillframe.build.tasks import InstanceTask
 peaks = []

@@ -11,29 +11,6 @@ import pytest
 from tests.support.dicom_files import encapsulated_value, image_attributes, jpeg, random_samples, write_dicom
 from tests.support.frame_encoders import jpeg_lossy
 
-PROGRAM = """
-import os, sys
-from stillframe.cli.terminal import quiet_libraries
-stream = sys.stderr
-with quiet_libraries():
-    os.write(2, b"a library\\n")
-    print("Python", file=sys.stderr)
-assert sys.stderr is stream
-os.write(2, b"afterwards\\n")
-"""
-
-
-def test_what_libraries_write_to_stderr_is_hidden_while_python_is_heard() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert done.stderr == "Python\nafterwards\n"
-
-
-@pytest.mark.parametrize("closed", ["sys.stderr = None", "sys.stderr = __import__('io').StringIO()"])
-def test_another_stderr_of_python_is_left_alone(closed: str) -> None:
-    program = f"import sys; from stillframe.cli.terminal import quiet_libraries; {closed}; before = sys.stderr\n"
-    program += "with quiet_libraries():\n    assert sys.stderr is before"
-    subprocess.run([sys.executable, "-c", program], check=True)
-
 
 @pytest.mark.slow
 def test_a_decoder_in_the_process_of_the_command_says_nothing_on_the_terminal(tmp_path: Path) -> None:

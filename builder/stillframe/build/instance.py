@@ -1,7 +1,7 @@
 """One input becomes the objects of one instance: what a worker does.
 
 Everything that comes in and goes out can be pickled. Whatever is wrong with the input ends as a `Rejected`; only a
-store that fails raises.
+store or a machine that fails raises.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
-from stillframe.errors import ClaimLost, CodecError, CodestreamError, InputError, StoreError
+from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open
 from stillframe.source.inputs import CHANGED, FileState, Rejected
@@ -53,11 +53,12 @@ def build_instance(task: InstanceTask) -> Built | Rejected | Watch:
     Where another job writes the instance, that is all that comes of it at first: a second attempt waits.
 
     Raises:
-        StoreError: if the store fails; the job cannot go on then.
+        FailedJob: if the store or the machine fails; the job cannot go on then.
+        MemoryError: if there is not enough for it.
     """
     try:
         return _Worker(task).run()
-    except StoreError:
+    except (FailedJob, MemoryError):  # the executor tells whose fault the latter is
         raise
     except ClaimHeld as held:
         return held.watch

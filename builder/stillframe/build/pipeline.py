@@ -16,7 +16,7 @@ from stillframe.build.publish import publish_plan
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import UsageError
+from stillframe.errors import FailedJob, UsageError, machine_blamed
 from stillframe.parallel import side_by_side
 from stillframe.progress import Progress
 from stillframe.source.find import check_sources, iter_inputs
@@ -29,18 +29,22 @@ _NO_SETTINGS: Final = S3Settings()
 def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
     """Publish everything below the sources into `store`.
 
-    A store that fails for good ends the job early, as the report then tells. What is published stays, and building
-    again completes it.
+    A store that fails for good, or a machine that lacks something, ends the job early, as the report then tells. What
+    is published stays, and building again completes it.
 
     Raises:
         UsageError: if a source does not exist.
-        StoreError: if the store, or one of sources, fails before anything is published.
     """
     report = Report()
     started = time.monotonic()
     roots = Roots(store, request.secret)
-    plan = plan_build(request, roots, executor, progress, report)
-    publish_plan(request, plan, roots, executor, progress, report)
+    try:
+        with machine_blamed():
+            plan = plan_build(request, roots, executor, progress, report)
+    except FailedJob as error:
+        report.failure = str(error)
+    else:
+        publish_plan(request, plan, roots, executor, progress, report)
     report.seconds = time.monotonic() - started
     return report
 

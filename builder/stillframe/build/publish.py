@@ -27,7 +27,7 @@ from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import StoreError, WorkerDied
+from stillframe.errors import FailedJob, WorkerDied, machine_blamed
 from stillframe.execute import AHEAD, Batch, run_batches
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
@@ -177,7 +177,7 @@ class _Publisher:
         """Have the tasks done, several in a batch where the store or the sources are far away.
 
         Raises:
-            StoreError: if the store fails; what others brought is taken in before.
+            FailedJob: if the store or the machine fails; what others brought is taken in before.
         """
         far = self.roots.store.parallel > 1 or self.request.far_sources
         size = _INSTANCE_BATCH if far else _SYNCED_TOGETHER if self.roots.store.durable else 1
@@ -187,19 +187,19 @@ class _Publisher:
             batches = _in_batches(tasks, size, sys.maxsize if far else _SYNCED_BYTES)
             for results in run_batches(executor, build_instances, batches, window, under_way):
                 self._take_in(results)
-        except StoreError:
+        except FailedJob:
             for future in wait(under_way, _GRACE_SECONDS).done:
                 if not future.exception():
                     candidates = [candidate for candidate, _ in under_way[future]]
-                    with suppress(StoreError):  # as the one before
+                    with suppress(FailedJob):  # as the one before
                         self._take_in(zip(candidates, future.result(), strict=True))
             raise
 
     def _take_in(self, results: Iterable[tuple[_Candidate, Result | WorkerDied]]) -> None:
-        """Settle what came of a batch, what dead workers left is removed; then raise a failure of the store."""
-        failure: StoreError | None = None
+        """Settle what came of a batch, what dead workers left is removed; then raise what ends the job."""
+        failure: FailedJob | None = None
         for candidate, result in results:
-            if isinstance(result, StoreError):
+            if isinstance(result, FailedJob):
                 failure = failure or result
             elif isinstance(result, Watch):
                 self.held_up.append((candidate, result))
@@ -260,18 +260,19 @@ def _in_batches(
 def publish_plan(
     request: BuildRequest, plan: Plan, roots: Roots, executor: Executor, progress: Progress, report: Report
 ) -> None:
-    """Publish what is planned. The report is told of every result, and of a store that ended the job."""
+    """Publish what is planned. The report is told of every result, and of what ended the job."""
     publisher = _Publisher(request, plan, roots, progress, report)
     total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
     progress.stage("publishing", total)
     try:
         # Closed here: left to the garbage collector, its threads would end at any moment and in any thread.
-        with closing(publisher.tasks()) as tasks:
+        with machine_blamed(), closing(publisher.tasks()) as tasks:
             publisher.run(executor, tasks)
-        while publisher.next_inputs or publisher.held_up:
-            publisher.run(executor, chain(publisher.later_tasks(), publisher.held_up_tasks()))
-        publisher.lists.finish()
-    except StoreError as error:
+        with machine_blamed():
+            while publisher.next_inputs or publisher.held_up:
+                publisher.run(executor, chain(publisher.later_tasks(), publisher.held_up_tasks()))
+            publisher.lists.finish()
+    except FailedJob as error:
         publisher.lists.stop()
         report.failure, report.unfinished = str(error), publisher.unfinished()
     report.roots = {study: roots.name(study) for study in report.studies} if request.secret else {}

@@ -8,7 +8,7 @@ from stillframe.archive.claims import LEASE_SECONDS, Watch
 from stillframe.archive.record import Record
 from stillframe.build.results import Built
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import StoreError
+from stillframe.errors import FailedJob
 from stillframe.options import BuildOptions
 from stillframe.source.inputs import InputRef, Rejected
 from stillframe.store.base import Store
@@ -35,4 +35,4 @@ class InstanceTask:
     watched: Watch | None = None
 
 
-type Result = Built | Rejected | Watch | StoreError
+type Result = Built | Rejected | Watch | FailedJob

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from stillframe.build.tasks import InstanceTask, Result
-from stillframe.errors import StoreError
+from stillframe.errors import FailedJob
 from stillframe.parallel import side_by_side
 from stillframe.source.inputs import InputRef
 from stillframe.source.scan import Scanned
@@ -19,17 +19,17 @@ INSTANCES_AT_ONCE: Final = 12
 
 
 def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
-    """See `instance.build_instance`; one result for each task, that of one being the store's failure if it failed."""
+    """See `instance.build_instance`; one result for each task: where the store or the machine fails, the failure."""
     from stillframe.build import instance
 
-    failures: list[StoreError] = []
+    failures: list[FailedJob] = []
 
     def build(task: InstanceTask) -> Result:
         if failures:
             return failures[0]  # the job ends: nothing more is begun
         try:
             return instance.build_instance(task)
-        except StoreError as error:
+        except FailedJob as error:
             failures.append(error)
             return error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
@@ -16,21 +15,20 @@ import click
 from stillframe.archive.roots import find_roots
 from stillframe.build.report import Report
 from stillframe.build.results import Outcome
+from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     FiniteRange,
     PublicSide,
     StoreAccess,
     access_options,
-    check_report,
     choice_option,
     open_store,
     option_group,
     public_options,
-    report_option,
     unlisted_options,
-    write_report,
 )
-from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
+from stillframe.cli.streams import say, tell
+from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some
 from stillframe.errors import UsageError
 from stillframe.layout import STUDIES, parse_key
 from stillframe.options import (
@@ -279,17 +277,19 @@ def build(
     if forecast is None:
         changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
         invalidation = public.tell(changed, destination, access.destination.profile)
-    _print_inputs(report, job.report_file)
-    if not (report.rejected or (forecast.inputs if forecast else report.outcomes)):
-        click.echo(f"no DICOM found in {visible(', '.join(sources))}", err=True)
-    if forecast is None:
-        _print_summary(report, destination)
-    else:
-        print_forecast(report, forecast, destination)
-    if report.failure:
-        _print_failure(report, job.report_file)
-    print_invalidation(invalidation, job.report_file, complete=not report.failure)
-    write_report(report.as_json(), job.report_file, dryRun=forecast, invalidation=invalidation)
+    try:
+        write_report(report.as_json(), job.report_file, dryRun=forecast, invalidation=invalidation)
+    finally:
+        _print_inputs(report, job.report_file)
+        if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
+            tell(f"no DICOM found in {', '.join(sources)}")
+        if forecast is None:
+            _print_summary(report, destination)
+        else:
+            print_forecast(report, forecast, destination)
+        if report.failure:
+            _print_failure(report, job.report_file)
+        print_invalidation(invalidation, job.report_file, complete=not report.failure)
     return 1 if invalidation and invalidation.failure else report.exit_code
 
 
@@ -309,7 +309,7 @@ def _job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
 
     executor = make_executor(workers)
     try:
-        with closing(TerminalProgress(sys.stderr)) as progress:
+        with closing(TerminalProgress()) as progress:
             yield executor, progress
     except KeyboardInterrupt:
         end_processes(executor)
@@ -327,7 +327,7 @@ def _print_inputs(report: Report, report_file: Path | None) -> None:
     for rejected in sorted(report.rejected, key=lambda rejected: rejected.path):
         uids = "  ".join(filter(None, (rejected.study, rejected.series, rejected.instance)))
         reason = f"{rejected.reason}  [{uids}]" if uids else rejected.reason
-        click.echo(f"rejected   {visible(rejected.path)}: {visible(reason)}", err=True)
+        tell(f"rejected   {rejected.path}: {reason}")
     for label, results in (("duplicate", report.duplicates), ("note", report.noted)):
         print_some(label, [(str(built.source), "; ".join(built.notes)) for built in results], report_file)
     print_some("not read", [(file.path, file.reason) for file in report.skipped if file.noteworthy], report_file)
@@ -340,12 +340,12 @@ def _print_summary(report: Report, destination: str) -> None:
     parts += [f"{len(report.rejected)} rejected"] if report.rejected else []
     if report.skipped:
         parts.append(f"{plural(len(report.skipped), 'other file')} passed over")
-    click.echo(f"{visible(destination)}: {', '.join(parts)}")
+    say(f"{destination}: {', '.join(parts)}")
     studies = f"{plural(len(report.studies), 'study', 'studies')}, {len(report.series)} series"
     made = f"{plural(report.frames, 'frame')}, " if report.frames else ""
     size = f"{megabytes(report.bytes_read)} in, {megabytes(report.bytes_written)} out, " if report.bytes_read else ""
     rate = f", {report.frames / report.seconds:.0f} frames/s" if report.frames and report.seconds else ""
-    click.echo(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
+    say(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
 
 
 def _print_failure(report: Report, report_file: Path | None) -> None:
@@ -353,9 +353,10 @@ def _print_failure(report: Report, report_file: Path | None) -> None:
     left = report.unfinished
     print_some("not published", [(path, "") for path in left.missing], report_file)
     done = report.outcomes.total() - len(left.unlisted)
-    click.echo(f"stillframe: {visible(report.failure)}", err=True)
-    click.echo(
+    tell(f"stillframe: {report.failure}")
+    if not (done or left.unlisted or left.missing):
+        return  # before anything was published
+    tell(
         f"stopped: {done} published and listed, {len(left.unlisted)} published but not listed yet, "
-        f"{len(left.missing)} not published; the list of all studies may lack new ones; build again to go on from here",
-        err=True,
+        f"{len(left.missing)} not published; the list of all studies may lack new ones; build again to go on from here"
     )

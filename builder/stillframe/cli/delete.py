@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,18 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from stillframe.archive.roots import Roots
+from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     PublicSide,
-    check_report,
     open_archive,
     option_group,
     public_options,
-    report_option,
     store_options,
     unlisted_options,
-    write_report,
 )
-from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some, visible
+from stillframe.cli.streams import say, tell
+from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some
 from stillframe.dicom.uids import check_uid
 from stillframe.errors import UsageError
 from stillframe.layout import instance_key
@@ -76,19 +74,21 @@ def delete(
     from stillframe.archive.delete import delete as run_delete
 
     store = open_archive(destination, s3)
-    with closing(TerminalProgress(sys.stderr)) as progress:
+    with closing(TerminalProgress()) as progress:
         report = run_delete(Roots(store, secret), scope, public.base_url, progress)
     changed = ((report.root, key) for key in report.changed)
     invalidation = public.tell(changed, destination, s3.profile)
-    write_report(report.as_json(), report_file, invalidation=invalidation)
-    _print_deletion(report, destination, report_file)
-    print_invalidation(invalidation, report_file)
+    try:
+        write_report(report.as_json(), report_file, invalidation=invalidation)
+    finally:
+        _print_deletion(report, destination, report_file)
+        print_invalidation(invalidation, report_file)
     return 0 if report.found and not (invalidation and invalidation.failure) else 1
 
 
 def _print_deletion(report: DeletionReport, destination: str, report_file: Path | None) -> None:
     if not report.found:
-        click.echo(f"stillframe: no {report.scope} in {visible(destination)}", err=True)
+        tell(f"stillframe: no {report.scope} in {destination}")
         return
     print_some(
         "built anew", [(instance_key(uids), "published by another job meanwhile") for uids in report.kept], report_file
@@ -96,12 +96,12 @@ def _print_deletion(report: DeletionReport, destination: str, report_file: Path 
     parts = [plural(report.studies, "study", "studies")] if report.studies else []
     parts += [f"{report.series} series"] if report.series else []
     parts += [plural(report.instances, "instance")]
-    click.echo(f"{visible(destination)}: {', '.join(parts)} deleted")
-    click.echo(f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}, {report.seconds:.1f} s")
+    say(f"{destination}: {', '.join(parts)} deleted")
+    say(f"{plural(report.objects, 'object')}, {megabytes(report.bytes)}, {report.seconds:.1f} s")
     if report.versions:
         days = report.versions.days
         kept = f"for {plural(days, 'day')}" if days else "until its lifecycle rules end them"
-        click.echo(
+        say(
             f"The bucket keeps older versions of what was deleted {kept}, patient data among them."
             ' The page "Replace, build again and delete" says how to purge them.'
         )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 
-import click
-
 from stillframe.build.decide import Decision
 from stillframe.build.dryrun.forecast import Forecast
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
-from stillframe.cli.terminal import megabytes, plural, visible
+from stillframe.cli.streams import say
+from stillframe.cli.terminal import megabytes, plural
 from stillframe.layout import Kind
 from stillframe.progress import Progress
 from stillframe.store.base import Store
@@ -42,13 +41,13 @@ def forecast_build(
 
 def print_forecast(report: Report, forecast: Forecast, destination: str) -> None:
     """Print what a build would do, on stdout."""
-    click.echo(f"{visible(destination)}: dry run, nothing is written")
+    say(f"{destination}: dry run, nothing is written")
     lines = [(forecast.inputs[decision], text) for decision, text in _WOULD.items()]
     lines.append((len(report.rejected), "would be rejected"))
     lines.append((len(report.skipped), f"other {'file' if len(report.skipped) == 1 else 'files'} passed over"))
     for count, text in lines:
         if count:
-            click.echo(f"{count:>10,} {text}")
+            say(f"{count:>10,} {text}")
     if not forecast.objects.count:
         return
     _print_objects(forecast)
@@ -56,18 +55,18 @@ def print_forecast(report: Report, forecast: Forecast, destination: str) -> None
     made = f"{plural(sample['instances'], 'instance')} and {plural(sample['frames'], 'frame')}"
     rejected = sample["rejected"]
     bad = f"; {rejected} of these would be rejected, perhaps others like them" if rejected else ""
-    click.echo(f"sizes estimated from a sample of {made} of {forecast.frames:,}{bad}; {report.seconds:.1f} s")
+    say(f"sizes estimated from a sample of {made} of {forecast.frames:,}{bad}; {report.seconds:.1f} s")
     _print_cost(forecast)
 
 
 def _print_objects(forecast: Forecast) -> None:
     studies = f"{plural(forecast.studies, 'study', 'studies')}, {forecast.series} series"
-    click.echo(f"{studies}, {plural(forecast.frames, 'frame')}, {megabytes(forecast.bytes_read)} in; would be written:")
+    say(f"{studies}, {plural(forecast.frames, 'frame')}, {megabytes(forecast.bytes_read)} in; would be written:")
     count, size = forecast.objects.count, forecast.objects.size
     for kind in Kind:
         if count[kind]:
-            click.echo(f"{count[kind]:>10,} {kind:<16}{megabytes(size[kind]):>14}")
-    click.echo(f"{count.total():>10,} {'in all':<16}{megabytes(size.total()):>14}")
+            say(f"{count[kind]:>10,} {kind:<16}{megabytes(size[kind]):>14}")
+    say(f"{count.total():>10,} {'in all':<16}{megabytes(size.total()):>14}")
 
 
 def _print_cost(forecast: Forecast) -> None:
@@ -75,6 +74,6 @@ def _print_cost(forecast: Forecast) -> None:
     if prices is None:
         return
     counts = f"{requests.put + requests.list:,} PUT and LIST, {requests.get:,} GET"
-    click.echo(f"requests of the build: {counts}: {forecast.build_price:.4f} {prices.currency}")
-    click.echo(f"storage: {forecast.month_price:.4f} {prices.currency} a month")
-    click.echo(f"at list prices of {prices.store}, {prices.date}; check them: {prices.source}")
+    say(f"requests of the build: {counts}: {forecast.build_price:.4f} {prices.currency}")
+    say(f"storage: {forecast.month_price:.4f} {prices.currency} a month")
+    say(f"at list prices of {prices.store}, {prices.date}; check them: {prices.source}")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from stillframe.cli.shared_options import FILE, option_group
+from stillframe.cli.shared_options import FILE, option_group, warn_of_open_file
+from stillframe.cli.streams import print_product, tell
 from stillframe.errors import UsageError
 from stillframe.hosting.grant import (
     Grant,
@@ -31,8 +32,7 @@ def _make_scope(*, base_url: str, study: str | None, whole_root: bool) -> Scope:
 
 def _make_signer(*, key_id: str, key_file: Path, algorithm: str) -> Signer:
     signer = Signer(key_id, load_private_key(key_file.read_bytes()), Hash(algorithm))
-    if mode := key_file.stat().st_mode & 0o077:
-        click.echo(f"warning: the private key {key_file} is open to others: chmod go= (now {mode:03o})", err=True)
+    warn_of_open_file(key_file, "private key")
     return signer
 
 
@@ -92,8 +92,8 @@ def grant(scope: Scope, signer: Signer, expires: str, ip: str, shape: str, cooki
     """
     made = make_grant(scope, signer, now=time.time(), lifetime=parse_lifetime(expires), ip=ip)
     text = _format(made, shape, made.set_cookies(cookie_domain))
-    click.echo(f"opens {scope.resource} until {_moment(made.expires)}", err=True)
-    click.echo(text)
+    tell(f"opens {scope.resource} until {_moment(made.expires)}")
+    print_product(f"{text}\n")
     return 0
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     base_url_option,
-    check_report,
     open_archive,
-    report_option,
     store_options,
-    write_report,
 )
-from stillframe.cli.terminal import TerminalProgress, plural, print_some, visible
+from stillframe.cli.streams import say
+from stillframe.cli.terminal import TerminalProgress, plural, print_some
 from stillframe.errors import UsageError
 from stillframe.store.s3_client import S3Settings
 
@@ -41,12 +39,14 @@ def index(destination: str, base_url: str, report_file: Path | None, s3: S3Setti
 
     store = open_archive(destination, s3)
     try:
-        with closing(TerminalProgress(sys.stderr)) as progress:
+        with closing(TerminalProgress()) as progress:
             report = index_archive(store, base_url, progress)
     except UsageError as error:
         raise UsageError(f"{destination}: {error}") from error
-    write_report(report.as_json(), report_file)
-    _print_index(report, destination, report_file)
+    try:
+        write_report(report.as_json(), report_file)
+    finally:
+        _print_index(report, destination, report_file)
     return 0
 
 
@@ -55,6 +55,6 @@ def _print_index(report: IndexReport, destination: str, report_file: Path | None
     parts = [plural(report.studies, "study", "studies"), f"{report.series} series"]
     parts += [f"{plural(report.instances, 'instance')} listed"]
     parts += [f"{len(report.left)} not listed"] if report.left else []
-    click.echo(f"{visible(destination)}: {', '.join(parts)}")
+    say(f"{destination}: {', '.join(parts)}")
     roots = f"{plural(report.roots, 'root')} of unlisted studies, " if report.roots else ""
-    click.echo(f"{roots}{report.seconds:.1f} s")
+    say(f"{roots}{report.seconds:.1f} s")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from stillframe.cli.streams import print_product
+
 
 @click.command(short_help="Show a frame's markers and resolutions.")
 @click.argument("frame", metavar="FILE|URL")
@@ -15,5 +17,5 @@ def inspect(frame: str) -> int:
     from stillframe.hosting.inspect import format_report, inspect_frame
 
     get_bytes, size = http_source(frame) if "://" in frame else file_source(Path(frame))
-    click.echo(format_report(inspect_frame(get_bytes, size)))
+    print_product(f"{format_report(inspect_frame(get_bytes, size))}\n")
     return 0

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NoReturn
+import traceback
+from io import StringIO
+from typing import Final, NoReturn
 
 import click
 
@@ -21,8 +23,10 @@ from stillframe.cli.index import index
 from stillframe.cli.inspect import inspect
 from stillframe.cli.nginx import nginx
 from stillframe.cli.serve import serve
-from stillframe.cli.terminal import quiet_libraries, shown_waits
-from stillframe.errors import StillframeError
+from stillframe.cli.streams import lost_output, safe_streams, tell
+from stillframe.cli.terminal import shown_logs
+from stillframe.errors import StillframeError, machine_blamed
+from stillframe.process_start import forget_working_folder
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -34,30 +38,44 @@ def cli() -> None:
 for command in (build, delete, index, serve, inspect, nginx, grant):
     cli.add_command(command)
 
+# Commands whose work is another than to print; what a job did is in its report.
+_JOBS: Final = (["build"], ["delete"], ["index"], ["serve"])
+
 
 def main() -> NoReturn:
     """Run the command line; every failure is one line on stderr and exit code 1."""
+    forget_working_folder()
+    with safe_streams():
+        code = _run()
+        if reason := lost_output():
+            if sys.argv[1:2] not in _JOBS:  # nothing else does the work of the others
+                code = code or 1
+            tell(f"stillframe: what was to be printed is lost, standard output cannot be written: {reason}")
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command, after what went wrong has been told."""
     try:
         # SIGTERM, which ends jobs in clusters and services, does what Ctrl-C does.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        with quiet_libraries(), shown_waits(sys.stderr):
+        with shown_logs(), machine_blamed():
             code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as done:
-        code = done.exit_code
+        return done.exit_code
     except click.ClickException as error:
-        error.show()
-        code = 1
+        with StringIO() as text:
+            error.show(text)
+            sys.stderr.write(text.getvalue())
     except (click.Abort, KeyboardInterrupt):
         again = "run it again" if sys.argv[1:2] in (["delete"], ["index"]) else "build again"
-        click.echo(f"stillframe: stopped; {again} to go on from here", err=True)
-        sys.stdout.flush()
+        tell(f"stillframe: stopped; {again} to go on from here")
         # If the signal came while an extension module was imported, sys.exit would end as if by the signal.
         os._exit(1)
-    except BrokenPipeError:
-        # Nobody reads the output any more. Closing stdout at exit would complain about that.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except (StillframeError, OSError) as error:
-        click.echo(f"stillframe: {error}", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        tell(f"stillframe: {error}")
+    except Exception:
+        tell("stillframe: this is a fault of Stillframe; please report it with the lines below")
+        sys.stderr.write(traceback.format_exc())
+    return 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stillframe.cli.shared_options import FILE, FOLDER, host_option, option_group, viewer_option
+from stillframe.cli.streams import print_product
 
 if TYPE_CHECKING:
     from stillframe.hosting.nginx import NginxSettings
@@ -71,5 +72,5 @@ def nginx(settings: NginxSettings) -> int:
     """
     from stillframe.hosting.nginx import render_nginx
 
-    click.echo(render_nginx(settings), nl=False)
+    print_product(render_nginx(settings))
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from stillframe.cli.shared_options import FOLDER, host_option, viewer_option
+from stillframe.cli.streams import say, tell
 
 
 @click.command(short_help="Preview a tree in a browser or a viewer.")
@@ -47,11 +48,11 @@ def serve(
 
     def announce(address: str) -> None:
         if not (directory / "studies" / "index.json").is_file():
-            click.echo(_missing_tree(directory), err=True)
+            tell(_missing_tree(directory))
         if not _is_loopback(host):
             known = ", ".join(("addresses", "localhost", *names))
-            click.echo(f"Other machines can read the tree, without a password; answered under: {known}", err=True)
-        click.echo(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
+            tell(f"Other machines can read the tree, without a password; answered under: {known}")
+        say(f"{directory} at {address}/  (service root {address}/dicomweb); Ctrl-C stops it")
 
     run(directory, host, port, viewer, announce, access)
     return 0

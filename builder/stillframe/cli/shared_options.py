@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -10,13 +9,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 import click
 
 from stillframe.archive.roots import MIN_SECRET_BYTES
+from stillframe.cli.streams import tell
 from stillframe.errors import InvalidationError, UsageError
 from stillframe.hosting.invalidation import Invalidation, invalidation_paths, url_prefixes
+from stillframe.plain_text import keep_secret
 from stillframe.store.s3_client import SCHEME, Bucket, Checksums, S3Settings, check_prefix, parse_location
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SECRET_VARIABLE: Final = "STILLFRAME_SECRET"  # noqa: S105  (the name of a varia
 
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_ANY_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+ANY_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 class FiniteRange(click.FloatRange):
@@ -149,14 +150,6 @@ def public_options(base_url_help: str) -> _Decorator:
     )
 
 
-report_option: Final = click.option(
-    "--report",
-    "report_file",
-    type=_ANY_FILE,
-    default=None,
-    metavar="FILE",
-    help="Write the full report to this file, as JSON.",
-)
 _STORE_OPTIONS: Final = (
     click.option(
         "--endpoint-url",
@@ -234,14 +227,16 @@ def _make_secret(*, unlisted: bool, secret_file: Path | None) -> bytes:
     if not unlisted:
         return b""
     if secret_file is None:
-        secret = os.environ.get(SECRET_VARIABLE, "").encode()
+        secret = os.environb.get(SECRET_VARIABLE.encode(), b"").strip()
         where = f"the environment's {SECRET_VARIABLE}"
     else:
         try:
             secret = secret_file.read_bytes().strip()
         except OSError as error:
             raise UsageError(f"the secret cannot be read from {secret_file}: {error.strerror}") from error
+        warn_of_open_file(secret_file, "secret")
         where = str(secret_file)
+    keep_secret(os.fsdecode(secret))
     if len(secret) < MIN_SECRET_BYTES:
         raise UsageError(
             f"{where} must hold a secret of at least {MIN_SECRET_BYTES} bytes, such as openssl rand -hex 32 makes; "
@@ -260,7 +255,7 @@ unlisted_options: Final = option_group(
     ),
     click.option(
         "--secret-file",
-        type=_ANY_FILE,
+        type=ANY_FILE,
         default=None,
         metavar="FILE",
         help=f"File with the secret from which the roots follow.  [default: the environment's {SECRET_VARIABLE}]",
@@ -268,40 +263,10 @@ unlisted_options: Final = option_group(
 )
 
 
-def check_report(path: Path | None, destination: str) -> None:
-    """Refuse a path that no report can be written to, before a long job rather than after it; None is fine.
-
-    Raises:
-        UsageError: saying why.
-    """
-    if path is None:
-        return
-    folder = path.resolve().parent
-    if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
-        raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
-    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
-
-
-class _Part(Protocol):
-    def as_json(self) -> dict[str, Any]: ...
-
-
-def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | None) -> None:
-    """Write a report as JSON, with further parts by their names. Without a path, write nothing.
-
-    Raises:
-        UsageError: if it cannot be written.
-    """
-    if path is None:
-        return
-    report = report | {name: part.as_json() for name, part in parts.items() if part is not None}
-    try:
-        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-        # Names of files need not be Unicode; a lone surrogate becomes the JSON escape that it looks like.
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"the report cannot be written to {path}: {error.strerror}") from error
+def warn_of_open_file(path: Path, what: str) -> None:
+    """Warn of a file with a secret that others on this machine may read or write."""
+    if mode := path.stat().st_mode & 0o077:
+        tell(f"warning: the {what} {path} is open to others: chmod go= (now {mode:03o})")
 
 
 def open_archive(location: str, s3: S3Settings) -> DirectoryStore | S3Store:

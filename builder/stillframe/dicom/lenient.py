@@ -18,7 +18,7 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.walk import Encoding
-from stillframe.errors import InputError, StoreError
+from stillframe.errors import FailedJob, InputError, blame_machine
 
 # pydicom reads an element in one to three pieces, and takes some 20 microseconds and 700 bytes for each.
 MOST_READS: Final = 500_000
@@ -54,7 +54,7 @@ def pydicom_at_work() -> Iterator[None]:
     """Let pydicom read or convert in the block; what it warns of goes no further.
 
     Raises:
-        InputError, StoreError: as reading the file raised them, however pydicom wrapped them.
+        InputError, FailedJob, MemoryError: as reading the file raised them, however pydicom wrapped them.
         Unreadable: if pydicom raises one of its dozen types: each means the same.
         RecursionError: as it is.
     """
@@ -62,11 +62,12 @@ def pydicom_at_work() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (InputError, StoreError, RecursionError, Unreadable):
+    except (InputError, FailedJob, MemoryError, RecursionError, Unreadable):
         raise
     except Exception as error:
+        blame_machine(error)
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError | StoreError):
+        while cause is not None and not isinstance(cause, InputError | FailedJob | MemoryError):
             cause = cause.__cause__ or cause.__context__
         if cause is not None:
             raise cause from None
@@ -89,7 +90,7 @@ def read_odd(
         stop: says where to stop; without it, the elements are those of an item.
 
     Raises:
-        InputError, StoreError, Unreadable, RecursionError: as `pydicom_at_work`.
+        InputError, FailedJob, MemoryError, Unreadable, RecursionError: as `pydicom_at_work`.
     """
     source = file if isinstance(file, CountedReads) else CountedReads(file)
     stop_when = None if stop is None else lambda tag, *_: stop(tag)
@@ -110,7 +111,7 @@ def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement |
     pydicom takes whatever stands where an item should begin for one, so the items of what it reads are looked at again.
 
     Raises:
-        InputError, StoreError, Unreadable, RecursionError: as `pydicom_at_work`.
+        InputError, FailedJob, MemoryError, Unreadable, RecursionError: as `pydicom_at_work`.
     """
     with pydicom_at_work():
         element = next(data_element_generator(cast(BinaryIO, file), encoding.implicit, encoding.little))
@@ -176,6 +177,8 @@ def raw_element(dataset: Elements, tag: int) -> DataElement | RawDataElement | N
     """
     try:
         return dataset.get_item(tag)
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom converts some elements on the way, and raises whatever that raises
         raise InputError(f"{BaseTag(tag)} cannot be read") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from io import BufferedReader
 
-from stillframe.errors import InputError
+from stillframe.errors import InputError, blame_machine
 from stillframe.source.changes import is_another, state_of
 from stillframe.source.inputs import CHANGED, InputRef
 
@@ -28,10 +28,12 @@ def open_file(source: InputRef) -> BufferedReader:
 
     Raises:
         InputError: if it cannot be opened.
+        MachineError: if the machine opens no more files.
     """
     try:
         return open(source.path, "rb", opener=_open_at_once)
     except (OSError, ValueError) as error:
+        blame_machine(error)
         reason = error.strerror if isinstance(error, OSError) else None  # its text would name the file again
         raise InputError(f"cannot be opened: {reason or 'its name is none that a file can have'}") from error
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from stillframe.errors import blame_machine
 from stillframe.source.inputs import Skipped
 
 
@@ -20,7 +21,11 @@ class Walk:
         self._root_ids = [_identify(root) for root in self._roots]
 
     def files(self, path: Path) -> Iterator[str | Skipped]:
-        """Paths of everything at or below `path` that is not a folder, or is one that cannot be listed."""
+        """Paths of everything at or below `path` that is not a folder, or is one that cannot be listed.
+
+        Raises:
+            MachineError: if the machine opens no more folders.
+        """
         if not path.is_dir():
             yield str(path)
             return
@@ -41,7 +46,8 @@ class Walk:
         try:
             with os.scandir(folder) as entries:
                 ordered = sorted(entries, key=lambda entry: entry.name)
-        except OSError:
+        except OSError as error:
+            blame_machine(error)
             yield folder  # trying to read it tells why in the report
             return
         folders = []

@@ -48,6 +48,7 @@ def open_input(source: InputRef) -> ReadableFile:
 
     Raises:
         InputError: if it cannot be opened or unpacked, or is another than was found.
+        MachineError: if the machine opens no more files.
         StoreError: if its store fails.
     """
     if source.entry is not None:

@@ -11,7 +11,7 @@ from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.header import is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
-from stillframe.errors import InputError, StoreError
+from stillframe.errors import FailedJob, InputError
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
 from stillframe.source.changes import has_changed, reason_of_input
@@ -58,7 +58,7 @@ def scan_plain(source: InputRef, *, assign_uids: bool = False) -> Scanned | None
     try:
         head = read_head(source, _HEAD_BYTES)
         scanned = _scan_head(source, head, assign_uids=assign_uids)
-    except StoreError:
+    except (FailedJob, MemoryError):
         raise
     except Exception as error:
         return Rejected.of(source, reason_of_input(source, error))
@@ -101,7 +101,7 @@ def scan_input(source: InputRef, max_unpacked: int = MAX_UNPACKED, *, assign_uid
         if "DirectoryRecordSequence" in dataset:
             return Skipped(str(source), A_DICOMDIR, files=referenced_files(dataset))
         scanned = _header(source, lambda tag: raw_text(dataset, tag).encode("latin-1"), assign_uids=assign_uids)
-    except StoreError:
+    except (FailedJob, MemoryError):
         raise
     except Exception as error:
         return Rejected.of(source, reason_of_input(source, error))

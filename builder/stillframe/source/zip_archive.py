@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import InputError
+from stillframe.errors import InputError, blame_machine
 
 MAX_DIRECTORY_BYTES: Final = 32 << 20
 """Bytes of an archive's directory: room for a quarter of a million members with ordinary names."""
@@ -126,7 +126,12 @@ def _read_packed(file: ReadableFile, member: Member, start: int) -> Iterator[byt
 
 
 def _words_of_system(error: Exception) -> str:
-    """What the operating system says of a file that cannot be read; empty if a library raised the error."""
+    """What the operating system says of a file that cannot be read; empty if a library raised the error.
+
+    Raises:
+        MachineError: if it is not the file's fault but the machine's.
+    """
+    blame_machine(error)
     return error.strerror or "" if isinstance(error, OSError) else ""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from stillframe.dicom.files import ReadableFile, join_files
-from stillframe.errors import InputError, StoreError
+from stillframe.errors import FailedJob, InputError
 from stillframe.source.changes import has_changed, reason_of_input
 from stillframe.source.files import open_unchanged
 from stillframe.source.inputs import CHANGED, InputRef, Rejected
@@ -112,7 +112,7 @@ def list_members(source: InputRef, max_unpacked: int, nested: NestedArchives) ->
     """
     try:
         members = list(_Listing(source, max_unpacked, nested).members())
-    except StoreError:
+    except (FailedJob, MemoryError):
         raise
     except Exception as error:  # whatever an archive is, it ends no job
         return [Rejected.of(source, reason_of_input(source, error))]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, override
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import KeyRefused, LayoutError, PreconditionFailed, StoreError
+from stillframe.errors import KeyRefused, LayoutError, PreconditionFailed, StoreError, machine_fault
 from stillframe.layout import key_of_path, path_of_key
 from stillframe.store.base import Store, StoredObject, Written
 from stillframe.store.sync import SYNCFS, group_sync, sync_file
@@ -61,7 +61,7 @@ class DirectoryStore(Store):
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the destination {self.root} cannot be written: {error.strerror}") from error
+            raise _failure(f"the destination {self.root} cannot be written", error) from error
         self.check()
 
     def check(self) -> None:
@@ -95,7 +95,7 @@ class DirectoryStore(Store):
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return None  # nor could it be put
-            raise StoreError(f"{key}: {error.strerror}") from error
+            raise _failure(key, error) from error
 
     @override
     def put(
@@ -113,8 +113,7 @@ class DirectoryStore(Store):
                 if self.durable and SYNCFS is None:
                     sync_file(descriptor, folder)
         except OSError as error:
-            reason = f"{key}: {error.strerror or error}"
-            raise KeyRefused(reason) if error.errno == errno.ENAMETOOLONG else StoreError(reason) from error
+            raise _failure(key, error) from error
         return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
 
     def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:
@@ -147,7 +146,7 @@ class DirectoryStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise StoreError(f"{folder}: {error.strerror}") from error
+            raise _failure(folder, error) from error
 
     def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
         for entry in self._entries(folder):
@@ -183,7 +182,7 @@ class DirectoryStore(Store):
         except FileNotFoundError:
             pass  # nothing was written
         except OSError as error:
-            raise StoreError(f"{self._top} cannot be synced: {error.strerror}") from error
+            raise _failure(f"{self._top} cannot be synced", error) from error
 
     @override
     def delete(self, key: str) -> None:
@@ -194,10 +193,16 @@ class DirectoryStore(Store):
         except NotADirectoryError:
             return
         except OSError as error:
-            raise StoreError(f"{key}: {error.strerror}") from error
+            raise _failure(key, error) from error
         folder = path.parent
         while str(folder) != self._top and _is_forsaken(folder) and _remove_forsaken(folder):
             folder = folder.parent
+
+
+def _failure(what: str, error: OSError) -> StoreError:
+    """The failure of a request, with what to do where it is this machine that lacks something."""
+    reason = f"{what}: {machine_fault(error) or error.strerror or error}"
+    return KeyRefused(reason) if error.errno == errno.ENAMETOOLONG else StoreError(reason)
 
 
 def _open_regular(path: str) -> ReadableFile:

@@ -13,6 +13,7 @@ from stillframe import __version__
 from stillframe.errors import StoreError, UsageError
 from stillframe.layout import MAX_KEY_BYTES
 from stillframe.parallel import made_once
+from stillframe.plain_text import keep_secret, without_secrets
 
 SCHEME: Final = "s3://"
 PARALLEL: Final = 16
@@ -154,9 +155,16 @@ def client_of(settings: S3Settings) -> Any:
         region = session.region_name or ("us-east-1" if settings.endpoint_url else None)
         client = session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
-        raise StoreError(f"S3 cannot be reached: {error}") from error
+        raise StoreError(f"S3 cannot be reached: {without_secrets(str(error))}") from error
     client.meta.events.register_last("before-call.s3", _send_at_once)
+    client.meta.events.register_last("before-send.s3", _keep_token)
     return client
+
+
+def _keep_token(request: Any, **_: Any) -> None:
+    """Let no message repeat the token of the session: a store may quote it in its answer."""
+    token = request.headers.get("X-Amz-Security-Token", b"")
+    keep_secret(token.decode("latin-1") if isinstance(token, bytes) else token)
 
 
 def _send_at_once(params: dict[str, Any], **_: Any) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from stillframe.errors import KeyRefused, NotFound, PreconditionFailed, Refused, StoreError
+from stillframe.errors import KeyRefused, NotFound, PreconditionFailed, Refused, StoreError, blame_machine
+from stillframe.plain_text import without_secrets
 from stillframe.store.base import ObjectHead
 from stillframe.store.s3_client import SCHEME, Bucket
 from stillframe.wait_log import waiting
@@ -170,7 +171,10 @@ def read_version(bucket: Bucket, key: str, head: ObjectHead, bytes_range: tuple[
 def _judge(error: ClientError, what: str) -> _Failure:
     """Why an answer is worth waiting for another one; raises what it means if it is not."""
     details = error.response.get("Error", {})
-    code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())[:300]
+    code, message = (
+        str(details.get("Code", "")),
+        without_secrets(" ".join(str(details.get("Message", "")).split()))[:300],
+    )
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     why = f": {message}" if message and message != code else ""
     reason = f"{error.operation_name}: the store answered {status} {code}{why}"
@@ -185,10 +189,11 @@ def _judge(error: ClientError, what: str) -> _Failure:
 
 
 def _judge_connection(error: Exception, what: str) -> _Failure:
-    """Why a request without an answer is made again; raises if it is not."""
+    """Why a request without an answer is made again; raises if it is not, or if the machine is at fault."""
     from botocore import exceptions as known
 
-    text = " ".join(str(error).split())[:300]
+    blame_machine(error)
+    text = without_secrets(" ".join(str(error).split()))[:300]
     match error:
         case known.NoCredentialsError() | known.PartialCredentialsError() | known.CredentialRetrievalError():
             raise StoreError(f"{what}: {text}") from error

@@ -29,7 +29,7 @@ from stillframe.build.sinks import SizeSink
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
-from stillframe.errors import InputError, StoreError
+from stillframe.errors import FailedJob, InputError
 from stillframe.layout import Kind, bulk_data_key, parse_key
 from stillframe.pixels.reader import FrameReader
 from stillframe.source.changes import has_changed, reason_of_input
@@ -44,12 +44,13 @@ def measure_instance(task: MeasureTask) -> Measured | Rejected:
     """Count the objects of one input, or say why it would be rejected.
 
     Raises:
-        StoreError: if the store of the input fails.
+        FailedJob: if the store of the input or the machine fails.
+        MemoryError: if there is not enough for it.
     """
     try:
         with _COMPUTING:
             return _measure(task)
-    except StoreError:
+    except (FailedJob, MemoryError):
         raise
     except Exception as error:
         return Rejected.of(task.source, reason_of_input(task.source, error), task.uids)

@@ -1,0 +1,90 @@
+"""Text from outside, made fit for a terminal, a log and a report: no control characters, and no secrets.
+
+Names of files and keys, values of DICOM, answers of stores and other libraries' messages are others' words. Whatever
+says something passes it through `plain_line`; whatever writes JSON, through `plain_json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+HIDDEN: Final = "***"
+"""What stands where a secret was."""
+
+# Values that are too short to be searched for: they would be found in every text.
+_SHORTEST_SECRET: Final = 8
+_SECRET_VARIABLES: Final = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "STILLFRAME_SECRET",
+)
+_kept: set[str] = set()
+
+# RFC 3986 3.2.1: what stands before the host. A password may hold an `@` that nobody encoded.
+_USER: Final = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")
+# Signed URLs of every store carry what opens them in their query string, and some services in the fragment.
+_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*[?#])[^\s\"'<>]+")
+_PARAMETER: Final = re.compile(
+    r"(?i)\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|signature|sig|token|password"
+    r"|secret|authorization)=)[^&\s\"'<>]+"
+)
+# Members of a report whose texts may quote others. Paths and keys stay as they are: they must be found again.
+_QUOTING: Final = frozenset(("failure", "notes", "reason"))
+
+
+def keep_secret(value: str) -> None:
+    """Let no text repeat a value that this process came to know."""
+    if len(value) >= _SHORTEST_SECRET:
+        _kept.add(value)
+
+
+def without_secrets(text: str) -> str:
+    """A text without users and passwords of URLs, query strings, and the secrets that this process knows."""
+    known = {value for name in _SECRET_VARIABLES if len(value := os.environ.get(name, "").strip()) >= _SHORTEST_SECRET}
+    for value in sorted(known | _kept, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    text = _USER.sub(f"{HIDDEN}@", text)
+    text = _QUERY.sub(rf"\1{HIDDEN}", text)
+    return _PARAMETER.sub(rf"\1{HIDDEN}", text)
+
+
+def printable(text: str) -> str:
+    """A text without characters that act on a terminal or hide: controls, line ends, directions, lone surrogates.
+
+    Each becomes the escape that Python writes for it.
+    """
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def plain_line(text: str) -> str:
+    """A text from outside as part of one line that may be printed and logged."""
+    return printable(without_secrets(text))
+
+
+def plain_json(report: Mapping[str, Any]) -> str:
+    """A report as JSON that may be shown on a terminal. Its paths read as they are once it is parsed."""
+    text = json.dumps(_told(report), indent=2, ensure_ascii=False)
+    return "\n".join(map(_escaped, text.split("\n"))) + "\n"
+
+
+def _told(value: Any, *, quoting: bool = False) -> Any:
+    """A value of a report without secrets in what quotes others."""
+    match value:
+        case str():
+            return without_secrets(value) if quoting else value
+        case Mapping():
+            return {name: _told(member, quoting=name in _QUOTING) for name, member in value.items()}
+        case list() | tuple():
+            return [_told(member, quoting=quoting) for member in value]
+        case _:
+            return value
+
+
+def _escaped(line: str) -> str:
+    """A line of JSON with its characters that are not printable as JSON escapes; they stand in strings alone."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
