@@ -214,7 +214,7 @@ def test_warnings_of_libraries_are_a_line_without_traceback(capsys: pytest.Captu
             raise ValueError("of a library")
         except ValueError:
             logging.getLogger("library").exception("first\nhttp://user:word@host/ \x1b[2J")
-    assert capsys.readouterr().err == "library: first http://***@host/ \\x1b[2J\n"
+    assert capsys.readouterr().err == "library: first http://***@host/ \\x1b[2J (ValueError: of a library)\n"
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -88,8 +88,8 @@ _ROOM: Final = "no room is left on a disk of this machine: make room there (TMPD
 _FILES: Final = "no more files can be opened on this machine: raise the limit (ulimit -n), or give fewer --workers"
 NO_MEMORY: Final = "there is not enough memory on this machine: raise its limit (ulimit -v), or give fewer --workers"
 _PROCESSES: Final = (
-    "no more threads or processes can be started on this machine: raise the limit (ulimit -u, pids of a container), "
-    "or give fewer --workers (0 needs no process)"
+    "no more threads or processes can be started on this machine: raise the limits (ulimit -u and -v, pids of a "
+    "container), or give fewer --workers (0 needs no process)"
 )
 _LACKS: Final = {
     errno.ENOSPC: _ROOM,
@@ -108,6 +108,8 @@ _SAID: Final = {
     "failed to map segment": NO_MEMORY,
     "Cannot allocate memory": NO_MEMORY,
 }
+# What every task needs: where there is less, none can be blamed.
+_LEAST_BYTES: Final = 64 << 20
 
 
 def machine_fault(error: BaseException) -> str:
@@ -126,7 +128,27 @@ def machine_fault(error: BaseException) -> str:
             for words, fault in _SAID.items():
                 if words in str(cause):
                     return fault
+        if isinstance(cause, ImportError):
+            return f"{cause.name or 'a library'} cannot be loaded: give it more memory, or install Stillframe anew"
     return ""
+
+
+def has_memory() -> bool:
+    """Whether this process can take what every task needs."""
+    try:
+        return bool(bytearray(_LEAST_BYTES))
+    except MemoryError:
+        return False
+
+
+def check_memory(error: BaseException) -> None:
+    """See that a library's failure is not for want of memory, of which most say nothing.
+
+    Raises:
+        MemoryError: if there is too little.
+    """
+    if isinstance(error, MemoryError) or not has_memory():
+        raise MemoryError from error
 
 
 def blame_machine(error: BaseException) -> None:
@@ -154,6 +176,8 @@ def machine_blamed() -> Iterator[None]:
         raise MachineError(NO_MEMORY) from error
     except Exception as error:
         blame_machine(error)
+        if not has_memory():
+            raise MachineError(NO_MEMORY) from error
         raise
 
 
@@ -172,6 +196,7 @@ def reason_of(error: Exception) -> str:
 
     Raises:
         MachineError: if it is not the input's fault but the machine's.
+        MemoryError: if it may be for want of memory.
     """
     blame_machine(error)
     match error:
@@ -179,7 +204,8 @@ def reason_of(error: Exception) -> str:
             return str(error)
         case OSError():
             return f"cannot be read: {error.strerror or error}"
-        case MemoryError() | RecursionError():
+        case RecursionError():
             return f"asks for too much: {type(error).__name__}"
         case _:
+            check_memory(error)
             return f"cannot be published: {type(error).__name__}: {' '.join(str(error).split())[:200]}"

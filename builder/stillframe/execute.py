@@ -14,6 +14,7 @@ import os
 import re
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
@@ -32,7 +33,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Final, override
 
-from stillframe.errors import NO_MEMORY, MachineError, WorkerDied, machine_fault
+from stillframe.errors import NO_MEMORY, MachineError, WorkerDied, has_memory, machine_fault
 from stillframe.process_start import NO_PROCESS, prepare_start, starting
 from stillframe.sandbox import start_starter
 
@@ -48,8 +49,8 @@ _PRELOADED: Final = ("stillframe.build.instance", "stillframe.source.scan")
 _KEPT_VARIABLES: Final = re.compile(
     r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|(PYTHON|COVERAGE_|COV_CORE_|LD_|DYLD_|MALLOC_|OMP_|OPENBLAS_)\w+"
 )
-# What every task needs: where there is less, none can be blamed.
-_LEAST_BYTES: Final = 64 << 20
+# How long a worker stays that can do nothing but say so.
+_UNFIT_SECONDS: Final = 15.0
 _TOO_LARGE: Final = "it needs more memory than a process has on this machine"
 
 
@@ -57,15 +58,21 @@ class SerialExecutor(Executor):
     """Runs every task at once in the calling thread."""
 
     def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run the task and return its finished future."""
+        """Run the task and return its finished future.
+
+        Raises:
+            MachineError: if there is no memory for any task.
+        """
         future: Future[T] = Future()
         with _interrupts_deferred():
+            if "numpy" not in sys.modules and not has_memory():
+                raise MachineError(NO_MEMORY)  # the library would end this process, and say nothing
             for name in _PRELOADED:
                 import_module(name)  # an extension module cut off while it is imported may fail with another error
         try:
             future.set_result(fn(*args, **kwargs))
         except MemoryError:
-            future.set_exception(WorkerDied(_TOO_LARGE) if _has_memory() else MachineError(NO_MEMORY))
+            future.set_exception(WorkerDied(_TOO_LARGE) if has_memory() else MachineError(NO_MEMORY))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -91,7 +98,11 @@ class ProcessExecutor(Executor):
         self._hook = threading.excepthook
         with starting():
             self._log = _open_log()
-            self._pool = _new_pool(workers, self._log)
+            try:
+                self._pool = _new_pool(workers, self._log)
+            except BaseException:
+                self._log.close()
+                raise
         self._environment = dict(os.environ)
         threading.excepthook = self._give_up
 
@@ -136,7 +147,7 @@ class ProcessExecutor(Executor):
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
             with self._alone, starting(), _new_pool(1, self._log) as pool:
-                pool.submit(_run, self._environment, _has_memory).result()  # the process lives before it has the task
+                pool.submit(_run, self._environment, has_memory).result()  # the process lives before it has the task
                 _copy(pool.submit(_run, self._environment, fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             _fail(outer, error)
@@ -199,14 +210,6 @@ def _fail(future: Future[Any], error: BaseException) -> None:
     """End a future with an error, unless it has ended."""
     with suppress(InvalidStateError):
         future.set_exception(error)
-
-
-def _has_memory() -> bool:
-    """Whether this process can take what every task needs."""
-    try:
-        return bool(bytearray(_LEAST_BYTES))
-    except MemoryError:
-        return False
 
 
 def _open_log() -> Connection:
@@ -320,10 +323,12 @@ def _prepare_worker(log: Connection) -> None:
         os.dup2(nowhere, 2)
         os.close(nowhere)
         threading.Thread(target=_exit_with_parent, daemon=True).start()
-        if not _has_memory():
+        if not has_memory():
             _unfit.append(NO_MEMORY)
     except (OSError, RuntimeError, MemoryError) as error:
         _unfit.append(machine_fault(error) or NO_MEMORY)
+    if _unfit:
+        signal.setitimer(signal.ITIMER_REAL, _UNFIT_SECONDS)  # SIGALRM ends it: without its thread nothing else may
 
 
 def _exit_with_parent() -> None:

@@ -52,8 +52,12 @@ def forget_working_folder() -> None:
 
 
 def protect_children() -> None:
-    """Change this process's environment so that what it starts from now on finds no code in the working folder."""
+    """Change this process's environment so that what it starts from now on finds no code in the working folder.
+
+    Nor does it take more threads than it is given work.
+    """
     os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread and take memory for each core
     for name, separator in _LISTS.items():
         entries = [entry for entry in re.split(separator, os.environ.get(name, "")) if entry.startswith("/")]
         if entries:

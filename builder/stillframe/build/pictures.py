@@ -8,7 +8,7 @@ from stillframe.build.content import Content
 from stillframe.dicom.json_model import SOP_CLASS_UID, binary_value, first_value
 from stillframe.dicom.sop_classes import ENCAPSULATED_PDF
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import CodecError, CodestreamError, LayoutError
+from stillframe.errors import CodecError, CodestreamError, LayoutError, has_memory
 from stillframe.layout import HEAD_BYTES, Kind, media_type, rendered_key, thumbnail_key
 from stillframe.options import BuildOptions, Rendered
 from stillframe.pixels.display import read_display
@@ -45,6 +45,8 @@ def _picture_frame(uids: InstanceUIDs, options: BuildOptions, content: Content, 
     except (CodecError, CodestreamError) as error:
         return pictures, (f"cannot be rendered: {error}",)
     except MemoryError:
+        if not has_memory():
+            raise  # of any input
         return pictures, ("cannot be rendered: there is not enough memory",)
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return pictures, ("cannot be rendered: its window, tables or size of pixels cannot be applied",)

@@ -79,7 +79,7 @@ def safe_streams() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     nowhere = os.open(os.devnull, os.O_WRONLY)
     encodings = [getattr(stream, "encoding", None) or "utf-8" for stream in before]
-    out, err = (SafeStream(os.dup(number), encoding) for number, encoding in zip((1, 2), encodings, strict=True))
+    out, err = (SafeStream(os.dup(number), encoding) for number, encoding in enumerate(encodings, 1))
     for stream in before:
         with suppress(AttributeError, OSError, ValueError):  # closed, or nobody reads it
             stream.flush()
@@ -93,6 +93,8 @@ def safe_streams() -> Iterator[None]:
     finally:
         os.dup2(err.fileno(), 2)
         sys.stdout, sys.stderr = before
+        for stream in (out, err):
+            os.close(stream.fileno())
 
 
 def _open_standard_descriptors() -> list[int]:

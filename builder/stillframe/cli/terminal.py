@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, override
 
 from stillframe.cli.streams import live_terminal, redraw, say, tell
+from stillframe.errors import machine_fault
 from stillframe.hosting.invalidation import Invalidation
 from stillframe.progress import Progress
 
@@ -123,14 +124,22 @@ def shown_logs() -> Iterator[None]:
 
 
 class _LineHandler(logging.Handler):
-    """Shows warnings of libraries without the tracebacks that some of them add."""
+    """Shows warnings of libraries, without tracebacks, and not again soon what the same line of code warns of."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self._shown: dict[tuple[str, int], float] = {}
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        tell(f"{record.name}: {' '.join(record.getMessage().split())}")
+        now, origin = time.monotonic(), (record.pathname, record.lineno)
+        if now - self._shown.get(origin, -math.inf) < _LOG_SECONDS:
+            return
+        self._shown[origin] = now
+        text = " ".join(record.getMessage().split())
+        if record.exc_info and (error := record.exc_info[1]):
+            text = machine_fault(error) or f"{text} ({type(error).__name__}: {' '.join(str(error).split())})"
+        tell(f"{record.name}: {text}")
 
 
 class _WaitHandler(logging.Handler):

@@ -19,7 +19,7 @@ from ojph.ojph_bindings import Codestream, MemInfile, MemOutfile, Point
 
 from stillframe.codec.codestream import LARGEST_BASE, level_size
 from stillframe.codec.markers import MainHeader, parse_header
-from stillframe.errors import CodecError, CodestreamError
+from stillframe.errors import CodecError, CodestreamError, check_memory
 
 # Viewers ask for decode levels up to 3; past the last, decoders give a blank image.
 _MIN_LEVELS: Final = 3
@@ -69,6 +69,7 @@ def encode_frame(frame: npt.NDArray[Any], bits_stored: int) -> bytes:
         codestream.flush()
         return bytes(out.get_data())
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError(f"OpenJPH cannot encode a frame {describe_array(frame)}") from error
     finally:
         codestream.close()
@@ -148,6 +149,7 @@ def decode_frame(
         least, most = sample_range(component.precision, signed=component.signed)
         codestream.pull_all_components(lines, 1, "HW", least, most)  # in the order of _lines
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError("OpenJPH cannot decode the codestream") from error
     finally:
         codestream.close()
@@ -165,6 +167,7 @@ def decode_lossless(data: bytes, header: MainHeader | None = None) -> npt.NDArra
     try:
         return htj2k_decode(data)
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError("OpenJPH cannot decode the codestream") from error
 
 

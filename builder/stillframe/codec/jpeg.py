@@ -9,7 +9,7 @@ import numpy.typing as npt
 from imagecodecs import jpeg8_decode, jpeg8_encode, jpegxl_decode
 
 from stillframe.codec.htj2k import CODEC_FAILURES, describe_array
-from stillframe.errors import CodecError
+from stillframe.errors import CodecError, check_memory
 
 # The codecs are imported by name: imagecodecs loads each when it is first asked for, and a sandbox can load nothing.
 
@@ -30,6 +30,7 @@ def decode_jpeg(data: bytes, components: int) -> npt.NDArray[Any]:
         space = "YCBCR" if components == 3 else None
         return np.asarray(jpeg8_decode(data, colorspace=space, outcolorspace=space))
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError("a JPEG image cannot be decoded") from error
 
 
@@ -45,6 +46,7 @@ def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
     try:
         return np.asarray(jpegxl_decode(data, keeporientation=True, numthreads=1))
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError("a JPEG XL image cannot be decoded") from error
 
 
@@ -62,4 +64,5 @@ def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
         subsampling = "444" if image.ndim == 3 else None
         return bytes(jpeg8_encode(np.ascontiguousarray(image), quality, subsampling=subsampling))
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError(f"a picture {describe_array(image)} cannot be encoded as JPEG") from error

@@ -15,7 +15,7 @@ from _openjpeg import decode
 from stillframe.codec.htj2k import CODEC_FAILURES
 from stillframe.codec.jp2 import wrap_component
 from stillframe.codec.markers import MainHeader, parse_header
-from stillframe.errors import CodecError
+from stillframe.errors import CodecError, check_memory
 
 _JP2: Final = 2
 
@@ -43,6 +43,7 @@ def _decode_component(codestream: bytes, header: MainHeader, index: int) -> npt.
     try:
         failure, data = decode(BytesIO(wrap_component(codestream, header, index)), _JP2, as_array=False)
     except CODEC_FAILURES as error:
+        check_memory(error)
         raise CodecError(f"component {index + 1} cannot be decoded") from error
     if failure:
         raise CodecError(f"component {index + 1} cannot be decoded")

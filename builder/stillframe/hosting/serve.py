@@ -93,6 +93,7 @@ def make_config(app: Starlette, access: Access = _OPEN) -> uvicorn.Config:
         app,
         http=_Connection,
         ws="none",
+        log_config=None,  # who runs the server shows what it logs
         log_level="warning",
         server_header=False,
         lifespan="off",

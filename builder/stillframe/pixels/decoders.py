@@ -26,7 +26,7 @@ from stillframe.codec.jpeg_2000 import decode_components
 from stillframe.codec.jpeg_header import without_application
 from stillframe.codec.rle import decode_rle
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
-from stillframe.errors import CodecError, PixelDataError
+from stillframe.errors import CodecError, PixelDataError, check_memory
 from stillframe.options import DecoderLimits
 from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder
 from stillframe.pixels.description import PixelDescription
@@ -162,5 +162,6 @@ def _decode_by_plugin(data: bytes, plugin: str, facts: FrameFacts, description: 
     except (KeyboardInterrupt, SystemExit, MemoryError):  # none of these is the frame's
         raise
     except BaseException as error:  # each plugin has exceptions of its own
+        check_memory(error)
         raise PixelDataError(f"{plugin} gives the frame up") from error
     return np.asarray(array)
