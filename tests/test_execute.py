@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -148,6 +150,57 @@ def test_a_crash_costs_one_input_and_leaves_nothing_of_it(tmp_path: Path) -> Non
     (source / "003.dcm").unlink()
     build_tree(tmp_path / "without", source)
     assert contents(tmp_path / "tree") == contents(tmp_path / "without")
+
+
+def take_memory(size: int) -> int:
+    return len(bytearray(size))
+
+
+@pytest.mark.slow
+def test_a_task_that_needs_more_memory_than_there_is_fails_alone(executor: Executor) -> None:
+    large = [executor.submit(take_memory, 1 << 60) for _ in range(2)]
+    small = [executor.submit(take_memory, 1 << 10) for _ in range(4)]
+    for future in large:
+        with pytest.raises(WorkerDied, match="more memory than a process has"):
+            future.result(timeout=60)
+    assert [future.result(timeout=60) for future in small] == [1 << 10] * 4
+
+
+# Lets so many threads of the command start, and no more, as a limit of the system does at some moment of a job.
+_FEW_THREADS = """
+import sys, threading
+if __name__ == "__main__":
+    left = int(sys.argv.pop(1))
+    def limited(real):
+        def start(*arguments, **named):
+            global left
+            left -= 1
+            if left < 0:
+                raise RuntimeError("can't start new thread")
+            return real(*arguments, **named)
+        return start
+    for name in ("_start_new_thread", "_start_joinable_thread"):  # of Python 3.12, of 3.13
+        if hasattr(threading, name):
+            setattr(threading, name, limited(getattr(threading, name)))
+    from stillframe.cli.main import main
+    main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dry", [False, True])
+@pytest.mark.parametrize("count", range(5))
+def test_whichever_thread_does_not_start_the_job_ends_with_a_line(tmp_path: Path, count: int, dry: bool) -> None:
+    (tmp_path / "limited.py").write_text(_FEW_THREADS)
+    build = ["build", write_series(tmp_path / "in", 3), tmp_path / "out", "--workers", "2"]
+    build += ["--report", tmp_path / "report.json", *(["--dry-run"] if dry else [])]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "limited.py", str(count), *map(str, build)],
+        capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert "rejected" not in done.stderr
+    assert (done.returncode, "can be started on this machine" in done.stderr) in ((0, False), (1, True))
 
 
 def test_the_serial_executor_runs_at_once_in_this_process() -> None:

@@ -1,4 +1,4 @@
-"""`python -m stillframe` is `stillframe`."""
+"""`python -P -m stillframe` is `stillframe`; without -P, Python looks for modules in the working folder first."""
 
 from stillframe.cli.main import main
 

@@ -23,11 +23,9 @@ _WITHOUT_RIGHTS: Final = (
 )  # fmt: skip
 
 
-def run_in(
-    surroundings: str, *command: str | Path, without_rights: bool = True, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_in(surroundings: str, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run stillframe after lines of bash that set limits or redirect streams; a hang is a failure."""
-    prefix = list(_WITHOUT_RIGHTS) if without_rights and may_give_up_rights() else []
+    prefix = _WITHOUT_RIGHTS if may_give_up_rights() else ()
     script = f'{surroundings}\nexec "$@"'
     return subprocess.run(
         [*prefix, "bash", "-c", script, "bash", str(STILLFRAME), *map(str, command)],

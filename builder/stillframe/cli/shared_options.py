@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, override
+from urllib.parse import urlsplit
 
 import click
 
@@ -86,6 +87,12 @@ def _checked_url(_context: click.Context, parameter: click.Parameter, url: str) 
     return url
 
 
+def _checked_public_url(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    if "@" in urlsplit(_checked_url(context, parameter, url)).netloc:
+        raise UsageError(f"the URL of {parameter.opts[0]} would publish its user and password: leave them out")
+    return url
+
+
 def _checked_distribution(_context: click.Context, _parameter: click.Parameter, distribution: str) -> str:
     if distribution:
         from stillframe.hosting.cloudfront import check_distribution
@@ -104,7 +111,7 @@ def viewer_option(text: str) -> _Decorator:
 
 def base_url_option(text: str) -> _Decorator:
     """The option for the public URL of the service root, empty for none."""
-    return click.option("--base-url", default="", metavar="URL", callback=_checked_url, help=text)
+    return click.option("--base-url", default="", metavar="URL", callback=_checked_public_url, help=text)
 
 
 @dataclass(frozen=True, slots=True)
