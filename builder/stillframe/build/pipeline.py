@@ -16,7 +16,7 @@ from stillframe.build.publish import publish_plan
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import FailedJob, UsageError, machine_blamed
+from stillframe.errors import UsageError, machine_blamed
 from stillframe.parallel import side_by_side
 from stillframe.progress import Progress
 from stillframe.source.find import check_sources, iter_inputs
@@ -34,17 +34,14 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
 
     Raises:
         UsageError: if a source does not exist.
+        FailedJob: if a store or the machine fails before anything is published.
     """
     report = Report()
     started = time.monotonic()
     roots = Roots(store, request.secret)
-    try:
-        with machine_blamed():
-            plan = plan_build(request, roots, executor, progress, report)
-    except FailedJob as error:
-        report.failure = str(error)
-    else:
-        publish_plan(request, plan, roots, executor, progress, report)
+    with machine_blamed():
+        plan = plan_build(request, roots, executor, progress, report)
+    publish_plan(request, plan, roots, executor, progress, report)
     report.seconds = time.monotonic() - started
     return report
 

@@ -29,7 +29,7 @@ from stillframe.cli.shared_options import (
 )
 from stillframe.cli.streams import say, tell
 from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some
-from stillframe.errors import UsageError
+from stillframe.errors import FailedJob, UsageError
 from stillframe.layout import STUDIES, parse_key
 from stillframe.options import (
     MAX_DECODER_MEMORY,
@@ -271,7 +271,10 @@ def build(
         if job.dry_run:
             report, forecast = forecast_build(request, store, executor, progress)
         else:
-            report = run_build(request, store, executor, progress)
+            try:
+                report = run_build(request, store, executor, progress)
+            except FailedJob as error:  # before anything was published: the report tells that, too
+                report = Report(failure=str(error))
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     if forecast is None:
