@@ -107,6 +107,22 @@ def test_an_interpreter_that_ignores_the_environment_has_to_leave_the_folder_out
     assert imported(disc) == []
 
 
+@pytest.mark.slow
+def test_a_working_folder_that_is_gone_is_told_and_only_processes_need_it(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 1)
+    (tmp_path / "gone").mkdir()
+    script = 'cd "$1"; rmdir "$1"; "$0" build "$2/in" "$2/tree" --workers 2 || "$0" build "$2/in" "$2/tree" --workers 0'
+    done = subprocess.run(
+        ["bash", "-c", script, STILLFRAME, tmp_path / "gone", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines() == [
+        "stillframe: the working folder is gone: start it in another",
+        "reading headers: 1",
+        "publishing: 1",
+    ]
+    assert done.returncode == 0
+
+
 def test_the_environment_names_no_relative_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PYTHONPATH": ":/a:b::./c:/d/../e:", "PATH": ".:/usr/bin:", "LD_LIBRARY_PATH": ";/usr/lib;x",

@@ -34,7 +34,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, override
 
 from stillframe.errors import NO_MEMORY, MachineError, WorkerDied, has_memory, machine_fault
-from stillframe.process_start import NO_PROCESS, prepare_start, starting
+from stillframe.process_start import prepare_start, starting
 from stillframe.sandbox import start_starter
 
 AHEAD: Final = 3
@@ -154,8 +154,9 @@ class ProcessExecutor(Executor):
 
     def _give_up(self, failure: threading.ExceptHookArgs) -> None:
         """A thread ended with an error: no task may wait for it any more."""
-        error = failure.exc_value
-        fault = (machine_fault(error) if error else "") or NO_PROCESS.format("a thread of the job ended early")
+        name = failure.exc_type.__name__
+        fault = machine_fault(failure.exc_value) if failure.exc_value else ""
+        fault = fault or f"a thread of this job ended early ({name}), and what it had begun is lost: build again"
         for future in list(self._under_way):
             _fail(future, MachineError(fault))
         self.end_processes()

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import util
 from pathlib import Path
 from typing import Final
@@ -44,7 +44,9 @@ def forget_working_folder() -> None:
     """
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = {entry for entry in entries if entry.startswith("/")} | {str(Path(__file__).resolve().parents[1])}
-    dropped = {os.path.abspath(entry) for entry in ("", *entries)} - kept  # noqa: PTH100  (as Python makes them)
+    dropped: set[str] = set()
+    with suppress(FileNotFoundError):  # the folder itself is gone
+        dropped = {os.path.abspath(entry) for entry in ("", *entries)} - kept  # noqa: PTH100  (as Python makes them)
     own = os.path.dirname(os.__file__)  # noqa: PTH120  (as it stands in the path)
     end = sys.path.index(own) if own in sys.path else 0
     sys.path[:end] = [entry for entry in sys.path[:end] if entry.startswith("/") and entry not in dropped]
@@ -74,12 +76,16 @@ def prepare_start() -> None:
 
     Raises:
         UsageError: if Python's own options forbid the first.
-        MachineError: if no folder is short enough.
+        MachineError: if no folder is short enough, or the working folder is gone.
         OSError: if none can be written.
     """
     if sys.flags.ignore_environment and not sys.flags.safe_path:
         raise UsageError("with -E, Python looks for modules in the working folder: start it with -P as well")
     protect_children()
+    try:
+        os.getcwd()  # noqa: PTH109  (every process is told of it)
+    except FileNotFoundError as error:
+        raise MachineError("the working folder is gone: start it in another") from error
     before = tempfile.gettempdir()
     if len(os.fsencode(before)) > _LONGEST_FOLDER:
         short = [folder for folder in _SHORT_FOLDERS if os.access(folder, os.W_OK | os.X_OK)]

@@ -103,6 +103,9 @@ CASES: dict[str, Callable[[Path], Done]] = {
     "a destination to write in": lambda folder: build_mounted(
         folder, f"mkdir {folder}/out; mount -t tmpfs -o ro tmpfs {folder}/out"
     ),
+    "a working folder that is still there": lambda folder: build(
+        folder, f"mkdir {folder}/gone; cd {folder}/gone; rmdir {folder}/gone"
+    ),
     "memory for any input": lambda folder: build(folder, "ulimit -v 120000", "--workers", "0"),
     "memory for one input alone": large_input,
 }

@@ -268,13 +268,13 @@ def build(
     )
     invalidation = forecast = None
     with _job_running(workers) as (executor, progress):
-        if job.dry_run:
-            report, forecast = forecast_build(request, store, executor, progress)
-        else:
-            try:
+        try:
+            if job.dry_run:
+                report, forecast = forecast_build(request, store, executor, progress)
+            else:
                 report = run_build(request, store, executor, progress)
-            except FailedJob as error:  # before anything was published: the report tells that, too
-                report = Report(failure=str(error))
+        except FailedJob as error:  # before anything was published: the report tells that, too
+            report = Report(failure=str(error))
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     if forecast is None:
