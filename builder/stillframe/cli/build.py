@@ -29,7 +29,7 @@ from stillframe.cli.shared_options import (
 )
 from stillframe.cli.streams import say, tell
 from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some
-from stillframe.errors import FailedJob, UsageError
+from stillframe.errors import FailedJob, UsageError, machine_blamed
 from stillframe.layout import STUDIES, parse_key
 from stillframe.options import (
     MAX_DECODER_MEMORY,
@@ -270,7 +270,8 @@ def build(
     with _job_running(workers) as (executor, progress):
         try:
             if job.dry_run:
-                report, forecast = forecast_build(request, store, executor, progress)
+                with machine_blamed():
+                    report, forecast = forecast_build(request, store, executor, progress)
             else:
                 report = run_build(request, store, executor, progress)
         except FailedJob as error:  # before anything was published: the report tells that, too
