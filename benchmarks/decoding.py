@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from stillframe.execute import prepare_process
 from stillframe.options import BuildOptions, Rendered
 from stillframe.pixels import decoding
 from stillframe.sandbox import ChildDied, Limits, Receive, Sandbox, start_starter
+from stillframe.worker_process import prepare_process
 from tests.support import frame_encoders
 from tests.support.dicom_files import encapsulated, jpeg, write
 from tests.support.trees import build_tree

@@ -40,9 +40,10 @@ from s3_upload import measure_s3
 from stillframe.build.pipeline import build
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
-from stillframe.execute import SerialExecutor, prepare_process
+from stillframe.execute import SerialExecutor
 from stillframe.options import BuildOptions, Rendered
 from stillframe.store.directory import DirectoryStore
+from stillframe.worker_process import prepare_process
 
 CT_SERIES = Path(__file__).parents[2] / "shared" / "data" / "ct-volume"
 STAGES = ("scan", "read", "decode", "encode", "verify", "index", "reduce", "render", "JSON", "write", "lists")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stillframe import execute
+from stillframe.worker_process import PRELOADED
 from tests.support.places import REPOSITORY
 
 PACKAGE = REPOSITORY / "builder/stillframe"
@@ -81,7 +81,7 @@ def test_a_room_says_what_it_is_for_and_imports_nothing(room: Path) -> None:
 
 
 def test_what_workers_preload_is_there() -> None:
-    for name in execute._PRELOADED:
+    for name in PRELOADED:
         assert (PACKAGE.parent / f"{name.replace('.', '/')}.py").is_file()
 
 

@@ -43,7 +43,7 @@ from stillframe.codec.htj2k import decode_frame, decode_prefix, encode_frame
 from stillframe.codec.markers import parse_header
 from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.execute import ProcessExecutor, SerialExecutor, prepare_process
+from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.layout import (
     frame_index_key,
     frame_key,
@@ -55,6 +55,7 @@ from stillframe.layout import (
 )
 from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
+from stillframe.worker_process import prepare_process
 from tests.support.dicom_files import (
     BIG_ENDIAN,
     DEFLATED,
