@@ -36,6 +36,7 @@ from decoding import measure_decoding
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from s3_upload import measure_s3
+from syncing import measure_syncing
 
 from stillframe.build.pipeline import build
 from stillframe.build.report import Report
@@ -265,6 +266,7 @@ def main() -> None:
         figures["workerPeakMegabytes"] = max(workers_memory(source, tree) for source in (series, radiograph))
         print(f"  peak memory of a worker: {figures['workerPeakMegabytes']:.0f} MB")
         figures["decoding"] = measure_decoding(arguments.repeat)
+        figures["syncing"] = measure_syncing(arguments.repeat)
         figures["s3"] = measure_s3(series, arguments.repeat)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * resource_unit() / 1e6
     print(f"  peak memory of this process, all benchmarks: {own:.0f} MB")
