@@ -44,7 +44,19 @@ def build(source: Path, tree: Path, *options: str) -> float:
     """Elapsed seconds of a build. What was written before it is on the disk when it begins."""
     shutil.rmtree(tree, ignore_errors=True)
     os.sync()
-    command = [sys.executable, "-m", "stillframe", "build", source, tree, "--workers", "2", "--settle", "0", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "stillframe",
+        "build",
+        str(source),
+        str(tree),
+        "--workers",
+        "2",
+        "--settle",
+        "0",
+        *options,
+    ]
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
