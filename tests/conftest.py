@@ -17,8 +17,9 @@ from typing import Final
 import pytest
 
 from stillframe.store.s3_client import Bucket
+from stillframe.worker_process import start_fork_server
 from tests.support.examples import load_profile
-from tests.support.places import SHARED_DATA
+from tests.support.places import REPOSITORY, SHARED_DATA
 from tests.support.s3_server import S3Endpoint, set_environment, weed_path
 from tests.support.sample_files import sample_files
 from tests.support.shared_server import shared_server, stop_shared_server
@@ -45,10 +46,15 @@ def _is_worker() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # A run in the background of a shell ignores Ctrl-C, and so would the commands that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    multiprocessing.set_forkserver_preload(_PRELOADED)
+    # Python started by a test finds these helpers: where a job has run in this process, it does not look here itself.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+    if not (config.getoption("numprocesses", None) or config.option.collectonly):
+        # The server that forks for jobs and tests begins at once: with these modules, and without the tests' secrets.
+        multiprocessing.set_forkserver_preload(_PRELOADED)
+        start_fork_server()
     if not _is_worker():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends the run ends its server, too
         os.environ[_RUN_FOLDER] = tempfile.mkdtemp(prefix="stillframe-tests-")

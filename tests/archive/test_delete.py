@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -43,6 +42,7 @@ from tests.support.archives import (
 from tests.support.command import run
 from tests.support.dicom_files import ROOT, SERIES, STUDY, image, instance_uid, noise, write
 from tests.support.dying_store import DyingStore
+from tests.support.forked import forked_process
 from tests.support.memory_store import MemoryStore
 from tests.support.moments import moments
 from tests.support.trees import NoProgress, contents, objects
@@ -123,7 +123,6 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
     inputs = [source / "a" / "1.dcm", source / "a" / "2.dcm", source / "b" / "1.dcm", source / "c"]
     publish(start, *inputs)
     publish(clean, *(path for path in inputs if any(path.is_relative_to(source / part) for part in left)))
-    context = multiprocessing.get_context("forkserver")
     shutil.copytree(start.root, tmp_path / "whole")
     whole = DyingStore(str(tmp_path / "whole"), sys.maxsize)
     remove(whole, scope)
@@ -133,7 +132,7 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
         for moment in tried[:: 3 if halfway else 1]:
             tree, other = tmp_path / "tree", tmp_path / "other"
             shutil.copytree(start.root, tree)
-            job = context.Process(target=delete_and_die, args=(scope, str(tree), moment, halfway))
+            job = forked_process(delete_and_die, scope, str(tree), moment, halfway)
             job.start()
             job.join()
             assert job.exitcode == (-signal.SIGKILL if moment < len(whole.writes) else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,16 @@ from typing import Final
 from stillframe.cli.main import main
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
+
+
+def forked_process(target: Callable[..., object], *arguments: object) -> BaseProcess:
+    """A process that is to call a function of a module, in this environment, which the server that forks it lacks."""
+    return _CONTEXT.Process(target=_call, args=(dict(os.environ), target, arguments))
+
+
+def _call(environment: dict[str, str], target: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    os.environ.update(environment)
+    target(*arguments)
 
 
 def start_forked(command: list[str], stdout: str | Path, stderr: str | Path) -> BaseProcess:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -37,6 +36,7 @@ from tests.support.dicom_files import (
     write_series,
 )
 from tests.support.dying_store import DyingStore
+from tests.support.forked import forked_process
 from tests.support.jobs import Job
 from tests.support.moments import moments
 from tests.support.trees import NoProgress, build_tree, contents, document, processes_of_session
@@ -354,12 +354,11 @@ def test_a_job_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path, scen
     build(request, whole, SerialExecutor(), NoProgress())
     tried = moments(whole.writes)
     assert len(tried) > 8
-    context = multiprocessing.get_context("forkserver")
     for halfway in (False, True):
         for moment in tried[:: 3 if halfway else 1]:
             tree = tmp_path / f"{moment}{halfway}"
             shutil.copytree(start_tree, tree)
-            job = context.Process(target=build_and_die, args=(request, str(tree), moment, halfway))
+            job = forked_process(build_and_die, request, str(tree), moment, halfway)
             job.start()
             job.join()
             assert job.exitcode == (-signal.SIGKILL if moment < len(whole.writes) else 0)
@@ -374,13 +373,12 @@ def test_a_replacement_killed_at_any_of_its_writes_is_never_taken_for_what_was_t
     sources = {name: write(tmp_path, f"{name}.dcm", image(1, data)) for name, data in (("old", old), ("new", new))}
     for name, source in sources.items():
         build_tree(tmp_path / name, source)
-    context = multiprocessing.get_context("forkserver")
     request = BuildRequest(sources=(str(sources["new"]),), options=BuildOptions(), workers=2, replace=True)
     fates = []
     for moment in range(100):
         tree = tmp_path / f"{moment}"
         shutil.copytree(tmp_path / "old", tree)
-        job = context.Process(target=build_and_die, args=(request, str(tree), moment, False))
+        job = forked_process(build_and_die, request, str(tree), moment, False)
         job.start()
         job.join()
         fates.append("old" if build_tree(tree, sources["old"]).exit_code == 0 else "new")

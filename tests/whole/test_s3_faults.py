@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -35,6 +34,7 @@ from stillframe.store.s3_client import Bucket
 from tests.support.consistency import check_consistency
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_faults
+from tests.support.forked import forked_process
 from tests.support.jobs import Job
 from tests.support.s3_server import S3Endpoint, S3Server
 from tests.support.trees import NoProgress, objects, processes_of_session
@@ -312,16 +312,13 @@ def test_a_process_that_stood_still_while_its_claim_ran_out_mixes_nothing(
         frames = np.stack([noise(10 * seed + frame, (20, 30)) for frame in range(6)]).astype("u4")
         write(tmp_path, f"{seed}/1.dcm", image(1, frames))
     clean = [clean_objects(tmp_path / str(seed), tmp_path / str(seed) / "1.dcm") for seed in (0, 1)]
-    context = multiprocessing.get_context("forkserver")
     stopped = 0
     for moment in range(0, 12, 1 if TIMES else 2):
         store = S3Store(bucket, f"{before}{moment}")
         if before:
             publish(tmp_path / "2" / "1.dcm", store)
         code = str(tmp_path / f"code{before}{moment}")
-        job = context.Process(
-            target=build_and_stop, args=(bucket, store.prefix, tmp_path / "0" / "1.dcm", moment, code, before)
-        )
+        job = forked_process(build_and_stop, bucket, store.prefix, tmp_path / "0" / "1.dcm", moment, code, before)
         job.start()
         assert job.pid is not None
         while job.is_alive() and not is_stopped(job.pid):

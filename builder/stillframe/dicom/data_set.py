@@ -129,9 +129,7 @@ class DataSetReader:
                     raise Odd("a value of undefined length, or a tag of no element")
                 if value + length > end:
                     raise Short("ends inside a value")
-                self._parts += 1
-                if self._parts > MAX_PARTS:
-                    raise too_many_parts()
+                self._count()
                 self._add(raw_data_element(walker, element, base))
                 offset = value + length
         except Odd as odd:
@@ -175,8 +173,19 @@ class DataSetReader:
             raise InputError("sequences nested too deeply") from error
         if isinstance(element, RawDataElement) and len(element.value or b"") < element.length < UNDEFINED_LENGTH:
             return Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)
+        self._count()
         self._add(element)
         return None
+
+    def _count(self) -> None:
+        """One element more, also of a tag that was there before.
+
+        Raises:
+            InputError: if there are too many.
+        """
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise too_many_parts()
 
     def _tag(self, head: bytes) -> BaseTag:
         group, number = struct.unpack("<HH" if self.encoding.little else ">HH", head[:4])
