@@ -14,7 +14,7 @@
 #   make picture  draw the README's picture anew
 #   make clean    remove what the targets above made
 #   PYTHON=/path/to/python chooses the interpreter, PORT=8080 where `serve` listens, SITE=./site the tree of the demo,
-#   JOBS=3 how many processes run the tests, ARGS=… goes to pytest.
+#   JOBS=4 how many processes run the tests, ARGS=… goes to pytest.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -24,7 +24,7 @@ SHELL := /bin/sh
 PORT ?= 8080
 SITE ?= site
 MINUTES ?= 10
-JOBS ?= 3
+JOBS ?= 4
 PYTHONS ?= 3.12 3.13 3.14
 export PYTHON
 # What is compiled once is not compiled by every process that the tests start.

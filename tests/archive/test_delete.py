@@ -44,7 +44,7 @@ from tests.support.dicom_files import ROOT, SERIES, STUDY, image, instance_uid, 
 from tests.support.dying_store import DyingStore
 from tests.support.forked import forked_process
 from tests.support.memory_store import MemoryStore
-from tests.support.moments import moments
+from tests.support.moments import EVERY, moments
 from tests.support.trees import NoProgress, contents, objects
 
 # What is deleted, and what is built where it is not to be.
@@ -129,7 +129,7 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
     tried = moments(whole.writes)[:: 1 if scope.instance else 2]
     assert len(tried) > 8
     for halfway in (False, True):
-        for moment in tried[:: 3 if halfway else 1]:
+        for number, moment in enumerate(tried[:: 3 if halfway else 1]):
             tree, other = tmp_path / "tree", tmp_path / "other"
             shutil.copytree(start.root, tree)
             job = forked_process(delete_and_die, scope, str(tree), moment, halfway)
@@ -137,14 +137,15 @@ def test_a_deletion_killed_at_any_of_its_writes_can_be_run_again(tmp_path: Path,
             job.join()
             assert job.exitcode == (-signal.SIGKILL if moment < len(whole.writes) else 0)
             names_in_lists(DirectoryStore(str(tree)))
-            shutil.copytree(tree, other)
+            if number % 2 or EVERY:
+                shutil.copytree(tree, other)
+                publish(DirectoryStore(str(other)), *inputs)
+                built = {path: data for path, data in contents(other).items() if not path.endswith(".part")}
+                assert built == contents(Path(start.root)), f"killed at {[*whole.writes, None][moment]}, then built"
+                shutil.rmtree(other)
             remove(DirectoryStore(str(tree)), scope)
             assert contents(tree) == contents(Path(clean.root)), f"killed at {[*whole.writes, None][moment]}"
-            publish(DirectoryStore(str(other)), *inputs)
-            built = {path: data for path, data in contents(other).items() if not path.endswith(".part")}
-            assert built == contents(Path(start.root)), f"killed at {[*whole.writes, None][moment]}, then built"
             shutil.rmtree(tree)
-            shutil.rmtree(other)
 
 
 def test_what_a_killed_build_was_about_to_write_goes_too(tmp_path: Path, source: Path) -> None:

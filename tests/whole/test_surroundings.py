@@ -130,7 +130,7 @@ def test_what_the_machine_lacks_is_said_as_documented(folder: Path, title: str) 
         assert ("failure" in report) == (code == 1)
 
 
-@pytest.mark.parametrize("count", range(2, 14))
+@pytest.mark.parametrize("count", [2, 4, 6, 7, 9, 12])
 def test_no_limit_of_processes_lets_a_job_hang_or_blames_an_input(folder: Path, count: int) -> None:
     done = build(folder, limit_processes(count), "--workers", "2")
     assert "Traceback" not in done.stderr
@@ -141,7 +141,7 @@ def test_no_limit_of_processes_lets_a_job_hang_or_blames_an_input(folder: Path, 
         assert not report_of(folder)["rejected"]
 
 
-@pytest.mark.parametrize("count", [8, 10, 12, 14, 18, 22])
+@pytest.mark.parametrize("count", [8, 11, 14, 18])
 def test_no_limit_of_open_files_lets_a_job_hang_or_blames_an_input(folder: Path, count: int) -> None:
     done = build(folder, f"ulimit -n {count}", "--workers", "2")
     assert "Traceback" not in done.stderr
