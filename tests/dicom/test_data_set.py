@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
 import struct
@@ -332,7 +333,10 @@ def test_elements_are_read_as_they_are_written_whatever_the_name(written: str, n
 
 
 @pytest.mark.parametrize("syntax", NATIVE)
-@pytest.mark.parametrize("wrong", ["zeros for a delimiter", "no delimiter", "an item that is too long", "no item"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["zeros for a delimiter", "no delimiter", "an item that is too long", "no item", "too few bytes for an element"],
+)
 def test_a_damaged_sequence_within_a_whole_one_is_told(syntax: str, wrong: str) -> None:
     """The lengths around it are right, so that the rest of the data set is as it was."""
     inner = element(0x00080050, "SH", "1", syntax)
@@ -343,6 +347,7 @@ def test_a_damaged_sequence_within_a_whole_one_is_told(syntax: str, wrong: str) 
             0x00400275, "SQ", head(0xFFFEE000, "", len(inner) + 2, syntax) + inner, syntax
         ),
         "no item": element(0x00400275, "SQ", inner, syntax),
+        "too few bytes for an element": sequence(0x00400275, [inner + b"2501"], syntax),
     }[wrong]
     item = head(0xFFFEE000, "", len(damaged), syntax) + damaged
     for tag in (0x0040A730, 0x00091010):
@@ -353,6 +358,19 @@ def test_a_damaged_sequence_within_a_whole_one_is_told(syntax: str, wrong: str) 
         assert len(converted.notes) == 1
         assert converted.notes[0].startswith(f"{tag:08X}")
         assert converted.damaged == (converted.notes if tag == 0x0040A730 else ())
+
+
+def test_bytes_behind_the_last_element_of_an_item_are_not_lost() -> None:
+    """Behind an element of no VR, whose length has four bytes then: the sequence is published as its bytes."""
+    odd = b"\x08\0\0\x01" + bytes(4)
+    items = b"".join(head(0xFFFEE000, "", len(item)) + item for item in (odd + b"2501", b""))
+    converted = convert(read(file_of(EXPLICIT, report(EXPLICIT, element(0x00400275, "SQ", items)))).dataset)
+    assert converted.dataset["00400275"] == {"vr": "UN", "InlineBinary": base64.b64encode(items).decode()}
+    assert converted.notes == (
+        "00400275: as a sequence, it has 4 bytes behind the last element of an item; its bytes are published as UN",
+    )
+    padded = element(0x00400275, "SQ", items.replace(b"2501", bytes(4)))
+    assert convert(read(file_of(EXPLICIT, report(EXPLICIT, padded))).dataset).notes == ()
 
 
 def test_values_that_differ_in_their_padding_are_one_value() -> None:

@@ -29,11 +29,15 @@ class Unreadable(Exception):
 
 
 class CountedReads:
-    """A file that bounds what a parser makes of odd bytes: it reads once for every element and item, however short."""
+    """A file that bounds what a parser makes of odd bytes: it reads once for every element and item, however short.
+
+    `rest` are the bytes of the last read that found fewer than were asked for, and some.
+    """
 
     def __init__(self, file: ReadableFile) -> None:
         self._file = file
         self._left = MOST_READS
+        self.rest = b""
         self.tell = file.tell
         self.seek = file.seek
 
@@ -46,7 +50,10 @@ class CountedReads:
         self._left -= 1
         if self._left < 0:
             raise InputError("is not well formed, and has too many elements and items to be read all the same")
-        return self._file.read(size)
+        data = self._file.read(size)
+        if 0 < len(data) < size:
+            self.rest = data
+        return data
 
 
 @contextmanager
@@ -102,6 +109,8 @@ def read_odd(
             end = source.tell()
             _check_inside(source, encoding, dataset)
             source.seek(end)
+            if length is not None and source.rest.strip(b"\0"):  # too few to be an element
+                raise Unreadable(f"has {len(source.rest)} bytes behind the last element of an item")
     return dataset
 
 
