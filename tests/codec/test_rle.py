@@ -56,6 +56,7 @@ def packed(*segments: bytes) -> bytes:
         (b"\xfdx", b"xxxx"),
         (b"\xffa\x80\xffb\x00", b"aabb"),  # -128 does nothing, and a last byte pads to an even length (G.3.1)
         (b"\x00a\x00b\xffc\x00", b"abcc"),
+        (b"\x03abcd" + bytes(7), b"abcd"),  # padded further, as some encoders do
     ],
 )
 def test_runs_are_those_of_the_standard(segment: bytes, plane: bytes) -> None:

@@ -43,11 +43,11 @@ def decode_rle(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt
 
 
 def _unpack(segment: bytes, pixels: int) -> npt.NDArray[np.uint8]:
-    """One segment (G.3.2), which may end with a byte of padding."""
+    """One segment (G.3.2), which may end with zeros for padding: two of them unpack to one more."""
     try:
         plane = np.frombuffer(packbits_decode(segment), np.uint8)
     except CODEC_FAILURES as error:
         raise CodecError("an RLE segment is damaged") from error
-    if len(plane) != pixels:
+    if len(plane) < pixels or plane[pixels:].any():
         raise CodecError(f"an RLE segment unpacks to {len(plane)} bytes, {pixels} are expected")
-    return plane
+    return plane[:pixels]
