@@ -164,18 +164,24 @@ class ProcessExecutor(Executor):
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block: a process half started could not be ended, and would complain."""
+    """Let Ctrl-C and SIGTERM wait for the end of the block: a process half started could not be ended, and would
+    complain. Who ignores one of them ignores it here, too.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    interrupts: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    came: list[int] = []
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = {number: handler for number, handler in previous.items() if callable(handler)}
+    for number in handled:
+        signal.signal(number, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
-    if interrupts:
-        signal.raise_signal(signal.SIGINT)
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _copy(inner: Future[Any], outer: Future[Any]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -432,8 +433,13 @@ def test_a_damaged_document_is_made_anew(tmp_path: Path, path: str, kept: int) -
     assert contents(tmp_path / "tree") == before
 
 
-def start_publishing(tmp_path: Path) -> subprocess.Popen[bytes]:
-    """A job that has begun to publish and is far from its end, alone in its session."""
+def start_publishing(tmp_path: Path, ignored: Sequence[signal.Signals] = ()) -> subprocess.Popen[bytes]:
+    """A job that has begun to publish and is far from its end, alone in its session; some signals are ignored there."""
+
+    def ignore() -> None:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
     pixels = np.stack([noise(number, (512, 512)) for number in range(8)])
     for number in range(1, 13):
         write(tmp_path, f"long/{number}.dcm", image(number, np.tile(pixels, (8, 1, 1))))
@@ -442,6 +448,7 @@ def start_publishing(tmp_path: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=ignore,
     )
     assert job.stderr is not None
     while not job.stderr.readline().startswith(b"publishing"):
@@ -455,9 +462,14 @@ def start_publishing(tmp_path: Path) -> subprocess.Popen[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_end_with_a_job_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
-    with start_publishing(tmp_path) as job:
+@pytest.mark.parametrize(
+    ("number", "ignored"), [(signal.SIGKILL, ()), (signal.SIGTERM, ()), (signal.SIGTERM, [signal.SIGINT])]
+)
+def test_workers_end_with_a_job_that_is_killed(
+    tmp_path: Path, number: signal.Signals, ignored: Sequence[signal.Signals]
+) -> None:
+    """A shell has what it starts in the background ignore Ctrl-C."""
+    with start_publishing(tmp_path, ignored) as job:
         assert len(processes_of_session(job.pid)) > 2
         os.kill(job.pid, number)
         assert job.wait() == (1 if number == signal.SIGTERM else -number)

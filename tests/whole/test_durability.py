@@ -78,6 +78,9 @@ def test_whatever_a_power_cut_takes_a_rerun_makes_good(tmp_path: Path, how: str,
         assert objects(again) == objects(clean), f"cut behind {whole.writes[moment - 1]}"
 
 
+DAMAGED = "what is stored differs from what was published; it was built anew"
+
+
 def damage(tree: Path, ending: str) -> Path:
     """Change one byte of the first file of a tree whose path ends so; its size stays."""
     path = next(path for path in sorted(tree.rglob("*")) if path.is_file() and str(path).endswith(ending))
@@ -98,6 +101,7 @@ def test_damage_at_equal_size_is_found_where_it_is_looked_for(tmp_path: Path, en
     assert contents(tree) != expected
     report = publish(source, DirectoryStore(str(tree)), verify_stored=True)
     assert report.outcomes == {Outcome.UNCHANGED: 2, Outcome.REBUILT: 1}
+    assert [item.notes[-1] for item in report.noted] == [DAMAGED]
     assert contents(tree) == expected
     assert publish(source, DirectoryStore(str(tree)), verify_stored=True).outcomes == {Outcome.UNCHANGED: 3}
 
@@ -118,4 +122,7 @@ def test_the_command_verifies_when_it_is_asked(tmp_path: Path) -> None:
     assert run("build", source, tree, "--no-sync").returncode == 0
     damage(tree, "frames/1")
     assert "1 unchanged" in run("build", source, tree).stdout
-    assert "1 rebuilt" in run("build", source, tree, "--verify-stored").stdout
+    assert "1 would be rebuilt" in run("build", source, tree, "--verify-stored", "--dry-run").stdout
+    done = run("build", source, tree, "--verify-stored")
+    assert "1 rebuilt" in done.stdout
+    assert DAMAGED in done.stderr

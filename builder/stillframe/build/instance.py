@@ -83,6 +83,7 @@ class _Worker:
         self.task = task
         self.clock = StageClock()
         self.state = CommitState(None, None)
+        self.remarks: tuple[str, ...] = ()
 
     def run(self) -> Built | Rejected:
         """Decide what the input is to the store, and act on it; again if another job comes in between.
@@ -143,8 +144,13 @@ class _Worker:
         return Holding(len(held), sum(held.values()))
 
     def _contents(self) -> str:
+        """The digest of what is stored; that it differs from what was published is told in the report."""
         with self.clock("check"):
-            return digest_of_held(self.task.store, self.task.uids)
+            found = digest_of_held(self.task.store, self.task.uids)
+        record = published_record(self.published)
+        if record is not None and record.contents not in ("", found):
+            self.remarks = ("what is stored differs from what was published; it was built anew",)
+        return found
 
     def _resume(self) -> Built | None:
         """The instance as an attempt that was cut off left it; None if its frames turn out to be damaged."""
@@ -237,7 +243,7 @@ class _Worker:
                 raise
         outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
         return replace(
-            self._built(outcome, content.notes),
+            self._built(outcome, (*content.notes, *self.remarks)),
             metadata=content.metadata,
             rows=content.rows,
             frames=content.frames,

@@ -181,7 +181,7 @@ _job_options: Final = option_group(
     click.option(
         "--verify-stored",
         is_flag=True,
-        help="Read what DEST holds already, and build anew what is damaged there, even at its right size.",
+        help="Read what DEST holds already of SOURCE, and build anew what is damaged there, even at its right size.",
     ),
     click.option(
         "--no-sync",

@@ -57,8 +57,9 @@ def main() -> NoReturn:
 def _run() -> int:
     """The exit code of the command, after what went wrong has been told."""
     try:
-        # SIGTERM, which ends jobs in clusters and services, does what Ctrl-C does.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        # SIGTERM, which ends jobs in clusters and services, does what Ctrl-C does; also where a shell's background has
+        # Ctrl-C ignored.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with shown_logs(), machine_blamed():
             code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0

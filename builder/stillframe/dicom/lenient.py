@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import BinaryIO, Final, cast
 
 from pydicom import DataElement, Dataset
@@ -31,7 +32,7 @@ class Unreadable(Exception):
 class CountedReads:
     """A file that bounds what a parser makes of odd bytes: it reads once for every element and item, however short.
 
-    `rest` are the bytes of the last read that found fewer than were asked for, and some.
+    `rest` are the bytes of the last read, if it found fewer than were asked for.
     """
 
     def __init__(self, file: ReadableFile) -> None:
@@ -51,8 +52,7 @@ class CountedReads:
         if self._left < 0:
             raise InputError("is not well formed, and has too many elements and items to be read all the same")
         data = self._file.read(size)
-        if 0 < len(data) < size:
-            self.rest = data
+        self.rest = data if len(data) < size else b""
         return data
 
 
@@ -106,11 +106,27 @@ def read_odd(
             cast(BinaryIO, source), encoding.implicit, encoding.little, length, stop_when, at_top_level=stop is not None
         )
         if stop is None:
-            end = source.tell()
+            end, rest = source.tell(), source.rest
             _check_inside(source, encoding, dataset)
             source.seek(end)
-            if length is not None and source.rest.strip(b"\0"):  # too few to be an element
-                raise Unreadable(f"has {len(source.rest)} bytes behind the last element of an item")
+            source.rest = rest
+    return dataset
+
+
+def read_odd_item(content: bytes, encoding: Encoding) -> Dataset:
+    """The elements of an item that is there whole.
+
+    Raises:
+        InputError, FailedJob, MemoryError, RecursionError: as `pydicom_at_work`.
+        Unreadable: as that, or if the last bytes are too few for an element, and no padding.
+    """
+    source = CountedReads(BytesIO(content))
+    dataset = read_odd(source, encoding, length=len(content))
+    found = [cast(RawDataElement | DataElement, dataset.get_item(tag)) for tag in list(dataset.keys())]
+    raw = [element for element in found if isinstance(element, RawDataElement)]
+    overlong = any(element.value_tell + element.length > len(content) for element in raw)  # told where it is converted
+    if source.rest.strip(b"\0") and not overlong:
+        raise Unreadable(f"has {len(source.rest)} bytes behind the last element of an item")
     return dataset
 
 

@@ -12,7 +12,15 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from stillframe.dicom.lenient import CountedReads, Elements, RawItem, Unreadable, is_other_value, read_odd
+from stillframe.dicom.lenient import (
+    CountedReads,
+    Elements,
+    RawItem,
+    Unreadable,
+    is_other_value,
+    read_odd,
+    read_odd_item,
+)
 from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import (
     ITEM,
@@ -75,7 +83,7 @@ def read_item(walker: Walker, start: int, end: int) -> Elements:
     try:
         return _read_well_formed(walker, start, end)
     except Odd:
-        return read_odd(BytesIO(walker.data[start:end]), walker.encoding, length=end - start)
+        return read_odd_item(walker.data[start:end], walker.encoding)
 
 
 def _read_well_formed(walker: Walker, start: int, end: int) -> RawItem:
@@ -134,5 +142,7 @@ def read_items(value: bytes, encoding: Encoding) -> tuple[list[Dataset], str]:
         content = source.read(length)
         if len(content) < length:
             complaint = f"it ends after {len(content)} of the last item's {length} bytes"
-        items.append(read_odd(BytesIO(content), encoding, length=len(content)))
+            items.append(read_odd(BytesIO(content), encoding, length=len(content)))
+        else:
+            items.append(read_odd_item(content, encoding))
     return items, complaint

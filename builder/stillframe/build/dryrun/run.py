@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import Final
 
-from stillframe.archive.holdings import HeldInstance, held_in_series, read_metadata
+from stillframe.archive.holdings import HeldInstance, digest_of_held, held_in_series, read_metadata
 from stillframe.archive.lists import listed_instances
 from stillframe.archive.record import UNKNOWN, Record, describe_options
 from stillframe.archive.roots import Roots
@@ -188,8 +188,12 @@ class _DryRun:
             digest = source_digest(instance.inputs[0].source)
         if first:
             instance.digest = digest
-        asked = Asked(digest, self.request.options, self.request.replace, first)
-        instance.decision = decide(asked, published, instance.listed, lambda: instance.held.holding)
+        asked = Asked(digest, self.request.options, self.request.replace, first, self.request.verify_stored)
+
+        def contents() -> str:
+            return digest_of_held(self.roots.of(instance.uids.study), instance.uids)
+
+        instance.decision = decide(asked, published, instance.listed, lambda: instance.held.holding, contents)
         if instance.decision is Decision.REVIEW:
             instance.metadata = read_metadata(self.roots.of(instance.uids.study), instance.uids)
 
