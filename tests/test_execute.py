@@ -205,3 +205,33 @@ def test_whichever_thread_does_not_start_the_job_ends_with_a_line(tmp_path: Path
 
 def test_the_serial_executor_runs_at_once_in_this_process() -> None:
     assert SerialExecutor().submit(os.getpid).result() == os.getpid()
+
+
+# Kills the server that forks the workers, then the worker, while it works; says what the next server was started with.
+_WITHOUT_SERVER = """
+import multiprocessing, os, signal, time
+from multiprocessing import forkserver
+from pathlib import Path
+from stillframe.execute import ProcessExecutor
+with ProcessExecutor(1) as executor:
+    executor.submit(time.sleep, 0).result()
+    first = forkserver._forkserver._forkserver_pid
+    under_way = executor.submit(time.sleep, 2)
+    time.sleep(0.3)
+    os.kill(first, signal.SIGKILL)
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, signal.SIGKILL)
+    under_way.result(60)
+    second = forkserver._forkserver._forkserver_pid
+    print(first != second, "a-secret" in Path(f"/proc/{second}/environ").read_text())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc to see environments")
+def test_a_server_of_workers_that_died_has_a_successor_without_secrets() -> None:
+    environment = os.environ | {"AWS_SECRET_ACCESS_KEY": "a-secret"}
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_SERVER], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.split() == ["True", "False"], done.stderr

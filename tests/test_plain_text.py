@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -90,3 +91,15 @@ def test_reasons_and_notes_of_a_report_hold_no_secrets() -> None:
         "notes": [{"path": url, "notes": [hidden]}],
         "notListed": [{"key": url, "reason": hidden}],
     }
+
+
+@pytest.mark.parametrize("text", ["http://" * 100_000, "http://a@" * 100_000, "a" * 1_000_000, "x?" * 500_000])
+def test_long_texts_take_no_time_and_little_room(text: str) -> None:
+    begun = time.process_time()
+    assert len(plain_line(text)) < 30_000
+    assert time.process_time() - begun < 1
+
+
+def test_a_url_within_a_url_keeps_no_secret() -> None:
+    assert plain_line("https://a.org/http://user:word@b.org/c?sig=d") == "https://a.org/http://***@b.org/c?***"
+    assert plain_line(f"https://a.org/{'b' * 3000}?sig=d").endswith("b?***")

@@ -130,6 +130,8 @@ class ProcessExecutor(Executor):
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
             with self._alone, starting(), new_pool(1, self._log) as pool:
+                with self._lock:
+                    start_fork_server()
                 pool.submit(
                     run_task, self._environment, has_memory
                 ).result()  # the process lives before it has the task

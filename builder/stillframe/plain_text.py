@@ -24,11 +24,15 @@ _SECRET_VARIABLES: Final = (
     "STILLFRAME_SECRET",
 )
 _kept: set[str] = set()
+# Longer than any path (PATH_MAX is 4,096 bytes) and than the names in an archive that one line may tell of.
+_LONGEST: Final = 16_384
 
+# A URL, or several that follow each other: taken at one go, so that what looks like thousands takes no longer.
+_URL: Final = re.compile(r"://[^\s\"'<>]+")
 # RFC 3986 3.2.1: what stands before the host. A password may hold an `@` that nobody encoded.
-_USER: Final = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")
+_USER: Final = re.compile(r"\A[^/?#]*@")
 # Signed URLs of every store carry what opens them in their query string, and some services in the fragment.
-_QUERY: Final = re.compile(r"(?i)(https?://[^\s?#\"'<>]*[?#])[^\s\"'<>]+")
+_QUERY: Final = re.compile(r"([?#]).+", re.DOTALL)
 _PARAMETER: Final = re.compile(
     r"(?i)\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|signature|sig|token|password"
     r"|secret|authorization)=)[^&\s\"'<>]+"
@@ -44,13 +48,25 @@ def keep_secret(value: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """A text without users and passwords of URLs, query strings, and the secrets that this process knows."""
+    """A text without users and passwords of URLs, query strings, and the secrets that this process knows.
+
+    Of one that is longer than anything worth reading, the middle is left out.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
     known = {value for name in _SECRET_VARIABLES if len(value := os.environ.get(name, "").strip()) >= _SHORTEST_SECRET}
     for value in sorted(known | _kept, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
-    text = _USER.sub(f"{HIDDEN}@", text)
-    text = _QUERY.sub(rf"\1{HIDDEN}", text)
+    text = _URL.sub(_without_access, text)
     return _PARAMETER.sub(rf"\1{HIDDEN}", text)
+
+
+def _without_access(match: re.Match[str]) -> str:
+    """A URL from behind its scheme on, without what opens it."""
+    begin, *rest = match[0].split("://")
+    url = "://".join([begin, *(_USER.sub(f"{HIDDEN}@", part) for part in rest)])
+    scheme = match.string[max(0, match.start() - 5) : match.start()].lower()
+    return _QUERY.sub(rf"\1{HIDDEN}", url) if scheme.endswith(("http", "https")) else url
 
 
 def printable(text: str) -> str:

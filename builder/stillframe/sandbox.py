@@ -321,18 +321,25 @@ def _answer(requests: BinaryIO, channel: socket.socket, area: memoryview, size: 
 
 
 def _open_area() -> BinaryIO:
-    """A file in memory that two processes can map; an empty one where the system has none."""
+    """A file in memory that two processes can map; an empty one where the system has none, or allows none so large."""
     if sys.platform != "linux":
         return Path(os.devnull).open("rb")
-    descriptor = os.memfd_create("stillframe", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, _AREA_BYTES)
+    try:
+        descriptor = os.memfd_create("stillframe", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError:
+        return Path(os.devnull).open("rb")
+    try:
+        os.ftruncate(descriptor, _AREA_BYTES)
+    except OSError:  # RLIMIT_FSIZE counts for it, too
+        os.close(descriptor)
+        return Path(os.devnull).open("rb")
     # Whoever cut it off would end the process that reads it next.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     return os.fdopen(descriptor, "r+b", buffering=0)
 
 
 def _map_area(descriptor: int) -> memoryview:
-    return memoryview(mmap.mmap(descriptor, _AREA_BYTES)) if sys.platform == "linux" else memoryview(b"")
+    return memoryview(mmap.mmap(descriptor, _AREA_BYTES)) if os.fstat(descriptor).st_size else memoryview(b"")
 
 
 @contextmanager
@@ -341,5 +348,7 @@ def _limited(what: int, most: int | None) -> Iterator[None]:
     soft, hard = resource.getrlimit(what)
     if most is not None and (soft == resource.RLIM_INFINITY or most < soft):
         resource.setrlimit(what, (most, hard))
-    yield
-    resource.setrlimit(what, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, (soft, hard))

@@ -22,9 +22,9 @@ def test_threads_that_come_while_a_sync_runs_share_the_next(tmp_path: Path, monk
     begun: list[float] = []
     go = threading.Event()
 
-    def slowly(folder: str) -> None:
+    def slowly(descriptor: int) -> None:
         begun.append(time.monotonic())
-        assert folder == str(tmp_path)
+        assert os.path.samestat(os.fstat(descriptor), tmp_path.stat())
         go.wait(10)
 
     monkeypatch.setattr(sync, "_sync", slowly)
@@ -41,26 +41,44 @@ def test_threads_that_come_while_a_sync_runs_share_the_next(tmp_path: Path, monk
     assert len(begun) == 2
 
 
-def test_a_sync_that_fails_is_not_taken_for_one_that_did_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = [OSError(5, "Input/output error"), None]
+def test_a_sync_that_fails_fails_for_all_who_had_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells of a failed write once (syncfs(2)); a sync that goes well after it does not bring it back."""
+    go = threading.Event()
+    outcomes = [OSError(5, "Input/output error")]
+    told: list[str] = []
 
-    def fail(_: str) -> None:
-        if error := outcomes.pop(0):
-            raise error
+    def fail(_: int) -> None:
+        go.wait(10)
+        if outcomes:
+            raise outcomes.pop()
 
     monkeypatch.setattr(sync, "_sync", fail)
     group = GroupSync(str(tmp_path))
+
+    def wait() -> None:
+        try:
+            group()
+        except OSError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=wait) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    go.set()
+    for thread in threads:
+        thread.join()
     with pytest.raises(OSError, match="Input/output"):
         group()
-    group()
-    assert outcomes == []
+    assert told == ["[Errno 5] Input/output error"] * 4
 
 
 def test_a_disk_that_fails_is_a_store_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: str) -> None:
+    def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(sync, "_sync", fail)
+    (tmp_path / "tree").mkdir()
     store = DirectoryStore(str(tmp_path / "tree"), durable=True)
     with pytest.raises(StoreError, match="cannot be synced: Input/output error"):
         store.sync()

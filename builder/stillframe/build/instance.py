@@ -37,7 +37,7 @@ from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
 from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed
-from stillframe.source.changes import has_changed, reason_of_input, state_of_open
+from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
 from stillframe.source.inputs import CHANGED, FileState, Rejected
 from stillframe.source.open import digest_of, load_input
 
@@ -186,7 +186,7 @@ class _Worker:
         Raises:
             InputError: saying so.
         """
-        if state_of_open(source.file) != source.state or has_changed(self.task.source):
+        if was_written(source.file, source.state) or has_changed(self.task.source):
             raise InputError(CHANGED)
 
     def _compare(self, instance: Instance, source: _Source) -> Built | Rejected:

@@ -32,6 +32,8 @@ def check_report(path: Path | None, destination: str) -> None:
     """
     if path is None:
         return
+    if path.is_dir():
+        raise UsageError(f"the report cannot be written to {path}: that is a folder")
     folder = path.resolve().parent
     if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
         raise UsageError(f"the report would be published with the tree: {path} is in {destination}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -64,7 +65,10 @@ class SafeStream(io.TextIOBase):
         data = memoryview(text.encode(self._codec, "backslashreplace"))
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                try:
+                    data = data[os.write(self._descriptor, data) :]
+                except BlockingIOError:  # a pipe that does not make who writes wait
+                    select.select([], [self._descriptor], [])
         except OSError as error:
             self.failure = self.failure or error
 

@@ -15,6 +15,8 @@ from stillframe.dicom.read import PixelElement
 from stillframe.errors import PixelDataError
 from stillframe.options import MAX_FRAME_BYTES
 
+# Of a Code String (PS3.5 6.2), and more than that, since it is quoted.
+_LONGEST_CODE: Final = 64
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "XYB"})
 
@@ -80,9 +82,8 @@ class PixelDescription:
         if self.frames < 0:
             raise PixelDataError(f"Number of Frames is {self.frames}")
         if self.photometric not in (_GREY if self.samples == 1 else _COLOUR) or self.samples not in (1, 3):
-            raise PixelDataError(
-                f"Photometric Interpretation {self.photometric!r} with {self.samples} samples is not supported"
-            )
+            said = self.photometric[:_LONGEST_CODE]
+            raise PixelDataError(f"Photometric Interpretation {said!r} with {self.samples} samples is not supported")
         if self.bits_allocated not in ((32, 64) if self.floating else (1, 8, 16, 32, 64)):
             raise PixelDataError(f"Bits Allocated {self.bits_allocated} is not supported")
         if not 1 <= self.bits_stored <= self.cell_bits:

@@ -40,6 +40,12 @@ def is_another(found: FileState, now: FileState) -> bool:
     return replaced or (found.size, found.modified) != (now.size, now.modified)
 
 
+def was_written(file: ReadableFile, before: FileState | None) -> bool:
+    """Whether somebody wrote to an open file since its state was `before`. Links to it and its rights do not count."""
+    now = state_of_open(file)
+    return before is not None and now is not None and is_another(before, now)
+
+
 def has_changed(source: InputRef) -> bool:
     """Whether the file of an input, or of its archive, is another than was found.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from io import BufferedReader
 
 from stillframe.errors import InputError, blame_machine
@@ -39,4 +40,9 @@ def open_file(source: InputRef) -> BufferedReader:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            raise
+        return os.open(path, flags)  # somebody holds a lease on it (fcntl(2)), and is asked to give it back

@@ -8,7 +8,7 @@ from typing import Final
 
 from stillframe.dicom.files import LoadedInput, ReadableFile
 from stillframe.errors import InputError
-from stillframe.source.changes import has_changed, state_of_open
+from stillframe.source.changes import has_changed, state_of_open, was_written
 from stillframe.source.files import open_file, open_unchanged
 from stillframe.source.inputs import CHANGED, InputRef
 from stillframe.source.s3_file import open_object
@@ -99,6 +99,6 @@ def load_input(source: InputRef) -> ReadableFile:
         return file
     with file:
         data = file.read(before.size + 1)
-        if len(data) != before.size or state_of_open(file) != before:
+        if len(data) != before.size or was_written(file, before):
             raise InputError(CHANGED)
     return LoadedInput(data)

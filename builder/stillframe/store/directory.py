@@ -106,6 +106,8 @@ class DirectoryStore(Store):
         conditional = if_match is not None or if_none_match
         try:
             descriptor = _open_locked(_temporary_of(path), folder)
+            if self.durable:
+                group_sync(self._top)  # which sees what fails from now on
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 if conditional:
                     self._check(key, if_match, if_none_match, _temporary_of(path))
@@ -175,12 +177,10 @@ class DirectoryStore(Store):
 
     @override
     def sync(self) -> None:
-        if not self.durable:
+        if not self.durable or not Path(self._top).exists():
             return
         try:
             group_sync(self._top)()
-        except FileNotFoundError:
-            pass  # nothing was written
         except OSError as error:
             raise _failure(f"{self._top} cannot be synced", error) from error
 
