@@ -106,6 +106,17 @@ def test_damage_at_equal_size_is_found_where_it_is_looked_for(tmp_path: Path, en
     assert publish(source, DirectoryStore(str(tree)), verify_stored=True).outcomes == {Outcome.UNCHANGED: 3}
 
 
+def test_metadata_that_say_something_else_are_found(tmp_path: Path) -> None:
+    source, tree = write_inputs(tmp_path / "in"), tmp_path / "tree"
+    publish(source, DirectoryStore(str(tree)))
+    expected = contents(tree)
+    path = next(path for path in expected if "/instances/" in path and path.endswith("/metadata"))
+    (tree / path).write_bytes(expected[path].replace(b"MONOCHROME2", b"MONOCHROME1"))
+    assert contents(tree) != expected
+    assert publish(source, DirectoryStore(str(tree)), verify_stored=True).outcomes[Outcome.REBUILT] == 1
+    assert contents(tree) == expected
+
+
 def test_damage_in_a_bucket_is_found(bucket: Bucket, tmp_path: Path) -> None:
     source, store = write_series(tmp_path / "in", 2), S3Store(bucket, "archive")
     publish(source, store)

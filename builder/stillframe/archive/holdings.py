@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stillframe.archive.documents import read_document
-from stillframe.archive.record import UNKNOWN, Holding, digest_of_objects, holder_of, record_of
+from stillframe.archive.record import UNKNOWN, Holding, digest_of_metadata, digest_of_objects, holder_of, record_of
 from stillframe.dicom.json_model import JSONDataset, named_uids, parse_datasets, rebase_bulk
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
@@ -54,7 +54,8 @@ def digest_of_held(store: Store, uids: InstanceUIDs) -> str:
     """The digest of all objects of an instance that a store holds, as its record has it; they are read for that."""
     held = held_objects(store, uids)
     digests = dict(zip(held, side_by_side(store.parallel, lambda key: _digest(store, key), held), strict=True))
-    return digest_of_objects(digests)
+    metadata = metadata_key(uids.study, uids.series, uids.instance)
+    return digest_of_objects(digests | {metadata: digest_of_metadata(read_metadata(store, uids) or {})})
 
 
 def _digest(store: Store, key: str) -> bytes:

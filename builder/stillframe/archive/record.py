@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stillframe import FORMAT_VERSION
-from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, first_value
+from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, dumps, first_value
 from stillframe.dicom.syntaxes import Family, transfer_syntax
 from stillframe.errors import InputError
 from stillframe.options import BuildOptions
@@ -77,11 +77,16 @@ class Record:
         return alike and self.options != options and self.version <= FORMAT_VERSION
 
 
+def digest_of_metadata(metadata: JSONDataset) -> bytes:
+    """The SHA-256 of the metadata of an instance as they are published, but for the private block."""
+    return hashlib.sha256(dumps([dict(sorted(without_record(metadata).items()))])).digest()
+
+
 def digest_of_objects(digests: Mapping[str, bytes]) -> str:
-    """One digest (SHA-256, in hex) of all objects of an instance, its metadata aside.
+    """One digest (SHA-256, in hex) of all objects of an instance.
 
     Args:
-        digests: the SHA-256 of each object by its key.
+        digests: the SHA-256 of each object by its key; of its metadata that of `digest_of_metadata`.
     """
     whole = hashlib.sha256()
     for key, digest in sorted(digests.items()):

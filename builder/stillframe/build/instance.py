@@ -18,6 +18,7 @@ from stillframe.archive.record import (
     Holding,
     Record,
     describe_options,
+    digest_of_metadata,
     digest_of_objects,
     notes_of,
     promised_frames,
@@ -36,7 +37,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
 from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
-from stillframe.layout import instance_key, is_fixed
+from stillframe.layout import instance_key, is_fixed, metadata_key
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
 from stillframe.source.inputs import CHANGED, FileState, Rejected
 from stillframe.source.open import digest_of, load_input
@@ -264,8 +265,11 @@ class _Worker:
                     sink.put(key, data)
             self._check_unchanged(source)
             written = Holding(len(sink.sizes), sum(sink.sizes.values()))
-            record = Record(source.digest, describe_options(task.options), written, digest_of_objects(sink.digests))
             with self.clock("JSON"):
+                uids = task.uids
+                own = {metadata_key(uids.study, uids.series, uids.instance): digest_of_metadata(content.metadata)}
+                contents = digest_of_objects(sink.digests | own)
+                record = Record(source.digest, describe_options(task.options), written, contents)
                 metadata = with_record(content.metadata, record, notes)
                 return replace(content, metadata=metadata, notes=notes), dumps([metadata])
 
