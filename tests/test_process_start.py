@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stillframe.process_start import forget_working_folder, protect_children
+from stillframe.errors import MachineError
+from stillframe.process_start import forget_working_folder, prepare_start, protect_children
 from tests.support.dicom_files import write_series
 from tests.support.surroundings import STILLFRAME
 
@@ -121,6 +122,13 @@ def test_a_working_folder_that_is_gone_is_told_and_only_processes_need_it(tmp_pa
         "publishing: 1",
     ]
     assert done.returncode == 0
+
+
+def test_a_working_folder_that_may_not_be_entered_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a command of root's shell is run for another user; root itself enters every folder."""
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (".", os.X_OK))
+    with pytest.raises(MachineError, match="this user may not enter the working folder: start it in another"):
+        prepare_start()
 
 
 def test_the_environment_names_no_relative_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def prepare_start() -> None:
 
     Raises:
         UsageError: if Python's own options forbid the first.
-        MachineError: if no folder is short enough, or the working folder is gone.
+        MachineError: if no folder is short enough, or the working folder is gone or closed.
         OSError: if none can be written.
     """
     if sys.flags.ignore_environment and not sys.flags.safe_path:
@@ -86,6 +86,8 @@ def prepare_start() -> None:
         os.getcwd()  # noqa: PTH109  (every process is told of it)
     except FileNotFoundError as error:
         raise MachineError("the working folder is gone: start it in another") from error
+    if not os.access(os.curdir, os.X_OK):  # every process goes there first
+        raise MachineError("this user may not enter the working folder: start it in another")
     before = tempfile.gettempdir()
     if len(os.fsencode(before)) > _LONGEST_FOLDER:
         short = [folder for folder in _SHORT_FOLDERS if os.access(folder, os.W_OK | os.X_OK)]
