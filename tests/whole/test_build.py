@@ -267,6 +267,22 @@ def test_a_patient_is_corrected_by_replacing_the_whole_study(tmp_path: Path) -> 
     assert contents(tree) == contents(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("odd", [1, 2])
+def test_inputs_that_disagree_on_the_patient_replace_none(tmp_path: Path, odd: int) -> None:
+    """Half of them, whichever comes first: a study has one patient, before and after."""
+    for number in (1, 2):
+        write(tmp_path, f"before/{number}.dcm", image(number, PatientID="P1"))
+        write(
+            tmp_path, f"again/{number}.dcm", image(number, noise(number + 9), PatientID="P2" if number == odd else "P1")
+        )
+    build_tree(tmp_path / "tree", tmp_path / "before")
+    report = build_tree(tmp_path / "tree", tmp_path / "again", replace=True)
+    assert [item.path for item in report.rejected] == [f"{tmp_path}/again/{odd}.dcm"]
+    assert "the one its study is published under" in report.rejected[0].reason
+    published = document(tmp_path / "tree", f"studies/{STUDY}/metadata")
+    assert {item["00100020"]["Value"][0] for item in published} == {"P1"}
+
+
 def test_colour_is_published_with_the_reversible_transform(tmp_path: Path) -> None:
     pixels = noise(3, (40, 50, 3), bits=8)
     build_tree(tmp_path / "tree", write(tmp_path, "rgb.dcm", image(1, pixels)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 from stillframe.archive.lists import published_patient
 from stillframe.archive.roots import Roots
 from stillframe.build.dicom_headers import read_headers
-from stillframe.build.plan import Plan, make_plan
+from stillframe.build.plan import Plan, make_plan, name_one_patient
 from stillframe.build.publish import publish_plan
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
@@ -20,6 +21,7 @@ from stillframe.errors import UsageError, machine_blamed
 from stillframe.parallel import side_by_side
 from stillframe.progress import Progress
 from stillframe.source.find import check_sources, iter_inputs
+from stillframe.source.inputs import Header
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, S3Settings, check_place, parse_location
 
@@ -59,21 +61,29 @@ def plan_build(request: BuildRequest, roots: Roots, executor: Executor, progress
     )
     headers = list(read_headers(request, found, executor, progress, report))
     replaced = {header.uids for header in headers} if request.replace else frozenset()
-    plan = make_plan(headers, _published_patients(roots, {header.uids.study for header in headers}, replaced).get)
+    plan = make_plan(headers, _published_patients(roots, headers, replaced).get)
     for rejected in plan.rejected:
         report.add(rejected)
     return plan
 
 
 def _published_patients(
-    roots: Roots, studies: Iterable[str], replaced: Container[InstanceUIDs]
+    roots: Roots, headers: Iterable[Header], replaced: Container[InstanceUIDs]
 ) -> dict[str, tuple[str, str] | None]:
-    """Patient ID and name of the studies that are published already, and will not be replaced as a whole."""
+    """Patient ID and name of the studies that are published already.
+
+    Not of one that is to be replaced as a whole, by inputs that agree on another patient.
+    """
+    studies: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        studies[header.uids.study].append(header)
     ordered = sorted(studies)
-    patients = side_by_side(
-        roots.store.parallel, lambda study: published_patient(roots.of(study), study, replaced), ordered
-    )
-    return dict(zip(ordered, patients, strict=True))
+
+    def find(study: str) -> tuple[str, str] | None:
+        gone = replaced if name_one_patient(studies[study]) else frozenset[InstanceUIDs]()
+        return published_patient(roots.of(study), study, gone)
+
+    return dict(zip(ordered, side_by_side(roots.store.parallel, find, ordered), strict=True))
 
 
 def check_destination(

@@ -69,6 +69,13 @@ def _one_patient(headers: Sequence[Header], published: tuple[str, str] | None) -
     return members, strangers
 
 
+def name_one_patient(headers: Iterable[Header]) -> bool:
+    """Whether inputs agree on who the patient is."""
+    known = [(header.patient_id, header.patient_name) for header in headers]
+    by_id = any(patient_id for patient_id, _ in known)
+    return len({_identity(patient, by_id) for patient in known} - {""}) <= 1
+
+
 def _identity(patient: tuple[str, str], by_id: bool) -> str:
     """What tells patients apart, in a form that reading, publishing and reading again do not change."""
     if by_id:
