@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -41,6 +42,13 @@ _PORTS: Final = (
     "filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc",
 )  # fmt: skip
 _START_SECONDS: Final = 60.0
+
+
+def _listen_somewhere() -> socket.socket:
+    """A free port of 127.0.0.1, none of those that outgoing connections take (ip_local_port_range): it stays free."""
+    while True:
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", random.randrange(12_000, 32_000)))
 
 
 def weed_path() -> str | None:
@@ -85,7 +93,7 @@ class S3Server(S3Endpoint):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with ExitStack() as stack:
-            listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS]
+            listeners = [stack.enter_context(_listen_somewhere()) for _ in _PORTS]
             self._ports = {name: listener.getsockname()[1] for name, listener in zip(_PORTS, listeners, strict=True)}
         super().__init__(f"http://127.0.0.1:{self._ports['s3.port']}")
         self._process: subprocess.Popen[bytes] | None = None
