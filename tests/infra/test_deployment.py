@@ -15,7 +15,6 @@ import moto
 import pytest
 from moto.core import set_initial_no_auth_action_count
 
-from infra.embed import TEMPLATE
 from stillframe.archive.delete import Scope
 from stillframe.store.base import KeptVersions
 from stillframe.store.s3 import S3Store
@@ -28,16 +27,6 @@ _KNOWN = {"AWS::S3::Bucket", "AWS::IAM::ManagedPolicy"}
 _KEY = (
     "arn:aws:kms:us-east-1:123456789012:key/1"  # without it, moto does not take the policy: it keeps AWS::NoValue in it
 )
-
-
-@pytest.fixture(scope="module")
-def template() -> dict[str, Any]:
-    from cfnlint.decode import decode
-
-    read, errors = decode(str(TEMPLATE))
-    assert not errors
-    plain: dict[str, Any] = json.loads(json.dumps(read))
-    return plain
 
 
 @pytest.fixture

@@ -19,16 +19,6 @@ from infra.embed import FOLDER, TEMPLATE, embed
 pytestmark = pytest.mark.skipif(find_spec("cfnlint") is None, reason="cfn-lint is not installed")
 
 
-@pytest.fixture(scope="module")
-def template() -> dict[str, Any]:
-    from cfnlint.decode import decode
-
-    read, errors = decode(str(TEMPLATE))
-    assert not errors
-    plain: dict[str, Any] = json.loads(json.dumps(read))
-    return plain
-
-
 def properties(template: dict[str, Any], name: str) -> Any:
     return template["Resources"][name]["Properties"]
 

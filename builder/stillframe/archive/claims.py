@@ -301,7 +301,7 @@ def _is_there(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass  # another user's
     return True
 
 
