@@ -178,11 +178,17 @@ class Terminal:
     """A terminal as stderr, and what it was shown."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.leader, follower = pty.openpty()
-        monkeypatch.setattr(sys, "stderr", SafeStream(follower, "utf-8"))
+        self.leader, self.follower = pty.openpty()
+        monkeypatch.setattr(sys, "stderr", SafeStream(self.follower, "utf-8"))
 
     def shown(self) -> str:
-        return os.read(self.leader, 1 << 16).decode()
+        """All that was written so far. One read may give a part of it: a terminal hands it over in its own time."""
+        end = b"<end>"
+        os.write(self.follower, end)
+        text = b""
+        while not text.endswith(end):
+            text += os.read(self.leader, 1 << 16)
+        return text.removesuffix(end).decode()
 
 
 def test_a_terminal_shows_one_line_and_clears_it(monkeypatch: pytest.MonkeyPatch) -> None:
