@@ -23,6 +23,7 @@ from stillframe.cli.index import index
 from stillframe.cli.inspect import inspect
 from stillframe.cli.nginx import nginx
 from stillframe.cli.serve import serve
+from stillframe.cli.site import site
 from stillframe.cli.streams import lost_output, safe_streams, tell
 from stillframe.cli.terminal import shown_logs
 from stillframe.errors import StillframeError, machine_blamed
@@ -35,11 +36,11 @@ def cli() -> None:
     """DICOM studies in, a static DICOMweb service out."""
 
 
-for command in (build, delete, index, serve, inspect, nginx, grant):
+for command in (build, delete, index, serve, site, inspect, nginx, grant):
     cli.add_command(command)
 
 # Commands whose work is another than to print; what a job did is in its report.
-_JOBS: Final = (["build"], ["delete"], ["index"], ["serve"])
+_JOBS: Final = (["build"], ["delete"], ["index"], ["serve"], ["site"])
 
 
 def main() -> NoReturn:
@@ -70,7 +71,7 @@ def _run() -> int:
             error.show(text)
             sys.stderr.write(text.getvalue())
     except (click.Abort, KeyboardInterrupt):
-        again = "run it again" if sys.argv[1:2] in (["delete"], ["index"]) else "build again"
+        again = "run it again" if sys.argv[1:2] in (["delete"], ["index"], ["site"]) else "build again"
         tell(f"stillframe: stopped; {again} to go on from here")
         # If the signal came while an extension module was imported, sys.exit would end as if by the signal.
         os._exit(1)

@@ -114,6 +114,11 @@ def base_url_option(text: str) -> _Decorator:
     return click.option("--base-url", default="", metavar="URL", callback=_checked_public_url, help=text)
 
 
+def public_root_option(text: str) -> _Decorator:
+    """The option for the URL of a service root that is elsewhere, empty for none."""
+    return click.option("--root", default="", metavar="URL", callback=_checked_public_url, help=text)
+
+
 @dataclass(frozen=True, slots=True)
 class PublicSide:
     """How the world reaches an archive: the URL of its service root, and its CloudFront distribution, if any."""
