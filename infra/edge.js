@@ -1,8 +1,8 @@
 // CloudFront Function (JavaScript runtime 2.0) on viewer requests: from a URL of the service to a key of the bucket.
 //
-// It lets nothing through but keys of docs/format.md, so that a request can neither list the bucket nor name anything
-// else in it, and answers what a bucket cannot: preflights, and a 404 that any origin can read. It never joins what the
-// viewer wrote into another path: a signed policy (stillframe grant) that covers the URL as it was sent covers the
+// It lets nothing through but keys of docs/format.md and of the site beside the archive, so that a request can neither
+// list the bucket nor name anything else in it, and answers what a bucket cannot: preflights, where the service is, and a
+// 404 that any origin can read. It never joins what the viewer wrote into another path: a signed policy (stillframe grant) that covers the URL as it was sent covers the
 // object that is served. Query strings are left to CloudFront, which takes its signatures out of them.
 //
 // infra/embed.py puts this file into archive.yaml, where CloudFormation fills in the four values that follow.
@@ -18,7 +18,10 @@ function handler(event) {
   if (request.method === 'OPTIONS') return answer(request, 204, 'No Content');
   if (request.method !== 'GET' && request.method !== 'HEAD') return answer(request, 405, 'Method Not Allowed');
   const object = findObject(request.uri, SERVICE_PATH);
-  const key = object && (KEY_PREFIX ? KEY_PREFIX + '/' : '') + object.key;
+  const found = object ? object.key : findSite(request.uri, SERVICE_PATH);
+  if (!object && found === 'root') return answer(request, 200, serviceLine(SERVICE_PATH));
+  if (!object && found === 'service.js') return answer(request, 200, serviceScript(SERVICE_PATH), 'text/javascript');
+  const key = found && (KEY_PREFIX ? KEY_PREFIX + '/' : '') + found;
   if (!key || key.length > MAX_KEY) return answer(request, 404, 'Not Found');
   request.uri = '/' + key;
   return request;
@@ -103,13 +106,38 @@ function kindOfLeaf(rest, series, instance) {
 function isUid(text) {
   return text.length <= 64 && UID.test(text);
 }
+
+// The site beside the service (stillframe site): stillframe.hosting.site_keys is the same in Python. No path is decoded.
+const SITE = new RegExp(
+  '^/(?:index[.]html|study-[a-z]+[.](?:css|js)|(?:app-config|service|stillframe)[.]js|basic|basic-test|dev|' +
+    'dynamic-volume|local|localbasic|microscopy|notfoundserver|notfoundstudy|segmentation|tmtv|usAnnotation|viewer|' +
+    'worklist|ohif/[0-9a-f]{16}(?:/[0-9A-Za-z_@+~,=-][0-9A-Za-z_@+~,=.-]*)+)$'
+);
+const MAX_SITE_KEY = 512;
+
+// The key of a file of the site that a path names as it was sent; 'root' for the service root, '' for nothing.
+function findSite(path, servicePath) {
+  if (servicePath && (path === servicePath || path === servicePath + '/')) return 'root';
+  if (path === '/') return 'index.html';
+  return path.length <= MAX_SITE_KEY + 1 && SITE.test(path) && !/[.]gz$/.test(path) ? path.slice(1) : '';
+}
+
+function serviceLine(servicePath) {
+  return 'A DICOMweb service. Its list of studies is at ' + servicePath + '/studies';
+}
+
+// The script that tells the site's pages where the service is.
+function serviceScript(servicePath) {
+  const url = 'new URL("' + servicePath + '/", document.currentScript.src).href';
+  return 'window.stillframe = { root: ' + url + '.slice(0, -1) };';
+}
 // Keys, end.
 
 // A response of the function itself. The response headers policy is for those of the bucket; these say the same.
-function answer(request, status, description) {
+function answer(request, status, text, type) {
   const headers = {
     'access-control-expose-headers': { value: 'Content-Range, Content-Length, ETag, Accept-Ranges' },
-    'cache-control': { value: 'no-store' },
+    'cache-control': { value: status === 200 ? 'no-cache' : 'no-store' },
     'cross-origin-resource-policy': { value: 'cross-origin' },
     'strict-transport-security': { value: 'max-age=31536000' },
     'x-content-type-options': { value: 'nosniff' },
@@ -124,10 +152,10 @@ function answer(request, status, description) {
     headers['access-control-max-age'] = { value: '86400' };
   }
   if (status === 204 || status === 405) headers['allow'] = { value: 'GET, HEAD, OPTIONS' };
-  const response = { statusCode: status, statusDescription: description, headers: headers };
+  const response = { statusCode: status, statusDescription: status === 200 ? 'OK' : text, headers: headers };
   if (status !== 204) {
-    headers['content-type'] = { value: 'text/plain; charset=utf-8' };
-    response.body = description + '\n';
+    headers['content-type'] = { value: (type || 'text/plain') + '; charset=utf-8' };
+    response.body = text + '\n';
   }
   return response;
 }

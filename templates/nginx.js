@@ -11,7 +11,6 @@ const MULTIPART = /^--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-Type: ([^\r\n]{
 
 const MAX_TARGET = 32768;
 const TARGET = /^[A-Z]+ ((\/[!->@-~]*)(?:\?[!-~]*)?) HTTP\/[1-9]/; // a path and a query, of visible ASCII characters
-const VIEWER_PATH = /^(?:\/[0-9A-Za-z_@+~,=-][0-9A-Za-z_@+~,=.-]*)*\/?$/;
 
 // The variable $stillframe_place: the location below /.stillframe/ that answers, and the key of what it sends. It follows
 // from the request line, because in $uri nginx has decoded and resolved what the client sent.
@@ -26,15 +25,21 @@ function findPlace(request) {
   const object = findObject(path, root);
   if (object && object.key === 'studies') return 'studies';
   if (object) return `${object.kind}/${object.key}`;
-  const inService = path === root || path.startsWith(`${root}/`);
-  return request.variables.stillframe_viewer && !inService ? viewerPlace(path) : 'missing';
+  const key = findSite(path, root);
+  if (key === 'root') return 'root';
+  if (key === 'service.js') return 'service';
+  return key ? `${key.startsWith('ohif/') ? 'asset' : 'page'}/${key}` : 'missing';
 }
 
-// A file of the viewer, or the page of a route that it makes up itself. A missing script must stay missing: a page in
-// its place fails later and less clearly.
-function viewerPlace(path) {
-  if (path.length > MAX_PATH || !VIEWER_PATH.test(path)) return 'missing';
-  return path.slice(path.lastIndexOf('/')).indexOf('.') === -1 ? 'page' : `asset${path}`;
+// The variable $stillframe_service: the script that tells the site's pages where the service is.
+function service(request) {
+  const url = request.variables.stillframe_service_url;
+  return url ? `window.stillframe = { root: ${JSON.stringify(url)} };` : serviceScript(request.variables.stillframe_root);
+}
+
+// The variable $stillframe_line: what the service root says of itself.
+function line(request) {
+  return serviceLine(request.variables.stillframe_root);
 }
 
 // Keys, begin: infra/embed.py copies what follows into templates/nginx.js.
@@ -115,6 +120,31 @@ function kindOfLeaf(rest, series, instance) {
 
 function isUid(text) {
   return text.length <= 64 && UID.test(text);
+}
+
+// The site beside the service (stillframe site): stillframe.hosting.site_keys is the same in Python. No path is decoded.
+const SITE = new RegExp(
+  '^/(?:index[.]html|study-[a-z]+[.](?:css|js)|(?:app-config|service|stillframe)[.]js|basic|basic-test|dev|' +
+    'dynamic-volume|local|localbasic|microscopy|notfoundserver|notfoundstudy|segmentation|tmtv|usAnnotation|viewer|' +
+    'worklist|ohif/[0-9a-f]{16}(?:/[0-9A-Za-z_@+~,=-][0-9A-Za-z_@+~,=.-]*)+)$'
+);
+const MAX_SITE_KEY = 512;
+
+// The key of a file of the site that a path names as it was sent; 'root' for the service root, '' for nothing.
+function findSite(path, servicePath) {
+  if (servicePath && (path === servicePath || path === servicePath + '/')) return 'root';
+  if (path === '/') return 'index.html';
+  return path.length <= MAX_SITE_KEY + 1 && SITE.test(path) && !/[.]gz$/.test(path) ? path.slice(1) : '';
+}
+
+function serviceLine(servicePath) {
+  return 'A DICOMweb service. Its list of studies is at ' + servicePath + '/studies';
+}
+
+// The script that tells the site's pages where the service is.
+function serviceScript(servicePath) {
+  const url = 'new URL("' + servicePath + '/", document.currentScript.src).href';
+  return 'window.stillframe = { root: ' + url + '.slice(0, -1) };';
 }
 // Keys, end.
 
@@ -198,4 +228,4 @@ function streamType(head) {
   return kind === 7 || kind === 9 || code === 6 ? 'video/H264' : '';
 }
 
-export default { findPlace, setHeaders, mediaType, readHead, frameType, renderedType };
+export default { findPlace, service, line, setHeaders, mediaType, readHead, frameType, renderedType };

@@ -18,12 +18,18 @@ import pytest
 
 from stillframe.archive.roots import root_token
 from stillframe.errors import LayoutError, UsageError
-from stillframe.hosting.nginx import NginxSettings, find_module, render_nginx, script_file
+from stillframe.hosting.nginx import NginxSettings, find_module, find_service_url, render_nginx, script_file
+from stillframe.hosting.publish_site import publish_site
 from stillframe.hosting.serve import create_app
+from stillframe.hosting.site import list_site
+from stillframe.hosting.site_keys import is_compressed, is_shell
+from stillframe.hosting.viewer_folder import read_viewer
 from stillframe.layout import HEAD_BYTES, Kind, key_of_path, media_type, parse_key
+from stillframe.store.web_files import WebFolder
 from tests.support.command import run
 from tests.support.dicom_files import MP4, image, instance_uid, pdf, write, write_video
 from tests.support.nginx_server import PROGRAM, free_port, needs_nginx, nginx
+from tests.support.ohif import write_ohif
 from tests.support.served_tree import FRAME, INSTANCE, TREE, write_tree
 from tests.support.serving import Client, Reply, serving
 from tests.support.trees import build_tree, contents
@@ -199,7 +205,7 @@ def test_preflights_and_other_methods(made: Client) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "/dicomweb", "/dicomweb/", "/dicomweb/studies//", "/dicomweb//studies", "//dicomweb/studies",
+        "/dicomweb//", "/dicomweb/studies//", "/dicomweb//studies", "//dicomweb/studies",
         "/dicomweb/secret", "/dicomweb/../secret", "/dicomweb/studies/index.json", "/dicomweb/studies/notes.txt",
         "/dicomweb/studies/1.2", "/dicomweb/studies/1.2/series/index.json", f"/dicomweb/{INSTANCE}/index.dcm",
         "/dicomweb/%2e%2e/secret", "/dicomweb/..%2fsecret", "/dicomweb/%252e%252e%252fsecret",
@@ -258,32 +264,62 @@ def test_service_roots_of_one_study_and_at_the_root_of_the_host(tmp_path: Path, 
         assert get(f"/{token}/studies").body == TREE["studies/index.json"]
         assert get(f"/{token}/{INSTANCE}/frames/1").body == FRAME
         assert get(f"/{token}").status == get(f"/{token}/{token}/studies").status == get("/").status == 404
+        assert get("/service.js").body == (
+            b'window.stillframe = { root: new URL("/", document.currentScript.src).href.slice(0, -1) };\n'
+        )
         assert get("/studies").body == b"[]"
 
 
 @needs_nginx
-def test_a_viewer_on_the_same_origin(tmp_path: Path, free_port: int) -> None:
-    files = {
-        "index.html": b"<!doctype html>viewer",
-        "app.js": b"js",
-        "codec.wasm": b"\0asm",
-        "a/icon.png": b"png",
-        ".git": b"",
-    }
-    write_tree(tmp_path / "dist", files)
-    write_tree(tmp_path / "tree", TREE)
-    with nginx(tmp_path / "state", free_port, tmp_path / "tree", viewer=tmp_path / "dist") as get:
-        for target in ("/", "/viewer?StudyInstanceUIDs=1.2", "/viewer/dicomweb", "/segmentation"):
-            reply = get(target)
-            assert (reply.status, reply.body) == (200, files["index.html"])
-            assert reply.headers["content-type"] == "text/html"
-            assert reply.headers["cache-control"] == "no-cache"
-        assert get("/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
-        assert get("/codec.wasm").headers["content-type"] == "application/wasm"
-        assert get("/a/icon.png").headers["content-type"] == "image/png"
-        for target in ("/missing.js", "/.git", "/dicomweb", "/dicomweb/studies/1.2", "/a"):
-            assert get(target).status in ((200,) if target == "/a" else (404,)), target
-        assert get("/dicomweb/studies").headers["content-type"] == "application/dicom+json"
+def test_a_site_beside_the_tree(tmp_path: Path, free_port: int) -> None:
+    """The same answers as the preview server's, and compressed copies from the folder."""
+    tree = tmp_path / "a tree"
+    write_tree(tree, TREE)
+    site = list_site(read_viewer(write_ohif(tmp_path / "dist")))
+    publish_site(site, WebFolder(tree))
+    (tmp_path / "outside.js").write_bytes(b"outside")
+    (tree / "study-link.js").symlink_to(tmp_path / "outside.js")
+    with nginx(tmp_path / "state", free_port, tree) as tried, serving(create_app(tree)) as reference:
+        for key in site.files:
+            for target in (f"/{key}", f"/{key}?a=/.."):
+                expected, reply = reference(target), tried(target)
+                assert (reply.status, reply.body) == (200, expected.body), target
+                for name in ("content-type", "cache-control", "access-control-allow-origin", "x-content-type-options"):
+                    assert reply.headers[name] == expected.headers[name], (target, name)
+            if not is_shell(key) and is_compressed(key):
+                packed = tried(f"/{key}", Accept_Encoding="gzip")
+                assert packed.headers["content-encoding"] == "gzip"
+                assert packed.body == (tree / f"{key}.gz").read_bytes()
+                assert packed.headers["vary"] == "Accept-Encoding"
+                assert tried(f"/{key}", If_None_Match=tried(f"/{key}").headers["etag"]).status == 304
+        assert tried("/").body == tried("/index.html").body == reference("/").body
+        packed = tried("/viewer", Accept_Encoding="gzip")
+        assert gzip.decompress(packed.body) == site.files["viewer"]()
+        for target in ("/dicomweb", "/dicomweb/", "/service.js"):
+            assert (tried(target).status, tried(target).body) == (200, reference(target).body)
+            assert tried(target).headers["cache-control"] == "no-cache"
+            assert tried(target, "HEAD").status == 200
+        assert tried("/study-link.js").status == 403
+        asset = next(key for key in site.files if key.endswith(".wasm"))
+        for target in (
+            f"/{asset}.gz",
+            "/viewer/",
+            "/ohif/",
+            f"/{asset}/",
+            "/study-none.js",
+            "/.stillframe/page/viewer",
+        ):
+            assert (tried(target).status, tried(target).body) == (404, b"Not Found\n"), target
+
+
+@needs_nginx
+def test_a_site_of_a_service_elsewhere(tmp_path: Path, free_port: int) -> None:
+    root = 'https://images.example.org/"dicom"web'
+    publish_site(list_site(root=root), WebFolder(tmp_path / "tree"))
+    assert find_service_url(tmp_path / "tree") == root
+    with nginx(tmp_path / "state", free_port, tmp_path / "tree", service_url=root) as get:
+        assert get("/service.js").body == (tmp_path / "tree/service.js").read_bytes()
+    assert find_service_url(tmp_path) == ""
 
 
 @pytest.mark.slow
@@ -350,7 +386,7 @@ def _made_heads(source: random.Random, count: int) -> list[bytes]:
     [
         {"server_name": "a b"}, {"server_name": "a;"}, {"server_name": ""}, {"host": "x y"}, {"root_path": "/a/"},
         {"root_path": "dicomweb"}, {"root_path": "/a.*"}, {"tree": Path("/srv/$HOME")}, {"tree": Path("/srv/a\nb")},
-        {"script": Path("/srv/$x")}, {"viewer": Path("/dist"), "root_path": ""},
+        {"script": Path("/srv/$x")}, {"service_url": "https://$host/dicomweb"},
     ],
 )  # fmt: skip
 def test_what_a_configuration_cannot_hold_is_refused(changes: dict[str, object]) -> None:

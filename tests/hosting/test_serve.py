@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import os
 import re
@@ -18,6 +19,11 @@ from hypothesis import strategies as st
 from stillframe.errors import UsageError
 from stillframe.hosting import serve
 from stillframe.hosting.conditional import decide, make_etag
+from stillframe.hosting.publish_site import publish_site
+from stillframe.hosting.site import list_site
+from stillframe.hosting.viewer_folder import read_viewer
+from stillframe.store.web_files import WebFolder
+from tests.support.ohif import APP, DECODER, FILES, write_ohif
 from tests.support.served_tree import FRAME, INSTANCE, JPHC, SERIES, TREE, write_tree
 from tests.support.serving import Client, Reply, serving
 
@@ -114,15 +120,14 @@ def test_a_tree_without_studies_has_an_empty_list(tmp_path: Path) -> None:
         assert reply.headers["cache-control"] == "no-cache"
         head = get("/dicomweb/studies", "HEAD")
         assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "2")
-        assert b"No studies" in get("/").body
+        assert get("/").status == 200
         assert get("/dicomweb/studies/1.2/series").status == 404
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        "/dicomweb",
-        "/dicomweb/",
+        "/dicomweb//",
         "/dicomweb/studies//",
         "/dicomweb//studies",
         "//dicomweb/studies",
@@ -359,81 +364,100 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_the_study_page_lists_studies_and_trusts_no_name(get: Client) -> None:
-    reply = get("/")
-    page = reply.body.decode()
-    assert reply.headers["content-type"] == "text/html; charset=utf-8"
-    assert "script-src" not in reply.headers["content-security-policy"]
-    assert "default-src 'none'" in reply.headers["content-security-policy"]
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;, A &amp; B" in page
-    assert "<script" not in page
-    assert "img-src 'self'" in reply.headers["content-security-policy"]
-    assert re.findall("<img[^>]*>", page) == ['<img src="/dicomweb/studies/1.2/thumbnail" alt="" loading="lazy">']
-    assert "2024-02-29" in page
-    assert "CT, SEG" in page
-    assert 'href="/dicomweb/studies/1.2/series"' in page
-    assert "/viewer" not in page
-    assert get("/studies-page").body == reply.body
+@pytest.mark.parametrize("target", ["/dicomweb", "/dicomweb/", "/dicomweb?a"])
+def test_the_service_root_says_what_it_is(get: Client, target: str) -> None:
+    reply = get(target)
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert reply.body == b"A DICOMweb service. Its list of studies is at /dicomweb/studies\n"
+    assert_open_to_other_origins(reply)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff", b"7", b'{"a": 1}', b'[{"0020000D": 7}, {"0020000D": {"Value": 3}}]']
-)
-def test_the_study_page_survives_a_broken_list(tmp_path: Path, content: bytes) -> None:
-    write_tree(tmp_path, {"studies/index.json": content})
-    with serving(serve.create_app(tmp_path)) as get:
-        assert get("/").status == 200
+def test_the_study_page_without_a_viewer(get: Client) -> None:
+    page = get("/")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert page.headers["cache-control"] == "no-cache"
+    assert get("/index.html").body == page.body
+    assert b"Stillframe" in page.body
+    assert get("/service.js").body == (
+        b'window.stillframe = { root: new URL("/dicomweb/", document.currentScript.src).href.slice(0, -1) };\n'
+    )
+    assert get("/study-page.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    assert get("/study-page.css").headers["content-type"] == "text/css; charset=utf-8"
+    for target in ("/viewer", "/app-config.js", "/worklist", "/study-none.js"):
+        assert get(target).status == 404
 
 
-def test_viewer_configuration(get: Client) -> None:
-    reply = get("/app-config.js")
-    text = reply.body.decode()
-    assert reply.headers["content-type"] == "text/javascript; charset=utf-8"
-    assert 'new URL("/dicomweb", window.location.href)' in text
-    for option in (
-        "staticWado: true",
-        "omitQuotationForMultipartRequest: true",
-        "singlepart: 'bulkdata,video,pdf'",
-        "bulkDataURI: { enabled: true, relativeResolution: 'series' }",
-        "thumbnailRendering: 'thumbnail'",
-        "thumbnailRequestStrategy: 'fetch'",
-        "qidoSupportsIncludeField: false",
-        "enableStudyLazyLoad: true",
-        "supportsFuzzyMatching: true",
+def test_a_page_is_sent_compressed_and_once(get: Client) -> None:
+    plain = get("/study-page.js")
+    assert "content-encoding" not in plain.headers
+    for accepted in ("gzip", "br, gzip;q=0.5", "*", "GZIP"):
+        reply = get("/study-page.js", Accept_Encoding=accepted)
+        assert reply.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(reply.body) == plain.body
+        assert reply.headers["vary"] == plain.headers["vary"]
+        assert reply.headers["etag"] != plain.headers["etag"]
+        again = get("/study-page.js", Accept_Encoding=accepted, If_None_Match=reply.headers["etag"])
+        assert (again.status, again.body, again.headers["cache-control"]) == (304, b"", "no-cache")
+    for accepted in ("", "br", "gzip;q=0", "identity, gzip; q=0.0", "*;q=0"):
+        assert "content-encoding" not in get("/study-page.js", Accept_Encoding=accepted).headers
+    head = get("/study-page.js", "HEAD")
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(plain.body)))
+    assert get("/study-page.js", If_Match='"other"').status == 412
+
+
+def assert_viewer(get: Client) -> None:
+    """The files of a small OHIF beside the tree."""
+    for target in ("/viewer?StudyInstanceUIDs=1.2", "/segmentation", "/worklist"):
+        reply = get(target)
+        assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert reply.headers["cache-control"] == "no-cache"
+        assert b'<div id="root"></div>' in reply.body
+    assert b"window.config" in get("/app-config.js").body
+    folder = re.findall(rb'src="(ohif/[0-9a-f]{16}/)', get("/viewer").body)[0].decode()
+    for name, media_type, compressed in (
+        (APP, "text/javascript; charset=utf-8", True),
+        (DECODER, "application/wasm", True),
+        ("assets/favicon.ico", "image/x-icon", False),
     ):
-        assert option in text
+        reply = get(f"/{folder}{name}", Accept_Encoding="gzip")
+        assert (reply.status, reply.headers["content-type"]) == (200, media_type)
+        assert reply.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert ("content-encoding" in reply.headers) is compressed
+        body = gzip.decompress(reply.body) if compressed else reply.body
+        assert body == get(f"/{folder}{name}").body
+        assert name == APP or body == FILES[name]
+    for target in (
+        f"/{folder}{APP}.gz", f"/{folder}missing.js", f"/{folder}sw.js", f"/{folder}", "/ohif/", "/viewer/",
+        "/viewer/x", f"/{folder}../viewer", f"/{folder}%2e%2e/x", f"/{APP}", "/a%00.js", "/.git/config", "/outside.txt",
+    ):  # fmt: skip
+        assert get(target).status == 404, target
+    assert get("/dicomweb/studies").headers["content-type"] == "application/dicom+json"
 
 
-def test_a_viewer_on_the_same_origin(tree: Path, tmp_path: Path) -> None:
-    files = {
-        "index.html": b"<!doctype html>viewer",
-        "app-config.js": b"its own",
-        "app.bundle.js": b"js",
-        "codec.wasm": b"\0asm",
-        "assets/icon.png": b"png",
-    }
-    write_tree(tmp_path / "dist", files)
-    write_tree(tmp_path, {"outside.txt": b"outside"})
-    with serving(serve.create_app(tree, viewer=tmp_path / "dist")) as get:
-        for target in ("/", "/viewer?StudyInstanceUIDs=1.2", "/viewer/dicomweb", "/segmentation"):
-            reply = get(target)
-            assert (reply.status, reply.body) == (200, files["index.html"])
-            assert reply.headers["content-type"] == "text/html"
-        assert b"window.config" in get("/app-config.js").body
-        assert get("/app.bundle.js").headers["content-type"] == "text/javascript; charset=utf-8"
-        assert get("/codec.wasm").headers["content-type"] == "application/wasm"
-        assert get("/assets/icon.png").headers["content-type"] == "image/png"
-        assert b'href="/viewer?StudyInstanceUIDs=1.2"' in get("/studies-page").body
-        assert get("/dicomweb/studies").headers["content-type"] == "application/dicom+json"
-        for target in (
-            "/missing.js",
-            "/../outside.txt",
-            "/%2e%2e/outside.txt",
-            "//etc/hosts.conf",
-            "/dicomweb",
-            "/a%00.js",
-        ):
-            assert get(target).status == 404
+def test_a_viewer_beside_the_tree(tree: Path, tmp_path: Path) -> None:
+    with serving(serve.create_app(tree, viewer=write_ohif(tmp_path / "dist"))) as get:
+        assert_viewer(get)
+    assert not (tree / "index.html").exists()
+
+
+def test_a_written_site_is_served_as_it_is(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", TREE)
+    publish_site(list_site(read_viewer(write_ohif(tmp_path / "dist"))), WebFolder(tmp_path / "tree"))
+    (tmp_path / "outside.txt").write_bytes(b"outside")
+    config = tmp_path / "tree/app-config.js"
+    config.write_bytes(config.read_bytes() + b"// changed by hand")
+    (tmp_path / "tree/study-link.js").symlink_to(tmp_path / "outside.txt")
+    with serving(serve.create_app(tmp_path / "tree")) as get:
+        assert_viewer(get)
+        assert get("/app-config.js").body.endswith(b"// changed by hand")
+        assert b'"/dicomweb/"' in get("/service.js").body
+        assert get("/study-link.js").status == 404
+
+
+def test_a_written_site_of_a_service_elsewhere_names_that(tmp_path: Path) -> None:
+    publish_site(list_site(root="https://images.example.org/dicomweb"), WebFolder(tmp_path))
+    with serving(serve.create_app(tmp_path)) as get:
+        assert get("/service.js").body == b'window.stillframe = { root: "https://images.example.org/dicomweb" };\n'
 
 
 def test_folders_must_be_what_they_should_be(tmp_path: Path) -> None:
@@ -441,6 +465,8 @@ def test_folders_must_be_what_they_should_be(tmp_path: Path) -> None:
         serve.create_app(tmp_path / "missing")
     with pytest.raises(UsageError, match=r"no index\.html"):
         serve.create_app(tmp_path, viewer=tmp_path)
+    with pytest.raises(UsageError, match="no page of OHIF"):
+        serve.create_app(tmp_path, viewer=write_ohif(tmp_path / "dist", **{"index.html": b"<!doctype html>viewer"}))
 
 
 def test_a_taken_port_is_a_usage_error(tmp_path: Path, get: Client) -> None:

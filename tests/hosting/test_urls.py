@@ -13,22 +13,25 @@ import pytest
 
 from infra.embed import FOLDER, NGINX_SCRIPT, embed_keys
 from stillframe.hosting.serve import create_app
-from stillframe.hosting.urls import find_object
+from stillframe.hosting.service_script import service_script_beside
+from stillframe.hosting.site_keys import find_site_key
+from stillframe.hosting.urls import find_object, is_service_root, service_line
 from stillframe.layout import path_of_key
 from tests.support.nginx_server import free_port, needs_nginx, nginx
 from tests.support.places import REPOSITORY
-from tests.support.served_tree import write_tree
 from tests.support.serving import Client, send_raw, serving
-from tests.support.urls import KEYS, TOKEN, TRAPS, WORD, make_urls
+from tests.support.urls import KEYS, SITE_KEYS, SITE_TRAPS, TOKEN, TRAPS, WORD, make_urls
 
 _URLS = make_urls(6000)
+_ANSWERS = {"root": service_line("/dicomweb").encode(), "service.js": service_script_beside("/dicomweb/").encode()}
+"""What hosts answer themselves."""
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 pytestmark = [pytest.mark.slow, needs_node]
 
 
 @pytest.fixture(scope="module")
 def keys() -> list[str | None]:
-    """What the edge function makes of each URL."""
+    """What the edge function makes of each URL: a key, or one of `_ANSWERS`; None for a 404."""
     script = f"""
         import {{ loadHandler, makeEvent }} from {json.dumps(str(REPOSITORY / "tests/infra/edge/load.mjs"))};
         import {{ readFileSync }} from 'node:fs';
@@ -36,8 +39,10 @@ def keys() -> list[str | None]:
         const urls = JSON.parse(readFileSync(0));
         process.stdout.write(JSON.stringify(urls.map((url) => {{
           const answer = handler(makeEvent(url));
-          if (answer.uri === undefined && answer.statusCode !== 404) throw new Error(url);
-          return answer.uri === undefined ? null : answer.uri.slice(1);
+          if (answer.uri !== undefined) return answer.uri.slice(1);
+          if (answer.statusCode === 404) return null;
+          if (answer.statusCode !== 200) throw new Error(url);
+          return answer.headers['content-type'].value.indexOf('javascript') === -1 ? 'root' : 'service.js';
         }})));
     """
     given = json.dumps([url.decode("latin-1") for url in _URLS])
@@ -54,22 +59,26 @@ def stored(keys: list[str | None], tmp_path_factory: pytest.TempPathFactory) -> 
     """A tree that holds every key that was found, wherever a folder can, with itself as content; and what is no key."""
     tree = tmp_path_factory.mktemp("urls") / "tree"
     written = {}
-    for key in sorted({*KEYS, *(key for key in keys if key)}):
+    for key in sorted({*KEYS, *SITE_KEYS, *(key for key in keys if key and key not in _ANSWERS)}):
         root, _, rest = key.partition("/") if not key.startswith("studies") else ("", "", key)
-        file = tree / root / path_of_key(rest)
-        head = b"\xff\x4f" if "/frames/" in key else b"%PDF-" if key.endswith("/rendered") else b""
+        content = b"" if find_site_key(f"/{key}") else _head(key)
+        file = tree / key if find_site_key(f"/{key}") else tree / root / path_of_key(rest)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(head + key.encode())
+            file.write_bytes(content + b"stillframe " + key.encode())
         except OSError:  # a name of more than 255 bytes, or one that is a file here and a folder there
             continue
-        written[key] = head + key.encode()
-    for path in TRAPS:
+        written[key] = content + b"stillframe " + key.encode()
+    for path in (*TRAPS, *SITE_TRAPS):
         file = tree / path
         file.parent.mkdir(parents=True, exist_ok=True)
         assert not file.exists()
         file.write_bytes(b"no object of the service")
     return tree, written
+
+
+def _head(key: str) -> bytes:
+    return b"\xff\x4f" if "/frames/" in key else b"%PDF-" if key.endswith("/rendered") else b""
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +101,8 @@ def disagreements(port: int, keys: list[str | None], written: dict[str, bytes]) 
     for url, key in zip(_URLS, keys, strict=True):
         given = answer(port, url)
         # A URL is of visible ASCII characters (RFC 3986, 2). The function is shown no query, where others may stand.
-        named = key in written and re.fullmatch(rb"[!-~]+", url)
-        if given != ((b"200", written[key or ""]) if named else (b"404", b"Not Found\n")):
+        expected = {**written, **_ANSWERS}.get(key or "") if re.fullmatch(rb"[!-~]+", url) else None
+        if given != ((b"404", b"Not Found\n") if expected is None else (b"200", expected)):
             differ.append((url[:200], key and key[:200], given))
     return differ
 
@@ -102,11 +111,10 @@ def test_there_is_something_to_agree_on(keys: list[str | None], stored: tuple[Pa
     assert len(_URLS) >= 5000
     assert sum(key is None for key in keys) > 3000
     assert sum(key in stored[1] for key in keys) > 500
-    assert {key for key in keys if key} >= set(KEYS)
-    assert not [key for key in keys if key and not re.match(r"([0-9A-Za-z_-]{16,128}/)?studies(/|$)", key)]
-    assert not [
-        key for key in keys if key and (".." in key or "//" in key or not re.fullmatch(r"[0-9A-Za-z./_-]+", key))
-    ]
+    assert {key for key in keys if key} >= {*KEYS, *SITE_KEYS, *_ANSWERS}
+    objects = [key for key in keys if key and key not in _ANSWERS and not find_site_key(f"/{key}")]
+    assert not [key for key in objects if not re.match(r"([0-9A-Za-z_-]{16,128}/)?studies(/|$)", key)]
+    assert not [key for key in objects if ".." in key or "//" in key or not re.fullmatch(r"[0-9A-Za-z./_-]+", key)]
 
 
 def test_the_preview_server(preview: Client, keys: list[str | None], stored: tuple[Path, dict[str, bytes]]) -> None:
@@ -122,8 +130,11 @@ def test_nginx(keys: list[str | None], stored: tuple[Path, dict[str, bytes]]) ->
 
 def test_the_rule_alone(keys: list[str | None]) -> None:
     for url, key in zip(_URLS, keys, strict=True):
-        found = find_object(url.partition(b"?")[0].decode("latin-1"), "/dicomweb")
-        assert (found and found[1].removesuffix("/index.json").removesuffix("/index.dcm")) == key, url[:200]
+        path = url.partition(b"?")[0].decode("latin-1")
+        if found := find_object(path, "/dicomweb"):
+            assert found[1].removesuffix("/index.json").removesuffix("/index.dcm") == key, url[:200]
+        else:
+            assert ("root" if is_service_root(path, "/dicomweb") else find_site_key(path) or None) == key, url[:200]
 
 
 @needs_nginx
@@ -136,33 +147,6 @@ def test_how_long_a_path_and_its_query_may_be(preview: Client, stored: tuple[Pat
             for length, expected in ((9000, 200), (32_768, 200), (32_769, 404), (60_000, 404), (70_000, 404)):
                 status, body = answer(server.port, start + b"a" * (length - len(start)))
                 assert (int(status), body) == (expected, written["studies"] if expected == 200 else b"Not Found\n")
-
-
-@needs_nginx
-def test_a_viewer_beside_the_service(preview: Client, tmp_path: Path, stored: tuple[Path, dict[str, bytes]]) -> None:
-    """What is no key is the viewer's, and what no viewer has a file for by that very name is nobody's."""
-    files = {"index.html": b"<!doctype html>", "app.js": b"js", "a/x~1@2.js": b"js", ".git/config": b"secret"}
-    write_tree(tmp_path / "dist", files)
-    (tmp_path / "outside.js").write_bytes(b"outside")
-    (tmp_path / "dist/link.js").symlink_to(tmp_path / "outside.js")
-    page, missing = (b"200", b"<!doctype html>"), (b"404", b"Not Found\n")
-    expected = {
-        "/": page, "/viewer?StudyInstanceUIDs=1.2": page, "/viewer/dicomweb": page, "/dicomwebs": page, "/a/": page,
-        "/app.js": (b"200", b"js"), "/a/x~1@2.js?v=1": (b"200", b"js"), "/missing.js": missing,
-        "/.git/config": missing, "/a/../app.js": missing, "/%61pp.js": missing, "/x/../dicomweb/studies": missing,
-        "/viewer/%2e%2e/app.js": missing, "//app.js": missing, "/a//x~1@2.js": missing, "/app.js%00": missing,
-        "/dicomweb": missing, "/dicomweb/": missing, "/dicomweb/x": missing, "/viewer;a": missing, "/app.js/": page,
-        "/" + "a" * 5000: missing, "/viewer#x": missing, "http://127.0.0.1/app.js": missing, "/app.css": missing,
-    }  # fmt: skip
-    with (
-        nginx(tmp_path / "nginx", free_port(), stored[0], viewer=tmp_path / "dist") as real,
-        serving(create_app(stored[0], viewer=tmp_path / "dist")) as previewed,
-    ):
-        for url, (status, body) in expected.items():
-            for server in (real, previewed):
-                assert answer(server.port, url.encode()) == (status, body), url
-        assert answer(real.port, b"/link.js")[0] == b"403"
-        assert answer(previewed.port, b"/link.js")[0] == b"404"
 
 
 def test_words_of_jobs_are_served_by_none(preview: Client) -> None:

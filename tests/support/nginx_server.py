@@ -25,13 +25,16 @@ needs_nginx = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def nginx(
-    state: Path, port: int, tree: Path, viewer: Path | None = None, root_path: str = "/dicomweb"
-) -> Iterator[Client]:
+def nginx(state: Path, port: int, tree: Path, root_path: str = "/dicomweb", service_url: str = "") -> Iterator[Client]:
     """nginx on a free port, stopped at the end; as root its workers stay root, to read the test's folders."""
     state.mkdir()
     settings = NginxSettings(
-        tree=tree.resolve(), script=script_file(), module=find_module(), port=port, viewer=viewer, root_path=root_path
+        tree=tree.resolve(),
+        script=script_file(),
+        module=find_module(),
+        port=port,
+        root_path=root_path,
+        service_url=service_url,
     )
     (state / "nginx.conf").write_text(render_nginx(settings))
     directives = "daemon off;"

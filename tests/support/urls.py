@@ -29,6 +29,21 @@ TRAPS: Final = (
 )  # fmt: skip
 """Files of a tree that no URL names."""
 
+_DIGEST: Final = "0123456789abcdef"
+SITE_KEYS: Final = (
+    "index.html", "study-page.js", "study-page.css", "study-list.js", "service.js", "app-config.js", "stillframe.js",
+    "basic", "basic-test", "dev", "dynamic-volume", "local", "localbasic", "microscopy", "notfoundserver",
+    "notfoundstudy", "segmentation", "tmtv", "usAnnotation", "viewer", "worklist", f"ohif/{_DIGEST}/app.bundle.js",
+    f"ohif/{_DIGEST}/a/x~1@2.js", f"ohif/{_DIGEST}/assets/favicon.ico", f"ohif/{_DIGEST}/37fa160cc3a47cfd.wasm",
+)  # fmt: skip
+"""Keys of the site beside an archive."""
+
+SITE_TRAPS: Final = (
+    f"ohif/{_DIGEST}/app.bundle.js.gz", f"ohif/{_DIGEST}/.hidden", "ohif/0123/app.js", "viewer.html", "study-page.html",
+    "index.htm", "Viewer", ".index.html.part", "app.js", ".git/config",
+)  # fmt: skip
+"""Files beside a site that no URL names."""
+
 _SEGMENTS: Final = (
     b".", b"..", b"...", b"", b"%2e", b"%2E%2e", b".%2e", b"%2e.", b"%252e%252e", b"%c0%ae%c0%ae", b"..%2f", b"..%5c",
     b"..\\", b"%00", b"\0", b";", b"..;", b"~", b"index.json", b"index.dcm", b".1.part", b"studies", b"pending",
@@ -56,7 +71,7 @@ _LENGTHS: Final = (1, 63, 64, 65, 255, 256, 800, 1024, 1025, 2000, 4096, 5000, 9
 
 def make_urls(count: int) -> list[bytes]:
     """At least `count` different request targets, without line ends, which end a request line."""
-    urls = dict.fromkeys([*_listed(), *_long()])
+    urls = dict.fromkeys([*_listed(), *_listed_of_the_site(), *_long()])
     source = random.Random(11)
     while len(urls) < count:
         urls[_changed(source)] = None
@@ -70,6 +85,14 @@ def _listed() -> list[bytes]:
         b"/dicomweb/" + key.encode() + end for key in ("studies", "studies/1.2/metadata", INSTANCE) for end in _ENDS
     ]
     return [b"*", b"/dicomweb", b"/dicomweb?a", *(b"/dicomweb/" + key.encode() for key in keys), *starts, *ends]
+
+
+def _listed_of_the_site() -> list[bytes]:
+    paths = [b"/" + key.encode() for key in (*SITE_KEYS, *SITE_TRAPS)]
+    starts = [start + key for start in _STARTS for key in (b"viewer", b"index.html", SITE_KEYS[-1].encode())]
+    ends = [path + end for path in (b"", b"/viewer", b"/dicomweb", b"/" + SITE_KEYS[-4].encode()) for end in _ENDS]
+    long = [b"/ohif/" + _DIGEST.encode() + b"/" + b"a" * length for length in _LENGTHS]
+    return [b"/", *paths, *starts, *ends, *long]
 
 
 def _long() -> list[bytes]:
@@ -86,7 +109,10 @@ def _long() -> list[bytes]:
 
 def _changed(source: random.Random) -> bytes:
     """A key's URL, changed up to three times: most such URLs are no key's any more, and some still are."""
-    url = source.choice(_STARTS if source.random() < 0.3 else _STARTS[:1]) + source.choice(KEYS).encode()
+    if source.random() < 0.2:
+        url = b"/" + source.choice(SITE_KEYS).encode()
+    else:
+        url = source.choice(_STARTS if source.random() < 0.3 else _STARTS[:1]) + source.choice(KEYS).encode()
     for _ in range(source.randint(0, 3)):
         url = source.choice(_CHANGES)(url, source)
     return url

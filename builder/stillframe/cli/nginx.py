@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillframe.cli.shared_options import FILE, FOLDER, host_option, option_group, viewer_option
+from stillframe.cli.shared_options import FILE, FOLDER, host_option, option_group
 from stillframe.cli.streams import print_product
 
 if TYPE_CHECKING:
     from stillframe.hosting.nginx import NginxSettings
 
 
-def _make_settings(
-    *, tree: Path, viewer: Path | None, script: Path | None, module: str | None, **given: Any
-) -> NginxSettings:
-    from stillframe.hosting.nginx import NginxSettings, find_module, script_file
+def _make_settings(*, tree: Path, script: Path | None, module: str | None, **given: Any) -> NginxSettings:
+    from stillframe.hosting.nginx import NginxSettings, find_module, find_service_url, script_file
 
     return NginxSettings(
         tree=tree.resolve(),
-        viewer=viewer.resolve() if viewer else None,
+        service_url=find_service_url(tree),
         script=(script or script_file()).resolve(),
         module=find_module() if module is None else module,
         **given,
@@ -38,7 +36,6 @@ _nginx_options = option_group(
     click.option(
         "--root-path", default="/dicomweb", show_default=True, help='Path of the service root; "" for the host itself.'
     ),
-    viewer_option("Folder of a prebuilt OHIF viewer, with an app-config.js for this service, served at /."),
     click.option(
         "--module",
         default=None,
@@ -66,6 +63,8 @@ _nginx_options = option_group(
 @_nginx_options
 def nginx(settings: NginxSettings) -> int:
     """Print a configuration with which nginx serves the tree DIR as the preview server does.
+
+    What stillframe site has put into DIR is served beside the service.
 
     Start nginx with it as nginx -p FOLDER -c FILE. In FOLDER, nginx writes its own files while it runs, and looks for
     FILE if that is no absolute path.

@@ -15,7 +15,7 @@ from stillframe.cli.streams import say, tell
 @click.argument("directory", metavar="DIR", type=FOLDER)
 @host_option
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on.")
-@viewer_option("Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder), served at /.")
+@viewer_option("Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder).")
 @click.option(
     "--cors",
     "origins",
@@ -35,6 +35,9 @@ def serve(
     directory: Path, host: str, port: int, viewer: Path | None, origins: tuple[str, ...], hosts: tuple[str, ...]
 ) -> int:
     """Preview the tree DIR. Its service root is /dicomweb, and a page at / lists its studies.
+
+    With --viewer, a study of the list opens in OHIF. What stillframe site has put into DIR is served without it, as
+    other hosts would serve it.
 
     There is no access control: the server listens on this machine alone unless --host says otherwise. It answers under
     addresses, localhost and the names of --host and --allow-host. Under any other name it refuses, so that no web page

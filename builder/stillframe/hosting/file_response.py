@@ -63,6 +63,22 @@ async def open_file(folder: Path, path: str) -> OpenFile:
     return await to_thread.run_sync(_open_file, folder, path)
 
 
+def read_file(folder: Path, path: str) -> bytes | None:
+    """A file below `folder`, which must be a resolved path; None where there is none, or where it leads out.
+
+    Raises:
+        HTTPException: 403 where it may not be read.
+    """
+    try:
+        opened = _open_file(folder, path)
+    except HTTPException as error:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    with os.fdopen(opened.descriptor, "rb") as file:
+        return file.read()
+
+
 def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Response:
     """The response to `request` for an open file, which must stay open until the response was sent.
 

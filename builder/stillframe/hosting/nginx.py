@@ -1,4 +1,4 @@
-"""Renders the configuration with which nginx serves a directory tree, from `templates/nginx.conf.j2`.
+"""Renders the configuration with which nginx serves a directory tree and its site, from `templates/nginx.conf.j2`.
 
 Media types that depend on an object's first bytes come from `templates/nginx.js`, which nginx's njs module runs.
 """
@@ -12,6 +12,8 @@ from typing import Final
 
 from stillframe.errors import UsageError
 from stillframe.hosting.pages import render, templates_folder
+from stillframe.hosting.service_script import named_root
+from stillframe.hosting.site_keys import SERVICE_SCRIPT, compressed_types, extensions_by_type
 
 MODULE: Final = "ngx_http_js_module.so"
 # Where Debian, Red Hat, nginx.org's packages, Alpine and FreeBSD have modules.
@@ -31,9 +33,10 @@ _ADDRESS = re.compile(r"[0-9A-Za-z.:-]{1,253}")
 class NginxSettings:
     """How nginx is to serve a tree.
 
-    `tree` and `viewer` (OHIF's prebuilt folder, or None) are absolute folders; `root_path` is the path of the service
-    root, "" for that of the host; `module` is the file of the njs module, "" if nginx has it built in; `script` is a
-    copy of `templates/nginx.js`; `complete` makes a whole configuration file instead of a part of an http block.
+    `tree` is an absolute folder; `root_path` is the path of the service root, "" for that of the host; `service_url` is
+    the URL of the service that the pages of the site are for, "" for this one; `module` is the file of the njs module,
+    "" if nginx has it built in; `script` is a copy of `templates/nginx.js`; `complete` makes a whole configuration file
+    instead of a part of an http block.
     """
 
     tree: Path
@@ -43,13 +46,21 @@ class NginxSettings:
     port: int = 8080
     server_name: str = "_"
     root_path: str = "/dicomweb"
-    viewer: Path | None = None
+    service_url: str = ""
     complete: bool = True
 
 
 def script_file() -> Path:
     """The njs script that comes with this package."""
     return templates_folder() / "nginx.js"
+
+
+def find_service_url(tree: Path) -> str:
+    """The URL of the service that the site in a folder is for; empty for that of the folder itself."""
+    try:
+        return named_root((tree / SERVICE_SCRIPT).read_text(errors="replace"))
+    except OSError:
+        return ""
 
 
 def find_module() -> str:
@@ -70,10 +81,9 @@ def render_nginx(settings: NginxSettings) -> str:
         raise UsageError(f"not an address to listen on: {settings.host!r}")
     if not _ROOT_PATH.fullmatch(settings.root_path):
         raise UsageError(f"the root path must be like /dicomweb, of letters, digits, - and _: {settings.root_path!r}")
-    if settings.viewer and not settings.root_path:
-        raise UsageError("a viewer and the service cannot both be at the root of the host: give a root path")
     address = f"{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-    return render("nginx.conf.j2", quoted=_quote, address=address, **asdict(settings))
+    site = {"site_types": extensions_by_type(), "site_compressed": compressed_types()}
+    return render("nginx.conf.j2", quoted=_quote, address=address, **site, **asdict(settings))
 
 
 def _quote(file: Path | str, after: str = "", before: str = "") -> str:

@@ -1,63 +1,55 @@
 """A local preview server: it serves a directory tree under `/dicomweb`, as an object store behind a CDN would.
 
 It ignores query strings and Accept, as static hosts do. `urls` says which object a URL names, `layout` its media type
-and cache class. With OHIF's prebuilt `dist` folder, it serves the viewer at `/` of the same origin.
+and cache class. Beside the service it serves a site: what `stillframe site` wrote into the tree, or else the study
+page, and OHIF where its prebuilt `dist` folder is given.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import mimetypes
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from errno import errorcode
 from pathlib import Path
 from typing import Final
 
 import uvicorn
-from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from stillframe.errors import LayoutError, UsageError
 from stillframe.hosting.access import METHODS, Access, AccessMiddleware
 from stillframe.hosting.connection import Connection
 from stillframe.hosting.file_response import OpenFile, open_file, respond
-from stillframe.hosting.pages import list_studies, render_study_page, render_viewer_config, templates_folder
-from stillframe.hosting.urls import MAX_TARGET, find_object, find_viewer_file
+from stillframe.hosting.pages import templates_folder
+from stillframe.hosting.site import list_site
+from stillframe.hosting.site_keys import find_site_key
+from stillframe.hosting.site_response import InstalledSite, SiteFiles, WrittenSite, answer_site, holds_site
+from stillframe.hosting.urls import MAX_TARGET, find_object, is_service_root, service_line
+from stillframe.hosting.viewer_folder import read_viewer
 from stillframe.layout import DICOM_JSON, STUDIES, Kind, cache_control, media_type, path_of_key
 
 _log = logging.getLogger(__name__)
 
 SERVICE_ROOT: Final = "/dicomweb"
-STUDY_PAGE: Final = "/studies-page"
-VIEWER_ROUTE: Final = "/viewer"
 
 # A viewer in the middle of a study must not keep an interrupted server alive.
 _SHUTDOWN_SECONDS = 2
 _OPEN: Final = Access()
-# Names come from hostile files. Autoescape keeps them text; this policy keeps a mistake there from becoming a script.
-_PAGE_HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    ),
-}
-# Python's table depends on the machine. Browsers insist on these two.
-_VIEWER_TYPES: Final = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
 
 
 def create_app(directory: Path, *, viewer: Path | None = None, access: Access = _OPEN) -> Starlette:
     """The preview server's ASGI application.
 
-    `directory` is a tree as `stillframe build` writes it, `viewer` OHIF's prebuilt `dist` folder.
+    `directory` is a tree as `stillframe build` writes it, `viewer` OHIF's prebuilt `dist` folder. Without one, a site
+    that `stillframe site` wrote into the tree is served.
 
     Raises:
         UsageError: if either folder is not there or, for the viewer, not what it should be.
@@ -65,9 +57,12 @@ def create_app(directory: Path, *, viewer: Path | None = None, access: Access = 
     """
     if not directory.is_dir():
         raise UsageError(f"not a folder: {directory}")
-    if viewer and not (viewer / "index.html").is_file():
-        raise UsageError(f"not a prebuilt viewer, there is no index.html: {viewer}")
     templates_folder()
+    folder = directory.resolve()
+    if viewer is None and holds_site(folder):
+        files: SiteFiles = WrittenSite(folder, SERVICE_ROOT)
+    else:
+        files = InstalledSite(list_site(read_viewer(viewer.resolve()) if viewer else None), SERVICE_ROOT)
 
     async def explain_failure(request: Request, _error: Exception) -> Response:
         """A 500 for what nobody foresaw. It is made outside the middleware, so it adds the headers itself."""
@@ -79,7 +74,7 @@ def create_app(directory: Path, *, viewer: Path | None = None, access: Access = 
         middleware=[Middleware(AccessMiddleware, access=access)],
         exception_handlers={HTTPException: _explain, Exception: explain_failure},
     )
-    app.router.default = _Site(directory.resolve(), viewer.resolve() if viewer else None)
+    app.router.default = _Host(folder, files)
     return app
 
 
@@ -132,15 +127,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"cannot listen on {host} port {port} (--host, --port): {reason}") from error
 
 
-class _Site:
-    """What a URL is answered with, by its path as it was sent: an object, a page, a file of the viewer, or nothing."""
+class _Host:
+    """What a URL is answered with, by its path as it was sent: an object, a file of the site, or nothing."""
 
-    def __init__(self, folder: Path, viewer: Path | None) -> None:
+    def __init__(self, folder: Path, site: SiteFiles) -> None:
         self.folder = folder
-        self.viewer = viewer
-        page = self._study_page
-        pages: dict[str, Callable[[], Awaitable[Response]]] = {"/app-config.js": _viewer_config, STUDY_PAGE: page}
-        self.pages: Mapping[str, Callable[[], Awaitable[Response]]] = pages if viewer else {**pages, "/": page}
+        self.site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -151,10 +143,10 @@ class _Site:
             raise HTTPException(404)
         if found := find_object(path, SERVICE_ROOT):
             await self._send_object(*found, request, send)
-        elif path in self.pages:
-            await (await self.pages[path]())(scope, receive, send)
-        elif self.viewer and path.split("/")[1:2] != [SERVICE_ROOT.removeprefix("/")]:
-            await self._send_viewer_file(self.viewer, find_viewer_file(path), request, send)
+        elif is_service_root(path, SERVICE_ROOT):
+            await PlainTextResponse(service_line(SERVICE_ROOT))(scope, receive, send)
+        elif key := find_site_key(path):
+            await (await answer_site(self.site, key, request))(scope, receive, send)
         else:
             raise HTTPException(404)
 
@@ -172,16 +164,6 @@ class _Site:
             headers = {"Content-Type": _content_type(kind, opened, file), "Cache-Control": cache_control(kind)}
             await respond(request, opened, headers)(request.scope, request.receive, send)
 
-    async def _send_viewer_file(self, viewer: Path, file: str, request: Request, send: Send) -> None:
-        if not file:
-            raise HTTPException(404)
-        headers = {"Content-Type": _viewer_type(file), "Cache-Control": "no-cache"}
-        with await open_file(viewer, file) as opened:
-            await respond(request, opened, headers)(request.scope, request.receive, send)
-
-    async def _study_page(self) -> Response:
-        return await to_thread.run_sync(_show_studies, self.folder, VIEWER_ROUTE if self.viewer else "")
-
 
 def _content_type(kind: Kind, opened: OpenFile, path: str) -> str:
     """The media type, or a 500 that says what is wrong with the tree."""
@@ -190,30 +172,6 @@ def _content_type(kind: Kind, opened: OpenFile, path: str) -> str:
     except LayoutError as error:
         _log.warning("%s: %s", path, error)
         raise HTTPException(500, f"The tree is damaged: {path} is {error}") from error
-
-
-def _show_studies(folder: Path, viewer: str) -> Response:
-    """The study browser, rendered from the tree's list at each request."""
-    records: object = []
-    notice = ""
-    try:
-        records = json.loads((folder / path_of_key(STUDIES)).read_bytes())
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, RecursionError) as error:
-        notice = f"The list of studies cannot be read: {error}"
-    page = render_study_page(list_studies(records), root=SERVICE_ROOT, viewer=viewer, notice=notice)
-    return HTMLResponse(page, headers=_PAGE_HEADERS)
-
-
-async def _viewer_config() -> Response:
-    text = render_viewer_config(root=SERVICE_ROOT)
-    return Response(text, headers={"Content-Type": _VIEWER_TYPES[".js"], "Cache-Control": "no-cache"})
-
-
-def _viewer_type(path: str) -> str:
-    guess, encoding = mimetypes.guess_type(path)
-    return _VIEWER_TYPES.get(Path(path).suffix) or (guess if guess and not encoding else "application/octet-stream")
 
 
 async def _explain(_request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Which object a URL names, as it was sent: the preview server's half of one rule.
+"""Which object a URL names, as it was sent: the preview server's half of one rule. `site_keys` has that of a site.
 
 `infra/edge.js` and `templates/nginx.js` have the other half, and tests ask all three about the same URLs. No path is
 resolved into another, so that a grant covers an object by the text of its path.
@@ -18,7 +18,6 @@ MAX_TARGET: Final = 32_768
 _MAX_PATH: Final = 4096  # a key has 1024 characters at most, percent-encoded three times as many
 _MAX_KEY: Final = 1024  # of Amazon S3
 _ROOT_NAME = re.compile(r"[0-9A-Za-z_-]{16,128}")
-_VIEWER_PATH = re.compile(r"(?:/[0-9A-Za-z_@+~,=-][0-9A-Za-z_@+~,=.-]*)*/?")
 
 
 def find_object(path: str, service_root: str) -> tuple[Kind, str] | None:
@@ -44,11 +43,14 @@ def find_object(path: str, service_root: str) -> tuple[Kind, str] | None:
     return None if kind is Kind.PENDING else (kind, f"{root}{path_of_key(key)}")
 
 
-def find_viewer_file(path: str) -> str:
-    """The file of a viewer that a path names: `index.html` for the routes that it makes up; empty for none.
+def is_service_root(path: str, service_root: str) -> bool:
+    """Whether a path is that of the service root itself, which is no object and yet what people try first.
 
-    A missing script must stay missing: a page in its place fails later and less clearly.
+    At the root of a host the study page is there instead.
     """
-    if len(path) > _MAX_PATH or not _VIEWER_PATH.fullmatch(path):
-        return ""
-    return path.removeprefix("/") if "." in path.rpartition("/")[2] else "index.html"
+    return bool(service_root) and path.removesuffix("/") == service_root
+
+
+def service_line(service_root: str) -> str:
+    """What a service root says of itself."""
+    return f"A DICOMweb service. Its list of studies is at {service_root}/studies\n"

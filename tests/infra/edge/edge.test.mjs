@@ -86,10 +86,43 @@ test('viewers by old versions of TLS get nothing', () => {
 test('the service may be at the root of the host, and of the bucket', () => {
   const handler = loadHandler({ ServicePath: '', KeyPrefix: '' });
   assert.equal(handler(makeEvent('/studies/1.2/series/')).uri, '/studies/1.2/series');
-  for (const url of ['/', '//', '', '/dicomweb/studies', 'studies']) assert.equal(handler(makeEvent(url)).statusCode, 404);
+  for (const url of ['//', '', '/dicomweb/studies', '/dicomweb', 'studies']) assert.equal(handler(makeEvent(url)).statusCode, 404);
+  assert.equal(handler(makeEvent('/')).uri, '/index.html');
+  assert.equal(handler(makeEvent('/service.js')).body, serviceScript('/'));
   const deep = loadHandler({ ServicePath: '/a/b', KeyPrefix: 'x/y.z' });
   assert.equal(deep(makeEvent('/a/b/studies')).uri, '/x/y.z/studies');
   assert.equal(deep(makeEvent('/a/studies')).statusCode, 404);
+});
+
+const serviceScript = (path) =>
+  `window.stillframe = { root: new URL("${path}", document.currentScript.src).href.slice(0, -1) };\n`;
+
+test('the site lies beside the service, under the same prefix', () => {
+  const handler = loadHandler();
+  assert.equal(handler(makeEvent('/')).uri, '/archive/index.html');
+  assert.equal(handler(makeEvent('/viewer?StudyInstanceUIDs=1.2.3')).uri, '/archive/viewer');
+  assert.equal(handler(makeEvent('/ohif/0123456789abcdef/app.bundle.js')).uri, '/archive/ohif/0123456789abcdef/app.bundle.js');
+  for (const url of ['/viewer/', '/%76iewer', '/ohif/0123456789abcdef/app.bundle.js.gz', '/ohif/', '/archive/viewer', '/pending/0']) {
+    assert.equal(handler(makeEvent(url)).statusCode, 404);
+  }
+});
+
+test('the function says itself where the service is', () => {
+  for (const method of ['GET', 'HEAD']) {
+    const answer = loadHandler()(makeEvent('/service.js?v=1', { method, headers: { Origin: VIEWER } }));
+    assert.equal(answer.statusCode, 200);
+    assert.equal(answer.statusDescription, 'OK');
+    assert.equal(answer.headers['content-type'].value, 'text/javascript; charset=utf-8');
+    assert.equal(answer.headers['cache-control'].value, 'no-cache');
+    assert.equal(answer.headers['access-control-allow-origin'].value, '*');
+    assert.equal(answer.body, serviceScript('/dicomweb/'));
+  }
+  for (const url of ['/dicomweb', '/dicomweb/', '/dicomweb?a=b']) {
+    const answer = loadHandler()(makeEvent(url));
+    assert.equal(answer.statusCode, 200);
+    assert.equal(answer.headers['content-type'].value, 'text/plain; charset=utf-8');
+    assert.equal(answer.body, 'A DICOMweb service. Its list of studies is at /dicomweb/studies\n');
+  }
 });
 
 test('long paths are refused, the longest key is not', () => {
