@@ -78,7 +78,7 @@ export const ohifExtension = {
  * Words that PS3.3 C.11.2.1.3 does not define are left out (LINEAR is the default), and so are windows that no function
  * allows: Window Width is at least 1 for LINEAR, above 0 for the others (C.11.2.1.2.1, C.11.2.1.3.1, C.11.2.1.3.2).
  */
-export function mendWindow(module) {
+function mendWindow(module) {
   if (!module) return module;
   const word = String([module.voiLUTFunction].flat()[0] ?? '').trim().toUpperCase();
   const known = LUT_FUNCTIONS.includes(word) ? word : undefined;
@@ -103,7 +103,7 @@ export function mendWindow(module) {
 // ---- colour of more than 8 bits ----
 
 /** Decoded pixels of a colour transform are RGB. Said so, they keep their depth: Cornerstone converts all else to bytes. */
-export function mendDeepColour(module) {
+function mendDeepColour(module) {
   const transformed = ['YBR_RCT', 'YBR_ICT'].includes(module?.photometricInterpretation);
   return transformed && module.bitsStored > 8 ? { ...module, photometricInterpretation: 'RGB' } : module;
 }
@@ -113,7 +113,7 @@ export function mendDeepColour(module) {
  *
  * No provider reaches that window, so it is set when a viewport gets such an image, unless someone chose another.
  */
-export function widenColourWindow(cornerstone, { image, renderingEngineId, viewportId }) {
+function widenColourWindow(cornerstone, { image, renderingEngineId, viewportId }) {
   const bits = image?.imageFrame?.bitsStored;
   if (!image?.color || !(bits > 8) || image.imageFrame.photometricInterpretation === 'PALETTE COLOR') return;
   image.windowWidth = 2 ** bits; // what a reset goes back to
@@ -126,7 +126,7 @@ export function widenColourWindow(cornerstone, { image, renderingEngineId, viewp
 // ---- geometry ----
 
 /** An imagePlaneModule without a spacing gets that of Pixel Aspect Ratio: vertical, horizontal (PS3.3 C.7.6.3.1.7). */
-export function mendAspect(module, ratio) {
+function mendAspect(module, ratio) {
   const [vertical, horizontal] = numbers(ratio);
   const unknown = module?.usingDefaultValues && module.rowPixelSpacing === 1 && module.columnPixelSpacing === 1;
   if (!unknown || !(vertical > 0 && horizontal > 0) || vertical === horizontal) return module;
@@ -137,7 +137,7 @@ export function mendAspect(module, ratio) {
 // ---- palettes ----
 
 /** An imagePixelModule whose palette's tables are there: promises of them, where the viewer found no values. */
-export function mendPalette(module, imageId, image) {
+function mendPalette(module, imageId, image) {
   if (module?.photometricInterpretation !== 'PALETTE COLOR' || module.redPaletteColorLookupTableData) return module;
   const tables = COLOURS.map((colour, index) => {
     const [entries] = numbers(module[`${colour}PaletteColorLookupTableDescriptor`]);
@@ -196,7 +196,7 @@ function overlayGroups(elements) {
  * Planes follow the frames one to one from Image Frame Origin on, or from the first; one plane without an origin belongs
  * to every frame (PS3.3 C.9.2, C.9.3).
  */
-export function describeOverlay(elements, group, frame) {
+function describeOverlay(elements, group, frame) {
   const value = (element) => elements[group + element]?.Value ?? [];
   const [planes] = numbers(value('0015'));
   const [origin] = numbers(value('0051'));
@@ -214,7 +214,7 @@ export function describeOverlay(elements, group, frame) {
  *
  * Bits follow each other without padding, planes too, from the least significant bit of a byte on (PS3.5 8.1.2).
  */
-export function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, elements) {
+function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, elements) {
   const [height] = numbers(elements['00280010']?.Value);
   const [width] = numbers(elements['00280011']?.Value);
   const source = new Uint8Array(bytes);
@@ -237,7 +237,7 @@ export function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, 
  *
  * undefined for images whose record does not say so: then the viewer's own configuration decides.
  */
-export function chooseStages(module, imageId, image) {
+function chooseStages(module, imageId, image) {
   const record = image.values(imageId, 'record')?.find((text) => /^format=\d+;/.test(text));
   if (!module || !record) return undefined;
   const { rows, columns, samplesPerPixel = 1, bitsAllocated = 8 } = module;
@@ -271,7 +271,7 @@ const SETTLED_MS = 3000; // the series of a study arrive one by one
  * videos of other classes for frames; and images of classes that it has not heard of for nothing. MPEG-2 plays in no
  * browser: it counts as unsupported.
  */
-export function mendHandlers(extensionManager, displaySetService) {
+function mendHandlers(extensionManager, displaySetService) {
   const { videos, stacks, unsupported } = Object.fromEntries(
     Object.entries(HANDLERS).map(([name, id]) => [name, extensionManager.getModuleEntry(id)]),
   );
@@ -316,7 +316,7 @@ function syntaxOf(instance) {
 }
 
 /** Where OHIF has a view of nothing in the study it says so, with the way to the page that shows or downloads it. */
-export function tellWhatOpensNothing(displaySetService, uiNotificationService) {
+function tellWhatOpensNothing(displaySetService, uiNotificationService) {
   let timer;
   const told = new Set();
   const { unsubscribe } = displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, () => {
@@ -420,6 +420,6 @@ function remember(map, key, value) {
 
 /** Numbers of a value that is one, a list, a text of either, or missing. */
 function numbers(value) {
-  const list = typeof value === 'string' ? value.split('\\') : [value ?? []].flat();
-  return list.filter((item) => item !== null && item !== '').map(Number);
+  const items = [value].flat().flatMap((item) => (typeof item === 'string' ? item.split('\\') : (item ?? [])));
+  return items.filter((item) => item !== '').map(Number);
 }

@@ -1,0 +1,89 @@
+// app-config.js, rendered by the tests that run this, in a page of its own: APP_CONFIG is its text, APP_CONFIG_OF_ROOT
+// that of a page for which a root was given.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import vm from 'node:vm';
+
+const WITHOUT = readFileSync(process.env.APP_CONFIG, 'utf8');
+const WITH = readFileSync(process.env.APP_CONFIG_OF_ROOT, 'utf8');
+const TOKEN = 'aZ09_-aZ09_-aZ09';
+
+/** What the script makes of a page at `href` whose scripts lie under `base`; `root` is what service.js has said. */
+function open(href, { base = 'https://host.example/', root, text = WITHOUT } = {}) {
+  const replaced = [];
+  const window = {
+    location: new URL(href),
+    history: { replaceState: (_state, _title, url) => replaced.push(url) },
+    ...(root && { stillframe: { root } }),
+  };
+  const document = { currentScript: { src: `${base}app-config.js` } };
+  vm.runInNewContext(text, { window, document, URL, URLSearchParams, console });
+  const { configuration } = window.config.dataSources[0];
+  return { config: window.config, source: configuration, replaced };
+}
+
+test('the root is what service.js says', () => {
+  const root = 'https://other.example/archive';
+  const { source } = open('https://host.example/viewer?StudyInstanceUIDs=1.2', { root });
+  assert.deepEqual([source.wadoRoot, source.qidoRoot, source.wadoUriRoot], [root, root, root]);
+});
+
+test('without service.js it is the folder of the site', () => {
+  const base = 'http://host.example:9000/bucket/a%20prefix/';
+  const { source, config } = open(`${base}viewer`, { base });
+  assert.equal(source.wadoRoot, 'http://host.example:9000/bucket/a%20prefix');
+  assert.equal(config.routerBasename, '/bucket/a%20prefix');
+  assert.equal(open('https://host.example/viewer').source.wadoRoot, 'https://host.example');
+});
+
+test('a root that was given wins, and is absolute', () => {
+  const { source } = open('https://host.example/viewer', { text: WITH, root: 'https://other.example' });
+  assert.equal(source.wadoRoot, 'https://host.example/dicomweb');
+  assert.equal(source.friendlyName, '</script>"\'');
+  assert.doesNotMatch(WITH, /<\/script>/);
+});
+
+test('the root of a host is the basename /', () => assert.equal(open('https://host.example/viewer').config.routerBasename, '/'));
+
+test('a token names an unlisted service', () => {
+  const root = 'https://host.example/dicomweb';
+  for (const token of [TOKEN, 'a'.repeat(128)]) {
+    assert.equal(open(`https://host.example/viewer?root=${token}`, { root }).source.wadoRoot, `${root}/${token}`);
+  }
+  for (const text of ['short', 'a'.repeat(129), '../../../elsewhere', `${TOKEN}/..`, `${TOKEN}%0A`, `${TOKEN}%2F`, '']) {
+    assert.equal(open(`https://host.example/viewer?root=${text}`, { root }).source.wadoRoot, root);
+  }
+});
+
+test("OHIF's study list is at worklist", () => {
+  assert.deepEqual(open('https://host.example/worklist?modalities=CT#x').replaced, ['/?modalities=CT#x']);
+  const base = 'https://host.example/bucket/prefix/';
+  assert.deepEqual(open(`${base}worklist`, { base }).replaced, ['/bucket/prefix/']);
+  for (const path of ['', 'viewer', 'worklists', 'a/worklist']) {
+    assert.deepEqual(open(`https://host.example/${path}`).replaced, []);
+  }
+});
+
+test('a static host and a whole frame', () => {
+  const { source } = open('https://host.example/viewer');
+  assert.deepEqual([source.staticWado, source.supportsFuzzyMatching], [true, false]);
+  const { stages, retrieveOptions } = source.stackRetrieveOptions.$set;
+  assert.equal(JSON.stringify(stages.map(({ retrieveType }) => retrieveOptions[retrieveType])), '[{}]');
+});
+
+test('a browser module that does not start leaves OHIF as it is', async () => {
+  const { config } = open('https://host.example/viewer');
+  const [extension] = config.extensions;
+  assert.equal(extension.id, 'stillframe');
+  const { warn } = console;
+  const said = [];
+  console.warn = (...words) => said.push(words);
+  try {
+    await extension.preRegistration({}); // a page of its own imports nothing
+  } finally {
+    console.warn = warn;
+  }
+  assert.equal(said.length, 1);
+  assert.deepEqual(Object.keys(extension), ['id', 'preRegistration']);
+});

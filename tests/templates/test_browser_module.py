@@ -1,0 +1,55 @@
+"""stillframe.js and OHIF's configuration in node: providers against a fake registry, the configuration in a fake page."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stillframe.hosting.pages import render, templates_folder
+
+HERE = Path(__file__).resolve().parent
+CONFIG, MODULE = "app-config.js.j2", "stillframe.js"
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+def run_tests(name: str, **environment: str) -> None:
+    """Run the tests of one file; that none is there is a failure too."""
+    done = subprocess.run(
+        ["node", "--test", str(HERE / name)], capture_output=True, text=True, check=False, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# pass 0" not in done.stdout
+
+
+@needs_node
+def test_providers_and_extension() -> None:
+    run_tests("stillframe.test.mjs")
+
+
+@needs_node
+def test_configuration(tmp_path: Path) -> None:
+    without, given = tmp_path / "without.js", tmp_path / "given.js"
+    without.write_text(render(CONFIG, title="Stillframe"))
+    given.write_text(render(CONFIG, title="</script>\"'", root="/dicomweb"))
+    run_tests("app-config.test.mjs", APP_CONFIG=str(without), APP_CONFIG_OF_ROOT=str(given))
+
+
+def test_no_root_is_the_same_as_none() -> None:
+    assert render(CONFIG, title="Stillframe", root=None) == render(CONFIG, title="Stillframe")
+
+
+def test_the_module_is_small() -> None:
+    assert len(gzip.compress((templates_folder() / MODULE).read_bytes(), 9)) <= 10_000
+
+
+def test_the_module_is_one_file_without_dependencies() -> None:
+    text = (templates_folder() / MODULE).read_text()
+    assert text.isascii()
+    assert "\nimport " not in text
+    assert "import(" not in text
