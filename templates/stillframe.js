@@ -33,7 +33,7 @@ export function install(cornerstone, { metadata } = {}) {
   const overlays = makeOverlays(image, () => cornerstone.getRenderingEngines?.()?.forEach((engine) => engine.render()));
   const answers = {
     voiLutModule: (imageId) => mendWindow(ask('voiLutModule', imageId)),
-    imagePlaneModule: (imageId) => mendAspect(ask('imagePlaneModule', imageId), image.values(imageId, 'PixelAspectRatio')),
+    imagePlaneModule: (imageId) => mendAspect(ask('imagePlaneModule', imageId), imageId, image),
     imagePixelModule: (imageId) => mendPalette(mendDeepColour(ask('imagePixelModule', imageId)), imageId, image),
     imageRetrieveConfiguration: (imageId) => chooseStages(ask('imagePixelModule', imageId), imageId, image),
     overlayPlaneModule: overlays,
@@ -91,7 +91,8 @@ function mendWindow(module) {
     widths[index] += STEP;
     centers[index] += STEP / 2;
   });
-  const kept = widths.map((width, index) => index).filter((index) => widths[index] >= least && Number.isFinite(centers[index]));
+  const allowed = (index) => widths[index] >= least && Number.isFinite(centers[index]);
+  const kept = [...widths.keys()].filter(allowed);
   return {
     ...module,
     voiLUTFunction: known && [known],
@@ -102,14 +103,14 @@ function mendWindow(module) {
 
 // ---- colour of more than 8 bits ----
 
-/** Decoded pixels of a colour transform are RGB. Said so, they keep their depth: Cornerstone converts all else to bytes. */
+/** What a colour transform decodes to is RGB. Called so, it keeps its depth: Cornerstone makes bytes of all else. */
 function mendDeepColour(module) {
   const transformed = ['YBR_RCT', 'YBR_ICT'].includes(module?.photometricInterpretation);
   return transformed && module.bitsStored > 8 ? { ...module, photometricInterpretation: 'RGB' } : module;
 }
 
 /**
- * Colour of more than 8 bits is shown over its whole range: Cornerstone sets the window of every colour image to 0 to 255.
+ * Colour of more than 8 bits is shown over its whole range: Cornerstone shows every colour image from 0 to 255.
  *
  * No provider reaches that window, so it is set when a viewport gets such an image, unless someone chose another.
  */
@@ -126,10 +127,10 @@ function widenColourWindow(cornerstone, { image, renderingEngineId, viewportId }
 // ---- geometry ----
 
 /** An imagePlaneModule without a spacing gets that of Pixel Aspect Ratio: vertical, horizontal (PS3.3 C.7.6.3.1.7). */
-function mendAspect(module, ratio) {
-  const [vertical, horizontal] = numbers(ratio);
-  const unknown = module?.usingDefaultValues && module.rowPixelSpacing === 1 && module.columnPixelSpacing === 1;
-  if (!unknown || !(vertical > 0 && horizontal > 0) || vertical === horizontal) return module;
+function mendAspect(module, imageId, image) {
+  if (!module?.usingDefaultValues || module.rowPixelSpacing !== 1 || module.columnPixelSpacing !== 1) return module;
+  const [vertical, horizontal] = numbers(image.values(imageId, 'PixelAspectRatio'));
+  if (!(vertical > 0 && horizontal > 0) || vertical === horizontal) return module;
   const spacing = vertical / horizontal;
   return { ...module, rowPixelSpacing: spacing, pixelSpacing: [spacing, 1] };
 }
@@ -193,8 +194,8 @@ function overlayGroups(elements) {
 /**
  * Where one overlay group lies, and which of its planes belongs to a frame (from 1); undefined where none does.
  *
- * Planes follow the frames one to one from Image Frame Origin on, or from the first; one plane without an origin belongs
- * to every frame (PS3.3 C.9.2, C.9.3).
+ * Planes follow the frames one to one from Image Frame Origin on, or from the first; one plane without an origin
+ * belongs to every frame (PS3.3 C.9.2, C.9.3).
  */
 function describeOverlay(elements, group, frame) {
   const value = (element) => elements[group + element]?.Value ?? [];
@@ -276,21 +277,22 @@ function mendHandlers(extensionManager, displaySetService) {
     Object.entries(HANDLERS).map(([name, id]) => [name, extensionManager.getModuleEntry(id)]),
   );
   if (!videos || !stacks || !unsupported || videos.mended) return;
-  const [makeVideos, makeStacks, makeUnsupported] = [videos, stacks, unsupported].map((one) => one.getDisplaySetsFromSeries);
+  const keepMaker = ({ getDisplaySetsFromSeries: make }) => (instances) => (instances.length ? make(instances) : []);
+  const [makeVideos, makeStacks, makeUnsupported] = [videos, stacks, unsupported].map(keepMaker);
   videos.mended = true;
   videos.sopClassUids = [...new Set([...videos.sopClassUids, ...stacks.sopClassUids])];
   videos.getDisplaySetsFromSeries = (instances) => {
     const unplayable = instances.filter(isMpeg2);
     const playable = instances.filter((instance) => (isVideo(instance) && !isMpeg2(instance)) || !syntaxOf(instance));
-    return [...(playable.length ? makeVideos(playable.map(asWhole)) : []), ...(unplayable.length ? makeUnsupported(unplayable) : [])];
+    return [...makeVideos(playable.map(asWhole)), ...makeUnsupported(unplayable)];
   };
   unsupported.getDisplaySetsFromSeries = (instances) => {
     const uid = instances[0]?.SOPClassUID;
     const handlers = displaySetService.SOPClassHandlerIds.map((id) => extensionManager.getModuleEntry(id));
     const known = handlers.some((handler) => handler?.sopClassUids.includes(uid));
-    const images = instances.filter((instance) => !known && instance.Rows && instance.PhotometricInterpretation && !isVideo(instance));
-    const others = instances.filter((instance) => !images.includes(instance));
-    return [...(images.length ? makeStacks(images) : []), ...(others.length ? makeUnsupported(others) : [])];
+    const isImage = (one) => !known && one.Rows && one.PhotometricInterpretation && !isVideo(one);
+    const others = instances.filter((instance) => !isImage(instance));
+    return [...makeStacks(instances.filter(isImage)), ...makeUnsupported(others)];
   };
 }
 
@@ -331,7 +333,7 @@ function tellWhatOpensNothing(displaySetService, uiNotificationService) {
         message: `OHIF has no view for: ${kinds}. The study page shows or downloads it.`,
         type: 'info',
         duration: 30_000,
-        action: { label: 'Study page', onClick: () => window.location.assign(new URL('.', import.meta.url)) },
+        action: { label: 'Study page', onClick: () => window.location.assign(studyPage()) },
       });
     }, SETTLED_MS);
   });
@@ -339,6 +341,13 @@ function tellWhatOpensNothing(displaySetService, uiNotificationService) {
     clearTimeout(timer);
     unsubscribe();
   };
+}
+
+function studyPage() {
+  const page = new URL('.', import.meta.url);
+  const token = new URLSearchParams(window.location.search).get('root'); // of an unlisted study
+  if (token) page.searchParams.set('root', token);
+  return page;
 }
 
 // ---- what is known of an image ----
@@ -374,9 +383,10 @@ function makeImageReader(ask, metadata) {
   return {
     elements,
     values(imageId, name) {
-      const known = metadata?.(imageId) ?? ask('instance', imageId) ?? {};
-      const key = known[name] === undefined ? findKey(known, TAGS[name]) : name;
-      const value = known[key]?.vr ? known[key].Value : known[key];
+      const dataset = metadata?.(imageId);
+      const known = dataset ?? ask('instance', imageId) ?? {};
+      const key = dataset || name === 'record' ? findKey(known, TAGS[name]) : name; // asked at every drawing: be quick
+      const value = dataset ? known[key]?.Value : known[key];
       return value === undefined || value === null ? undefined : [value].flat();
     },
     async bytes(imageId, tag) {

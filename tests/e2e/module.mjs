@@ -32,7 +32,6 @@ const SIGMOID = (column) => grey(1 / (1 + Math.exp((-4 * (stored(column) - CENTE
 const STEP = (column) => grey(stored(column) > CENTER - 0.5 ? 1 : 0);
 const WHOLE_RANGE = (column) => grey(column / (COLUMNS - 1));
 const COLOUR = (column) => [column / (COLUMNS - 1), 0.5, 1 - column / (COLUMNS - 1)].map((one) => one * 255);
-const MIDDLE = () => grey(0.5);
 
 /** Columns of the middle row, where the step of width 1 and the ends of windows are not met. */
 const columns = (colour, tolerance = 4) => ({
@@ -44,7 +43,8 @@ const boxes = [
   [101, 41], [116, 48], [131, 55], // of the small overlay: rows 41 to 56, columns 101 to 132, from 1
   [201, 97], [216, 104],
 ].map(([column, row]) => [column, row, overlay]);
-const around = [[97, 48], [136, 48], [116, 36], [116, 60], [196, 104], [100, 104]].map((point) => [...point, grey(0.5)]);
+const outside = [[97, 48], [136, 48], [116, 36], [116, 60], [196, 104], [100, 104]];
+const around = outside.map((point) => [...point, grey(0.5)]);
 
 const EVERYWHERE = {
   linear: columns(LINEAR),
@@ -66,7 +66,11 @@ const EVERYWHERE = {
 const IN_OHIF = {
   ...EVERYWHERE,
   overlays: { points: [...boxes, ...around], tolerance: 4 },
-  'overlay-frames': { points: [[20, 64, grey(0.5)], [230, 64, grey(0.5)]], tolerance: 4, scroll: [[20, 64, overlay], [230, 64, grey(0.5)]] },
+  'overlay-frames': {
+    points: [[20, 64, grey(0.5)], [230, 64, grey(0.5)]],
+    scroll: [[20, 64, overlay], [230, 64, grey(0.5)]], // of the second frame
+    tolerance: 4,
+  },
   'cine-95': columns(COLOUR),
   'photographic-frames': columns(COLOUR),
   'mp4-us': { video: true },

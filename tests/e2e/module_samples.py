@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ from typing import Any, Final
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import (
     UID,
     DigitalMammographyXRayImageStorageForPresentation,
@@ -48,7 +49,7 @@ def flat(value: int, shape: tuple[int, ...] = (ROWS, COLUMNS)) -> npt.NDArray[An
     return np.full(shape, value, "u2")
 
 
-def windowed(function: str | None, **others: Any) -> Dataset:
+def windowed(function: str | None, **others: Any) -> FileDataset:
     """A mammogram with one window; `function` is its VOI LUT Function."""
     attributes: dict[str, Any] = {"WindowCenter": CENTER, "WindowWidth": WIDTH, **others}
     if function is not None:
@@ -57,7 +58,7 @@ def windowed(function: str | None, **others: Any) -> Dataset:
     return made.image(1, ramp(), SOPClassUID=sop_class, Modality="MG", **attributes)
 
 
-def enhanced(*, shared: bool) -> Dataset:
+def enhanced(*, shared: bool) -> FileDataset:
     """Two frames whose windows stand in functional groups."""
     item, group = Dataset(), Dataset()
     item.WindowCenter, item.WindowWidth, item.VOILUTFunction = CENTER, WIDTH, "SIGMOID"
@@ -85,7 +86,7 @@ def add_overlay(
     dataset.add_new((group, 0x3000), "OW", bits + bytes(len(bits) % 2))
 
 
-def overlays() -> Dataset:
+def overlays() -> FileDataset:
     """Two groups: a small one inside the image (inline in the metadata), one as large as the image (bulk data)."""
     dataset = made.image(1, flat(2048), WindowCenter=CENTER, WindowWidth=4096)
     add_overlay(dataset, 0x6000, np.ones((16, 32), "u1"), (41, 101))  # rows 41-56, columns 101-132
@@ -95,7 +96,7 @@ def overlays() -> Dataset:
     return dataset
 
 
-def overlay_frames() -> Dataset:
+def overlay_frames() -> FileDataset:
     """Three frames, an overlay of the second and third: first at the left, then at the right."""
     dataset = made.image(
         1, np.stack([flat(2048)] * 3), SOPClassUID=MultiFrameGrayscaleWordSecondaryCaptureImageStorage, Modality="OT",
@@ -117,7 +118,7 @@ def colour_ramp(dtype: str, frames: int | None = None) -> npt.NDArray[Any]:
     return image if frames is None else np.stack([image] * frames)
 
 
-def cine(frames: int) -> Dataset:
+def cine(frames: int) -> FileDataset:
     """A captured cine of true colour."""
     return made.image(
         1, colour_ramp("u1", frames), SOPClassUID=MultiFrameTrueColorSecondaryCaptureImageStorage, Modality="OT",
@@ -133,13 +134,13 @@ def lookup_table(first: int, values: npt.NDArray[Any]) -> Dataset:
     return item
 
 
-def voi_lut() -> Dataset:
+def voi_lut() -> FileDataset:
     """A VOI LUT that inverts, and no window."""
     item = lookup_table(0, np.linspace(65535, 0, 4096))
     return made.image(1, ramp(), SOPClassUID=SecondaryCaptureImageStorage, Modality="OT", VOILUTSequence=[item])
 
 
-def modality_lut() -> Dataset:
+def modality_lut() -> FileDataset:
     """A Modality LUT that squares (0 to 4095), and a window over its output."""
     item = lookup_table(0, np.arange(4096.0) ** 2 / 4095)
     item.ModalityLUTType = "US"
@@ -147,7 +148,7 @@ def modality_lut() -> Dataset:
     return made.image(1, ramp(), SOPClassUID=SecondaryCaptureImageStorage, Modality="OT", **attributes)
 
 
-def palette(entries: int = 256, bits: int = 16) -> Dataset:
+def palette(entries: int = 256, bits: int = 16) -> FileDataset:
     """A ramp of indices through a palette like `colour_ramp`."""
     indices = np.tile((np.arange(COLUMNS) * entries // COLUMNS).astype("u1" if entries <= 256 else "u2"), (ROWS, 1))
     top = (1 << bits) - 1
@@ -165,17 +166,15 @@ def palette(entries: int = 256, bits: int = 16) -> Dataset:
     return dataset
 
 
-def video(sop_class: UID, syntax: str, frames: int) -> Dataset:
+def video(sop_class: UID, syntax: str, frames: int) -> FileDataset:
     """A moving test picture, coded by ffmpeg."""
     codec = ["libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart"] if syntax != _MPEG2 else ["mpeg2video"]
     form = "mp4" if syntax != _MPEG2 else "mpegts"
     source = ["-f", "lavfi", "-i", f"testsrc=size=256x128:rate=30:duration={frames / 30}"]
-    with_name = Path(f"/tmp/stillframe-module-{form}.{form}")
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-y", *source, "-c:v", *codec, "-f", form, str(with_name)], check=True
-    )  # a seekable file, as MP4 with faststart needs
-    stream = with_name.read_bytes()
-    with_name.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"video.{form}"  # a file, for MP4 is finished at its beginning
+        subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", *codec, "-f", form, str(path)], check=True)
+        stream = path.read_bytes()
     dataset = made.encapsulated([stream + bytes(len(stream) % 2)], syntax, pixels=colour_ramp("u1"))
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
     dataset.PhotometricInterpretation = "YBR_PARTIAL_420"
@@ -183,31 +182,29 @@ def video(sop_class: UID, syntax: str, frames: int) -> Dataset:
     return dataset
 
 
-def document(sop_class: UID, modality: str) -> Dataset:
+def document(sop_class: UID, modality: str) -> FileDataset:
     """An object without pixels."""
     dataset = made.without_pixels(1, Modality=modality)
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
     return dataset
 
 
-def kept_jpeg() -> Dataset:
+def kept_jpeg() -> FileDataset:
     """Lossy JPEG, which is kept and has no reduced variant."""
     pixels = colour_ramp("u1")
     stream = imagecodecs.jpeg8_encode(pixels, level=95, subsampling="444", colorspace="rgb")
     others = {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT", "PhotometricInterpretation": "YBR_FULL"}
-    return made.encapsulated([stream], made.jpeg(50), pixels=pixels, **others)
+    return made.encapsulated([bytes(stream)], made.jpeg(50), pixels=pixels, **others)
 
 
-def large_colour() -> Dataset:
+def large_colour() -> FileDataset:
     """2048 x 1536 in colour, with the noise that makes it some megabytes."""
     noise = np.random.default_rng(0).integers(0, 24, (1536, 2048, 3))
     slope = np.linspace(0, 200, 2048)[None, :, None]
-    return made.image(
-        1, (slope + noise).astype("u1"), SOPClassUID=VLPhotographicImageStorage, Modality="XC"
-    )
+    return made.image(1, (slope + noise).astype("u1"), SOPClassUID=VLPhotographicImageStorage, Modality="XC")
 
 
-SAMPLES: Final[dict[str, Callable[[], Dataset]]] = {
+SAMPLES: Final[dict[str, Callable[[], FileDataset]]] = {
     "linear": lambda: windowed(None),
     "sigmoid": lambda: windowed("SIGMOID"),
     "exact": lambda: windowed("LINEAR_EXACT"),
@@ -250,8 +247,8 @@ def main(folder: Path) -> None:
     for number, (name, make) in enumerate(SAMPLES.items(), start=1):
         dataset = make()
         study = f"{made.ROOT}.{100 + number}"
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.1"
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{study}.1.1"
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = UID(study), UID(f"{study}.1")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{study}.1.1")
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
         dataset.StudyDescription = dataset.PatientID = name
         dataset.StudyDate = "20240102"

@@ -1,4 +1,4 @@
-"""stillframe.js and OHIF's configuration in node: providers against a fake registry, the configuration in a fake page."""
+"""stillframe.js and OHIF's configuration in node: a fake registry of providers, a fake page."""
 
 from __future__ import annotations
 
