@@ -27,8 +27,11 @@ def study_page_files() -> list[Path]:
     return sorted(path for path in templates_folder().glob("study-*") if path.suffix in {".js", ".css"})
 
 
-def render_viewer_config(*, root: str) -> str:
-    """OHIF's `app-config.js` for the service at `root`, a URL that may be relative to the page that loads it."""
+def render_viewer_config(*, root: str | None = None) -> str:
+    """OHIF's `app-config.js` for the service at `root`, a URL that may be relative to that file.
+
+    Without one it is for the service that `service.js` names, which the page loads before.
+    """
     return render("app-config.js.j2", title=TITLE, root=root)
 
 
