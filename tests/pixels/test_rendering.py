@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import time
 import tracemalloc
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +19,7 @@ from pydicom.dataset import FileDataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 
 from stillframe.dicom.json_convert import convert
+from stillframe.dicom.viewer_values import in_viewer_form
 from stillframe.pixels.display import read_display
 from stillframe.pixels.rendering import (
     Display,
@@ -28,7 +27,6 @@ from stillframe.pixels.rendering import (
     Ramp,
     Rescale,
     Sigmoid,
-    expand_segments,
     fit_size,
     linear_window,
     reduce_image,
@@ -41,7 +39,8 @@ from tests.support.dicom_files import image, noise, to_bytes
 def display_of(dataset: FileDataset, frame_index: int = 0) -> Display:
     """As the pipeline reads it: from the file's bytes, through DICOM JSON."""
     converted = convert(dcmread(BytesIO(to_bytes(dataset)), stop_before_pixels=True))
-    return read_display(converted.dataset, frame_index, {value.path: value.data for value in converted.bulk})
+    published = in_viewer_form(converted.dataset, converted.bulk)
+    return read_display(published.dataset, frame_index, {value.path: value.data for value in published.bulk})
 
 
 def shown(dataset: FileDataset) -> npt.NDArray[np.uint8]:
@@ -186,55 +185,6 @@ def test_palettes_are_those_of_pydicom(name: str, pydicom_files: list[Path]) -> 
     colours = apply_color_lut(dataset.pixel_array, dataset)
     deep = colours.dtype.itemsize == 2 and colours.max() > 255
     assert np.array_equal(shown(dataset), colours >> 8 if deep else colours)
-
-
-def test_segments_are_expanded_as_the_standard_says() -> None:
-    # PS3.3 C.7.9.2.1 to C.7.9.2.3: three entries, five on a line to 100, then both again from the start.
-    words = [0, 3, 10, 20, 50, 1, 5, 100, 2, 2, 0, 0]
-    expected = [10, 20, 50, 60, 70, 80, 90, 100]
-    assert expand_segments(words, False, 100) == [*expected, *expected]
-    assert expand_segments(words, False, 10) == [*expected, 10, 20]
-    assert expand_segments([0, 1, 7, 1, 2, 9, 2, 1, 0, 0, 0, 0], True, 9) == [7, 8, 9, 7]
-
-
-@pytest.mark.parametrize("words", [[1, 2, 3], [7, 1, 1], [0, 1, 5, 2, 3, 3, 0], [0, 1, 5, 2, 1, 0, 0, 9]])
-def test_malformed_segments_are_told(words: list[int]) -> None:
-    with pytest.raises(ValueError, match="palette segment"):
-        expand_segments(words, False, 64)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [0, 0] * 65535 + [2, 65535, 0, 0] * 2000,
-        [0, 1, 5, 1, 0, 9],
-        [0, 1, 5, 2, 0, 0, 0],
-        [2, 65535, 65535, 65535] * 300,  # from behind the end
-    ],
-)
-def test_segments_that_make_nothing_cost_nothing(words: list[int]) -> None:
-    begin = time.process_time()
-    with contextlib.suppress(ValueError):
-        assert len(expand_segments(words, False, 65536)) < 2
-    assert time.process_time() - begin < 1
-
-
-def test_segments_make_no_more_entries_than_there_are() -> None:
-    tracemalloc.start()
-    assert len(expand_segments([0, 1, 5, *[1, 65535, 9] * 5000], False, 100)) == 100
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 1 << 20
-
-
-def test_a_byte_that_pads_segments_is_none() -> None:
-    assert expand_segments(bytes([0, 3, 7, 8, 9, 0]), True, 4) == [7, 8, 9]
-
-
-@given(st.lists(st.integers(0, 65535), max_size=24), st.booleans())
-def test_any_segments_end(words: list[int], eight_bit: bool) -> None:
-    with contextlib.suppress(ValueError):
-        assert len(expand_segments(words, eight_bit, 256)) <= 256
 
 
 def test_tables_of_a_palette_may_begin_and_end_apart() -> None:

@@ -30,6 +30,7 @@ from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import FETCHED_WHOLE
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.dicom.video import is_video, open_video
+from stillframe.dicom.viewer_values import in_viewer_form
 from stillframe.errors import InputError, LayoutError
 from stillframe.layout import (
     HEAD_BYTES,
@@ -95,15 +96,16 @@ class Producer:
         instance = settle_syntax(instance)
         with self.clock("JSON"):
             converted = convert(instance.dataset)
-        for value in converted.bulk:
+            shown = in_viewer_form(without_record(converted.dataset), converted.bulk)
+        for value in shown.bulk:
             check_key_length(bulk_data_key(self.uids, value.path), self.prefix)
         has_pixels, notes = find_pixels(instance)
         if converted.damaged and not has_pixels:  # half a report or plan is none
             raise InputError(f"holds a damaged sequence: {converted.damaged[0]}")
         content = Content(
-            metadata=_own(without_record(converted.dataset), self.uids),
-            bulk=converted.bulk,
-            notes=(*instance.notes, *notes_on_uids(instance), *converted.notes, *notes),
+            metadata=_own(shown.dataset, self.uids),
+            bulk=shown.bulk,
+            notes=(*instance.notes, *notes_on_uids(instance), *converted.notes, *shown.notes, *notes),
         )
         if has_pixels and is_video(instance):
             content = self._produce_video(instance, content)
@@ -124,7 +126,7 @@ class Producer:
             reader.indices = self.choose(reader.description.frames)
             reader.on_read = self._bounded.budget.check_time
             self.reader = reader
-            self._bounded.budget.justify(reader.description.frame_bytes * reader.description.frames)
+            self._bounded.budget.justify(reader.published.frame_bytes * reader.published.frames)
         published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock)
         frames = reader.description.frames
         changes = with_history(published.changes, content.metadata)

@@ -143,7 +143,7 @@ class _Publisher:
                 photometric = photometric or own
             self._put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
         changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
-        return self._published(reader.syntax.uid, changes, (), notes)
+        return self._published(reader.syntax.uid, changes | reader.changes, (), notes)
 
     def _check_kept(self, index: int, data: bytes, *, show: bool) -> str:
         """The Photometric Interpretation of a frame that keeps its bytes, if it has colour and is not damaged."""
@@ -166,14 +166,14 @@ class _Publisher:
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
-        description = self.reader.description
+        description = self.reader.published
         self.sink.expect(frame_bits(description) // 8 * description.frames)
         for index in self.reader.indices:
             frame = self._frame(index)
             payload = native_bytes(frame, description.bits_allocated)
             self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_LITTLE))
         changes = _colour("RGB") if description.samples > 1 else {}
-        return self._published(EXPLICIT_LITTLE, changes | self._overlays(), (), notes)
+        return self._published(EXPLICIT_LITTLE, changes | self._samples(), (), notes)
 
     def encode(self) -> PublishedFrames:
         """Every frame as HTJ2K, with its reduced variants.
@@ -183,20 +183,24 @@ class _Publisher:
         """
         rows = tuple(self._encode(index) for index in self.reader.indices)
         changes = _colour("YBR_RCT") if self.reader.description.samples > 1 else {}
-        return self._published(HTJ2K_RPCL, changes | self._overlays(), rows, ())
+        return self._published(HTJ2K_RPCL, changes | self._samples(), rows, ())
 
     def _published(
         self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]
     ) -> PublishedFrames:
         """The account of a pass, with what the metadata must say whatever the form is."""
         reader, description = self.reader, self.reader.description
-        changes = changes | reader.changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
+        changes = changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
         if self.lossy:
             decoded_bytes = len(reader.indices) * description.frame_bytes
             changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
         return PublishedFrames(
             syntax=syntax, changes=changes, rows=rows, notes=(*notes, *reader.notes, *self._notes()), middle=self.middle
         )
+
+    def _samples(self) -> JSONDataset:
+        """What the metadata say of frames that are published as samples."""
+        return self.reader.published_changes | self._overlays()
 
     def _overlays(self) -> JSONDataset:
         """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""
@@ -230,12 +234,12 @@ class _Publisher:
             with self.clock("verify"):
                 header = parse_header(source)
                 frame = check_passed(source, header, self.options.decoder_limits)
-                frame = frame.astype(self.reader.description.dtype, copy=False)
+                frame = frame.astype(self.reader.published.dtype, copy=False)
             self._show(index, frame, source, header)
             return source, header, frame
         frame = self._frame(index, source)
         with self.clock("encode"):
-            data = htj2k.encode_frame(frame, self.reader.description.bits_stored)
+            data = htj2k.encode_frame(frame, self.reader.published.bits_stored)
         with self.clock("verify"):
             header = parse_header(data)
             if not np.array_equal(htj2k.decode_lossless(data, header), frame):
@@ -249,7 +253,7 @@ class _Publisher:
         description = self.reader.description
         if self.reader.syntax.family is not Family.HTJ2K or self.reader.overlays or codestream.nonconformities(data):
             return False
-        if self.reader.misaligned:
+        if self.reader.misaligned or self.reader.published.bits_stored != description.bits_stored:
             return False
         try:
             self.reader.probe(index, data)
@@ -268,12 +272,12 @@ class _Publisher:
         return data
 
     def _frame(self, index: int, data: bytes | None = None) -> Frame:
-        """The pixels of a frame; where it is damaged and that is tolerated, zeros."""
+        """The pixels of a frame as they are published; where it is damaged and that is tolerated, zeros."""
         try:
-            frame = self._decoded(index, data)
+            frame = self._decoded(index, data).astype(self.reader.published.dtype, copy=False)
         except DamagedFrame as damage:
             self._tolerate(index, damage, "all samples of the frame are 0")
-            frame = np.zeros(self.reader.description.shape, self.reader.description.dtype)
+            frame = np.zeros(self.reader.description.shape, self.reader.published.dtype)
             for overlay in self.reader.overlays:
                 overlay.collect(index, frame.view(f"u{frame.itemsize}"))
         else:

@@ -36,6 +36,7 @@ from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
+from stillframe.dicom.viewer_values import in_viewer_form
 from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed, metadata_key
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
@@ -199,7 +200,8 @@ class _Worker:
         if settled_state(self.task.store, self.task.uids, self.task.lease).etag != self.state.etag:
             raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
-        tags = sorted(_differing_tags(content.metadata, self.published) | sink.attributes)
+        before = in_viewer_form(self.published).dataset  # an older version may have published other forms
+        tags = sorted(_differing_tags(content.metadata, before) | sink.attributes)
         fewer = content.frames and content.frames < promised_frames(self.published)
         if content.video and sink.same_video is None:
             raise InputError(

@@ -7,7 +7,7 @@ pixels. What is malformed counts as absent: a broken window must not keep an ima
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,7 +20,6 @@ from stillframe.pixels.rendering import (
     Ramp,
     Rescale,
     Sigmoid,
-    expand_segments,
     linear_window,
 )
 
@@ -39,8 +38,8 @@ _CENTRE, _WIDTH, _INTERCEPT, _SLOPE, _FUNCTION = "00281050", "00281051", "002810
 _MODALITY_LUTS, _VOI_LUTS = "00283000", "00283010"
 # Descriptor and data of a LUT.
 _LUT: Final = ("00283002", "00283006")
-# Red, Green and Blue Palette Color Lookup Table Descriptor, Data and Segmented Data.
-_PALETTE: Final = tuple((f"0028110{n}", f"0028120{n}", f"0028122{n}") for n in (1, 2, 3))
+# Red, Green and Blue Palette Color Lookup Table Descriptor and Data.
+_PALETTE: Final = tuple((f"0028110{n}", f"0028120{n}") for n in (1, 2, 3))
 # Pixel Padding Value and its Range Limit; Float and Double Float Pixel Padding Value and theirs.
 _PADDING: Final = (("00280120", "00280121"), ("00280122", "00280124"), ("00280123", "00280125"))
 # Pixel Spacing, Imager Pixel Spacing, Nominal Scanned Pixel Spacing, Pixel Aspect Ratio: vertical, then horizontal.
@@ -174,27 +173,18 @@ def _first_table(dataset: JSONDataset, sequence: str, bulk: BulkData, signed: bo
     return next((_settle_bits(table)[0] for table in tables if table), None)
 
 
-def _read_table(dataset: JSONDataset, tags: Sequence[str], bulk: BulkData, signed: bool) -> LookupTable | None:
-    """A LUT; None if it is absent or shorter than its descriptor says.
-
-    `tags` are those of its descriptor, its data, and where it may have them its segmented data.
-    """
+def _read_table(dataset: JSONDataset, tags: tuple[str, str], bulk: BulkData, signed: bool) -> LookupTable | None:
+    """A LUT; None if it is absent or shorter than its descriptor says. `tags` are those of its descriptor and data."""
     descriptor = _read_descriptor(dataset, tags[0], signed)
     if descriptor is None:
         return None
     count, first, bits = descriptor
-    data, *segmented = (_words(dataset.get(tag, {}), bulk) for tag in tags[1:])
-    if len(data) >= count:  # two 8-bit entries in a word, where there are too few words
-        entries = np.frombuffer(data, "<u2" if len(data) >= 2 * count else "u1", count).astype(np.uint16)
-        return LookupTable(first, entries, bits)
-    for packed in filter(None, segmented):
-        words = packed if bits <= 8 else memoryview(np.frombuffer(packed, "<u2", len(packed) // 2).astype(np.uint16))
-        try:
-            entries = np.array(expand_segments(words, bits <= 8, count), np.uint16)
-        except (ValueError, LookupError):
-            return None
-        return LookupTable(first, entries, bits) if len(entries) else None
-    return None
+    data = _words(dataset.get(tags[1], {}), bulk)
+    if len(data) < count:
+        return None
+    # Two 8-bit entries in a word, where there are too few words.
+    entries = np.frombuffer(data, "<u2" if len(data) >= 2 * count else "u1", count).astype(np.uint16)
+    return LookupTable(first, entries, bits)
 
 
 def _settle_bits(*tables: LookupTable) -> list[LookupTable]:

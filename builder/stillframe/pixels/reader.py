@@ -13,6 +13,7 @@ from stillframe.codec.colour import NO_MARKERS, Colour, decide_colour
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.probe import allows, probe_frame
 from stillframe.dicom.json_model import JSONDataset
+from stillframe.dicom.lenient import raw_text
 from stillframe.dicom.read import Instance
 from stillframe.dicom.syntaxes import Family, TransferSyntax, transfer_syntax
 from stillframe.errors import PixelDataError
@@ -25,6 +26,7 @@ from stillframe.pixels.high_bit import Alignment, UnknownAlignment, align_sample
 from stillframe.pixels.native import Frame, frame_bits
 from stillframe.pixels.overlays import EmbeddedOverlay, embedded_overlays
 from stillframe.pixels.samples import Contradiction, DecodedFrame, mask_samples, reconcile_samples
+from stillframe.pixels.viewer_samples import published_description
 
 # Of these only JPEG 2000 knows the transform, or the sub-sampling (PS3.5 8.2).
 _OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
@@ -68,7 +70,8 @@ class FrameReader:
     """The frames of one instance, read from its file one by one.
 
     `stated` is what the data set says, `description` what the frames are: the same, or what `adopt` was told; likewise
-    `named` is the transfer syntax that the file names, `syntax` what the frames turn out to be. `notes` are what the
+    `named` is the transfer syntax that the file names, `syntax` what the frames turn out to be. `published` describes
+    the frames in the form that viewers show, unless they keep their bytes. `notes` are what the
     owner of the image should know of the difference, `overlays` the planes in unused bits of the pixels.
     `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer. `on_read` is
     called before each compressed frame is read. `limits` are what a decoder may take.
@@ -88,6 +91,10 @@ class FrameReader:
         if description.samples > 1 and description.pixel_representation:
             self.description = replace(description, pixel_representation=0)
             self.notes.append("Pixel Representation is 1; colour samples are unsigned (PS3.3 C.7.6.3.1.2), and read so")
+        elif description.bits_allocated == 1 and description.pixel_representation:
+            self.description = replace(description, pixel_representation=0)
+            self.notes.append("Pixel Representation is 1; samples of 1 bit are unsigned (PS3.3 A.8.2.4), and read so")
+        self._sop_class = raw_text(instance.dataset, 0x00080016)
         self._adopted: list[str] = []
         self._renamed: list[str] = []
         self._bytes = FrameBytes(instance, self.named, self.description)
@@ -107,9 +114,22 @@ class FrameReader:
         return self._bytes.native
 
     @property
+    def published(self) -> PixelDescription:
+        """What describes the frames when they are published as samples."""
+        return published_description(self.description, self._sop_class)
+
+    @property
     def changes(self) -> JSONDataset:
-        """What the metadata have to say otherwise than the data set, in JSON."""
-        now, stated = self.description, self.stated
+        """What the metadata of frames that keep their bytes have to say otherwise than the data set, in JSON."""
+        return self._changes(self.description)
+
+    @property
+    def published_changes(self) -> JSONDataset:
+        """What the metadata of frames that are published as samples have to say otherwise than the data set."""
+        return self._changes(self.published)
+
+    def _changes(self, now: PixelDescription) -> JSONDataset:
+        stated = self.stated
         changes: JSONDataset = {}
         if now.frames != stated.frames and now.frames > 1:
             changes["00280008"] = {"vr": "IS", "Value": [now.frames]}
@@ -185,12 +205,12 @@ class FrameReader:
 
     @property
     def encodable(self) -> bool:
-        """Whether the samples can become HTJ2K: 8 or 16 bit integers, and of JPEG XL only what needs no guessing."""
+        """Whether the samples can become HTJ2K: integers of up to 16 bits; of JPEG XL only what needs no guessing."""
         description = self.description
         plain = self.syntax.family is not Family.JPEG_XL or (
             description.photometric in _PLAIN_COLOUR and not description.pixel_representation
         )
-        return description.encodable and plain
+        return self.published.encodable and plain
 
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""

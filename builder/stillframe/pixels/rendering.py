@@ -6,7 +6,7 @@ Modality LUT or rescale, VOI LUT or window, inversion; palettes; reduction by ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -276,49 +276,3 @@ def _average(image: npt.NDArray[Any], count: int, axis: int, start: int, stop: i
     sums += last_samples * after - first_samples * before
     sums /= length / count
     return sums
-
-
-def expand_segments(data: Sequence[int], eight_bit: bool, wanted: int) -> list[int]:
-    """The entries of a segmented palette (PS3.3 C.7.9.2): discrete, linear and indirect segments.
-
-    Every segment makes an entry or ends the data, so that well-formed ones stay within the budget of segments.
-
-    Args:
-        data: the words of the segmented data, bytes where entries have 8 bits.
-        eight_bit: whether they are bytes.
-        wanted: how many entries the palette has; no more are made.
-
-    Raises:
-        ValueError: if a segment is malformed, or there are too many.
-    """
-    entries: list[int] = []
-    budget = wanted + len(data)
-    bits, words = (8, 4) if eight_bit else (16, 2)
-    offset, left = 0, 0
-    after: int | None = None  # where the segments go on after those that an indirect one repeats, `left` of them
-    while len(entries) < wanted:
-        padding = offset + 1 == len(data) and data[offset] == 0
-        if offset >= len(data) or padding or (after is not None and not left):
-            if after is None:
-                break
-            offset, after = after, None
-            continue
-        operation, length = data[offset], data[offset + 1] if offset + 1 < len(data) else 0
-        count = min(length, wanted - len(entries))
-        budget, left = budget - 1, left - 1
-        if length == 0 or budget < 0:
-            raise ValueError(f"an empty palette segment at {offset}, or too many")
-        if operation == 0:
-            entries += data[offset + 2 : offset + 2 + count]
-            offset += 2 + length
-        elif operation == 1 and entries and offset + 2 < len(data):
-            start, end = entries[-1], data[offset + 2]
-            entries += [round(start + (end - start) * step / length) for step in range(1, count + 1)]
-            offset += 3
-        elif operation == 2 and after is None:
-            after, left = offset + 2 + words, length
-            target = sum(part << (bits * index) for index, part in enumerate(data[offset + 2 : after]))
-            offset = target if eight_bit else target // 2
-        else:
-            raise ValueError(f"a palette segment of type {operation} at {offset}")
-    return entries
