@@ -25,8 +25,8 @@ from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.layout import bulk_data_key, frame_key, reduced_key
-from stillframe.options import BuildOptions, DecoderLimits, Lossy
-from stillframe.pixels.codestreams import check_passed, decode_published
+from stillframe.options import BuildOptions, Lossy
+from stillframe.pixels.codestreams import check_passed
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
 from stillframe.pixels.lossy import lossy_changes
 from stillframe.pixels.native import Frame, frame_bits, native_bytes
@@ -340,15 +340,3 @@ class _Publisher:
 def _colour(photometric: str) -> JSONDataset:
     """What the Image Pixel module says of interleaved colour frames."""
     return {"00280004": {"vr": "CS", "Value": [photometric]}, "00280006": {"vr": "US", "Value": [0]}}
-
-
-def same_frame(frame: bytes, other: bytes, limits: DecoderLimits) -> bool:
-    """Whether two stored frames hold the same pixels: equal bytes, or codestreams that decode alike within limits."""
-    if frame == other:
-        return True
-    if not (frame.startswith(b"\xff\x4f") and other.startswith(b"\xff\x4f")):
-        return False
-    try:
-        return bool(np.array_equal(decode_published(frame, limits), decode_published(other, limits)))
-    except CodecError as error:
-        raise PixelDataError(f"a published frame cannot be decoded: {error}") from error

@@ -18,3 +18,9 @@ def wrap_part(payload: bytes, syntax: str) -> bytes:
         boundary = f"stillframe-{digest}"
     head = f"--{boundary}\r\nContent-Type: {transfer_syntax(syntax).media_type}; transfer-syntax={syntax}\r\n\r\n"
     return b"".join((head.encode(), payload, f"\r\n--{boundary}--\r\n".encode()))
+
+
+def unwrap_part(body: bytes) -> bytes:
+    """The payload of a body that `wrap_part` made."""
+    boundary, _, rest = body.partition(b"\r\n")
+    return rest.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n" + boundary + b"--\r\n")

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from stillframe.archive.claims import Lease
-from stillframe.build.frames import same_frame
+from stillframe.build.same_frame import same_frame
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import InputError, KeyRefused, PreconditionFailed, StoreError
 from stillframe.layout import Kind, parse_key
