@@ -17,6 +17,7 @@ from ojph.ojph_bindings import MemOutfile
 from openjpeg.utils import decode as openjpeg_decode
 from pydicom import dcmread
 from pydicom.encaps import generate_frames
+from pydicom.uid import SegmentationStorage
 
 from stillframe.build.instance import build_instance
 from stillframe.build.pipeline import build
@@ -352,12 +353,12 @@ def test_samples_htj2k_cannot_hold_are_published_as_native_little_endian(
     assert np.array_equal(found, frames)
 
 
-def test_one_bit_frames_are_published_packed_each_from_its_own_byte(
+def test_frames_of_a_segmentation_are_published_packed_each_from_its_own_byte(
     tmp_path: Path, publish: Callable[..., Published]
 ) -> None:
     frames = random_samples((5, 3, 7), "u1", 1)
     data = np.packbits(frames.reshape(-1), bitorder="little").tobytes()
-    attributes = image_attributes(frames[0], 5, BitsAllocated=1, BitsStored=1)
+    attributes = image_attributes(frames[0], 5, SOPClassUID=SegmentationStorage, BitsAllocated=1, BitsStored=1)
     published = publish(write_dicom(tmp_path / "file", EXPLICIT, attributes, data, vr="OB"))
     payloads = [unwrap_part(data) for data in published.frames]
     assert [len(payload) for payload in payloads] == [3] * 5

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from openjpeg.utils import decode as openjpeg_decode
+from pydicom.uid import SegmentationStorage
 
 from stillframe.build.results import Built
 from stillframe.codec.codestream import nonconformities
@@ -74,7 +75,7 @@ def test_one_bit_items_become_native(tmp_path: Path, publish: Publish, syntax: s
     """A segmentation: the frames are 105 bits, each in items of their own 14 bytes."""
     frames = random_samples((3, 7, 15), "u1", 1)
     natives = [np.packbits(frame.reshape(-1), bitorder="little").tobytes() for frame in frames]
-    attributes = image_attributes(frames[0], 3, BitsAllocated=1, BitsStored=1)
+    attributes = image_attributes(frames[0], 3, SOPClassUID=SegmentationStorage, BitsAllocated=1, BitsStored=1)
     path = write_dicom(tmp_path / "file", syntax, attributes, encapsulated_value(map(encode, natives)), vr="OB")
     published = publish(path)
     assert published.syntax == EXPLICIT

@@ -31,7 +31,7 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.uid import UID, ImplicitVRLittleEndian, SegmentationStorage
 
 from stillframe.build.pipeline import build
 from stillframe.build.report import Report
@@ -576,17 +576,18 @@ OTHER = "1.2.826.0.1.3680043.9.9.9"
 PASSED_ON = "passed on, not decoded"
 FORMS = (
     "grey or palette, 8 or 16 bits", "colour, 8 or 16 bits", "grey, 12 bits packed", "1 bit", "32, 64 bits or float",
+    "1 bit, segmentation",
 )  # fmt: skip
-_DECODED = (ENCODED, ENCODED, ENCODED, AS_NATIVE, AS_NATIVE)
+_DECODED = (ENCODED, ENCODED, ENCODED, ENCODED, AS_NATIVE, AS_NATIVE)
 _EITHER = f"{ENCODED}, or {KEPT} if lossy"
-_WITHOUT_CELLS = ("–", "–", "–")
+_WITHOUT_CELLS = ("–", "–", "–", "–")
 RULES: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2": _DECODED,
     "1.2.840.10008.1.2.1": _DECODED,
     "1.2.840.10008.1.2.1.98": _DECODED,
     "1.2.840.10008.1.2.1.99": _DECODED,
     "1.2.840.10008.1.2.2": _DECODED,
-    "1.2.840.10008.1.2.5": (ENCODED, ENCODED, "–", "–", AS_NATIVE),
+    "1.2.840.10008.1.2.5": (ENCODED, ENCODED, "–", "–", AS_NATIVE, "–"),
     "1.2.840.10008.1.2.8.1": _DECODED,
     "1.2.840.10008.1.2.4.50": (KEPT, KEPT, *_WITHOUT_CELLS),
     "1.2.840.10008.1.2.4.51": (KEPT, KEPT, *_WITHOUT_CELLS),
@@ -602,7 +603,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "1.2.840.10008.1.2.4.201": (_OR_PASSED, _OR_PASSED, *_WITHOUT_CELLS),
     "1.2.840.10008.1.2.4.202": (_OR_PASSED, _OR_PASSED, *_WITHOUT_CELLS),
     "1.2.840.10008.1.2.4.203": (f"{_OR_PASSED}; {KEPT} if lossy",) * 2 + _WITHOUT_CELLS,
-    OTHER: (PASSED_ON,) * 5,
+    OTHER: (PASSED_ON,) * 6,
 }
 
 
@@ -622,7 +623,7 @@ def published_form(name: str, built: Alone) -> str:
 
 def pixel_form(dataset: Dataset) -> str:
     if dataset.BitsAllocated == 1:
-        return FORMS[3]
+        return FORMS[5 if dataset.SOPClassUID == SegmentationStorage else 3]
     if dataset.BitsAllocated > 16:
         return FORMS[4]
     return FORMS[dataset.SamplesPerPixel == 3]
@@ -757,9 +758,10 @@ def _made_pixels(form: str) -> tuple[Pixels, dict[str, Any]]:
     if form == FORMS[2]:
         frame = random_samples((40, 50), "u2", 12)
         return frame, image_attributes(frame, BitsAllocated=12, BitsStored=12)
-    if form == FORMS[3]:
+    if form in (FORMS[3], FORMS[5]):
         frame = random_samples((40, 50), "u1", 1)
-        return frame, image_attributes(frame, BitsAllocated=1, BitsStored=1)
+        attributes = image_attributes(frame, BitsAllocated=1, BitsStored=1)
+        return frame, attributes | ({"SOPClassUID": SegmentationStorage} if form == FORMS[5] else {})
     frame = random_samples((40, 50), "u4", 32)
     return frame, image_attributes(frame)
 
@@ -770,7 +772,7 @@ def _made_native(frame: Pixels, form: str, *, big_endian: bool = False) -> bytes
             3000, "little"
         )
         return np.frombuffer(stream, "<u2").astype(">u2").tobytes() if big_endian else stream
-    if form == FORMS[3]:
+    if form in (FORMS[3], FORMS[5]):
         return np.packbits(frame.reshape(-1), bitorder="little").tobytes()
     return frame.astype(frame.dtype.newbyteorder(">" if big_endian else "<")).tobytes()
 

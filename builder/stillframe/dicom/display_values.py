@@ -23,9 +23,8 @@ _SPACINGS: Final = {
 _POSITION, _ORIENTATION = "00200032", "00200037"
 _CENTRE, _WIDTH, _EXPLANATION, _FUNCTION = "00281050", "00281051", "00281055", "00281056"
 _INTERCEPT, _SLOPE = "00281052", "00281053"
-_NUMBERS: Final = frozenset(
-    (*_SPACINGS, _POSITION, _ORIENTATION, _CENTRE, _WIDTH, _INTERCEPT, _SLOPE),
-)
+DISPLAY_NUMBERS: Final = frozenset((*_SPACINGS, _POSITION, _ORIENTATION, _CENTRE, _WIDTH, _INTERCEPT, _SLOPE))
+"""Tags of what is looked at here."""
 # The sine of the angle between rows and columns below which they are one direction.
 _LEAST_SINE: Final = 1e-6
 _LONGEST_VALUE: Final = 60
@@ -54,8 +53,6 @@ def leave_out_unusable(dataset: JSONDataset, rows: object, columns: object) -> t
     """
     changes: Changes = {}
     left_out: list[LeftOut] = []
-    if _NUMBERS.isdisjoint(dataset):
-        return changes, left_out
 
     def leave_out(tag: str, name: str, reason: str) -> None:
         changes[tag] = None

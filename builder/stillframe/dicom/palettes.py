@@ -11,6 +11,9 @@ from stillframe.dicom.json_model import JSONDataset, binary_value
 _CHANNELS: Final = ("Red", "Green", "Blue", "Alpha")
 _DESCRIPTOR, _TABLE, _SEGMENTED = "0028110{}", "0028120{}", "0028122{}"
 
+SEGMENTED_TABLES: Final = frozenset(_SEGMENTED.format(number) for number, _ in enumerate(_CHANNELS, 1))
+"""Tags of Segmented Palette Color Lookup Table Data."""
+
 
 def expand_palette(dataset: JSONDataset, bulk: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
     """The tables that the segmented ones of a data set stand for, by the tags of Palette Color Lookup Table Data.
