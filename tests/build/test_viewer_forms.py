@@ -405,7 +405,7 @@ def test_two_builds_of_the_same_pixels_in_other_cells_are_duplicates(tmp_path: P
 def test_an_object_without_pixels_is_a_duplicate_of_what_an_older_version_published(tmp_path: Path) -> None:
     """Its attributes alone decide: LINEAR that is in one and left out in the other is no difference."""
     tree = tmp_path / "tree"
-    window = image(1, VOILUTFunction="LINEAR", WindowCenter=40, WindowWidth=400).copy()
+    window = image(1, VOILUTFunction="LINEAR", WindowCenter=40, WindowWidth=400)
     for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated", "SamplesPerPixel"):
         delattr(window, keyword)
     window.SOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"

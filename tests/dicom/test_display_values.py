@@ -67,6 +67,11 @@ def test_what_is_left_out_is_told() -> None:
     assert left_out == [LeftOut("Pixel Spacing", "0\\", reason)]
 
 
+def test_what_is_told_is_one_short_line() -> None:
+    _, (told,) = leave_out_unusable(attribute("00280030", "a\nb\x1b", "x" * 100), 10, 10)
+    assert told.value == "a?b?\\" + "x" * 55 + "…"
+
+
 def test_other_spacings_and_empty_attributes_are_none_of_this() -> None:
     dataset = attribute("00180088", 0) | attribute("00180050", 0) | {"00280030": {"vr": "DS"}}
     assert leave_out_unusable(dataset, 10, 10) == ({}, [])

@@ -136,6 +136,7 @@ def _leave_out_windows(dataset: JSONDataset, left_out: list[LeftOut]) -> Changes
 
 
 def _quoted(element: Mapping[str, Any]) -> str:
-    """The values as a data set has them."""
+    """The values as a data set has them, on one line: the record keeps a line for each note."""
     text = "\\".join("" if value is None else str(value) for value in element["Value"])
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
