@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import imagecodecs
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from stillframe.codec.colour import NO_MARKERS, ColourMarkers, Space
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.jpegxl_header import parse_jpeg_xl
 from stillframe.errors import PixelDataError
@@ -40,6 +43,26 @@ def test_a_recompressed_jpeg_image_is_never_lossless() -> None:
     data = bytes(imagecodecs.jpegxl_encode_jpeg(jpeg_lossy(random_samples((9, 13, 3), "u1", 8), 8)))
     header = parse_jpeg_xl(data)
     assert (header.width, header.height, header.samples, header.lossless) == (13, 9, 3, False)
+    assert (header.recompressed, header.decodable, header.markers) == (True, True, NO_MARKERS)
+
+
+def test_a_recompressed_jpeg_image_that_photographs_would_turn_is_read_as_it_lies() -> None:
+    """Its Exif segment says so, which decoders of JPEG pass over; the width of other images would be their height."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = BytesIO()
+    Image.fromarray(random_samples((9, 13, 3), "u1", 8)).save(file, "JPEG", exif=exif)
+    header = parse_jpeg_xl(bytes(imagecodecs.jpegxl_encode_jpeg(file.getvalue())))
+    assert (header.width, header.height, header.decodable, header.recompressed) == (13, 9, True, True)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"distance": 1.0}])
+def test_a_header_promises_rgb_of_colour_alone(options: dict[str, Any]) -> None:
+    colour = parse_jpeg_xl(bytes(imagecodecs.jpegxl_encode(random_samples((9, 13, 3), "u1", 8), **options)))
+    assert colour.markers == ColourMarkers(decoded=Space.RGB)
+    grey = parse_jpeg_xl(bytes(imagecodecs.jpegxl_encode(random_samples((9, 13), "u1", 8), **options)))
+    assert grey.markers == NO_MARKERS
+    assert not colour.recompressed
 
 
 @pytest.mark.parametrize(

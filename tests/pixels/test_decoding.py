@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -15,12 +17,12 @@ from stillframe.errors import CodecError, PixelDataError
 from stillframe.execute import ProcessExecutor
 from stillframe.options import DecoderLimits
 from stillframe.pixels.codestreams import check_passed, decode_published, decode_reduced
-from stillframe.pixels.decoders import LimitReached, decode_compressed
-from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder
+from stillframe.pixels.decoders import LimitReached, decode_compressed, read_recompressed
+from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder, run_restorer
 from stillframe.pixels.description import PixelDescription
 from stillframe.sandbox import NO_PROCESS, ChildDied, Sandbox, has_starter
 from tests.support.dicom_files import jpeg, random_samples
-from tests.support.frame_encoders import htj2k, j2k, jpegls, jpegxl, lossless_jpeg, rle
+from tests.support.frame_encoders import htj2k, j2k, jpeg_lossy, jpegls, jpegxl, lossless_jpeg, rle
 
 SMALL = DecoderLimits(memory=64 << 20, seconds=0.5)
 
@@ -110,6 +112,80 @@ def test_what_a_decoder_makes_of_a_frame_is_the_same_with_a_sandbox_and_without(
     assert worker.submit(outcome, expression, SMALL).result(timeout=60) == (*told, False)
 
 
+def restored(expression: str, shape: tuple[int, ...], limits: DecoderLimits) -> tuple[str, bytes]:
+    """Runs in a worker or here: what comes of a function that makes bytes of bytes, a Python expression."""
+    try:
+        return "", run_restorer(eval, expression.encode(), shape=shape, limits=limits)
+    except CodecError as error:
+        return type(error).__name__, str(error).encode()
+
+
+MOST = 2 * 3 * 4 + (1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("b'a frame'", ("", b"a frame")),
+        ("b''", ("", b"")),
+        (f"bytes({MOST})", ("", bytes(MOST))),
+        (
+            "(_ for _ in ()).throw(__import__('stillframe').errors.CodecError('gives up'))",
+            (CodecError.__name__, b"gives up"),
+        ),
+    ],
+)
+def test_bytes_of_a_sandbox_are_the_same_as_without(
+    worker: ProcessExecutor, expression: str, told: tuple[str, bytes]
+) -> None:
+    assert restored(expression, (2, 3), SMALL) == told
+    assert worker.submit(restored, expression, (2, 3), SMALL).result(timeout=60) == told
+
+
+def test_more_bytes_than_a_frame_can_need_are_refused(worker: ProcessExecutor) -> None:
+    expression = "bytes(1 << 22)"
+    most = MOST + 4 * len(expression)
+    told = CodecError.__name__, f"makes {1 << 22} bytes of a frame that needs no more than {most}".encode()
+    assert restored(expression, (2, 3), SMALL) == told
+    assert worker.submit(restored, expression, (2, 3), SMALL).result(timeout=60) == told
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("__import__('os')._exit(7)", "ended its process with exit code 7"),
+        ("bytearray(1 << 28)", "needs more than 64 MiB of memory; --max-decoder-memory allows more"),
+        ("any(iter(int, 1))", "took more than 1 s of processor time; --max-decoder-seconds allows more"),
+    ],
+)
+def test_what_makes_bytes_has_the_limits_of_a_decoder(worker: ProcessExecutor, expression: str, message: str) -> None:
+    told = worker.submit(restored, expression, (2, 3), SMALL).result(timeout=120)
+    assert told == (DecoderStopped.__name__, message.encode())
+
+
+def restored_in_sandbox(data: bytes, description: PixelDescription, limits: DecoderLimits) -> tuple[str, bytes]:
+    assert has_starter()
+    try:
+        return "", read_recompressed(data, description, limits)
+    except PixelDataError as error:
+        return type(error).__name__, str(error).encode()
+
+
+def test_recompressed_images_are_given_back_in_a_sandbox(worker: ProcessExecutor) -> None:
+    frame = random_samples((370, 530, 3), "u1", 8)
+    image = jpeg_lossy(frame, 8)
+    data = bytes(imagecodecs.jpegxl_encode_jpeg(image))
+
+    def told(data: bytes, like: np.ndarray[Any, Any], limits: DecoderLimits) -> tuple[str, bytes]:
+        return worker.submit(restored_in_sandbox, data, described(like, 8), limits).result(timeout=60)
+
+    assert told(data, frame, DecoderLimits()) == ("", image)
+    reason = b"does not give its JPEG image back"
+    assert told(data[:-100], frame, DecoderLimits()) == (PixelDataError.__name__, reason)
+    kind, message = told(data, frame[:1, :1], DecoderLimits(memory=4 << 20))  # a frame that is said to be tiny
+    assert (kind, message.startswith(reason + b": libjxl needs more than ")) == (LimitReached.__name__, True)
+
+
 MORE_MEMORY = "--max-decoder-memory allows more"
 MAY_TAKE = f"it may take 64 MiB of memory, {MORE_MEMORY}"
 # 2 x 3 samples of 32 bytes are 192 bytes more than the limit says.
@@ -143,8 +219,9 @@ def test_what_stopped_a_decoder_is_told(worker: ProcessExecutor, expression: str
     assert worker.submit(outcome, expression, SMALL).result(timeout=120) == ("DecoderStopped", message, limited)
 
 
-def lie(head: str, body: str) -> tuple[str, str, bool]:
-    """Runs in a worker: what comes of a sandbox that answers this, whatever it is asked."""
+@contextmanager
+def lying(head: str, body: str) -> Iterator[None]:
+    """Within it, the sandbox answers this, whatever it is asked."""
     from unittest.mock import patch
 
     from stillframe.pixels import decoding
@@ -156,7 +233,19 @@ def lie(head: str, body: str) -> tuple[str, str, bool]:
             return sandbox.run(eval, (f"({head}, {body})",), limits, take)
 
     with patch.object(decoding, "_SANDBOX", Lying()):
+        yield
+
+
+def lie(head: str, body: str) -> tuple[str, str, bool]:
+    """Runs in a worker: what comes of a decoder there."""
+    with lying(head, body):
         return outcome("", SMALL)
+
+
+def lie_in_bytes(head: str, body: str) -> tuple[str, bytes]:
+    """Runs in a worker: what comes there of a function that makes bytes of bytes."""
+    with lying(head, body):
+        return restored("", (2, 3), SMALL)
 
 
 @pytest.mark.parametrize(
@@ -169,12 +258,27 @@ def lie(head: str, body: str) -> tuple[str, str, bool]:
         ("__import__('struct').pack('<B2s3I', 0, b'V9', 2, 3, 0)", "bytes(54)"),
         ("__import__('struct').pack('<B2s3I', 2, b'', 1 << 31, 0, 0)", "bytes(100)"),  # a text without end
         ("__import__('struct').pack('<B2s3I', 9, b'', 0, 0, 0)", "b''"),
+        ("__import__('struct').pack('<B2s3I', 4, b'', 6, 0, 0)", "bytes(6)"),  # bytes, where samples were asked for
     ],
 )
 def test_an_answer_that_makes_no_sense_ends_the_sandbox(worker: ProcessExecutor, head: str, body: str) -> None:
     kind, message, limited = worker.submit(lie, head, body).result(timeout=60)
     assert (kind, message, limited) == ("DecoderStopped", "gave an answer without sense", False)
     assert worker.submit(outcome, "__import__('numpy').zeros((2, 3), 'u1')", SMALL).result()[0] == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("__import__('struct').pack('<B2s3I', 4, b'', (1 << 32) - 1, 0, 0)", "bytes(100)"),  # bytes without end
+        ("__import__('struct').pack('<B2s3I', 0, b'u1', 2, 3, 0)", "bytes(6)"),  # samples, where bytes were asked for
+        ("b'short'", "b''"),
+    ],
+)
+def test_an_answer_of_bytes_that_makes_no_sense_ends_the_sandbox(worker: ProcessExecutor, head: str, body: str) -> None:
+    told = worker.submit(lie_in_bytes, head, body).result(timeout=60)
+    assert told == (DecoderStopped.__name__, b"gave an answer without sense")
+    assert worker.submit(restored, "b'1'", (2, 3), SMALL).result(timeout=60) == ("", b"1")
 
 
 def test_control_characters_of_an_answer_are_not_passed_on(worker: ProcessExecutor) -> None:

@@ -28,7 +28,7 @@ class ColourMarkers:
     are those of the components, if they are R, G and B in whichever letters; `subsampled` whether the second or the
     third has fewer samples than the first; `enumerated` the space that the header of a JP2 file or a SPIFF header
     names; `transform` whether decoding undoes a transform of RGB: that of JPEG 2000 (ISO/IEC 15444-1 Annex G), or one
-    of JPEG-LS coders.
+    of JPEG-LS coders; `decoded` the space that the image header of JPEG XL promises of decoded samples.
     """
 
     adobe: int | None = None
@@ -37,6 +37,7 @@ class ColourMarkers:
     subsampled: bool = False
     enumerated: Space | None = None
     transform: bool = False
+    decoded: Space | None = None
 
 
 NO_MARKERS: Final = ColourMarkers()
@@ -81,6 +82,8 @@ def _testimonies(markers: ColourMarkers) -> Iterator[tuple[Space, str]]:
         yield markers.enumerated, "the file header around the codestream"
     if markers.transform:
         yield Space.RGB, "the multi-component transform"
+    if markers.decoded is not None:
+        yield markers.decoded, "the image header of JPEG XL"
 
 
 def stated_space(photometric: str) -> Space:

@@ -14,8 +14,9 @@ class FrameFacts:
 
     `samples` and `precision` are 0 where the encoding does not say (RLE, native samples). `signed` is what the encoding
     says, which only that of JPEG 2000 does. `decodable` is False for forms of JPEG XL that are no upright still images
-    of integer colour channels only. `syntax` is what the bytes are: the transfer syntax that the file names if it
-    allows them, `process` a process of JPEG that no transfer syntax in use allows. `markers` say what the colours are.
+    of integer colour channels only. `recompressed` says that a JPEG XL image has what brings back the JPEG image that
+    it was made of. `syntax` is what the bytes are: the transfer syntax that the file names if it allows them, `process`
+    a process of JPEG that no transfer syntax in use allows. `markers` say what the colours are.
     """
 
     width: int
@@ -25,6 +26,7 @@ class FrameFacts:
     lossless: bool
     signed: bool = False
     decodable: bool = True
+    recompressed: bool = False
     syntax: TransferSyntax = field(default=transfer_syntax(""), compare=False)
     process: str = ""
     markers: ColourMarkers = field(default=NO_MARKERS, compare=False)

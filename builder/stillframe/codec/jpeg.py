@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from imagecodecs import jpeg8_decode, jpeg8_encode, jpegxl_decode
+from imagecodecs import jpeg8_decode, jpeg8_encode, jpegxl_decode, jpegxl_decode_jpeg
 
 from stillframe.codec.htj2k import CODEC_FAILURES, describe_array
 from stillframe.errors import CodecError, check_memory
@@ -48,6 +48,19 @@ def decode_jpeg_xl(data: bytes) -> npt.NDArray[Any]:
     except CODEC_FAILURES as error:
         check_memory(error)
         raise CodecError("a JPEG XL image cannot be decoded") from error
+
+
+def restore_jpeg(data: bytes) -> bytes:
+    """The JPEG image that a JPEG XL image was made of, bit for bit (ISO/IEC 18181-2, JPEG bitstream reconstruction).
+
+    Raises:
+        CodecError: if the image has nothing to bring one back, or is damaged.
+    """
+    try:
+        return bytes(jpegxl_decode_jpeg(data, numthreads=1))
+    except CODEC_FAILURES as error:
+        check_memory(error)
+        raise CodecError("a JPEG XL image does not give its JPEG image back") from error
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:

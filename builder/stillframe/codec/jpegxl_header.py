@@ -6,6 +6,7 @@ import struct
 from dataclasses import replace
 from typing import Final
 
+from stillframe.codec.colour import NO_MARKERS, ColourMarkers, Space
 from stillframe.codec.facts import FrameFacts
 from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.errors import PixelDataError
@@ -17,7 +18,7 @@ _HEAD_BYTES: Final = 4096
 _RATIOS: Final = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 _DIMENSION: Final = ((9, 1), (13, 1), (18, 1), (30, 1))
 _ENUM: Final = ((0, 0), (0, 1), (4, 2), (6, 18))
-_GREY: Final = 1
+_RGB, _GREY = 0, 1  # of ColourSpace; others are XYB and unknown
 _JPEG_RECOMPRESSION, _ANY_LOSS = "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112"
 
 
@@ -50,7 +51,8 @@ def is_jpeg_xl(data: bytes) -> bool:
 def parse_jpeg_xl(data: bytes) -> FrameFacts:
     """Read the size and the image metadata of a JPEG XL codestream, bare or in its container.
 
-    `lossless` only says that it may be: its colours are not in the XYB space, and it was no JPEG image.
+    `lossless` only says that it may be: its colours are not in the XYB space, and it was no JPEG image. `markers` say
+    that it decodes to RGB where the header does; of what was a JPEG image, that image tells the colours.
 
     Raises:
         PixelDataError: if it is none, or ends too early.
@@ -65,10 +67,11 @@ def parse_jpeg_xl(data: bytes) -> FrameFacts:
         precision=0,
         lossless=False,
         decodable=False,
+        recompressed=was_jpeg,
         syntax=transfer_syntax(_JPEG_RECOMPRESSION if was_jpeg else _ANY_LOSS),
     )
     if bits.take(1):  # all_default
-        return replace(facts, samples=3, precision=8, decodable=True)
+        return replace(facts, samples=3, precision=8, decodable=True, markers=_markers(_RGB, was_jpeg=was_jpeg))
     upright = _upright_still(bits)
     if upright is None:
         return facts
@@ -77,9 +80,16 @@ def parse_jpeg_xl(data: bytes) -> FrameFacts:
     if bits.choose(((0, 0), (0, 1), (4, 2), (12, 1))):  # extra channels
         return facts
     lossless = not bits.take(1) and not was_jpeg  # xyb_encoded
-    decodable = upright and whole and precision <= 16
-    samples = _colour_channels(bits)
-    return replace(facts, samples=samples, precision=precision, lossless=lossless, decodable=decodable)
+    decodable = (upright or was_jpeg) and whole and precision <= 16  # decoders of JPEG do not turn images, either
+    space = _colour_space(bits)
+    return replace(
+        facts,
+        samples=1 if space == _GREY else 3,
+        precision=precision,
+        lossless=lossless,
+        decodable=decodable,
+        markers=_markers(space, was_jpeg=was_jpeg),
+    )
 
 
 def _codestream_head(data: bytes) -> tuple[bytes, bool]:
@@ -139,8 +149,12 @@ def _bit_depth(bits: _Bits) -> tuple[int, bool]:
     return bits.choose(((0, 8), (0, 10), (0, 12), (6, 1))), True
 
 
-def _colour_channels(bits: _Bits) -> int:
+def _colour_space(bits: _Bits) -> int:
     if bits.take(1):  # all_default: sRGB
-        return 3
+        return _RGB
     bits.take(1)  # want_icc
-    return 1 if bits.choose(_ENUM) == _GREY else 3
+    return bits.choose(_ENUM)
+
+
+def _markers(space: int, *, was_jpeg: bool) -> ColourMarkers:
+    return NO_MARKERS if was_jpeg or space != _RGB else ColourMarkers(decoded=Space.RGB)

@@ -21,14 +21,14 @@ from pydicom.uid import UID
 
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.jp2 import jp2_codestream
-from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl
+from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl, restore_jpeg
 from stillframe.codec.jpeg_2000 import decode_components
 from stillframe.codec.jpeg_header import without_application
 from stillframe.codec.rle import decode_rle
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
 from stillframe.errors import CodecError, PixelDataError, check_memory
 from stillframe.options import DecoderLimits
-from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder
+from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder, run_restorer
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, frame_bits, unpack_frame
 
@@ -76,6 +76,21 @@ def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescript
             asked.append(name)
     reason = f"cannot be decoded by {' or '.join(asked)}"
     raise LimitReached(reason) if limited else PixelDataError(reason)
+
+
+def read_recompressed(data: bytes, description: PixelDescription, limits: DecoderLimits) -> bytes:
+    """The JPEG image that a JPEG XL frame was made of, bit for bit.
+
+    Raises:
+        PixelDataError: if the frame does not give it back; a `LimitReached` if a limit stood against it.
+    """
+    try:
+        return run_restorer(restore_jpeg, data, shape=description.shape, limits=limits)
+    except DecoderStopped as error:
+        reason = f"does not give its JPEG image back: libjxl {error}"
+        raise (LimitReached if error.limited else PixelDataError)(reason) from error
+    except CodecError as error:
+        raise PixelDataError("does not give its JPEG image back") from error
 
 
 def _decoders(
