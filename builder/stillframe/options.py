@@ -32,6 +32,7 @@ class DecoderLimits:
 class Lossy(StrEnum):
     """What becomes of frames that were compressed with loss."""
 
+    AUTO = "auto"  # kept where viewers decode them
     KEEP = "keep"
     TRANSCODE = "transcode"
 
@@ -64,7 +65,7 @@ class BuildOptions:
     """
 
     reduced: tuple[int, ...] = (2,)
-    lossy: Lossy = Lossy.KEEP
+    lossy: Lossy = Lossy.AUTO
     part10: Part10 = Part10.AUTO
     rendered: Rendered = Rendered.ALWAYS
     thumbnails: bool = True

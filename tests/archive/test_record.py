@@ -20,7 +20,7 @@ from stillframe.archive.record import (
 from stillframe.dicom.json_convert import convert
 from stillframe.dicom.json_model import JSONDataset, dumps
 from stillframe.errors import InputError
-from stillframe.options import BuildOptions
+from stillframe.options import BuildOptions, Lossy
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 OTHER = f"sha256:{'fedcba9876543210' * 4}"
@@ -78,4 +78,51 @@ def test_a_record_needs_review_if_only_its_format_is_another() -> None:
     assert not Record(DIGEST, now).needs_review(now)
     assert not Record(DIGEST, now.replace(f"format={FORMAT_VERSION};", "format=999999;")).needs_review(now)
     assert not before.needs_review(describe_options(BuildOptions(reduced=())))
+
+
+def record_with(*choices: Lossy, version: int = FORMAT_VERSION) -> Record:
+    options = describe_options(BuildOptions(), choices)
+    return Record(DIGEST, options.replace(f"format={FORMAT_VERSION};", f"format={version};"))
+
+
+def asked(choice: Lossy) -> str:
+    return describe_options(BuildOptions(lossy=choice))
+
+
+@pytest.mark.parametrize(
+    ("choices", "text"),
+    [
+        ((Lossy.AUTO,), "lossy=auto"),
+        ((Lossy.KEEP, Lossy.AUTO), "lossy=auto,keep"),
+        ((Lossy.TRANSCODE, Lossy.AUTO), "lossy=auto,transcode"),
+        (tuple(Lossy), "lossy=any"),
+    ],
+)
+def test_a_record_names_all_choices_for_lossy_frames_by_which_it_is_the_same(
+    choices: tuple[Lossy, ...], text: str
+) -> None:
+    record = record_with(*choices)
+    assert text in record.options.split(";")
+    assert {choice for choice in Lossy if record.fits(asked(choice))} == set(choices)
+    assert not any(record.needs_review(asked(choice)) for choice in Lossy)
+    assert not any(record.fits(describe_options(BuildOptions(lossy=choice, reduced=()))) for choice in Lossy)
+
+
+@pytest.mark.parametrize(
+    ("former", "reviewed"),
+    [(Lossy.KEEP, {Lossy.AUTO, Lossy.KEEP}), (Lossy.TRANSCODE, {Lossy.TRANSCODE})],
+)
+def test_what_was_kept_by_the_former_default_is_reviewed_by_the_new_one(former: Lossy, reviewed: set[Lossy]) -> None:
+    record = record_with(former, version=2)
+    assert {choice for choice in Lossy if record.needs_review(asked(choice))} == reviewed
+    assert not any(record.fits(asked(choice)) for choice in Lossy)
+
+
+def test_a_record_of_another_choice_and_version_is_not_reviewed() -> None:
+    """Since version 3 a record tells that another choice gives something else."""
+    record = record_with(Lossy.KEEP)
+    assert not record.needs_review(asked(Lossy.AUTO))
+    assigned = describe_options(BuildOptions(lossy=Lossy.KEEP, assign_uids=True))
+    assert record.needs_review(assigned)
+    assert not record.needs_review(describe_options(BuildOptions(assign_uids=True)))
     assert Record(DIGEST, "odd").version == 0

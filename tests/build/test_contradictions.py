@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from openjpeg.utils import decode as openjpeg_decode
 from PIL import Image
+from pydicom.pixels.processing import convert_color_space
 
 from stillframe.layout import rendered_key, thumbnail_key
 from stillframe.options import Lossy
@@ -110,10 +111,12 @@ def test_jpeg_xl_under_the_name_of_a_lossless_syntax_is_lossless_where_it_can_be
     assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
     assert "but its frames are of transfer syntax 1.2.840.10008.1.2.4.110 (" in published.built.notes[0]
     assert "with loss" not in published.built.notes[0]
-    lossy = publish(tmp_path / "lossy", named, [jpegxl_lossy(GREY, 8)], GREY)
-    assert lossy.syntax == jpeg(112)
-    assert lossy.values("00282110") == ["01"]
-    assert "with loss" not in lossy.built.notes[0]
+    for choice, syntax in ((Lossy.AUTO, HTJ2K), (Lossy.KEEP, jpeg(112))):
+        lossy = publish(tmp_path / choice, named, [jpegxl_lossy(GREY, 8)], GREY, options={"lossy": choice})
+        assert lossy.syntax == syntax
+        assert lossy.values("00282110") == ["01"]
+        assert "but its frames are of transfer syntax 1.2.840.10008.1.2.4.112 (" in lossy.built.notes[0]
+        assert "with loss" not in lossy.built.notes[0]
 
 
 LOSSY = [
@@ -153,13 +156,20 @@ def test_a_lossy_frame_behind_lossless_ones_makes_the_instance_lossy(tmp_path: P
     assert "compressed with loss" in published.built.notes[0]
 
 
-def test_kept_frames_of_two_transfer_syntaxes_are_refused(tmp_path: Path) -> None:
+def test_lossy_frames_of_two_transfer_syntaxes_are_transcoded_or_refused(tmp_path: Path) -> None:
     attributes = image_attributes(GREY, 2)
     value = encapsulated_value([jpeg_lossy(GREY, 8), j2k_lossy(GREY, 8)])
     path = write_dicom(tmp_path / "file", jpeg(50), attributes, value, vr="OB")
-    reason = rejected(path, tmp_path / "tree")
+    reason = rejected(path, tmp_path / "kept", lossy=Lossy.KEEP)
     assert reason.startswith(f"frame 2: is of transfer syntax {jpeg(91)} (")
     assert f"while others are of transfer syntax {jpeg(50)} (" in reason
+    assert reason.endswith("; --lossy auto transcodes them")
+    published = publish_file(path, tmp_path / "tree")
+    assert published.syntax == HTJ2K
+    assert published.frames == publish_file(path, tmp_path / "made", lossy=Lossy.TRANSCODE).frames
+    assert published.built.notes[0] == (
+        reason.removesuffix("--lossy auto transcodes them") + "all frames are published by what they decode to"
+    )
 
 
 def test_lossless_frames_of_two_transfer_syntaxes_become_one(tmp_path: Path) -> None:
@@ -427,12 +437,20 @@ def test_whole_images_are_not_taken_for_one(tmp_path: Path, attributes: dict[str
     assert "the pixel data " in rejected(path, tmp_path / "tree")
 
 
-def test_kept_frames_of_several_colours_are_rejected(tmp_path: Path) -> None:
+def test_lossy_frames_of_several_colours_are_transcoded_or_rejected(tmp_path: Path) -> None:
     colour = random_samples((40, 50, 3), "u1", 8)
     frames = [with_segments(jpeg_of_components(colour), adobe(transform)) for transform in (0, 1)]
     described = image_attributes(colour, NumberOfFrames=2)
     path = write_dicom(tmp_path / "1", jpeg(50), described, encapsulated_value(frames), vr="OB", native=False)
-    assert "frame 2: its colours are YBR_FULL, those of frames before it RGB" in rejected(path, tmp_path / "tree")
+    reason = "frame 2: its colours are YBR_FULL, those of frames before RGB; "
+    kept = rejected(path, tmp_path / "kept", lossy=Lossy.KEEP)
+    assert kept == f"{reason}--lossy auto transcodes them"
+    published = publish_file(path, tmp_path / "tree")
+    assert published.built.notes[0] == f"{reason}all frames are published by what they decode to"
+    assert published.values("00280004") == ["YBR_RCT"]
+    shown = [openjpeg_decode(data, j2k_format=0).astype(int) for data in published.frames]
+    expected = [colour, convert_color_space(colour, "YBR_FULL", "RGB")]
+    assert max(np.abs(one - other).mean() for one, other in zip(shown, expected, strict=True)) < 10
 
 
 def test_indices_of_a_palette_have_no_sign(tmp_path: Path) -> None:

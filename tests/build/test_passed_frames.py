@@ -181,7 +181,7 @@ def test_lossy_jpeg_xl_is_kept_or_transcoded(
     frame = random_samples(shape, "u1", 8)
     data = encode(frame, 8)
     path = write_dicom(tmp_path / "file", jpeg(number), image_attributes(frame), encapsulated_value([data]), vr="OB")
-    kept = publish(path)
+    kept = publish(path, lossy=Lossy.KEEP)
     assert kept.syntax == jpeg(number)
     assert kept.parts()[0] == (
         f"image/jxl; transfer-syntax={jpeg(number)}".encode(), data + bytes(len(data) % 2)
@@ -193,15 +193,36 @@ def test_lossy_jpeg_xl_is_kept_or_transcoded(
         assert (published.values("00282110"), published.values("00282114")) == (["01"], [method])
 
 
-def test_jpeg_xl_that_is_not_plain_is_kept(tmp_path: Path, publish: Publish) -> None:
+@pytest.mark.parametrize("choice", list(Lossy))
+def test_lossless_jpeg_xl_is_what_its_header_says(tmp_path: Path, publish: Publish, choice: Lossy) -> None:
+    """PS3.5 8.2.15 has no YBR_FULL, and lets the bit stream say how it is to be decoded."""
     frame = random_samples((40, 50, 3), "u1", 8)
     attributes = image_attributes(frame, PhotometricInterpretation="YBR_FULL")
-    data = jpegxl(frame, 8)
-    published = publish(write_dicom(tmp_path / "file", jpeg(110), attributes, encapsulated_value([data]), vr="OB"))
-    assert published.syntax == jpeg(110)
-    assert published.built.notes == ("JPEG XL frames with Photometric Interpretation YBR_FULL are kept as they are",)
+    path = write_dicom(tmp_path / "file", jpeg(110), attributes, encapsulated_value([jpegxl(frame, 8)]), vr="OB")
+    published = publish(path, lossy=choice)
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
+    assert published.values("00280004") == ["YBR_RCT"]
+    assert published.built.notes == (
+        "Photometric Interpretation is YBR_FULL, but the image header of JPEG XL says that the samples are RGB;"
+        " they are taken for that",
+    )
     assert "00282110" not in published.metadata
-    assert published.values("00280004") == ["YBR_FULL"]
+
+
+@pytest.mark.parametrize("choice", list(Lossy))
+@pytest.mark.parametrize(("number", "encode"), [(110, jpegxl), (112, jpegxl_lossy)])
+def test_jpeg_xl_with_signed_samples_is_kept(
+    tmp_path: Path, publish: Publish, number: int, encode: Any, choice: Lossy
+) -> None:
+    """JPEG XL has no signed samples, and nothing says how they are meant."""
+    frame = random_samples((40, 50), "u2", 12)
+    attributes = image_attributes(frame, BitsStored=12, PixelRepresentation=1)
+    data = encode(frame, 12)
+    path = write_dicom(tmp_path / "file", jpeg(number), attributes, encapsulated_value([data]), vr="OB")
+    published = publish(path, lossy=choice)
+    assert published.parts()[0][1].removesuffix(b"\0") == data.removesuffix(b"\0")
+    if number == 110 or choice is not Lossy.KEEP:
+        assert published.built.notes[0] == ("JPEG XL has no signed samples in 16 bits; the frames are kept as they are")
 
 
 def test_a_jpeg_xl_frame_that_is_damaged_or_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -270,9 +291,9 @@ def test_one_lossy_frame_behind_others_makes_the_instance_lossy(
         tmp_path / "file", jpeg(number), image_attributes(frame, 2), encapsulated_value(encoded), vr="OB"
     )
     published = publish(path, lossy=option)
-    assert published.syntax == (jpeg(number) if option is Lossy.KEEP else HTJ2K)
+    assert published.syntax == (HTJ2K if option is Lossy.TRANSCODE else jpeg(number))
     assert published.values("00282110") == ["01"]
-    if option is Lossy.KEEP:
+    if option is not Lossy.TRANSCODE:
         assert [payload for _, payload in published.parts()] == encoded
 
 

@@ -95,7 +95,7 @@ def test_what_decoders_may_take_is_given_in_mib_and_seconds() -> None:
         (("build", "in", "file"), "the destination is not a folder"),
         (("build", "in", "out", "--reduced", "x"), "expected decode levels"),
         (("build", "in", "out", "--reduced", "0"), "from 1 to 32"),
-        (("build", "in", "out", "--lossy", "drop"), "'drop' is not one of 'keep', 'transcode'"),
+        (("build", "in", "out", "--lossy", "drop"), "'drop' is not one of 'auto', 'keep', 'transcode'"),
         (("build", "in"), "DEST is missing"),
         (("build",), "Missing argument"),
         (("build", "in", "out", "--report", "missing/report.json"), "the report cannot be written to"),

@@ -4,10 +4,23 @@ from typing import Any
 
 import pytest
 
+from stillframe.codec.facts import FrameFacts
 from stillframe.dicom.syntaxes import transfer_syntax
-from stillframe.pixels.lossy import LOSSY, METHOD, RATIO, lossy_changes, with_history
+from stillframe.options import Lossy
+from stillframe.pixels.lossy import (
+    LOSSY,
+    METHOD,
+    RATIO,
+    Treatment,
+    choices_like,
+    loss_method,
+    lossy_changes,
+    treat_lossy,
+    with_history,
+)
+from tests.support.dicom_files import jpeg
 
-OURS = lossy_changes(transfer_syntax("1.2.840.10008.1.2.4.91"), 1000, 81)
+OURS = lossy_changes("ISO_15444_1", 1000, 81)
 
 
 def history(methods: list[str], ratios: list[float]) -> dict[str, Any]:
@@ -20,7 +33,7 @@ def test_a_step_names_its_method_and_its_ratio() -> None:
         RATIO: [12.3],
         METHOD: ["ISO_15444_1"],
     }
-    assert METHOD not in lossy_changes(transfer_syntax("1.2.3"), 1000, 81)
+    assert METHOD not in lossy_changes("", 1000, 81)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +61,34 @@ def test_it_is_added_once_to_those_before_it(
 def test_changes_of_frames_without_loss_stay_as_they_are() -> None:
     changes = {"00280004": {"vr": "CS", "Value": ["YBR_RCT"]}}
     assert with_history(changes, history(["ISO_10918_1"], [5])) == changes
+
+
+def facts(number: int, *, recompressed: bool = False) -> FrameFacts:
+    return FrameFacts(
+        width=1, height=1, samples=1, precision=8, lossless=False, recompressed=recompressed,
+        syntax=transfer_syntax(jpeg(number)),
+    )  # fmt: skip
+
+
+KEEP, RESTORE, TRANSCODE = Treatment
+TREATED = [
+    *((facts(number), (KEEP, KEEP, TRANSCODE)) for number in (50, 51, 81, 91, 203)),
+    *((facts(number), (TRANSCODE, KEEP, TRANSCODE)) for number in (110, 111, 112)),
+    *((facts(number, recompressed=True), (RESTORE, KEEP, TRANSCODE)) for number in (110, 111, 112)),
+]
+
+
+@pytest.mark.parametrize(("frame", "treatments"), TREATED)
+def test_what_becomes_of_lossy_frames(frame: FrameFacts, treatments: tuple[Treatment, ...]) -> None:
+    """Viewers decode all but JPEG XL."""
+    assert [treat_lossy(choice, frame) for choice in (Lossy.AUTO, Lossy.KEEP, Lossy.TRANSCODE)] == list(treatments)
+    for choice in Lossy:
+        alike = choices_like(choice, frame)
+        assert choice in alike
+        assert {treat_lossy(other, frame) for other in alike} == {treat_lossy(choice, frame)}
+        assert {treat_lossy(other, frame) for other in set(Lossy) - alike}.isdisjoint({treat_lossy(choice, frame)})
+
+
+def test_the_loss_of_a_recompressed_image_is_that_of_jpeg() -> None:
+    assert loss_method(facts(112)) == "ISO_18181_1"
+    assert {loss_method(facts(number, recompressed=True)) for number in (110, 111, 112)} == {"ISO_10918_1"}

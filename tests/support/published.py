@@ -67,8 +67,8 @@ def publish_file(path: Path, tree: Path, **options: Any) -> Published:
     return Published(built, json.loads(data[0])[0], data[1:])
 
 
-def rejected(path: Path, tree: Path) -> str:
-    result = build(path, tree)
+def rejected(path: Path, tree: Path, **options: Any) -> str:
+    result = build(path, tree, **options)
     assert isinstance(result, Rejected)
     assert list(DirectoryStore(str(tree)).list("studies")) == []
     return result.reason

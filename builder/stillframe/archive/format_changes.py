@@ -30,7 +30,7 @@ def _is_decided_colour(metadata: JSONDataset, source: TransferSyntax) -> bool:
 
 CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
     2: (_is_decided_colour,),  # the codestream says what the colours are, before the data set; rounded in doubles
-    3: (),  # samples and values in the form that viewers show: all of it is in the metadata
+    3: (),  # the forms that viewers show, and what becomes of lossy JPEG XL: all of it shows in the metadata
 }
 """By the version of the format that made them."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from stillframe import FORMAT_VERSION
 from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, dumps, first_value
 from stillframe.dicom.syntaxes import Family, transfer_syntax
 from stillframe.errors import InputError
-from stillframe.options import BuildOptions
+from stillframe.options import BuildOptions, Lossy
 
 CREATOR: Final = "STILLFRAME"
 UNKNOWN: Final = "sha256:unknown"
@@ -30,6 +30,10 @@ _OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))
 _FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
 _ASSIGNED: Final = ";uids=assigned"
 _WITH_THUMBNAILS: Final = "thumbnails=yes"
+_LOSSY: Final = re.compile(r";lossy=([a-z,]+)")
+_ANY: Final = "any"
+_ALL_CHOICES: Final = 3
+"""The version of the format since which a record names all choices for lossy frames that give the same objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,9 @@ class Record:
     """What an instance was published from and with.
 
     `digest` is that of the source file, with `sha256:` before it. `options` are those that shaped the objects, as from
-    `describe_options`. `promised` are the objects that were published, `contents` their digest, as from
-    `digest_of_objects`; None and empty where the metadata do not say.
+    `describe_options`, with all choices for lossy frames by which these come out the same. `promised` are the objects
+    that were published, `contents` their digest, as from `digest_of_objects`; None and empty where the metadata do not
+    say.
     """
 
     digest: str
@@ -68,13 +73,24 @@ class Record:
         match = _FORMAT.match(self.options)
         return int(match[1]) if match else 0
 
+    def fits(self, options: str) -> bool:
+        """Whether it is as it would be with `options`, as `describe_options` has them of what is asked for."""
+        return self._allows_choice(options) and _LOSSY.sub("", self.options) == _LOSSY.sub("", options)
+
     def needs_review(self, options: str) -> bool:
         """Whether it may be as it would be with `options`, as from `describe_options`, although they differ.
 
         They differ in an older version of the format, or in whether UIDs are assigned, which few instances need.
         """
-        alike = _shape(self.options) == _shape(options)
-        return alike and self.options != options and self.version <= FORMAT_VERSION
+        alike = self._allows_choice(options) and _shape(self.options) == _shape(options)
+        return alike and not self.fits(options) and self.version <= FORMAT_VERSION
+
+    def _allows_choice(self, options: str) -> bool:
+        """Whether lossy frames may be as they would be with the choice among `options`."""
+        own, asked = _choices(self.options), _choices(options)
+        if self.version < _ALL_CHOICES and own == {Lossy.KEEP}:
+            own |= {Lossy.AUTO}  # what the default was named before it left out JPEG XL
+        return asked <= own
 
 
 def digest_of_metadata(metadata: JSONDataset) -> bytes:
@@ -95,14 +111,25 @@ def digest_of_objects(digests: Mapping[str, bytes]) -> str:
 
 
 def _shape(options: str) -> str:
-    return _FORMAT.sub("", options).removesuffix(_ASSIGNED)
+    return _LOSSY.sub("", _FORMAT.sub("", options)).removesuffix(_ASSIGNED)
 
 
-def describe_options(options: BuildOptions) -> str:
-    """The options that shape an instance's objects, as its record has them."""
+def _choices(options: str) -> set[str]:
+    match = _LOSSY.search(options)
+    return set() if match is None else set(Lossy) if match[1] == _ANY else set(match[1].split(","))
+
+
+def describe_options(options: BuildOptions, choices: Collection[Lossy] = ()) -> str:
+    """The options that shape an instance's objects, as its record has them.
+
+    Args:
+        options: what is asked for.
+        choices: for lossy frames, by which the objects come out the same; without any, as asked for.
+    """
     levels = ",".join(map(str, options.reduced))
+    lossy = _ANY if set(choices) == set(Lossy) else ",".join(sorted(choices or {options.lossy}))
     return (
-        f"format={FORMAT_VERSION};reduced={levels};lossy={options.lossy};part10={options.part10}"
+        f"format={FORMAT_VERSION};reduced={levels};lossy={lossy};part10={options.part10}"
         f";rendered={options.rendered};thumbnails={'yes' if options.thumbnails else 'no'}"
         f"{';damaged=keep' if options.keep_damaged else ''}"
         f"{_ASSIGNED if options.assign_uids else ''}"

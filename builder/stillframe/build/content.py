@@ -41,7 +41,7 @@ from stillframe.layout import (
     media_type,
     rendered_key,
 )
-from stillframe.options import BuildOptions, Part10, Rendered
+from stillframe.options import BuildOptions, Lossy, Part10, Rendered
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
 from stillframe.pixels.presence import find_pixels
@@ -52,7 +52,10 @@ from stillframe.pixels.thumbnail import PublishedFrame
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What one pass over an input made of it; `middle` is the frame that stands for all, if it has any."""
+    """What one pass over an input made of it; `middle` is the frame that stands for all, if it has any.
+
+    `choices` are those for lossy frames by which it comes out the same.
+    """
 
     metadata: JSONDataset
     bulk: tuple[BulkValue, ...]
@@ -61,6 +64,7 @@ class Content:
     frames: int = 0
     middle: PublishedFrame | None = None
     video: bool = False
+    choices: frozenset[Lossy] = frozenset(Lossy)
 
 
 def no_frames(_count: int) -> Sequence[int]:
@@ -139,6 +143,7 @@ class Producer:
             rows=published.rows,
             frames=frames,
             middle=published.middle,
+            choices=published.choices,
         )
 
     def _produce_video(self, instance: Instance, content: Content) -> Content:

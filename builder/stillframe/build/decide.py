@@ -83,7 +83,7 @@ def decide(
         return Decision.DUPLICATE
     options = describe_options(asked.options)
     review = published.needs_review(options)
-    if (published.options != options and not review) or published.promised != held():
+    if not (published.fits(options) or review) or published.promised != held():
         return Decision.REBUILD
     if asked.verify and published.contents != contents():
         return Decision.REBUILD  # damaged at equal size, or published before records had a digest

@@ -1,8 +1,8 @@
 """The frames of one instance in their published form, put into a sink one by one.
 
 Lossless sources become HTJ2K, each frame decoded again and compared before it counts; a frame that does not come back
-exactly sends the whole instance to the native form. Lossy sources keep their bytes unless told otherwise, and so do
-those that nothing here decodes.
+exactly sends the whole instance to the native form. What becomes of lossy sources, `pixels/lossy` says. Those that
+nothing here decodes keep their bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from stillframe.codec import codestream, htj2k
 from stillframe.codec.codestream import FrameRow
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.markers import MainHeader, parse_header
+from stillframe.codec.probe import allows
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
 from stillframe.dicom.uids import InstanceUIDs
@@ -28,21 +29,23 @@ from stillframe.layout import bulk_data_key, frame_key, reduced_key
 from stillframe.options import BuildOptions, Lossy
 from stillframe.pixels.codestreams import check_passed
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
-from stillframe.pixels.lossy import lossy_changes
+from stillframe.pixels.description import PixelDescription
+from stillframe.pixels.lossy import Treatment, choices_like, loss_method, lossy_changes, treat_lossy
 from stillframe.pixels.native import Frame, frame_bits, native_bytes
 from stillframe.pixels.reader import DamagedFrame, Form, FrameReader
 from stillframe.pixels.samples import Contradiction, DecodedFrame
 from stillframe.pixels.thumbnail import PublishedFrame
 
-# The precision and the sign can each be found to be another than the data set says, once or a few times.
-_ATTEMPTS: Final = 5
+# The precision and the sign can each be found to be another than the data set says, once or a few times; and once
+# frames that cannot be kept.
+_ATTEMPTS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFrames:
     """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
 
-    `middle` is the frame that stands for all.
+    `middle` is the frame that stands for all, `choices` are those for lossy frames by which they come out the same.
     """
 
     syntax: str
@@ -50,6 +53,7 @@ class PublishedFrames:
     rows: tuple[FrameRow, ...]
     notes: tuple[str, ...]
     middle: PublishedFrame | None
+    choices: frozenset[Lossy] = frozenset(Lossy)
 
 
 class _FoundLossy(Exception):
@@ -57,6 +61,10 @@ class _FoundLossy(Exception):
 
     def __init__(self, facts: FrameFacts) -> None:
         self.facts = facts
+
+
+class _CannotKeep(PixelDataError):
+    """Frames that cannot be published as they are, or as the JPEG images that they were, but for what they show."""
 
 
 def publish_frames(
@@ -81,6 +89,8 @@ def publish_frames(
         except _FoundLossy as found:
             reader.adopt_syntax(found.facts)
             form = Form.LOSSY
+        except _CannotKeep as reason:
+            publisher.transcode_all(reason)
         sink.restart()
     raise PixelDataError("the frames contradict the data set and each other")
 
@@ -94,6 +104,7 @@ class _Publisher:
     options: BuildOptions
     sink: LimitedSink
     clock: StageClock
+    unkept: str = ""
 
     def _start(self, *, lossy: bool) -> None:
         self.lossy = lossy
@@ -113,20 +124,47 @@ class _Publisher:
         if form is Form.OPAQUE:
             note = f"frames of {reader.syntax} are published as they are, neither decoded nor verified"
             return self.keep((note,), decode=False)
-        if form is Form.LOSSY and self.options.lossy is Lossy.KEEP:
-            return self.keep(())
+        if form is Form.LOSSY and not self.unkept:
+            assert reader.facts is not None
+            self.choices = choices_like(self.options.lossy, reader.facts)
+            match treat_lossy(self.options.lossy, reader.facts):
+                case Treatment.KEEP:
+                    return self.keep(())
+                case Treatment.RESTORE:
+                    return self.restore()
+        notes = (f"{self.unkept}; all frames are published by what they decode to",) if self.unkept else ()
         if reader.syntax.family is Family.JPEG_XL and not reader.encodable:
-            photometric = reader.description.photometric
-            note = f"JPEG XL frames with Photometric Interpretation {photometric} are kept as they are"
-            return self.keep((note,), show=False)  # what their decoder gives back is not the colours to show
+            note = f"JPEG XL has no {_unlike_jpeg_xl(reader.description)}; the frames are kept as they are"
+            return self.keep((*notes, note), show=False)  # what a decoder gives back is not the samples to show
         if not reader.encodable:
-            return self.native(())
+            return self.native(notes)
         try:
-            return self.encode()
+            return self.encode(notes)
         except CodecError as error:
             self.sink.restart()
             self._start(lossy=self.lossy)
-            return self.native((f"published as native frames: {error}",))
+            return self.native((*notes, f"published as native frames: {error}"))
+
+    def transcode_all(self, reason: _CannotKeep) -> None:
+        """Publish the frames by what they decode to from now on, if they need not be kept.
+
+        Raises:
+            PixelDataError: if they are to be kept.
+        """
+        if self.options.lossy is not Lossy.AUTO:
+            raise PixelDataError(f"{reason}; --lossy auto transcodes them") from reason
+        self.unkept, self.choices = str(reason), frozenset({Lossy.AUTO, Lossy.TRANSCODE})
+        self.reader.read_as_stored()
+
+    def restore(self) -> PublishedFrames:
+        """Every frame as the JPEG image that it was made of."""
+        try:
+            if not self.reader.restores:
+                with self.clock("decode"):
+                    self.reader.restore_jpeg()
+            return self.keep(())
+        except DamagedFrame as damage:
+            raise _CannotKeep(str(damage)) from damage
 
     def keep(self, notes: tuple[str, ...], *, decode: bool = True, show: bool = True) -> PublishedFrames:
         """Every frame's bytes as they are, after a look that they decode where something decodes them."""
@@ -136,10 +174,7 @@ class _Publisher:
             if decode:
                 own = self._check_kept(index, data, show=show)
                 if own and photometric and own != photometric:
-                    raise PixelDataError(
-                        f"frame {index + 1}: its colours are {own}, those of frames before it {photometric};"
-                        " --lossy transcode makes them alike"
-                    )
+                    raise _CannotKeep(f"frame {index + 1}: its colours are {own}, those of frames before {photometric}")
                 photometric = photometric or own
             self._put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
         changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
@@ -151,15 +186,18 @@ class _Publisher:
             with self.clock("decode"):
                 decoded = self.reader.decode(index, data)
         except DamagedFrame as damage:
+            if self.reader.restores:
+                raise
             self._tolerate(index, damage, "the bytes of the frame are kept as they are")
             return ""
         assert decoded.facts is not None
         if show:
             self._show(index, decoded.array)
         stated, facts, colour = self.reader.description.photometric, decoded.facts, decoded.colour
-        self.reader.check_syntax(index, facts)
+        if not allows(self.reader.syntax, facts.syntax):
+            raise _CannotKeep(f"frame {index + 1}: is of {facts.syntax}, while others are of {self.reader.syntax}")
         self.remarks.add(index, *decoded.remarks)
-        if colour is None:
+        if colour is None or facts.syntax.family is Family.JPEG_XL:
             return ""
         self.remarks.add(index, colour_note(colour, facts, stated, ColourOutcome.KEPT), viewer_note(facts, colour))
         return kept_photometric(facts, colour, stated)
@@ -175,7 +213,7 @@ class _Publisher:
         changes = _colour("RGB") if description.samples > 1 else {}
         return self._published(EXPLICIT_LITTLE, changes | self._samples(), (), notes)
 
-    def encode(self) -> PublishedFrames:
+    def encode(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as HTJ2K, with its reduced variants.
 
         Raises:
@@ -183,7 +221,7 @@ class _Publisher:
         """
         rows = tuple(self._encode(index) for index in self.reader.indices)
         changes = _colour("YBR_RCT") if self.reader.description.samples > 1 else {}
-        return self._published(HTJ2K_RPCL, changes | self._samples(), rows, ())
+        return self._published(HTJ2K_RPCL, changes | self._samples(), rows, notes)
 
     def _published(
         self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]
@@ -193,9 +231,15 @@ class _Publisher:
         changes = changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
         if self.lossy:
             decoded_bytes = len(reader.indices) * description.frame_bytes
-            changes |= lossy_changes(reader.syntax, decoded_bytes, self.encoded_bytes)
+            assert reader.facts is not None
+            changes |= lossy_changes(loss_method(reader.facts), decoded_bytes, self.encoded_bytes)
         return PublishedFrames(
-            syntax=syntax, changes=changes, rows=rows, notes=(*notes, *reader.notes, *self._notes()), middle=self.middle
+            syntax=syntax,
+            changes=changes,
+            rows=rows,
+            notes=(*notes, *reader.notes, *self._notes()),
+            middle=self.middle,
+            choices=self.choices if self.lossy else frozenset(Lossy),
         )
 
     def _samples(self) -> JSONDataset:
@@ -266,7 +310,7 @@ class _Publisher:
         ) and (description.samples == 1 or description.photometric in ("RGB", "YBR_RCT"))
 
     def _read(self, index: int) -> bytes:
-        with self.clock("read"):
+        with self.clock("decode" if self.reader.restores else "read"):
             data = self.reader.encoded(index)
         self.encoded_bytes += len(data)
         return data
@@ -335,6 +379,12 @@ class _Publisher:
         notes += self.remarks.notes(len(self.reader.indices))
         notes += [overlay.note for overlay in self.reader.overlays if overlay.collected]
         return tuple(notes)
+
+
+def _unlike_jpeg_xl(description: PixelDescription) -> str:
+    """Which samples the data set promises that JPEG XL cannot hold, or HTJ2K as published here."""
+    sign = "signed samples" if description.pixel_representation else "samples"
+    return f"{sign} in {description.bits_allocated} bits"
 
 
 def _colour(photometric: str) -> JSONDataset:

@@ -271,7 +271,8 @@ class _Worker:
                 uids = task.uids
                 own = {metadata_key(uids.study, uids.series, uids.instance): digest_of_metadata(content.metadata)}
                 contents = digest_of_objects(sink.digests | own)
-                record = Record(source.digest, describe_options(task.options), written, contents)
+                options = describe_options(task.options, content.choices)
+                record = Record(source.digest, options, written, contents)
                 metadata = with_record(content.metadata, record, notes)
                 return replace(content, metadata=metadata, notes=notes), dumps([metadata])
 

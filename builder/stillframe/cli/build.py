@@ -72,8 +72,9 @@ _shape_options: Final = option_group(
     choice_option(
         "--lossy",
         Lossy,
-        Lossy.KEEP,
-        "Keep the bytes of frames that were compressed with loss, or transcode what they decode to.",
+        Lossy.AUTO,
+        "Frames that were compressed with loss: keep the bytes of those that viewers decode, transcode JPEG XL or give "
+        "back the JPEG images that it was made of; keep the bytes of all; transcode what all decode to.",
     ),
     choice_option(
         "--part10",

@@ -66,8 +66,10 @@ def colour_note(colour: Colour, facts: FrameFacts | None, photometric: str, outc
 
 
 def _lacks_transform(facts: FrameFacts, photometric: str) -> bool:
-    """Whether the data set names a transform (PS3.5 8.2.4) that the codestream does not have."""
-    return photometric in ("YBR_RCT", "YBR_ICT") and not facts.markers.transform
+    """Whether the data set names a transform (PS3.5 8.2.4, 8.2.15) that the codestream does not have."""
+    if facts.syntax.family is Family.JPEG_XL:
+        return False  # the transforms of JPEG XL are behind its header
+    return photometric in ("YBR_RCT", "YBR_ICT", "XYB") and not facts.markers.transform
 
 
 def kept_photometric(facts: FrameFacts, colour: Colour, photometric: str) -> str:

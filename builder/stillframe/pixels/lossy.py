@@ -1,23 +1,53 @@
-"""Lossy Image Compression and its companions (PS3.3 C.7.6.1.1.5): the step that a source's frames went through."""
+"""What becomes of frames that were compressed with loss, and what the metadata say of that (PS3.3 C.7.6.1.1.5)."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Final
 
+from stillframe.codec.facts import FrameFacts
 from stillframe.dicom.json_model import JSONDataset
-from stillframe.dicom.syntaxes import TransferSyntax
+from stillframe.dicom.syntaxes import Family
+from stillframe.options import Lossy
 
 LOSSY: Final = "00282110"
 RATIO: Final = "00282112"
 METHOD: Final = "00282114"
+_JPEG_METHOD: Final = "ISO_10918_1"
 
 
-def lossy_changes(syntax: TransferSyntax, decoded_bytes: int, encoded_bytes: int) -> JSONDataset:
-    """What the metadata say of frames that were compressed with loss in `syntax`, from so many bytes to so many."""
+class Treatment(StrEnum):
+    """What becomes of frames that were compressed with loss."""
+
+    KEEP = "kept"
+    RESTORE = "given back as the JPEG images that they were made of"
+    TRANSCODE = "transcoded"
+
+
+def treat_lossy(choice: Lossy, facts: FrameFacts) -> Treatment:
+    """What becomes of frames like one of which these are the facts: viewers decode all but JPEG XL."""
+    if choice is Lossy.AUTO and facts.syntax.family is Family.JPEG_XL:
+        return Treatment.RESTORE if facts.recompressed else Treatment.TRANSCODE
+    return Treatment.TRANSCODE if choice is Lossy.TRANSCODE else Treatment.KEEP
+
+
+def choices_like(choice: Lossy, facts: FrameFacts) -> frozenset[Lossy]:
+    """The choices by which such frames become the same."""
+    treatment = treat_lossy(choice, facts)
+    return frozenset(other for other in Lossy if treat_lossy(other, facts) is treatment)
+
+
+def loss_method(facts: FrameFacts) -> str:
+    """The Lossy Image Compression Method of frames: recompressing a JPEG image loses nothing, the loss was JPEG's."""
+    return _JPEG_METHOD if facts.recompressed else facts.syntax.loss_method
+
+
+def lossy_changes(method: str, decoded_bytes: int, encoded_bytes: int) -> JSONDataset:
+    """What the metadata say of frames that were compressed with loss by a method, from so many bytes to so many."""
     ratio = float(f"{decoded_bytes / max(encoded_bytes, 1):.3g}")
     changes: JSONDataset = {LOSSY: _element("CS", ["01"]), RATIO: _element("DS", [ratio])}
-    if syntax.loss_method:
-        changes[METHOD] = _element("CS", [syntax.loss_method])
+    if method:
+        changes[METHOD] = _element("CS", [method])
     return changes
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from stillframe.codec.colour import NO_MARKERS, Colour, decide_colour
 from stillframe.codec.facts import FrameFacts
-from stillframe.codec.probe import allows, probe_frame
+from stillframe.codec.jpegxl_header import is_jpeg_xl
+from stillframe.codec.probe import probe_frame
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.lenient import raw_text
 from stillframe.dicom.read import Instance
@@ -19,7 +20,7 @@ from stillframe.dicom.syntaxes import Family, TransferSyntax, transfer_syntax
 from stillframe.errors import PixelDataError
 from stillframe.options import DecoderLimits
 from stillframe.pixels.colour import as_unsigned, convert_to_rgb
-from stillframe.pixels.decoders import LimitReached, Samples, decode_compressed
+from stillframe.pixels.decoders import LimitReached, Samples, decode_compressed, read_recompressed
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.frame_bytes import FrameBytes
 from stillframe.pixels.high_bit import Alignment, UnknownAlignment, align_samples
@@ -30,8 +31,6 @@ from stillframe.pixels.viewer_samples import published_description
 
 # Of these only JPEG 2000 knows the transform, or the sub-sampling (PS3.5 8.2).
 _OF_JPEG_2000: Final = frozenset({"YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420"})
-# Colour that decoders of JPEG XL give back as it was put in, without a transform of their own.
-_PLAIN_COLOUR: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB"})
 # Here markers may say what the data set cannot.
 _MARKED: Final = frozenset({Family.JPEG, Family.JPEG_LS})
 _DEFAULT_LIMITS: Final = DecoderLimits()
@@ -70,8 +69,9 @@ class FrameReader:
     """The frames of one instance, read from its file one by one.
 
     `stated` is what the data set says, `description` what the frames are: the same, or what `adopt` was told; likewise
-    `named` is the transfer syntax that the file names, `syntax` what the frames turn out to be. `published` describes
-    the frames in the form that viewers show, unless they keep their bytes. `notes` are what the
+    `named` is the transfer syntax that the file names, `syntax` what the frames turn out to be, `facts` those of the
+    frame that told; with `restores` recompressed JPEG images are read as what they were. `published` describes the
+    frames in the form that viewers show, unless they keep their bytes. `notes` are what the
     owner of the image should know of the difference, `overlays` the planes in unused bits of the pixels.
     `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer. `on_read` is
     called before each compressed frame is read. `limits` are what a decoder may take.
@@ -95,6 +95,8 @@ class FrameReader:
             self.description = replace(description, pixel_representation=0)
             self.notes.append("Pixel Representation is 1; samples of 1 bit are unsigned (PS3.3 A.8.2.4), and read so")
         self._sop_class = raw_text(instance.dataset, 0x00080016)
+        self.facts: FrameFacts | None = None
+        self.restores = False
         self._adopted: list[str] = []
         self._renamed: list[str] = []
         self._bytes = FrameBytes(instance, self.named, self.description)
@@ -182,7 +184,7 @@ class FrameReader:
     def adopt_syntax(self, facts: FrameFacts) -> None:
         """Take the frames for what one of them is, where the transfer syntax that the file names does not allow it."""
         self.notes = [note for note in self.notes if note not in self._renamed]
-        self.syntax, self._renamed = facts.syntax, []
+        self.syntax, self.facts, self._renamed = facts.syntax, facts, []
         if facts.syntax.uid != self.named.uid:
             # What a JPEG XL image lost, it does not tell.
             untold = facts.lossless or facts.syntax.family is Family.JPEG_XL
@@ -194,28 +196,39 @@ class FrameReader:
             self._renamed.append(f"the frames are {facts.process}, which {self.syntax} does not allow")
         self.notes += self._renamed
 
-    def check_syntax(self, frame_index: int, facts: FrameFacts) -> None:
-        """Refuse to keep frames of several transfer syntaxes in one instance.
+    def restore_jpeg(self) -> None:
+        """From now on, read JPEG XL frames as the JPEG images that they were made of.
 
         Raises:
-            PixelDataError: if a frame is of another than `syntax`, and not allowed by it.
+            PixelDataError: if the first frame does not give its image back.
         """
-        if not allows(self.syntax, facts.syntax):
-            raise PixelDataError(f"frame {frame_index + 1}: is of {facts.syntax}, while others are of {self.syntax}")
+        self.restores = True
+        first = self.probe(0, self.encoded(0))
+        self.syntax = first.syntax
+        if first.process:
+            self._renamed.append(f"the frames are {first.process}, which {self.syntax} does not allow")
+            self.notes.append(self._renamed[-1])
+
+    def read_as_stored(self) -> None:
+        """Take back `restore_jpeg`."""
+        assert self.facts is not None
+        self.restores = False
+        self.adopt_syntax(self.facts)
 
     @property
     def encodable(self) -> bool:
-        """Whether the samples can become HTJ2K: integers of up to 16 bits; of JPEG XL only what needs no guessing."""
-        description = self.description
-        plain = self.syntax.family is not Family.JPEG_XL or (
-            description.photometric in _PLAIN_COLOUR and not description.pixel_representation
-        )
-        return self.published.encodable and plain
+        """Whether the samples can become HTJ2K: integers of up to 16 bits; JPEG XL cannot say that they are signed."""
+        unsigned = self.syntax.family is not Family.JPEG_XL or not self.description.pixel_representation
+        return self.published.encodable and unsigned
 
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
         self.on_read()
-        return self._bytes.encoded(frame_index)
+        data = self._bytes.encoded(frame_index)
+        if not self.restores or not is_jpeg_xl(data):
+            return data
+        with _naming(frame_index):
+            return read_recompressed(data, self.description, self._limits)
 
     def stored_bytes(self, frame_index: int) -> int:
         """The bytes that a frame has in the file, from its place there; it is not read."""
@@ -302,8 +315,8 @@ class FrameReader:
         return replace(decoded, facts=facts, remarks=remarks)
 
     def _colour(self, facts: FrameFacts | None) -> Colour | None:
-        """What the components of a frame are; None if it has one, or its decoder gives RGB whatever they were."""
-        if self.description.samples == 1 or (facts is not None and facts.syntax.family is Family.JPEG_XL):
+        """What the components of a frame are; None if it has one, or was a JPEG image that its decoder gives as RGB."""
+        if self.description.samples == 1 or (facts is not None and facts.recompressed):
             return None
         photometric = self.description.photometric
         colour = decide_colour(NO_MARKERS if facts is None else facts.markers, photometric)

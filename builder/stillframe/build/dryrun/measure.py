@@ -85,9 +85,10 @@ def _measure(task: MeasureTask) -> Measured:
             of_frames.add(kind, size)
     digest = hashlib.sha256(task.uids.instance.encode()).hexdigest()  # as long as the digest of the input
     holding = Holding(len(sizes), sum(sizes.values()))
-    metadata = with_record(content.metadata, Record(f"sha256:{digest}", describe_options(task.options), holding), notes)
+    record = Record(f"sha256:{digest}", describe_options(task.options, content.choices), holding)
+    metadata = with_record(content.metadata, record, notes)
     own.append((Kind.METADATA, len(task.encode(dumps([metadata])))))
-    (record,) = instance_list([metadata], task.options.base_url)
+    (entry,) = instance_list([metadata], task.options.base_url)
     weights = [reader.stored_bytes(index) for index in range(content.frames)] if reader else []
     chosen = reader.indices if reader else ()
     made = Sample(
@@ -95,7 +96,7 @@ def _measure(task: MeasureTask) -> Measured:
         frames=len(chosen),
         weight=sum(weights[index] for index in chosen),
         objects=of_frames,
-        entries=(ListEntry(task.uids.instance, dumps(metadata), dumps(record), content.rows),),
+        entries=(ListEntry(task.uids.instance, dumps(metadata), dumps(entry), content.rows),),
     )
     return Measured(
         uids=task.uids,

@@ -118,7 +118,7 @@ class _Instance:
             return Change.NEW
         if self.listed.digest != self.digest:
             return Change.REPLACED
-        return Change.NONE if self.listed.options == options else Change.OPTIONS
+        return Change.NONE if self.listed.fits(options) else Change.OPTIONS
 
 
 @dataclass(slots=True)
