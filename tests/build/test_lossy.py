@@ -272,6 +272,24 @@ def test_a_given_back_image_is_published_as_the_same_image_under_its_own_syntax(
             assert np.array_equal(picture(folder / "tree"), picture(folder / "plain"))
 
 
+def test_a_given_back_image_and_its_jpeg_are_duplicates(tmp_path: Path) -> None:
+    """Whichever is published first, both are published as the same bytes."""
+    image = saved(COLOUR)
+    folders = tmp_path / "plain", tmp_path / "recompressed"
+    for folder in folders:
+        folder.mkdir()
+    described = {"PhotometricInterpretation": "YBR_FULL_422"}
+    plain = dicom(folders[0], 50, [image], COLOUR, **described)
+    paths = plain, dicom(folders[1], 111, [recompressed(image)], COLOUR, **described)
+    for number, (first, second) in enumerate((paths, paths[::-1])):
+        tree = tmp_path / f"tree {number}"
+        assert build_tree(tree, first).outcomes == {Outcome.PUBLISHED: 1}
+        before = contents(tree)
+        again = build_tree(tree, second)
+        assert again.outcomes == {Outcome.DUPLICATE: 1}
+        assert contents(tree) == before
+
+
 # --- colours -----------------------------------------------------------------------------------------------------
 
 

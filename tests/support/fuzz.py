@@ -65,6 +65,7 @@ from tests.support.frame_encoders import (
     jpeg_of_components,
     jpegxl,
     jpegxl_lossy,
+    jpegxl_of_jpeg,
     lossless_jpeg,
     with_segments,
 )
@@ -165,6 +166,9 @@ def made_samples(folder: Path) -> dict[str, Path]:
         attributes = image_attributes(colour, PhotometricInterpretation="RGB")
         data = encapsulated_value([with_segments(jpeg_of_components(colour), markers)])
         found[f"made-{name}"] = write_dicom(folder / name, jpeg(50), attributes, data, vr="OB")
+    data = encapsulated_value([jpegxl_of_jpeg(colour, 8)] * 2)
+    attributes = image_attributes(colour, 2, PhotometricInterpretation="YBR_FULL_422")
+    found["made-recompressed"] = write_dicom(folder / "recompressed", jpeg(111), attributes, data, vr="OB")
     attributes = image_attributes(frame, BitsAllocated=12, BitsStored=12)
     found["made-packed"] = write_dicom(folder / "packed", EXPLICIT, attributes, native[:3000])
     return found

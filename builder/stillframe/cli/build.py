@@ -73,8 +73,8 @@ _shape_options: Final = option_group(
         "--lossy",
         Lossy,
         Lossy.AUTO,
-        "Frames that were compressed with loss: keep the bytes of those that viewers decode, transcode JPEG XL or give "
-        "back the JPEG images that it was made of; keep the bytes of all; transcode what all decode to.",
+        "Of frames that were compressed with loss: keep the bytes, but transcode JPEG XL, which viewers do not decode, "
+        "or give back the JPEG images that it was made of; keep the bytes of all; transcode all.",
     ),
     choice_option(
         "--part10",
