@@ -1,6 +1,7 @@
 # Everything runs in .venv, which is made and kept in step with pyproject.toml by itself.
 #   make demo     build the sample studies that come with pydicom into ./site
-#   make serve    list the studies of ./site in a browser
+#   make viewer   fetch OHIF, ready built, from npm into ./viewer (OHIF=3.13.2)
+#   make serve    list the studies of ./site in a browser, and open them in OHIF if ./viewer is there
 #   make test     run the tests           make test-fast    without those that are slow or need an object store
 #   make check    ruff and mypy           make hooks        have git run it before each commit
 #   make coverage run the tests and see which lines they reach
@@ -19,10 +20,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-fast test-minimum test-pythons coverage check types hooks e2e fuzz bench wheel lock docs picture clean
+.PHONY: help demo viewer serve test test-fast test-minimum test-pythons coverage check types hooks e2e fuzz bench wheel lock docs picture clean
 
 PORT ?= 8080
 SITE ?= site
+OHIF ?= 3.13.2
 MINUTES ?= 10
 JOBS ?= 4
 PYTHONS ?= 3.12 3.13 3.14
@@ -94,9 +96,20 @@ demo: .venv/.installed
 	esac && \
 	echo "Next: make serve$(if $(filter-out site,$(SITE)), SITE=$(SITE))$(if $(filter-out 8080,$(PORT)), PORT=$(PORT)), then open http://127.0.0.1:$(PORT)/"
 
+# The package is unpacked, not installed: the dependencies that it lists are those of a build.
+viewer: viewer/.ohif-$(OHIF)
+
+viewer/.ohif-$(OHIF):
+	@command -v npm >/dev/null || { echo "make viewer needs node's npm (Debian: apt-get install npm)." >&2; exit 1; }
+	@echo "Fetching OHIF $(OHIF) into ./viewer (50 MB)"
+	@rm -rf viewer viewer.new && mkdir viewer.new
+	@cd viewer.new && npm pack --silent @ohif/app@$(OHIF) >/dev/null && \
+	  tar xzf ohif-app-$(OHIF).tgz --strip-components=1 && rm ohif-app-$(OHIF).tgz && touch .ohif-$(OHIF)
+	@mv viewer.new viewer
+
 serve: .venv/.installed
 	@[ -d "$(SITE)" ] || { echo "There is no $(SITE) yet: make demo$(if $(filter-out site,$(SITE)), SITE=$(SITE)) builds one." >&2; exit 1; }
-	$(BIN)/stillframe serve "$(abspath $(SITE))" --port $(PORT)
+	$(BIN)/stillframe serve "$(abspath $(SITE))" --port $(PORT) $(if $(wildcard viewer/dist),--viewer viewer/dist)
 
 test: .venv/.installed-test
 	$(BIN)/python $(PYTEST) -m "not browser" $(ARGS)
@@ -180,4 +193,4 @@ picture: .venv/.installed-test
 	$(BIN)/python docs/make_picture.py
 
 clean:
-	rm -rf .venv .venv-* htmlcov .coverage .coverage.* dist build site docs/_build docs/reference/api tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* htmlcov .coverage .coverage.* dist build site viewer viewer.new docs/_build docs/reference/api tests/e2e/node_modules tests/e2e/results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from pydicom.uid import UID
 
 from tests.support.dicom_files import ROOT, image
 from tests.support.nginx_server import free_port, nginx
@@ -62,7 +63,7 @@ def _write_study(folder: Path, number: int) -> str:
             WindowCenter=40, WindowWidth=400, PixelSpacing=[0.7, 0.7],
             ImagePositionPatient=[0, 0, 2 * slice_number], ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
         )  # fmt: skip
-        made.file_meta.MediaStorageSOPInstanceUID = uid
+        made.file_meta.MediaStorageSOPInstanceUID = UID(uid)
         made.save_as(folder / f"{number}-{slice_number}.dcm")
     return study
 

@@ -53,7 +53,7 @@ class Place:
             named = ((path.relative_to(root).as_posix(), path.read_bytes()) for path in paths)
             return {name: data for name, data in named if not name.startswith(("studies/", TOKEN))}
         assert isinstance(self.files, WebBucket)
-        bucket, found = self.files.bucket, {}
+        bucket, found = self.files.bucket, dict[str, object]()
         for page in bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=f"{PREFIX}/"):
             for content in page.get("Contents", ()):
                 name = content["Key"].removeprefix(f"{PREFIX}/")
@@ -102,7 +102,9 @@ def assert_published(site: Site, place: Place) -> None:
                 assert copy[4:8] == bytes(4)  # no time
                 expected[f"{key}.gz"] = copy
             continue
-        data, *headers = stored[key]  # type: ignore[misc]
+        kept = stored[key]
+        assert isinstance(kept, tuple)
+        data, headers = kept[0], list(kept[1:])
         encoding = "gzip" if is_compressed(key) else ""
         assert headers == [site_media_type(key), site_cache_control(key), encoding]
         assert (gzip.decompress(data) if encoding else data) == read()
