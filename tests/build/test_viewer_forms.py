@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from openjpeg.utils import decode as openjpeg_decode
 from pydicom.uid import CTImageStorage, MultiFrameSingleBitSecondaryCaptureImageStorage, SegmentationStorage
 
 from stillframe.archive.frame_rows import read_rows
+from stillframe.build.dryrun.run import Destination, forecast_build
+from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.codec.htj2k import encode_frame
 from stillframe.codec.markers import parse_header
+from stillframe.execute import SerialExecutor
+from stillframe.layout import Kind, key_of_path, parse_key
 from stillframe.options import BuildOptions, Lossy, Rendered
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
@@ -39,7 +44,7 @@ from tests.support.dicom_files import (
 from tests.support.frame_encoders import deflated, htj2k, j2k, j2k_lossy, jpeg_ls_near, jpegls, lossless_jpeg, rle
 from tests.support.published import UIDS, publish_file
 from tests.support.reading import read_frames
-from tests.support.trees import build_tree, contents, document
+from tests.support.trees import NoProgress, build_tree, contents, document
 
 type Samples = npt.NDArray[Any]
 
@@ -344,6 +349,21 @@ def test_pictures_are_those_of_the_same_values_in_plain_cells(tmp_path: Path) ->
             pictures.append({path: found[path] for path in found if path.endswith(("thumbnail", "rendered"))})
         assert len(pictures[0]) == 4
         assert pictures[0] == pictures[1]
+
+
+def test_a_dry_run_foretells_them(tmp_path: Path) -> None:
+    files = sources(tmp_path / "in")
+    tree = tmp_path / "tree"
+    request = BuildRequest(sources=tuple(map(str, files)), options=BuildOptions(), destination=str(tree))
+    store = DirectoryStore(str(tree))
+    _, forecast = forecast_build(request, Destination(store), SerialExecutor(), NoProgress())
+    build_tree(tree, *files)
+    found = Counter[Kind]()
+    for path, data in contents(tree).items():
+        found[parse_key(key_of_path(path)).kind] += len(data)
+    for kind in (Kind.FRAME, Kind.BULK_DATA):
+        assert forecast.objects.size[kind] == found[kind]
+    assert found[Kind.FRAME] > 0
 
 
 def test_an_archive_of_the_version_before_is_built_again_where_a_form_changed(tmp_path: Path) -> None:
