@@ -7,7 +7,8 @@
 #   make coverage run the tests and see which lines they reach
 #   make test-minimum    the quick tests with the oldest dependencies that pyproject.toml allows
 #   make test-pythons    the quick tests with each Python of PYTHONS that this machine has
-#   make e2e      open a tree in OHIF and Cornerstone3D (needs node and chromium)
+#   make e2e      open every kind of object in OHIF and Cornerstone3D (needs node and chromium)
+#   make e2e-core    the part of it that every change has to pass
 #   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
 #   make lock     renew the exact versions that the tests are run with
@@ -20,7 +21,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo viewer serve test test-fast test-minimum test-pythons coverage check types hooks e2e fuzz bench wheel lock docs picture clean
+.PHONY: help demo viewer serve test test-fast test-minimum test-pythons coverage check types hooks e2e e2e-core fuzz bench wheel lock docs picture clean
 
 PORT ?= 8080
 SITE ?= site
@@ -165,13 +166,16 @@ check: .venv/.installed-test
 types: .venv/.installed-test
 	$(BIN)/mypy builder/stillframe $(wildcard tests benchmarks/*.py docs/*.py)
 
-# SERVER=nginx serves the trees with nginx. The viewers come from npm, the browser from the machine: Debian's chromium,
-# or CHROMIUM=/path/to/one.
+# The viewers come from npm, the browser from the machine: Debian's chromium, or CHROMIUM=/path/to/one. KINDS="ct-a-volume
+# mr", VIEWERS="ohif-3.13.2 cornerstone" and HOSTS="serve nginx bucket" choose; MODULE=off leaves the browser module out.
 e2e: .venv/.installed-test tests/e2e/node_modules/.installed
-	STILLFRAME_BIN=$(BIN) STILLFRAME_SERVER=$(SERVER) node tests/e2e/run.mjs
+	STILLFRAME_BIN=$(BIN) E2E_KINDS="$(KINDS)" E2E_VIEWERS="$(VIEWERS)" E2E_HOSTS="$(HOSTS)" E2E_MODULE="$(MODULE)" node tests/e2e/run.mjs
+
+e2e-core:
+	@E2E_CORE=1 $(MAKE) --no-print-directory e2e
 
 tests/e2e/node_modules/.installed: tests/e2e/package.json
-	@command -v npm >/dev/null || { echo "make e2e needs node 20.11 or newer with npm (Debian: apt-get install nodejs npm)." >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "make e2e needs node 18.17 or newer with npm (Debian: apt-get install nodejs npm)." >&2; exit 1; }
 	@echo "Installing the viewers in tests/e2e/node_modules"
 	@cd tests/e2e && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@

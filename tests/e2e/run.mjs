@@ -1,230 +1,148 @@
-// Opens a tree, built and served by the stillframe command, in OHIF and in Cornerstone3D, and compares what the
-// viewers hold with what pydicom reads from the sources. `make e2e` runs it; STILLFRAME_BIN is the folder with the
-// python and stillframe to use, CHROMIUM the browser. With STILLFRAME_SERVER=nginx the tree is served by nginx instead.
-import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
+// Opens an archive with every kind of object in OHIF and in Cornerstone3D, on every kind of host, and looks at what is
+// drawn. `make e2e` runs it. The environment tells what to open: E2E_KINDS, E2E_VIEWERS and E2E_HOSTS are names with
+// spaces between, E2E_CORE=1 is the core in one OHIF and on `serve`, E2E_MODULE=off leaves the browser module out.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { startSlowProxy } from './slow-proxy.mjs';
-import { inspectViewport, recordQuality, watchTraffic } from './viewport.mjs';
+import { BIN, run, servePages, startBucket, startNginx, startServe } from './hosts.mjs';
+import { judge } from './looks.mjs';
+import * as ohif from './ohif.mjs';
+import { Traffic } from './page.mjs';
+import { FLAGS, bundleCornerstone, findChromium, installOhif } from './viewers.mjs';
+import { sleep } from './wait.mjs';
 
-const HERE = import.meta.dirname;
-const VIEWERS = path.join(HERE, 'node_modules', '.viewers');
-const SCREENSHOTS = path.join(HERE, 'results');
-const BIN = path.resolve(process.env.STILLFRAME_BIN ?? path.join(HERE, '..', '..', '.venv', 'bin'));
-const NGINX = process.env.STILLFRAME_SERVER === 'nginx';
-const FULL_RESOLUTION = 8; // Cornerstone's ImageQualityStatus
-const SLOW_MEGABITS = 30;
-const TIMEOUT_MS = 45_000;
-const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--use-angle=swiftshader', '--enable-unsafe-swiftshader',
-];
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const RESULTS = path.join(HERE, 'results');
+const HOSTS = { serve: startServe, nginx: startNginx, bucket: startBucket };
+const CORE = process.env.E2E_CORE === '1';
+const MODULE = process.env.E2E_MODULE !== 'off';
+const TIMEOUT_MS = Number(process.env.E2E_TIMEOUT ?? 90) * 1000;
+const STILL_MS = 500; // a picture is right if it still is after so long: it may be replaced by one that is not
+// How long nothing is drawn or fetched before what is seen is final: short where something is known not to be right.
+const PATIENCE_MS = { right: 15_000, known: 6_000 };
+const LONGEST_MS = { right: TIMEOUT_MS, known: 30_000 };
+
+const MODULE_FILE = path.join(HERE, '..', '..', 'templates', 'stillframe.js');
+const NO_MODULE = "export const ohifExtension = { id: 'stillframe', preRegistration() {} };";
+
+const chosen = (name) => (process.env[name] ? process.env[name].split(/[ ,]+/) : null);
 
 const stops = [];
-let failures = 0;
+const results = [];
 
 async function main() {
   const executablePath = findChromium();
-  const ohif = installOhif();
-  const cornerstone = bundleCornerstone();
+  const wanted = chosen('E2E_VIEWERS');
+  const versions = Object.entries(installOhif()).filter(([name], index) => (wanted ? wanted.includes(name) : !CORE || !index));
+  const pages = await servePages(bundleCornerstone(), { '/stillframe.js': MODULE_FILE });
+  stops.push(pages.close);
   const work = mkdtempSync(path.join(tmpdir(), 'stillframe-e2e-'));
   stops.push(() => rmSync(work, { recursive: true, force: true }));
-  mkdirSync(SCREENSHOTS, { recursive: true });
+  rmSync(RESULTS, { recursive: true, force: true });
+  mkdirSync(RESULTS, { recursive: true });
 
   const sources = path.join(work, 'dicom');
   const tree = path.join(work, 'tree');
-  const samples = JSON.parse(run(path.join(BIN, 'python'), [path.join(HERE, 'samples.py'), sources]));
-  run(path.join(BIN, 'stillframe'), ['build', sources, tree]);
+  const keys = chosen('E2E_KINDS') ?? [];
+  const samples = JSON.parse(run(path.join(BIN, 'python'), ['-m', 'tests.e2e.samples', sources, ...(CORE ? ['--core'] : []), ...keys]));
+  run(path.join(BIN, 'stillframe'), ['build', sources, tree], { stdio: ['ignore', 'ignore', 'inherit'] });
 
-  const ohifOrigin = await serve(tree, ohif);
-  const cornerstoneOrigin = await serve(tree, cornerstone);
-  const slow = await startSlowProxy(ohifOrigin, SLOW_MEGABITS);
-  stops.push(slow.close);
   const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
   stops.push(() => browser.close());
-
-  await check('OHIF lists the studies', () => checkStudyList(browser, ohifOrigin, samples));
-  for (const sample of samples) {
-    const viewer = `/viewer?StudyInstanceUIDs=${sample.study}`;
-    await check(`OHIF shows ${sample.name}`, () => checkImage(browser, ohifOrigin, viewer, sample));
-    const { study, series, instance } = sample;
-    const page = `/?${new URLSearchParams({ study, series, instance })}`;
-    await check(`Cornerstone3D shows ${sample.name}`, () =>
-      checkImage(browser, cornerstoneOrigin, page, sample, 'cornerstone-'),
-    );
+  for (const name of chosen('E2E_HOSTS') ?? (CORE ? ['serve'] : Object.keys(HOSTS))) {
+    const few = name === 'serve' ? samples : samples.filter(({ hosts }) => hosts || keys.length);
+    const host = await HOSTS[name]({ tree, sources, viewers: Object.fromEntries(versions), stops, work });
+    for (const [viewer] of versions) await openAll(browser, host, viewer, few, openInOhif(host.bases[viewer]));
+    if (!wanted || wanted.includes('cornerstone')) {
+      const shown = few.filter(({ page }) => page);
+      await openAll(browser, host, 'cornerstone', shown, openInCornerstone(pages.base, host));
+    }
   }
-  const large = samples.find((sample) => sample.name === 'large');
-  await check(`OHIF shows large progressively at ${SLOW_MEGABITS} Mbit/s`, () =>
-    checkProgress(browser, slow.origin, large),
-  );
 }
 
-async function checkStudyList(browser, origin, samples) {
-  await withPage(browser, origin, 'study-list', async (page) => {
-    await page.goto(`${origin}/`);
-    for (const { name } of samples) await page.getByText(name).first().waitFor({ timeout: TIMEOUT_MS });
-  });
-}
-
-async function checkImage(browser, origin, url, sample, prefix = 'ohif-') {
-  await withPage(browser, origin, prefix + sample.name, async (page, traffic) => {
-    await page.goto(origin + url);
-    const image = await waitForFullImage(page);
-    assertImage(image, sample);
-    assertFrames(traffic, sample);
-    if (prefix === 'ohif-') assertThumbnail(traffic, sample);
-  });
-}
-
-async function checkProgress(browser, origin, sample) {
-  await withPage(browser, origin, 'ohif-slow', async (page) => {
-    await page.addInitScript(recordQuality);
-    await page.goto(`${origin}/viewer?StudyInstanceUIDs=${sample.study}`);
-    assertImage(await waitForFullImage(page), sample);
-    const shown = await page.evaluate(() => window.shownQualities);
-    console.log(`     ${shown.map(({ quality, ms }) => `quality ${quality} after ${ms} ms`).join(', ')}`);
-    assert.ok(shown[0].quality < FULL_RESOLUTION, 'a lower resolution is drawn before the frame is complete');
-    assert.equal(shown.at(-1).quality, FULL_RESOLUTION);
-  });
-}
-
-function assertImage(image, sample) {
-  assert.deepEqual([image.columns, image.rows], [sample.columns, sample.rows], 'columns and rows');
-  if (sample.singlePart) assert.equal(image.sha256, sample.sha256, 'pixel values, as pydicom reads them');
-  // JPEG decoders may differ by a level or two, so there the means of the colour components have to agree.
-  const distances = sample.means.map((mean, index) => Math.abs(mean - image.means[index]));
-  assert.ok(Math.max(...distances) < 1, `means ${image.means}, expected ${sample.means}`);
-}
-
-function assertFrames(traffic, sample) {
-  const frames = traffic.responses.filter(({ url }) => url.includes(`${sample.instance}/frames/`));
-  assert.ok(frames.length > 0, 'a frame was requested');
-  const expected = sample.singlePart
-    ? /^image\/jphc; transfer-syntax=1\.2\.840\.10008\.1\.2\.4\.202$/
-    : /^multipart\/related; .*boundary=/;
-  for (const { type } of frames) assert.match(type, expected);
-}
-
-function assertThumbnail(traffic, sample) {
-  const thumbnails = traffic.responses.filter(({ url }) => url.includes(sample.study) && url.includes('/thumbnail'));
-  assert.ok(thumbnails.length > 0, 'a thumbnail was requested');
-  for (const { type } of thumbnails) assert.equal(type, 'image/jpeg');
-}
-
-/** Runs `use` with a fresh page, takes a screenshot however it ends, and then looks at the network log. */
-async function withPage(browser, origin, name, use) {
+/** Opens every sample in one page of a new profile. */
+async function openAll(browser, host, viewer, samples, open) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  if (!MODULE) {
+    await context.route('**/stillframe.js', (route) => route.fulfill({ contentType: 'text/javascript', body: NO_MODULE }));
+  }
   const page = await context.newPage();
-  const traffic = watchTraffic(page, origin);
+  page.setDefaultTimeout(TIMEOUT_MS);
+  const traffic = new Traffic(page);
+  await open.first?.(page, samples[0]);
+  for (const sample of samples) {
+    const views = open.views(sample);
+    for (const [index, view] of views.entries()) {
+      const started = Date.now();
+      const known = sample.limits[viewer] !== undefined && !(MODULE && sample.limits[viewer].module);
+      traffic.begin();
+      const verdict = await lookAt(page, traffic, sample, view, open, known ? 'known' : 'right');
+      const seconds = (Date.now() - started) / 1000;
+      const file = [host.name, viewer, sample.key, ...(index ? [index + 1] : [])].join('--');
+      await page.screenshot({ path: path.join(RESULTS, `${file}.png`) }).catch(() => {});
+      results.push({ host: host.name, viewer, key: sample.key, view: index + 1, known, seconds, ...verdict });
+      const mark = verdict.right ? 'right' : 'NOT  ';
+      const surprise = verdict.right === known ? ' SURPRISE' : '';
+      console.log(`${mark} ${file} (${seconds.toFixed(1)} s) ${verdict.seen}${surprise}`);
+      for (const line of verdict.complaints) console.log(`      ${line}`);
+    }
+  }
+  await context.close();
+}
+
+/** What is seen of a view: until it is right, or until nothing more happens. */
+async function lookAt(page, traffic, sample, view, open, hope) {
+  let seen = { right: false, seen: '' };
   try {
-    await use(page, traffic);
-    assert.deepEqual(traffic.failures, [], 'requests that failed');
-    assert.deepEqual(traffic.errors, [], 'errors in the page');
-  } finally {
-    await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`) }).catch(() => {});
-    await context.close();
-  }
-}
-
-async function waitForFullImage(page) {
-  for (const end = Date.now() + TIMEOUT_MS; Date.now() < end; await page.waitForTimeout(200)) {
-    const image = await page.evaluate(inspectViewport, FULL_RESOLUTION);
-    if (!image) continue;
-    await page.waitForTimeout(500); // for the screenshot: the canvas is drawn a moment after the cache is filled
-    return image;
-  }
-  throw new Error('no image at full resolution in time');
-}
-
-async function serve(tree, viewer) {
-  const port = await freePort();
-  const [command, ...args] = NGINX
-    ? prepareNginx(tree, viewer, port)
-    : [path.join(BIN, 'stillframe'), 'serve', tree, '--viewer', viewer, '--port', String(port)];
-  const server = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  const exited = new Promise((resolve) => server.once('exit', resolve));
-  stops.push(async () => {
-    server.kill('SIGTERM');
-    await exited;
-  });
-  const origin = `http://127.0.0.1:${port}`;
-  for (let waited = 0; waited < 30_000; waited += 100) {
-    assert.equal(server.exitCode, null, `${command} ended`);
-    if (await fetch(`${origin}/dicomweb/studies`).then((response) => response.ok, () => false)) return origin;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`${command} does not answer`);
-}
-
-/** nginx's command line for a tree and a viewer: a copy of its folder, with the configuration that `serve` would make. */
-function prepareNginx(tree, viewer, port) {
-  const state = mkdtempSync(path.join(tmpdir(), 'stillframe-nginx-'));
-  stops.push(() => rmSync(state, { recursive: true, force: true }));
-  const dist = path.join(state, 'dist');
-  cpSync(viewer, dist, { recursive: true });
-  const code = "import stillframe.hosting.pages; print(stillframe.hosting.pages.render_viewer_config(root='/dicomweb'))";
-  writeFileSync(path.join(dist, 'app-config.js'), run(path.join(BIN, 'python'), ['-c', code]));
-  const args = ['nginx', tree, '--viewer', dist, '--port', String(port)];
-  writeFileSync(path.join(state, 'nginx.conf'), run(path.join(BIN, 'stillframe'), args));
-  const user = process.getuid() === 0 ? ' user root;' : ''; // of workers, which are to read temporary folders
-  return ['/usr/sbin/nginx', '-p', state, '-c', 'nginx.conf', '-g', `daemon off;${user}`];
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer().on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
-function findChromium() {
-  const names = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-  const found = names.find((name) => name && existsSync(name));
-  if (!found) {
-    throw new Error('no browser. Debian: apt-get install chromium. Elsewhere: make e2e CHROMIUM=/path/to/chromium.');
-  }
-  return found;
-}
-
-/** OHIF's prebuilt viewer. Its package is unpacked, not installed: the dependencies it lists are those of a build. */
-function installOhif() {
-  const { ohif } = JSON.parse(readFileSync(path.join(HERE, 'package.json'))).config;
-  const folder = path.join(VIEWERS, `ohif-${ohif}`);
-  const dist = path.join(folder, 'package', 'dist');
-  if (!existsSync(path.join(dist, 'index.html'))) {
-    mkdirSync(folder, { recursive: true });
-    const archive = run('npm', ['pack', '--silent', `@ohif/app@${ohif}`], folder).trim().split('\n').at(-1);
-    run('tar', ['xzf', archive], folder);
-    rmSync(path.join(folder, archive));
-  }
-  return dist;
-}
-
-function bundleCornerstone() {
-  run(process.execPath, [path.join(HERE, 'node_modules', 'vite', 'bin', 'vite.js'), 'build'], path.join(HERE, 'cornerstone'));
-  return path.join(VIEWERS, 'cornerstone');
-}
-
-function run(command, args, cwd = HERE) {
-  return execFileSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 26 });
-}
-
-async function check(title, body) {
-  const start = Date.now();
-  try {
-    await body();
-    console.log(`ok   ${title} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
+    await open.open(page, sample, view);
+    seen = await watch(page, traffic, view.look, open.selectors(view), hope);
   } catch (error) {
-    failures += 1;
-    console.log(`FAIL ${title}\n     ${String(error.message ?? error).replaceAll('\n', '\n     ')}`);
+    seen = { right: false, seen: String(error.message ?? error).split('\n')[0] };
   }
+  const complaints = traffic.complaints((url) => sample.bare.some((uid) => url.includes(uid) && url.includes('/thumbnail')));
+  for (const toast of await ohif.toasts(page)) complaints.push(`message: ${toast.replaceAll('\n', ' ')}`);
+  return { ...seen, right: seen.right && complaints.length === 0, complaints };
+}
+
+async function watch(page, traffic, look, selectors, hope) {
+  let seen = { right: false, seen: '' };
+  let changed = Date.now();
+  for (const end = Date.now() + LONGEST_MS[hope]; Date.now() < end; await sleep(250)) {
+    const before = seen;
+    seen = await judge(page, look, selectors);
+    if (seen.right) {
+      await sleep(STILL_MS);
+      seen = await judge(page, look, selectors);
+      if (seen.right) return seen;
+    }
+    if (seen.seen !== before.seen) changed = Date.now();
+    if (Date.now() - Math.max(changed, traffic.last) > PATIENCE_MS[hope]) break;
+  }
+  return seen;
+}
+
+function openInOhif(base) {
+  return {
+    first: (page, sample) => ohif.greet(page, base, sample.study),
+    views: (sample) => sample.views,
+    open: (page, sample, view) => ohif.open(page, base, sample, view),
+    selectors: ({ opened }) => ({ canvas: opened === 'microscopy' ? ohif.SLIDE : ohif.CANVAS, panes: ohif.PANES }),
+  };
+}
+
+function openInCornerstone(base, { root }) {
+  return {
+    views: (sample) => sample.views.slice(0, 1),
+    open: (page, { study, series, instance }, { opened }) => {
+      const query = new URLSearchParams({ root, study, series, instance });
+      if (opened === 'mpr') query.set('planes', '1');
+      if (MODULE) query.set('module', '/stillframe.js');
+      return page.goto(`${base}?${query}`);
+    },
+    selectors: () => ({ canvas: 'canvas.cornerstone-canvas', panes: 'body' }),
+  };
 }
 
 async function stopAll() {
@@ -235,13 +153,16 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stopAll()
 
 try {
   await main();
+  const file = path.join(RESULTS, 'results.json');
+  writeFileSync(file, JSON.stringify(results));
+  console.log(run(path.join(BIN, 'python'), ['-m', 'tests.e2e.table', file]));
 } catch (error) {
-  console.error(`e2e: ${error.message}`);
+  console.error(`e2e: ${error.stack}`);
   process.exitCode = 1;
 } finally {
   await stopAll();
 }
-if (failures) {
-  console.log(`${failures} failed; screenshots are in tests/e2e/results`);
+if (results.some(({ right, known }) => right === known)) {
+  console.log('There are surprises; screenshots are in tests/e2e/results.');
   process.exitCode = 1;
 }

@@ -1,74 +1,91 @@
-"""Sources of the browser tests, and what viewers must show of them: python samples.py FOLDER > expected.json
+"""Writes the files of every kind, and what must be seen of them: `python -m tests.e2e.samples FOLDER [KEY...]`.
 
-Made of the files that come with pydicom; one is enlarged, because progressive display needs frames of some megabytes.
+What must be seen is printed as JSON.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import pydicom
-from pydicom.uid import generate_uid
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, generate_uid
 
-SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
-LARGE = 2560
+from tests.e2e.kind import Kind, Made, View
+from tests.e2e.kinds import KINDS
+from tests.e2e.limits import limits_of
 
-
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    studies = [
-        _study(folder, "signed-ct", _read("CT_small.dcm")),
-        _study(folder, "colour", _read("examples_rgb_color.dcm")),
-        _study(folder, "large", _enlarge(_read("CT_small.dcm"))),
-        _study(folder, "lossy-jpeg", _read("SC_rgb_jpeg_dcmtk.dcm"), single_part=False),
-    ]
-    json.dump(studies, sys.stdout)
+_OWN_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 
 
-def _read(name: str) -> pydicom.FileDataset:
-    return pydicom.dcmread(SAMPLES / name)
-
-
-def _study(folder: Path, name: str, ds: pydicom.FileDataset, *, single_part: bool = True) -> dict[str, object]:
-    """Write one study of one image; its expected modality values (PS3.3 C.11.1) as a digest of 32-bit integers."""
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = (
-        generate_uid(entropy_srcs=[name]),
-        generate_uid(entropy_srcs=[name, "1"]),
+def write_kind(folder: Path, kind: Kind) -> dict[str, object]:
+    """The files of a kind as one study of its own, and what must be seen of it."""
+    made = kind.make()
+    _give_uids(kind.key, made.datasets)
+    target = folder / kind.key
+    target.mkdir(parents=True)
+    for number, dataset in enumerate(made.datasets, 1):
+        dataset.StudyDescription = kind.name
+        dataset.PatientID = kind.key[:64]
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        _write(target / f"{number:03}.dcm", dataset)
+    limits = {viewer: {"module": limit.module} for viewer, limit in limits_of(kind.name).items()}
+    return {"name": kind.name, "key": kind.key, "hosts": kind.hosts, "page": kind.page, "limits": limits} | _expected(
+        made
     )
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[name, "1", "1"])
-    ds.StudyDescription, ds.PatientID, ds.StudyDate = name, name, "20240102"
-    ds.save_as(folder / f"{name}.dcm")
-    values = ds.pixel_array.astype("<i4") * int(ds.get("RescaleSlope") or 1) + int(ds.get("RescaleIntercept") or 0)
+
+
+def _write(path: Path, dataset: Dataset) -> None:
+    """pydicom does not know the transfer syntaxes of JPEG XL, and has to be told how such data sets are encoded."""
+    if dataset.file_meta.TransferSyntaxUID.is_transfer_syntax:
+        dataset.save_as(path, enforce_file_format=True)
+    else:
+        dcmwrite(path, dataset, implicit_vr=False, little_endian=True, force_encoding=True)
+
+
+def _expected(made: Made) -> dict[str, object]:
+    shown = made.datasets[made.instance]
+    with_images = {dataset.SeriesInstanceUID for dataset in made.datasets if "PixelData" in dataset}
     return {
-        "name": name,
-        "study": ds.StudyInstanceUID,
-        "series": ds.SeriesInstanceUID,
-        "instance": ds.SOPInstanceUID,
-        "singlePart": single_part,
-        "columns": ds.Columns,
-        "rows": ds.Rows,
-        "means": values.reshape(-1, ds.SamplesPerPixel).mean(axis=0).tolist(),
-        "sha256": hashlib.sha256(values.astype("<i4").tobytes()).hexdigest(),
+        "bare": sorted({dataset.SeriesInstanceUID for dataset in made.datasets} - with_images),
+        "study": shown.StudyInstanceUID,
+        "series": shown.SeriesInstanceUID,
+        "instance": shown.SOPInstanceUID,
+        "views": [_view(view) for view in made.views],
     }
 
 
-def _enlarge(ds: pydicom.FileDataset) -> pydicom.FileDataset:
-    """The same image at 2560x2560: interpolated, with the noise that a detector adds."""
-    pixels = ds.pixel_array.astype(np.float64)
-    for _ in range(2):
-        old, new = np.arange(pixels.shape[0]), np.linspace(0, pixels.shape[0] - 1, LARGE)
-        pixels = np.array([np.interp(new, old, column) for column in pixels.T])
-    noise = np.random.default_rng(0).normal(0, 12, pixels.shape)
-    ds.PixelData = np.clip(pixels + noise, 0, 4095).astype("<i2").tobytes()
-    ds.Rows = ds.Columns = LARGE
-    for keyword in ("SmallestImagePixelValue", "LargestImagePixelValue", "PixelPaddingValue"):
-        ds.pop(keyword, None)
-    return ds
+def _view(view: View) -> dict[str, object]:
+    return {"opened": view.opened, "series": view.series, "typed": view.typed, "look": view.look.to_json()}
+
+
+def _give_uids(key: str, datasets: Sequence[Dataset]) -> None:
+    """UIDs of this kind alone, the same in every run, and in whatever refers to them."""
+    own = {dataset[keyword].value for dataset in datasets for keyword in _OWN_UIDS if keyword in dataset}
+    for dataset in datasets:
+        for holder in _nested(dataset):
+            for element in holder:
+                if element.VR == "UI" and element.value in own:
+                    element.value = UID(generate_uid(entropy_srcs=[key, str(element.value)]))
+
+
+def _nested(dataset: Dataset) -> Iterator[Dataset]:
+    """A data set and all items in it."""
+    yield dataset
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _nested(item)
+
+
+def main(folder: Path, *words: str) -> None:
+    """Words are keys of kinds; `--core` stands for all of the core, and none for all."""
+    chosen = [kind for kind in KINDS if not words or kind.key in words or ("--core" in words and kind.core)]
+    json.dump([write_kind(folder, kind) for kind in chosen], sys.stdout)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

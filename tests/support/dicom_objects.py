@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -56,26 +57,29 @@ def _read_back(dataset: Dataset) -> FileDataset:
     return dcmread(buffer)
 
 
-def segmentation(kind: str, mask: npt.NDArray[Any]) -> FileDataset:
-    """A segmentation of the series, BINARY or FRACTIONAL."""
+def segmentation(
+    kind: str, mask: npt.NDArray[Any], images: Sequence[FileDataset] | None = None, **others: Any
+) -> FileDataset:
+    """A segmentation of the images, or of the series: BINARY, FRACTIONAL or LABELMAP."""
     description = SegmentDescription(
         1, "thing", codes.SCT.Tissue, codes.SCT.Tissue, hd.seg.SegmentAlgorithmTypeValues.MANUAL
     )
     return _read_back(
         Segmentation(
-            source_images=ct_series(len(mask)),
+            source_images=images or ct_series(len(mask)),
             pixel_array=mask,
             segmentation_type=kind,
             segment_descriptions=[description],
             omit_empty_frames=False,
             **_DEVICE,
             **_MODEL,
+            **others,
         )
     )
 
 
-def parametric_map(values: npt.NDArray[np.floating[Any]]) -> FileDataset:
-    """A parametric map of floating point values over the series."""
+def parametric_map(values: npt.NDArray[np.floating[Any]], images: Sequence[FileDataset] | None = None) -> FileDataset:
+    """A parametric map of floating point values over the images, or over the series."""
     mapping = RealWorldValueMapping(
         lut_label="1",
         lut_explanation="values",
@@ -84,36 +88,36 @@ def parametric_map(values: npt.NDArray[np.floating[Any]]) -> FileDataset:
         intercept=0,
         slope=1,
     )
-    count = len(values)
+    images = images or ct_series(len(values))
     window = hd.VOILUTTransformation(window_center=0.5, window_width=1.0, voi_lut_function="LINEAR_EXACT")
     return _read_back(
         ParametricMap(
-            source_images=ct_series(count),
+            source_images=images,
             pixel_array=values,
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[window],
-            pixel_measures=PixelMeasuresSequence([2, 1], 1),
+            pixel_measures=PixelMeasuresSequence(images[0].PixelSpacing, images[0].SliceThickness),
             plane_orientation=PlaneOrientationSequence("PATIENT", [1, 0, 0, 0, 1, 0]),
-            plane_positions=[PlanePositionSequence("PATIENT", [0, 0, number]) for number in range(1, count + 1)],
+            plane_positions=[PlanePositionSequence("PATIENT", image.ImagePositionPatient) for image in images],
             **_DEVICE,
             **_MODEL,
         )
     )
 
 
-def key_objects() -> FileDataset:
-    """A key object selection of the series."""
-    images = ct_series()
+def key_objects(images: Sequence[FileDataset] | None = None) -> FileDataset:
+    """A key object selection of the images, or of the series."""
+    images = images or ct_series()
     content = KeyObjectSelection(codes.DCM.OfInterest, referenced_objects=images)
     return _read_back(KeyObjectSelectionDocument(evidence=images, content=content, **_DEVICE))
 
 
-def presentation_state() -> FileDataset:
-    """A presentation state of the series."""
+def presentation_state(images: Sequence[FileDataset] | None = None) -> FileDataset:
+    """A presentation state of the images, or of the series."""
     return _read_back(
         GrayscaleSoftcopyPresentationState(
-            referenced_images=ct_series(),
+            referenced_images=images or ct_series(),
             content_label="LABEL",
             content_description="none",
             **_DEVICE,
