@@ -63,6 +63,13 @@ def _lut(count: int, first: int, bits: int, entries: npt.NDArray[Any], *, signed
     return table
 
 
+def _fraction() -> FileDataset:
+    """Values from 0 to 100 in steps of a tenth; both ends are whole numbers."""
+    levels = grey_levels(*_SIZE, 0, 1000).astype("u2")
+    others = {"RescaleSlope": "0.1", "RescaleIntercept": "0", "WindowCenter": 50, "WindowWidth": 80}
+    return image(1, levels, SOPClassUID=uid.MRImageStorage, Modality="MR", **others)
+
+
 def _modality_lut() -> FileDataset:
     """A table that turns 256 stored values upside down and spreads them."""
     dataset = grey(uid.ComputedRadiographyImageStorage, "CR", 8, WindowCenter=2000, WindowWidth=4000)
@@ -175,6 +182,7 @@ KINDS = (
     _kind("13 bits, signed", lambda: _signed(13, "i2", -3000, 3500)),
     _kind("8 bits, signed", lambda: _signed(8, "i1", -120, 120), core=True),
     _kind("1 bit", _one_bit, core=True),
+    _kind("Rescale Slope of a fraction", _fraction),
     _kind("Modality LUT", _modality_lut),
     _kind("VOI LUT", _voi_lut),
     _kind("Pixel Spacing 0", lambda: grey(uid.ComputedRadiographyImageStorage, "CR", 12, PixelSpacing=[0, 0])),

@@ -35,6 +35,7 @@ class Look:
     aspects: Sequence[float] = ()
     mask: Any = None
     words: Sequence[str] = ()
+    numbers: Sequence[float] = ()
     tolerance: float = 6.0
     correlation: float = 0.98
 
@@ -46,6 +47,7 @@ class Look:
             "aspects": list(self.aspects),
             "mask": None if self.mask is None else [[cell[0] for cell in row] for row in grid(self.mask)],
             "words": list(self.words),
+            "numbers": list(self.numbers),
             "tolerance": self.tolerance,
             "correlation": self.correlation,
         }

@@ -21,8 +21,10 @@ const JUDGES = {
     const grid = gridOf(image, fit(image.width, image.height, look.aspects[0]), expected.length);
     const outside = compare(grid, expected, (y, x) => look.mask[y][x] < 5);
     const marked = [];
-    grid.forEach((row, y) => row.forEach((cell, x) => look.mask[y][x] > 250 && marked.push(chroma(cell))));
-    const coloured = marked.filter((value) => value > 12).length / marked.length;
+    const most = Math.max(...look.mask.flat()); // a cell that is all region, or that an outline crosses
+    const share = Math.min(1, most / 255);
+    grid.forEach((row, y) => row.forEach((cell, x) => look.mask[y][x] > most * 0.9 && marked.push(chroma(cell))));
+    const coloured = marked.filter((value) => value > 12 * share ** 2).length / marked.length;
     const right = outside.difference <= look.tolerance && coloured > 0.7;
     return { right, seen: `${say(outside)} outside, ${Math.round(coloured * 100)} % of the region coloured` };
   },
@@ -33,9 +35,23 @@ const JUDGES = {
     return { right: lost.length === 0, seen: lost.length ? `without ${lost.join(', ')}` : 'all words' };
   },
 
-  async video(page, look) {
-    const drawn = await canvases(page, 'video');
-    return judgePictures(drawn, look);
+  /** As on the screen, of a canvas that does not keep what it has drawn. */
+  async screen(page, look, { canvas }) {
+    const image = await paneImage(page, canvas);
+    return judgePictures(image ? [image] : [], look);
+  },
+
+  /** Bright ink in equal parts of a canvas, from left to right, against how much the signals vary there. */
+  async traces(page, look, { canvas }) {
+    const [image] = await canvases(page, canvas);
+    if (!image) return { right: false, seen: 'no canvas' };
+    const ink = new Array(look.numbers.length).fill(0);
+    for (let index = 0; index < image.width * image.height; index += 1) {
+      const bright = Math.min(...image.data.subarray(index * 4, index * 4 + 3)) > 100;
+      if (bright) ink[Math.floor(((index % image.width) * ink.length) / image.width)] += 1;
+    }
+    const { correlation } = compare([ink.map((value) => [value])], [look.numbers.map((value) => [value])]);
+    return { right: correlation >= look.correlation, seen: `correlation ${correlation.toFixed(3)} of ink and signals` };
   },
 
   async document(page, look, { panes }) {
@@ -47,9 +63,19 @@ const JUDGES = {
         }),
       ),
     );
-    return { right: types.some((type) => type?.startsWith(look.words[0])), seen: types.join(', ') || 'no document' };
+    const there = types.some((type) => type?.startsWith(look.words[0]));
+    const image = there ? await paneImage(page, 'object, embed, iframe') : null;
+    const white = image ? shareOfWhite(image) : 0;
+    return { right: white > 0.1, seen: `${types.join(', ') || 'no document'}, ${Math.round(white * 100)} % white` };
   },
 };
+
+/** Of a page of a document, which is white. */
+function shareOfWhite({ data }) {
+  let count = 0;
+  for (let offset = 0; offset < data.length; offset += 4) count += Math.min(data[offset], data[offset + 1], data[offset + 2]) > 250;
+  return count / (data.length / 4);
+}
 
 function judgePictures(drawn, look) {
   if (drawn.length !== look.grids.length) {

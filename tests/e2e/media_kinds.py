@@ -50,7 +50,7 @@ def _video(sop_class: str, modality: str, *, encoder: str = "libx264", syntax: s
         [stream], syntax, pixels=frame, SOPClassUID=sop_class, Modality=modality, NumberOfFrames=_FRAMES, FrameTime=40,
         PhotometricInterpretation="YBR_PARTIAL_420", CineRate=25, LossyImageCompression="01",
     )  # fmt: skip
-    look = Look(sort="video", pictures=[frame.astype(np.float64)], aspects=[_SIZE[1] / _SIZE[0]], tolerance=12.0)
+    look = picture(frame.astype(np.float64), tolerance=12.0)
     return Made(datasets=[dataset], views=[View(look=look)])
 
 
@@ -131,14 +131,17 @@ def _tiles(matrix: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     ]
 
 
-def _slide_look(**others: Any) -> Look:
-    drawn = _slide_picture().astype(np.float64)
-    return picture(drawn, tolerance=14.0, correlation=0.93, **others)
-
-
 def _slide() -> Made:
+    """As it lies: rows of Image Orientation (Slide) [0, -1, 0, -1, 0, 0] run down, columns to the left.
+
+    The viewer shows the slide with its origin at the upper left, which turns the picture by half a turn. A small map
+    covers a corner of it.
+    """
     levels = slide_levels()
-    return Made(datasets=levels, views=[View(opened=MICROSCOPY, look=_slide_look())])
+    drawn = _slide_picture()[::-1, ::-1].astype(np.float64)
+    aspect = _SLIDE[1] / _SLIDE[0]
+    look = Look(sort="screen", pictures=[drawn], aspects=[aspect], tolerance=14.0, correlation=0.93)
+    return Made(datasets=levels, views=[View(opened=MICROSCOPY, look=look)])
 
 
 def _annotations() -> Made:

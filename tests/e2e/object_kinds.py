@@ -20,6 +20,7 @@ from tests.support import dicom_objects
 from tests.support.dicom_files import ROOT, without_pixels
 
 _COUNT: Final = 8
+_PARTS: Final = 96
 _SIZE = 96, 128
 # Rows and columns of the region that segmentations and structures mark; below the disc, left of the bar.
 _REGION: Final = (slice(44, 62), slice(16, 56))
@@ -31,11 +32,11 @@ def _mask() -> npt.NDArray[Any]:
     return mask
 
 
-def _over(dataset: FileDataset) -> Look:
-    """The image, with a colour where the region is. Contours and the text in the corners cover some of the rest."""
-    drawn = render(dataset)
-    mask = np.repeat(255.0 * _mask()[0][..., None], 3, axis=-1)
-    return Look(sort="overlay", pictures=[drawn], aspects=[128 / 96], mask=mask, tolerance=12.0)
+def _over(dataset: FileDataset, mask: Picture | None = None) -> Look:
+    """The image, with a colour where the region is. The text in the corners covers some of the rest."""
+    if mask is None:
+        mask = np.repeat(255.0 * _mask()[0][..., None], 3, axis=-1)
+    return Look(sort="overlay", pictures=[render(dataset)], aspects=[128 / 96], mask=mask, tolerance=8.0)
 
 
 def _beside(made: FileDataset, description: str, look: Look | None = None, *, series: int = 5) -> Made:
@@ -85,7 +86,11 @@ def _structures() -> Made:
     dataset.RTROIObservationsSequence = [
         item(ObservationNumber=1, ReferencedROINumber=1, RTROIInterpretedType="ORGAN", ROIInterpreter="")
     ]
-    return _beside(dataset, "the structures")
+    rows, columns = _REGION
+    outline = np.zeros((*_SIZE, 3))
+    outline[rows.start - 1 : rows.stop + 1, columns.start - 1 : columns.stop + 1] = 255
+    outline[rows.start + 1 : rows.stop - 1, columns.start + 1 : columns.stop - 1] = 0
+    return _beside(dataset, "the structures", _over(slices[-1], outline))
 
 
 def _reference(image: FileDataset) -> Any:
@@ -105,7 +110,7 @@ def _contour(image: FileDataset) -> Any:
 
 
 def _dose() -> Made:
-    pixels = np.stack([grey_levels(*_SIZE, 0, 60000, turn=n / 5) for n in range(6)]).astype("u2")
+    pixels = np.stack([grey_levels(*_SIZE, 0, 59999, turn=n / 5) for n in range(6)]).astype("u2")
     dataset = several(pixels, uid.RTDoseStorage, "RTDOSE", BitsStored=16, PixelSpacing=[1, 1])
     dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     dataset.DoseGridScaling, dataset.GridFrameOffsetVector = "0.001", [4.0 * n for n in range(6)]
@@ -131,9 +136,9 @@ def _marked_images(make: Callable[[Sequence[FileDataset]], FileDataset], descrip
     return _beside(make(volume(_COUNT)), description, text(description))
 
 
-def _parametric_map() -> Made:
+def _parametric_map(dtype: str) -> Made:
     slices = volume(_COUNT)
-    values = np.stack([grey_card(*_SIZE, turn=n / (_COUNT - 1)) for n in range(_COUNT)])
+    values = np.stack([grey_card(*_SIZE, turn=n / (_COUNT - 1)) for n in range(_COUNT)]).astype(dtype)
     dataset = dicom_objects.parametric_map(values, slices)
     return _beside(dataset, "the map", picture(_grey(np.clip(values[-1], 0, 1))))
 
@@ -146,6 +151,15 @@ def _plan() -> FileDataset:
     dataset = sample_file("rtplan.dcm")
     dataset.SeriesDescription = "the plan"
     return dataset
+
+
+def _ecg() -> Made:
+    """How much all leads together rise and fall, in equal parts of the time that is drawn."""
+    dataset = sample_file("waveform_ecg.dcm")
+    leads = dataset.waveform_array(0)
+    parts = np.array_split(leads, _PARTS)
+    swing = [float((part.max(axis=0) - part.min(axis=0)).sum()) for part in parts]
+    return _alone(dataset, Look(sort="traces", numbers=swing, correlation=0.7))
 
 
 def _raw() -> FileDataset:
@@ -163,8 +177,9 @@ KINDS: Sequence[Kind] = (
     _kind("RT Structure Set", _structures, core=True, hosts=True),
     Kind(name="RT Dose", make=_dose),
     _kind("RT Plan", lambda: _alone(_plan(), text("the plan"))),
-    _kind("parametric map", _parametric_map),
-    _kind("structured report", lambda: _alone(sample_file("reportsi.dcm"), text("The chest x-ray"))),
+    _kind("parametric map, 32 bits", lambda: _parametric_map("f4")),
+    _kind("parametric map, 64 bits", lambda: _parametric_map("f8")),
+    _kind("structured report", lambda: _alone(sample_file("reportsi.dcm"), text("Section Heading", "Enter text"))),
     _kind("key object selection", lambda: _marked_images(dicom_objects.key_objects, "key images")),
     _kind("presentation state", lambda: _marked_images(dicom_objects.presentation_state, "a state")),
     _kind(
@@ -184,6 +199,6 @@ KINDS: Sequence[Kind] = (
         "Encapsulated STL",
         lambda: _alone(_document(uid.EncapsulatedSTLStorage, STL, "model/stl", "M3D"), text("the document")),
     ),
-    _kind("ECG", lambda: _alone(sample_file("waveform_ecg.dcm"), text("Lead I"))),
+    _kind("ECG", _ecg),
     _kind("raw data", lambda: _alone(_raw(), text("raw data"))),
 )

@@ -6,7 +6,7 @@ export const ADDRESSES = { list: '', viewer: 'viewer', microscopy: 'microscopy' 
 
 /** What is drawn of images, and what all that is not drawn on a canvas is shown in. */
 export const CANVAS = '[data-cy="viewport-pane"] canvas.cornerstone-canvas';
-export const SLIDE = '.dicom-microscopy-viewer canvas, .DicomMicroscopyViewer canvas';
+export const SLIDE = 'div.ol-layer canvas';
 export const PANES = '[data-cy="viewport-grid"]';
 const TOAST = '[data-sonner-toast]';
 const SERIES = '[data-cy^="study-browser-thumbnail"]';
@@ -47,6 +47,9 @@ async function openSeries(page, description) {
   await page.locator(`${PANES} [data-cy="viewport-pane"]`).first().waitFor();
   await page.waitForTimeout(1000);
   await entry.dblclick();
+  // Segmentations and structures are shown first, and taken over if the user wants to.
+  const yes = page.getByText('Do you want to open this Segmentation?').locator('xpath=ancestor::*[.//button][1]').getByText('Yes');
+  await yes.click({ timeout: 15_000 }).catch(() => {});
 }
 
 async function openPlanes(page) {
