@@ -65,6 +65,24 @@ def test_a_header_promises_rgb_of_colour_alone(options: dict[str, Any]) -> None:
     assert not colour.recompressed
 
 
+def header_with(space: str) -> bytes:
+    """The header of an image of 8 x 8 pixels and 8 bits that is not XYB; `space` are the bits of its ColourSpace."""
+    size = "100000100"  # small, of 8 rows, in the ratio 1:1
+    metadata = "00000100000"  # nothing by default or extra; 8 bit integers, 16 bit buffers; no channels, no XYB, no ICC
+    return b"\xff\x0a" + int((size + metadata + space)[::-1], 2).to_bytes(16, "little")
+
+
+@pytest.mark.parametrize(
+    ("bits", "samples", "decoded"),
+    [("00", 3, Space.RGB), ("10", 1, None), ("010000", 3, None), ("011000", 3, None)],
+    ids=["RGB", "grey", "XYB", "unknown"],
+)
+def test_a_space_that_is_not_rgb_promises_nothing(bits: str, samples: int, decoded: Space | None) -> None:
+    header = parse_jpeg_xl(header_with(bits))
+    assert (header.width, header.height, header.samples, header.precision) == (8, 8, samples, 8)
+    assert (header.markers.decoded, header.lossless, header.decodable) == (decoded, True, True)
+
+
 @pytest.mark.parametrize(
     "frame",
     [np.linspace(0, 1, 117).reshape(9, 13).astype("f4"), random_samples((9, 13, 4), "u1", 8)],
