@@ -21,6 +21,7 @@ const FLAGS = [
   '--disable-component-update', '--disable-sync', '--use-angle=swiftshader', '--enable-unsafe-swiftshader',
 ];
 const [ROWS, COLUMNS, CENTER, WIDTH] = [128, 256, 2048, 1024]; // as module_samples.py makes them
+const PREFIX = '/bucket/a%20prefix';
 const TOKEN = 'module-test-of-an-unlisted-root';
 
 const grey = (value) => Array(3).fill(255 * Math.min(1, Math.max(0, value)));
@@ -49,6 +50,8 @@ const around = outside.map((point) => [...point, grey(0.5)]);
 const EVERYWHERE = {
   linear: columns(LINEAR),
   sigmoid: columns(SIGMOID),
+  'sigmoid-inverted': columns((column) => SIGMOID(column).map((one) => 255 - one)),
+  'sigmoid-rescaled': columns(SIGMOID), // window and pixels, twice as large and moved
   exact: columns(EXACT),
   'unknown-function': columns(LINEAR),
   'sigmoid-shared': columns(SIGMOID),
@@ -56,6 +59,7 @@ const EVERYWHERE = {
   'width-1': columns(STEP),
   'width-0': columns(WHOLE_RANGE),
   'colour-16': columns(COLOUR),
+  'colour-12': columns(COLOUR),
   aspect: { ...columns((column) => grey(stored(column) / 4095)), stretch: 2 },
   palette: columns(COLOUR),
   'palette-bulk': columns(COLOUR),
@@ -113,7 +117,11 @@ async function main([only, ...names]) {
         await check(title, () => see(context, address(origin, samples[name], { page, off }), sight));
       }
       if (!page && !off && !names.length) {
-        await check(`${viewer} lists studies at worklist`, () => seeWorklist(context, origin));
+        for (const base of [origin, origin + PREFIX]) {
+          await check(`${viewer} lists studies at ${base}/worklist`, () => seeWorklist(context, base));
+        }
+        const below = address(origin + PREFIX, samples.sigmoid, {});
+        await check(`${viewer} opens a study below a path`, () => see(context, below, EVERYWHERE.sigmoid));
         await check(`${viewer} opens an unlisted study`, () => seeUnlisted(context, origin, samples.sigmoid));
       }
       await context.close();
@@ -138,6 +146,13 @@ async function openContext(browser, { origin, off, page }) {
   await context.route(`${origin}/dicomweb/${TOKEN}/**`, (route) =>
     route.continue({ url: route.request().url().replace(`/${TOKEN}`, '') }),
   );
+  await context.route(`${origin}${PREFIX}/**`, async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const own = { 'app-config.js': config, 'stillframe.js': module }[pathname.slice(PREFIX.length + 1)];
+    if (own) return route.fulfill({ contentType: 'text/javascript', body: own });
+    const shell = await (await fetch(`${origin}/viewer`)).text();
+    return route.fulfill({ contentType: 'text/html', body: shell.replace('"/app-config.js"', '"app-config.js"') });
+  });
   if (page) {
     await context.route(`${origin}/module-page/**`, (route) =>
       route.fulfill({ path: path.join(page, new URL(route.request().url()).pathname.replace('/module-page/', '')) }),
@@ -167,10 +182,10 @@ async function see(context, url, sight) {
   });
 }
 
-async function seeWorklist(context, origin) {
-  await withPage(context, `${origin}/worklist`, async (page) => {
+async function seeWorklist(context, base) {
+  await withPage(context, `${base}/worklist`, async (page) => {
     await page.getByText('cine-95').first().waitFor({ timeout: TIMEOUT_MS });
-    assert.equal(page.url(), `${origin}/`);
+    assert.equal(page.url(), `${base}/`);
   });
 }
 

@@ -207,6 +207,10 @@ def large_colour() -> FileDataset:
 SAMPLES: Final[dict[str, Callable[[], FileDataset]]] = {
     "linear": lambda: windowed(None),
     "sigmoid": lambda: windowed("SIGMOID"),
+    "sigmoid-inverted": lambda: windowed("SIGMOID", PhotometricInterpretation="MONOCHROME1"),
+    "sigmoid-rescaled": lambda: windowed(
+        "SIGMOID", RescaleSlope=2, RescaleIntercept=-1024, WindowCenter=2 * CENTER - 1024, WindowWidth=2 * WIDTH
+    ),
     "exact": lambda: windowed("LINEAR_EXACT"),
     "unknown-function": lambda: windowed("GAMMA"),
     "sigmoid-shared": lambda: enhanced(shared=True),
@@ -217,6 +221,9 @@ SAMPLES: Final[dict[str, Callable[[], FileDataset]]] = {
     "overlay-frames": overlay_frames,
     "colour-16": lambda: made.image(
         1, colour_ramp("u2"), SOPClassUID=SecondaryCaptureImageStorage, Modality="OT", BitsStored=16
+    ),
+    "colour-12": lambda: made.image(
+        1, colour_ramp("u2") >> 4, SOPClassUID=SecondaryCaptureImageStorage, Modality="OT", BitsStored=12, HighBit=11
     ),
     "aspect": lambda: made.image(
         1, ramp(), SOPClassUID=SecondaryCaptureImageStorage, Modality="OT", PixelAspectRatio=[2, 1],
