@@ -14,6 +14,7 @@ const TOP = path.join(HERE, '..', '..');
 const VIEWERS = path.join(HERE, 'node_modules', '.viewers');
 const BIN = path.resolve(process.env.STILLFRAME_BIN ?? path.join(TOP, '.venv', 'bin'));
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
+const MODULE = path.join(TOP, 'templates', 'stillframe.js');
 const VERSIONS = ['3.13.2', '3.14.0-beta.6'];
 const TIMEOUT_MS = 90_000;
 const FLAGS = [
@@ -134,24 +135,17 @@ function address(origin, { study, series, instance }, { page, off }) {
   return `${origin}/module-page/index.html?${new URLSearchParams({ study, series, instance, ...(off && { off: '' }) })}`;
 }
 
-/** A context in which the files of the checkout stand at their places, whoever serves the rest. */
+/** A context in which `serve` also answers below PREFIX, an unlisted root has a token, and a page stands beside it. */
 async function openContext(browser, { origin, off, page }) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-  const code = "import stillframe.hosting.pages as pages; print(pages.render_viewer_config(root='/dicomweb'))";
-  const config = run(path.join(BIN, 'python'), ['-c', code]);
-  const module = readFileSync(path.join(TOP, 'templates', 'stillframe.js'), 'utf8');
-  const script = (body) => (route) => route.fulfill({ contentType: 'text/javascript', body });
-  await context.route(`${origin}/app-config.js`, script(config));
-  await context.route(`${origin}/stillframe.js`, off ? (route) => route.fulfill({ status: 404 }) : script(module));
+  if (off) await context.route('**/stillframe.js', (route) => route.fulfill({ status: 404 }));
+  else if (page) await context.route('**/stillframe.js', (route) => route.fulfill({ path: MODULE }));
   await context.route(`${origin}/dicomweb/${TOKEN}/**`, (route) =>
     route.continue({ url: route.request().url().replace(`/${TOKEN}`, '') }),
   );
   await context.route(`${origin}${PREFIX}/**`, async (route) => {
-    const { pathname } = new URL(route.request().url());
-    const own = { 'app-config.js': config, 'stillframe.js': module }[pathname.slice(PREFIX.length + 1)];
-    if (own) return route.fulfill({ contentType: 'text/javascript', body: own });
-    const shell = await (await fetch(`${origin}/viewer`)).text();
-    return route.fulfill({ contentType: 'text/html', body: shell.replace('"/app-config.js"', '"app-config.js"') });
+    const response = await route.fetch({ url: route.request().url().replace(PREFIX, '') });
+    await route.fulfill({ response });
   });
   if (page) {
     await context.route(`${origin}/module-page/**`, (route) =>
