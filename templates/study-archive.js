@@ -42,6 +42,17 @@ export class Archive {
   }
 }
 
+/** Limits what this page may load to its own origin and that of the archive, which is known only now. */
+export function narrowPolicy(root) {
+  const { origin, hostname } = new URL(root);
+  if (hostname.startsWith('[')) return; // a policy cannot name an IPv6 address: it stays as wide as the page has it
+  const from = `'self' ${origin}`;
+  const content = `img-src ${from} data:; media-src ${from}; connect-src ${from}`;
+  const meta = document.createElement('meta');
+  [meta.httpEquiv, meta.content] = ['Content-Security-Policy', content];
+  document.head.append(meta);
+}
+
 /** Fetches a URL. Throws a ReadError that says what happened. */
 export async function fetchObject(url) {
   let response;

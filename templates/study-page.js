@@ -1,5 +1,5 @@
 // The study page: the studies of an archive, found, sorted and opened, from its JSON lists alone.
-import { Archive, readGrowing, ReadError } from './study-archive.js';
+import { Archive, narrowPolicy, readGrowing, ReadError } from './study-archive.js';
 import { AddressError, formatCount, readStudy, serviceRoot } from './study-list.js';
 import { make, VirtualRows } from './study-rows.js';
 import { COLUMNS, compileFacets, compileSearch, countModalities, readView, searchText, sortStudies, writeView } from './study-search.js';
@@ -50,7 +50,8 @@ class StudyPage {
         this.#tell(`Loading the list of studies … ${formatCount(studies.length)}`, 'waiting');
       });
     } catch (error) {
-      showFailure(this.#tell('', 'failure'), prefixed(`The list of studies cannot be read from ${this.archive.studies()}. `, error), () => this.load());
+      const notice = this.#tell('The list of studies cannot be read.', 'failure');
+      showFailure(notice, prefixed(`The list of studies cannot be read from ${this.archive.studies()}. `, error), () => this.load());
       return;
     }
     if (!studies.length) {
@@ -70,6 +71,7 @@ class StudyPage {
     this.#show();
     const byUid = new Map(studies.map((study) => [study.uid, study]));
     for (const uid of this.#view.open) if (byUid.has(uid)) this.rows.toggle(byUid.get(uid), true);
+    if (history.state?.scroll) window.scrollTo({ top: history.state.scroll }); // back from a study
     performance.mark('stillframe-first-rows');
     this.#indexAhead(0);
   }
@@ -127,7 +129,7 @@ class StudyPage {
 
   #writeAddress() {
     const address = location.pathname + location.search + writeView(this.#view);
-    if (address !== location.pathname + location.search + location.hash) history.replaceState(null, '', address);
+    if (address !== location.pathname + location.search + location.hash) history.replaceState(history.state, '', address);
   }
 
   #writeControls(counts) {
@@ -183,6 +185,7 @@ class StudyPage {
       this.#view = readView(location.hash);
       if (this.#studies.length) this.#show();
     });
+    window.addEventListener('pagehide', () => history.replaceState({ scroll: window.scrollY }, ''));
     document.addEventListener('keydown', (event) => this.#press(event));
   }
 
@@ -241,21 +244,13 @@ class StudyPage {
     elements.notice.hidden = false;
     elements.notice.className = `notice ${className}`;
     elements.notice.textContent = text;
+    if (className !== 'waiting') elements.announced.textContent = text;
     return elements.notice;
   }
 }
 
 function prefixed(text, error) {
   return error instanceof ReadError ? new ReadError(text + error.message) : error;
-}
-
-/** Limits what this page may load to its own origin and that of the archive, which is known only now. */
-function narrowPolicy(root) {
-  const { origin, hostname } = new URL(root);
-  if (hostname.startsWith('[')) return; // a policy cannot name an IPv6 address: it stays as wide as the page has it
-  const from = `'self' ${origin}`;
-  const content = `img-src ${from} data:; media-src ${from}; connect-src ${from}`;
-  document.head.append(make('meta', { 'http-equiv': 'Content-Security-Policy', content }));
 }
 
 function showService(root) {

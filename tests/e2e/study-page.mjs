@@ -2,7 +2,8 @@
 //
 // TREE is an archive with an object of each kind, KINDS.json says what the page offers for each: { description: [labels] }.
 // A list of 20,000 made studies is measured: the time to its first rows, and that of a search. The measures are printed
-// as JSON. STILLFRAME_BIN is the folder of the stillframe to use, CHROMIUM the browser.
+// as JSON. STILLFRAME_BIN is the folder of the stillframe to use, CHROMIUM the browser, STILLFRAME_ONLY
+// a word of the checks to run, STILLFRAME_SLOW a factor for the limits on a busy machine.
 import axe from 'axe-core';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -54,6 +55,8 @@ async function main() {
   await check('every kind is offered what fits', at('kinds', offerKinds));
   await check('a report is read, a video played, a model saved', at('kinds', openContents));
   await check('a row opens the viewer', at('kinds', openViewer));
+  await check('who comes back finds the list as it was', at('large', comeBack));
+  await check('the service root is copied', at('kinds', copyRoot));
   await check('without a viewer a row opens the series', at('plain', openSeries));
   await check('the archive may be at another origin', at('kinds', (page, log) => readElsewhere(page, log, origins.plain), { path: '/nowhere' }));
   await check('an unlisted root is read, and handed to the viewer', at('kinds', readUnlisted, { path: '/nowhere' }));
@@ -227,6 +230,27 @@ async function openViewer(page) {
   await search(page, 'slide');
   await page.locator('.row').first().click({ position: { x: 700, y: 20 } }); // anywhere on the row
   await page.waitForURL(/\/microscopy\?StudyInstanceUIDs=[0-9.]+$/);
+}
+
+async function comeBack(page) {
+  await page.waitForSelector('.row');
+  await page.evaluate(() => window.scrollTo(0, 500_000));
+  await page.waitForTimeout(300);
+  const first = await page.locator('.row').nth(10).getAttribute('data-uid');
+  await page.goto(new URL('/viewer', page.url()).href);
+  await page.goBack();
+  await page.waitForSelector(`[data-uid="${first}"]`);
+  assert.equal(await page.evaluate(() => window.scrollY), 500_000);
+}
+
+async function copyRoot(page) {
+  await page.waitForSelector('.row');
+  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined })); // as plain HTTP has it
+  await page.locator('#copy-root').click();
+  await page.getByRole('button', { name: 'Copied' }).waitFor();
+  await page.locator('#search').focus();
+  await page.keyboard.press('Control+V');
+  assert.equal(await page.locator('#search').inputValue(), new URL('/dicomweb', page.url()).href);
 }
 
 async function openSeries(page) {
@@ -461,6 +485,7 @@ function freePort() {
 }
 
 async function check(title, body) {
+  if (!title.includes(process.env.STILLFRAME_ONLY ?? '')) return;
   const start = Date.now();
   try {
     await body();
