@@ -14,7 +14,7 @@ _HTML = _TEXTS["index.html"]
 
 def test_what_the_page_loads() -> None:
     page = read_page(_HTML, FILES, _TEXTS.__getitem__)
-    assert page.scripts == (APP,)
+    assert page.script == APP
     assert page.styles == ("app.bundle.css",)
     assert set(page.preloads) == {
         "12.bundle.0000000000000012.js", "13.bundle.0000000000000013.js", "13.css", "14.bundle.0000000000000014.js",

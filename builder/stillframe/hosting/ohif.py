@@ -60,11 +60,11 @@ _FIRST_MODE: Final = "@ohif/mode-longitudinal"  # of the route `viewer`
 class ViewerPage:
     """What OHIF's page loads, by paths below its folder.
 
-    `scripts` and `styles` are those of its own page. `preloads` are the scripts and style sheets that it goes on to
+    `script` is the application, `styles` are those of its own page. `preloads` are the scripts and style sheets that it goes on to
     load for the first picture, `early` files that no link preloads: the worker that decodes, and its decoder.
     """
 
-    scripts: tuple[str, ...]
+    script: str
     styles: tuple[str, ...]
     preloads: tuple[str, ...]
     early: tuple[str, ...]
@@ -110,7 +110,7 @@ def read_page(html: str, paths: Iterable[str], read: Callable[[str], str]) -> Vi
         if part not in app:
             raise UsageError(f"no OHIF that is known how to rewrite: nowhere in {scripts[0]} is {part}")
     chunks = _Chunks(app, known, read)
-    return ViewerPage(scripts=scripts, styles=styles, preloads=chunks.first(), early=chunks.decoder())
+    return ViewerPage(script=scripts[0], styles=styles, preloads=chunks.first(), early=chunks.decoder())
 
 
 class _Chunks:
