@@ -1,5 +1,5 @@
 // Opens a site on every kind of host in Chromium, and fails where a page asks for something that is missing, is refused
-// by its own policy, or shows no picture: node site.mjs OHIF_DIST
+// by its own policy, or shows no picture: node site.mjs OHIF_DIST. test_site.py runs it.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';

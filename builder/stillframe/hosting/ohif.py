@@ -60,8 +60,8 @@ _FIRST_MODE: Final = "@ohif/mode-longitudinal"  # of the route `viewer`
 class ViewerPage:
     """What OHIF's page loads, by paths below its folder.
 
-    `script` is the application, `styles` are those of its own page. `preloads` are the scripts and style sheets that it goes on to
-    load for the first picture, `early` files that no link preloads: the worker that decodes, and its decoder.
+    `script` is the application, `styles` are those of its own page. `preloads` are the scripts and style sheets that it
+    goes on to load for the first picture. No link preloads the `early` files: the worker that decodes, and its decoder.
     """
 
     script: str

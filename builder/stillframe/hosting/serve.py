@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from errno import errorcode
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import uvicorn
@@ -62,7 +63,8 @@ def create_app(directory: Path, *, viewer: Path | None = None, access: Access = 
     if viewer is None and holds_site(folder):
         files: SiteFiles = WrittenSite(folder, SERVICE_ROOT)
     else:
-        files = InstalledSite(list_site(read_viewer(viewer.resolve()) if viewer else None), SERVICE_ROOT)
+        files = installed = InstalledSite(list_site(read_viewer(viewer.resolve()) if viewer else None), SERVICE_ROOT)
+        Thread(target=installed.prepare, name="compress the viewer", daemon=True).start()
 
     async def explain_failure(request: Request, _error: Exception) -> Response:
         """A 500 for what nobody foresaw. It is made outside the middleware, so it adds the headers itself."""

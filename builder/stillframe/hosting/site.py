@@ -12,9 +12,15 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from stillframe.hosting.pages import render, render_study_page, render_viewer_config, templates_folder
+from stillframe.hosting.pages import (
+    render,
+    render_study_page,
+    render_viewer_config,
+    study_page_files,
+    templates_folder,
+)
 from stillframe.hosting.service_script import service_script
-from stillframe.hosting.site_keys import INDEX, SERVICE_SCRIPT, VIEWER_ROUTES, is_shell
+from stillframe.hosting.site_keys import INDEX, SERVICE_SCRIPT, VIEWER_ROUTES
 from stillframe.hosting.viewer_folder import Viewer
 
 MARK: Final = b"stillframe"
@@ -34,9 +40,8 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
     `root` is the absolute URL of the service root, without a slash at its end; empty if the archive lies in the same
     folder as the site.
     """
-    names = sorted(file.name for file in templates_folder().glob("study-*"))
     pages: dict[str, Callable[[], bytes]] = {
-        **{name: partial(_template, name) for name in names if is_shell(name)},
+        **{file.name: file.read_bytes for file in study_page_files()},
         INDEX: lambda: render_study_page(viewer=viewer is not None).encode(),
         SERVICE_SCRIPT: lambda: service_script(root).encode(),
     }

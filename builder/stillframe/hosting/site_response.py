@@ -56,6 +56,13 @@ class InstalledSite:
         self._files: Mapping[str, Callable[[], bytes]] = {**site.files, SERVICE_SCRIPT: lambda: script}
         self._kept: dict[str, Content] = {}
 
+    def prepare(self) -> None:
+        """Compress what never changes, before somebody waits for it: the largest first, which a viewer needs first."""
+        keys = [key for key in self._files if is_compressed(key) and not is_shell(key)]
+        sizes = {key: len(self._files[key]()) for key in keys}
+        for key in sorted(keys, key=sizes.__getitem__, reverse=True):
+            self.read(key, compressed=True)
+
     def read(self, key: str, *, compressed: bool) -> Content | None:
         """A file, compressed if that is asked for and worth it; None if there is none."""
         if key not in self._files:
