@@ -1,6 +1,6 @@
 // What is shown above the page: reports and other contents to read, metadata, videos.
 import { fetchObject, readMetadata, ReadError } from './study-archive.js';
-import { documentOf, outlineOf, publishedObjects, titleOf } from './study-content.js';
+import { documentOf, kindOf, outlineOf, publishedObjects, titleOf } from './study-content.js';
 import { asText, isUid } from './study-list.js';
 import { make } from './study-rows.js';
 
@@ -135,8 +135,9 @@ function makeOutline(nodes, archive, study) {
   return make('ul', { class: 'outline' }, ...items);
 }
 
-function makeReference({ instance, series, study }, text, archive, own) {
-  const href = series && archive.viewerUrl({ study: study || own, series, instance }, ['']);
+function makeReference({ instance, series, study, sopClass }, text, archive, own) {
+  const modality = kindOf({ sopClass, transferSyntax: '', rows: 1 }).kind === 'slide' ? 'SM' : '';
+  const href = series && archive.viewerUrl({ study: study || own, series, instance }, [modality]);
   const name = make('span', { class: 'uid' }, instance);
   return make('span', { class: 'value' }, href ? make('a', { href }, text) : text, ' ', name);
 }

@@ -79,6 +79,7 @@ class Study {
     this.modalities = valuesOf(record, '00080061').map(asText).filter(Boolean);
     this.seriesCount = countOf(record, '00201206');
     this.instanceCount = countOf(record, '00201208');
+    this.text = null; // what searches look at, once one did
   }
 
   /** The patient's name by its first group. */

@@ -7,6 +7,7 @@ import { countWord, makeStudyPanel, showFailure } from './study-series.js';
 import { makeHeadings, makeRow, makeSortings } from './study-table.js';
 
 const ANNOUNCE_MS = 500; // a reader of the screen hears a count once typing pauses
+const ADDRESS_MS = 150;
 const TELL_MS = 200; // between two words on how far the list has come
 const MOST_OPEN = 8; // studies that an address keeps open
 const elements = Object.fromEntries(['tools', 'search', 'modalities', 'from', 'to', 'count', 'announced', 'clear', 'sorting', 'notice',
@@ -14,12 +15,12 @@ const elements = Object.fromEntries(['tools', 'search', 'modalities', 'from', 't
 
 class StudyPage {
   #studies = [];
-  #texts = new Map(); // study -> what a search looks at
   #orders = new Map(); // column and direction -> studies
   #modalities = [];
   #pictures = { missing: new Set(), shown: 0 };
   #view = readView(location.hash);
   #announcing = 0;
+  #addressing = 0;
 
   constructor(archive) {
     this.archive = archive;
@@ -79,14 +80,8 @@ class StudyPage {
   /** Reads what searches look at while nothing else is to be done; a search that comes earlier reads what it needs. */
   #indexAhead(start) {
     const end = Math.min(start + 500, this.#studies.length);
-    for (let index = start; index < end; index += 1) this.#textOf(this.#studies[index]);
+    for (let index = start; index < end; index += 1) textOfStudy(this.#studies[index]);
     if (end < this.#studies.length) setTimeout(() => this.#indexAhead(end));
-  }
-
-  #textOf(study) {
-    let text = this.#texts.get(study);
-    if (text === undefined) this.#texts.set(study, (text = searchText(study)));
-    return text;
   }
 
   /** Shows the studies that the view asks for, and writes the controls and the address to match it. */
@@ -94,13 +89,14 @@ class StudyPage {
     const view = this.#view;
     const facets = compileFacets(view);
     const finds = view.search.trim() ? compileSearch(view.search, this.#modalities.map(([modality]) => modality)) : null;
-    const dated = this.#inOrder().filter((study) => facets.date(study) && (!finds || finds(study, this.#textOf(study))));
+    const all = this.#inOrder();
+    const isAll = !finds && !view.from && !view.to;
+    const dated = isAll ? all : all.filter((study) => facets.date(study) && (!finds || finds(study, textOfStudy(study))));
     const found = view.modalities.length ? dated.filter(facets.modality) : dated;
-    this.#writeControls(new Map(countModalities(dated)));
+    this.#writeControls(new Map(isAll ? this.#modalities : countModalities(dated)));
+    this.#writeCount(found.length);
     elements.table.setAttribute('aria-rowcount', found.length + 1);
     this.rows.setItems(found);
-    if (elements.rows.getBoundingClientRect().top < 0) window.scrollTo({ top: 0 });
-    this.#writeCount(found.length);
     this.#writeAddress();
   }
 
@@ -127,9 +123,15 @@ class StudyPage {
     this.#announcing = setTimeout(() => (elements.announced.textContent = text + cut), ANNOUNCE_MS);
   }
 
+  /** The address follows once typing pauses: browsers allow a page few changes of it. */
   #writeAddress() {
-    const address = location.pathname + location.search + writeView(this.#view);
-    if (address !== location.pathname + location.search + location.hash) history.replaceState(history.state, '', address);
+    clearTimeout(this.#addressing);
+    this.#addressing = setTimeout(() => this.#writeNow(history.state), ADDRESS_MS);
+  }
+
+  #writeNow(state) {
+    clearTimeout(this.#addressing);
+    history.replaceState(state, '', location.pathname + location.search + writeView(this.#view));
   }
 
   #writeControls(counts) {
@@ -185,7 +187,7 @@ class StudyPage {
       this.#view = readView(location.hash);
       if (this.#studies.length) this.#show();
     });
-    window.addEventListener('pagehide', () => history.replaceState({ scroll: window.scrollY }, ''));
+    window.addEventListener('pagehide', () => this.#studies.length && this.#writeNow({ scroll: window.scrollY }));
     document.addEventListener('keydown', (event) => this.#press(event));
   }
 
@@ -247,6 +249,12 @@ class StudyPage {
     if (className !== 'waiting') elements.announced.textContent = text;
     return elements.notice;
   }
+}
+
+/** What a search looks at in a study; made once. */
+function textOfStudy(study) {
+  study.text ??= searchText(study);
+  return study.text;
 }
 
 function prefixed(text, error) {

@@ -94,12 +94,15 @@ export class VirtualRows {
     return this.#items;
   }
 
+  /** Shows other items, from the first on if the first ones were scrolled past. */
   setItems(items) {
-    for (const { element } of this.#shown.values()) element.remove();
+    if (this.rows.getBoundingClientRect().top < 0) window.scrollTo({ top: 0 });
+    const stale = [...this.#shown.values()];
     this.#shown.clear();
     this.#items = items.slice(0, this.limit);
     this.#order();
     this.#layOut();
+    for (const { element } of stale) element.remove();
   }
 
   isOpen(item) {
@@ -163,8 +166,8 @@ export class VirtualRows {
 
   #layOut() {
     this.#frame = 0;
+    const above = -this.rows.getBoundingClientRect().top; // read before anything is written, or it costs a layout more
     this.rows.style.height = `${this.#offsetOf(this.#items.length)}px`;
-    const above = -this.rows.getBoundingClientRect().top;
     const first = Math.max(0, this.#indexAt(above) - OVERSCAN);
     const last = Math.min(this.#items.length - 1, this.#indexAt(above + window.innerHeight) + OVERSCAN);
     for (const [index, { element }] of this.#shown) {

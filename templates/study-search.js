@@ -134,11 +134,15 @@ export function compileFacets({ modalities = [], from = '', to = '' }) {
 
 /** The modalities in some studies with the number of studies that have each, the most frequent first. */
 export function countModalities(studies) {
-  const counts = new Map();
+  const counters = new Map();
   for (const { modalities } of studies) {
-    for (const modality of modalities) counts.set(modality, (counts.get(modality) ?? 0) + 1);
+    for (const modality of modalities) {
+      const counter = counters.get(modality);
+      if (counter) counter.count += 1;
+      else counters.set(modality, { count: 1 });
+    }
   }
-  return [...counts].sort(([one, many], [other, more]) => more - many || (one < other ? -1 : 1));
+  return [...counters].map(([modality, { count }]) => [modality, count]).sort(([one, many], [other, more]) => more - many || (one < other ? -1 : 1));
 }
 
 /** The studies in the order of a column (a key of COLUMNS). What has no value comes last; equals stay in order. */

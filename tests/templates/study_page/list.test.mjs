@@ -92,7 +92,7 @@ test('the record of a study', () => {
   assert.deepEqual({ ...study }, {
     uid: '1.2.3', names: ['Yamada^Tarou', '山田^太郎', 'やまだ^たろう'],
     patientId: 'P1', birthDate: '', sex: '', accession: 'A1', date: '20240317', time: '', description: '', modalities: ['CT', 'SEG'],
-    seriesCount: 2, instanceCount: 314,
+    seriesCount: 2, instanceCount: 314, text: null,
   }); // prettier-ignore
 });
 
