@@ -179,9 +179,11 @@ def test_signed_frames_that_no_encoder_brings_back_are_native_in_the_same_cells(
     assert [payload for _, payload in published.parts()] == [frame.astype("<i2").tobytes()]
 
 
-@pytest.mark.parametrize(("number", "encode"), [(81, unsigned(jpeg_ls_near)), (91, j2k_lossy)])
+@pytest.mark.parametrize(
+    ("number", "encode", "by_default"), [(81, unsigned(jpeg_ls_near), Lossy.KEEP), (91, j2k_lossy, Lossy.TRANSCODE)]
+)
 def test_lossy_signed_samples_have_their_own_cells_where_they_are_kept(
-    tmp_path: Path, number: int, encode: Callable[[Samples, int], bytes]
+    tmp_path: Path, number: int, encode: Callable[[Samples, int], bytes], by_default: Lossy
 ) -> None:
     frame = np.add.outer(np.arange(40), np.arange(50)).astype("i1") - np.int8(60)
     path = write_dicom(tmp_path / "file", jpeg(number), image_attributes(frame), items(encode, 8)(frame[None]))
@@ -191,6 +193,9 @@ def test_lossy_signed_samples_have_their_own_cells_where_they_are_kept(
     transcoded = publish_file(path, tmp_path / "transcoded", lossy=Lossy.TRANSCODE)
     assert transcoded.syntax == jpeg(202)
     assert [transcoded.values(tag) for tag in (ALLOCATED, STORED, HIGH_BIT, SIGNED)] == [[16], [9], [8], [1]]
+    alike = {Lossy.KEEP: kept, Lossy.TRANSCODE: transcoded}[by_default]
+    by_itself = publish_file(path, tmp_path / "auto")
+    assert (by_itself.frames, by_itself.metadata[ALLOCATED]) == (alike.frames, alike.metadata[ALLOCATED])
     assert np.array_equal(decoded(transcoded.frames), read_frames(path))
     assert np.abs(decoded(transcoded.frames)[0].astype(int) - frame).max() <= 4  # NEAR is 3
 

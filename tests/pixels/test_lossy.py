@@ -63,9 +63,9 @@ def test_changes_of_frames_without_loss_stay_as_they_are() -> None:
     assert with_history(changes, history(["ISO_10918_1"], [5])) == changes
 
 
-def facts(number: int, *, recompressed: bool = False) -> FrameFacts:
+def facts(number: int, precision: int = 8, *, recompressed: bool = False) -> FrameFacts:
     return FrameFacts(
-        width=1, height=1, samples=1, precision=8, lossless=False, recompressed=recompressed,
+        width=1, height=1, samples=1, precision=precision, lossless=False, recompressed=recompressed,
         syntax=transfer_syntax(jpeg(number)),
     )  # fmt: skip
 
@@ -92,3 +92,28 @@ def test_what_becomes_of_lossy_frames(frame: FrameFacts, treatments: tuple[Treat
 def test_the_loss_of_a_recompressed_image_is_that_of_jpeg() -> None:
     assert loss_method(facts(112)) == "ISO_18181_1"
     assert {loss_method(facts(number, recompressed=True)) for number in (110, 111, 112)} == {"ISO_10918_1"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "treatment"),
+    [
+        # As tried in OHIF 3.13.2: JPEG ignores the sign, as do 8 bits of JPEG 2000; HTJ2K wraps what overshoots.
+        (facts(50), TRANSCODE),
+        (facts(51, 12), TRANSCODE),
+        (facts(81), KEEP),
+        (facts(81, 12), KEEP),
+        (facts(91), TRANSCODE),
+        (facts(91, 9), KEEP),
+        (facts(91, 16), KEEP),
+        (facts(203), TRANSCODE),
+        (facts(203, 12), TRANSCODE),
+        (facts(203, 16), KEEP),
+        (facts(112, 12), TRANSCODE),
+    ],
+)
+def test_signed_frames_are_kept_where_viewers_know_the_sign(frame: FrameFacts, treatment: Treatment) -> None:
+    assert treat_lossy(Lossy.AUTO, frame, signed=True) is treatment
+    assert treat_lossy(Lossy.KEEP, frame, signed=True) is KEEP
+    assert treat_lossy(Lossy.TRANSCODE, frame, signed=True) is TRANSCODE
+    expected = {Lossy.AUTO, Lossy.KEEP if treatment is KEEP else Lossy.TRANSCODE}
+    assert choices_like(Lossy.AUTO, frame, signed=True) == expected

@@ -126,8 +126,9 @@ class _Publisher:
             return self.keep((note,), decode=False)
         if form is Form.LOSSY and not self.unkept:
             assert reader.facts is not None
-            self.choices = choices_like(self.options.lossy, reader.facts)
-            match treat_lossy(self.options.lossy, reader.facts):
+            signed = bool(reader.description.pixel_representation)
+            self.choices = choices_like(self.options.lossy, reader.facts, signed=signed)
+            match treat_lossy(self.options.lossy, reader.facts, signed=signed):
                 case Treatment.KEEP:
                     return self.keep(())
                 case Treatment.RESTORE:

@@ -24,17 +24,30 @@ class Treatment(StrEnum):
     TRANSCODE = "transcoded"
 
 
-def treat_lossy(choice: Lossy, facts: FrameFacts) -> Treatment:
-    """What becomes of frames like one of which these are the facts: viewers decode all but JPEG XL."""
-    if choice is Lossy.AUTO and facts.syntax.family is Family.JPEG_XL:
+def treat_lossy(choice: Lossy, facts: FrameFacts, *, signed: bool = False) -> Treatment:
+    """What becomes of frames like one of which these are the facts; `signed` tells whether its samples are."""
+    if choice is Lossy.AUTO and not _is_shown(facts, signed=signed):
         return Treatment.RESTORE if facts.recompressed else Treatment.TRANSCODE
     return Treatment.TRANSCODE if choice is Lossy.TRANSCODE else Treatment.KEEP
 
 
-def choices_like(choice: Lossy, facts: FrameFacts) -> frozenset[Lossy]:
+def _is_shown(facts: FrameFacts, *, signed: bool) -> bool:
+    """Whether viewers show the frames that keep their bytes.
+
+    Tried in OHIF 3.13.2: all but JPEG XL, and of signed samples JPEG-LS, JPEG 2000 of more than 8 bits, and HTJ2K of
+    16. They take signed JPEG for unsigned, 8 bits likewise, and HTJ2K that overshoots its bits comes back from the
+    other end of their range.
+    """
+    family = facts.syntax.family
+    if family is Family.JPEG_XL or not signed:
+        return family is not Family.JPEG_XL
+    return facts.precision > {Family.JPEG: 16, Family.JPEG_2000: 8, Family.HTJ2K: 15}.get(family, 0)
+
+
+def choices_like(choice: Lossy, facts: FrameFacts, *, signed: bool = False) -> frozenset[Lossy]:
     """The choices by which such frames become the same."""
-    treatment = treat_lossy(choice, facts)
-    return frozenset(other for other in Lossy if treat_lossy(other, facts) is treatment)
+    treatment = treat_lossy(choice, facts, signed=signed)
+    return frozenset(other for other in Lossy if treat_lossy(other, facts, signed=signed) is treatment)
 
 
 def loss_method(facts: FrameFacts) -> str:
