@@ -11,42 +11,30 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.support.public_bucket import open_to_all
 from tests.support.s3_server import S3Server, set_environment
 
-_BUCKET: Final = "archive"
 _PREFIX: Final = "published"
-# Everyone may read objects of the archive, and list nothing.
-_READERS: Final = {"name": "anonymous", "actions": [f"Read:{_BUCKET}/{_PREFIX}/*"]}
-_CORS: Final = {
-    "CORSRules": [
-        {
-            "AllowedOrigins": ["*"],
-            "AllowedMethods": ["GET", "HEAD"],
-            "AllowedHeaders": ["*"],
-            "ExposeHeaders": ["Content-Range", "Content-Length", "ETag", "Accept-Ranges"],
-        }
-    ]
-}
 
 
 def main(folder: Path, sources: Path) -> None:
     set_environment()
-    server = S3Server(folder, identities=[_READERS])
+    server = S3Server(folder)
     server.start()
     try:
-        client = server.make_bucket(name=_BUCKET).client
-        client.put_bucket_cors(Bucket=_BUCKET, CORSConfiguration=_CORS)
+        bucket = server.make_bucket()
+        open_to_all(bucket, _PREFIX)
         command = [
             str(Path(sys.executable).with_name("stillframe")),
             "build",
             str(sources),
-            f"s3://{_BUCKET}/{_PREFIX}",
+            f"s3://{bucket.name}/{_PREFIX}",
         ]
         subprocess.run(
             [*command, "--endpoint-url", server.endpoint_url], check=True, stdout=subprocess.DEVNULL,
             stderr=sys.stderr,
         )  # fmt: skip
-        print(f"{server.endpoint_url}/{_BUCKET}/{_PREFIX}", flush=True)
+        print(f"{server.endpoint_url}/{bucket.name}/{_PREFIX}", flush=True)
         sys.stdin.read()
     finally:
         server.stop()

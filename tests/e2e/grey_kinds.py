@@ -11,8 +11,8 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset, FileDataset
 
 from tests.e2e.cards import grey_levels
-from tests.e2e.kind import Kind, Made, View, picture
-from tests.e2e.rendering import render
+from tests.e2e.kind import Kind, Look, Made, View, picture
+from tests.e2e.rendering import Picture, render
 from tests.support.dicom_files import image
 from tests.support.sample_files import sample_files
 
@@ -103,10 +103,10 @@ def _mask() -> npt.NDArray[Any]:
     return mask
 
 
-def _under_overlay(dataset: FileDataset) -> Made:
-    """The image with what the overlay covers in any colour but the image's: how it is drawn is the viewer's choice."""
-    drawn = render(dataset)
-    look = picture(np.where(_mask()[..., None], 255.0, drawn), tolerance=9.0)
+def _under_overlay(dataset: FileDataset, drawn: Picture) -> Made:
+    """The image, and where the overlay lies a colour that the image has not: the viewer chooses it."""
+    mask = np.repeat(255.0 * _mask()[..., None], 3, axis=-1)
+    look = Look(sort="overlay", pictures=[drawn], aspects=[_COLUMNS / _ROWS], mask=mask, tolerance=8.0)
     return Made(datasets=[dataset], views=[View(look=look)])
 
 
@@ -126,11 +126,9 @@ def _overlay(*, embedded: bool) -> FileDataset:
     return dataset
 
 
-def _embedded_overlay() -> Made:
-    """Samples whose upper bits hold an overlay; pydicom's rendering is that of the bits below."""
-    clean = grey(uid.MRImageStorage, "MR", 12)
-    made = _under_overlay(clean)
-    return Made(datasets=[_overlay(embedded=True)], views=made.views)
+def _overlay_kind(*, embedded: bool) -> Made:
+    """Where upper bits of the samples hold the overlay, the image is that of the bits below."""
+    return _under_overlay(_overlay(embedded=embedded), render(grey(uid.MRImageStorage, "MR", 12)))
 
 
 def _palette(bits: int = 16, stored: int = 8, *, segmented: bool = False) -> FileDataset:
@@ -196,8 +194,8 @@ KINDS = (
         lambda: grey(uid.SecondaryCaptureImageStorage, "OT", 8, PixelAspectRatio=[2, 1]),
         aspects=[_COLUMNS / (2 * _ROWS)],
     ),
-    Kind(name="overlay", make=lambda: _under_overlay(_overlay(embedded=False)), core=True),
-    Kind(name="overlay in upper bits", make=_embedded_overlay),
+    Kind(name="overlay", make=lambda: _overlay_kind(embedded=False), core=True),
+    Kind(name="overlay in upper bits", make=lambda: _overlay_kind(embedded=True)),
     _kind("palette, 8-bit entries", lambda: _palette(8)),
     _kind("palette, 16-bit entries", _palette),
     _kind("palette, 10-bit pixels", lambda: _palette(16, 10)),

@@ -33,17 +33,17 @@ export async function startServe({ tree, viewers, stops }) {
   return { name: 'serve', bases, root: `${Object.values(bases)[0]}dicomweb` };
 }
 
-/** nginx with the configuration that `stillframe nginx` prints, a process for each viewer. */
+/** nginx with the configuration that `stillframe nginx` prints: for each viewer, a copy of the archive with its site. */
 export async function startNginx({ tree, viewers, stops, work }) {
   const bases = {};
   for (const [name, dist] of Object.entries(viewers)) {
     const port = await freePort();
     bases[name] = `http://127.0.0.1:${port}/`;
     const state = path.join(work, `nginx-${name}`);
-    cpSync(dist, path.join(state, 'dist'), { recursive: true });
-    writeFileSync(path.join(state, 'dist', 'app-config.js'), viewerConfig('/dicomweb'));
-    const args = ['nginx', tree, '--viewer', path.join(state, 'dist'), '--port', String(port)];
-    writeFileSync(path.join(state, 'nginx.conf'), run(path.join(BIN, 'stillframe'), args));
+    const copy = path.join(state, 'tree');
+    cpSync(tree, copy, { recursive: true });
+    run(path.join(BIN, 'stillframe'), ['site', copy, '--viewer', dist]);
+    writeFileSync(path.join(state, 'nginx.conf'), run(path.join(BIN, 'stillframe'), ['nginx', copy, '--port', String(port)]));
     const user = process.getuid() === 0 ? ' user root;' : ''; // of workers, which are to read temporary folders
     const server = ['-p', state, '-c', 'nginx.conf', '-g', `daemon off;${user}`];
     await start('/usr/sbin/nginx', server, `${bases[name]}dicomweb/studies`, stops);
@@ -51,7 +51,7 @@ export async function startNginx({ tree, viewers, stops, work }) {
   return { name: 'nginx', bases, root: `${Object.values(bases)[0]}dicomweb` };
 }
 
-/** An archive in a bucket of SeaweedFS, and its viewers on another origin. */
+/** An archive in a bucket of SeaweedFS that everybody may read. The viewers are on origins of their own. */
 export async function startBucket({ sources, viewers, stops, work }) {
   const folder = path.join(work, 'bucket');
   mkdirSync(folder);
@@ -66,18 +66,14 @@ export async function startBucket({ sources, viewers, stops, work }) {
   });
   const bases = {};
   for (const [name, dist] of Object.entries(viewers)) {
-    const config = path.join(work, 'app-config.js');
-    writeFileSync(config, viewerConfig(root));
-    const page = await servePages(dist, { '/app-config.js': config });
-    stops.push(page.close);
-    bases[name] = page.base;
+    const site = path.join(work, `site-${name}`);
+    mkdirSync(site);
+    run(path.join(BIN, 'stillframe'), ['site', site, '--viewer', dist, '--root', root]);
+    const port = await freePort();
+    bases[name] = `http://127.0.0.1:${port}/`;
+    await start(path.join(BIN, 'stillframe'), ['serve', site, '--port', String(port)], `${bases[name]}service.js`, stops);
   }
   return { name: 'bucket', bases, root };
-}
-
-function viewerConfig(root) {
-  const code = `from stillframe.hosting.pages import render_viewer_config; print(render_viewer_config(root=${JSON.stringify(root)}))`;
-  return run(path.join(BIN, 'python'), ['-c', code]);
 }
 
 /**

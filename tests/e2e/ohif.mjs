@@ -1,8 +1,6 @@
 // OHIF as a person uses it: by a study's address, from the list of studies, from the panel of series, by its layouts.
-import { waitUntil } from './wait.mjs';
-
 /** Paths below the site's base. `list` is OHIF's own list of studies. */
-export const ADDRESSES = { list: '', viewer: 'viewer', microscopy: 'microscopy' };
+export const ADDRESSES = { list: 'worklist', viewer: 'viewer', microscopy: 'microscopy' };
 
 /** What is drawn of images, and what all that is not drawn on a canvas is shown in. */
 export const CANVAS = '[data-cy="viewport-pane"] canvas.cornerstone-canvas';
@@ -34,8 +32,7 @@ async function openFromList(page, base, sample, { typed }) {
   const row = page.getByText(sample.name, { exact: true }).first();
   // The list is long and sorted by date: what is typed has to bring the row, and to take others away.
   await page.locator('input').first().fill(typed);
-  await row.waitFor();
-  await waitUntil(async () => (await page.locator('tbody tr').count()) === 1, 'other studies are still listed');
+  await page.getByText('1-1 of 1').waitFor();
   await row.dblclick();
   await page.waitForURL((url) => url.search.includes(sample.study));
 }

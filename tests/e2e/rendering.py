@@ -24,11 +24,14 @@ def render(dataset: FileDataset, frame_index: int = 0) -> Picture:
     samples = pixel_array(dataset, index=frame_index)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         entries: npt.NDArray[Any] = apply_color_lut(samples, dataset)
-        colours: Picture = entries.astype(np.float64) * (255.0 / ((1 << 8 * entries.dtype.itemsize) - 1))
-        return colours
+        return _in_bytes(entries, 8 * entries.dtype.itemsize)
     if dataset.SamplesPerPixel == 3:
-        return samples.astype(np.float64) * (255.0 / ((1 << dataset.BitsStored) - 1))
+        return _in_bytes(samples, dataset.BitsStored)
     return show_values(modality_values(dataset, samples, frame_index), dataset, frame_index)
+
+
+def _in_bytes(colours: npt.NDArray[Any], bits: int) -> Picture:
+    return colours.astype(np.float64) * (255.0 / ((1 << bits) - 1))
 
 
 def modality_values(dataset: FileDataset, samples: npt.NDArray[Any], frame_index: int = 0) -> Picture:

@@ -14,7 +14,7 @@ import { FLAGS, bundleCornerstone, findChromium, installOhif } from './viewers.m
 import { sleep } from './wait.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const RESULTS = path.join(HERE, 'results');
+const RESULTS = path.join(HERE, 'results', 'kinds');
 const HOSTS = { serve: startServe, nginx: startNginx, bucket: startBucket };
 const CORE = process.env.E2E_CORE === '1';
 const MODULE = process.env.E2E_MODULE !== 'off';
@@ -35,7 +35,7 @@ const results = [];
 async function main() {
   const executablePath = findChromium();
   const wanted = chosen('E2E_VIEWERS');
-  const versions = Object.entries(installOhif()).filter(([name], index) => (wanted ? wanted.includes(name) : !CORE || !index));
+  const viewers = installOhif((name, index) => (wanted ? wanted.includes(name) : !CORE || index === 0));
   const pages = await servePages(bundleCornerstone(), { '/stillframe.js': MODULE_FILE });
   stops.push(pages.close);
   const work = mkdtempSync(path.join(tmpdir(), 'stillframe-e2e-'));
@@ -53,8 +53,8 @@ async function main() {
   stops.push(() => browser.close());
   for (const name of chosen('E2E_HOSTS') ?? (CORE ? ['serve'] : Object.keys(HOSTS))) {
     const few = name === 'serve' ? samples : samples.filter(({ hosts }) => hosts || keys.length);
-    const host = await HOSTS[name]({ tree, sources, viewers: Object.fromEntries(versions), stops, work });
-    for (const [viewer] of versions) await openAll(browser, host, viewer, few, openInOhif(host.bases[viewer]));
+    const host = await HOSTS[name]({ tree, sources, viewers, stops, work });
+    for (const viewer of Object.keys(viewers)) await openAll(browser, host, viewer, few, openInOhif(host.bases[viewer]));
     if (!wanted || wanted.includes('cornerstone')) {
       const shown = few.filter(({ page }) => page);
       await openAll(browser, host, 'cornerstone', shown, openInCornerstone(pages.base, host));
@@ -163,6 +163,6 @@ try {
   await stopAll();
 }
 if (results.some(({ right, known }) => right === known)) {
-  console.log('There are surprises; screenshots are in tests/e2e/results.');
+  console.log('There are surprises; screenshots are in tests/e2e/results/kinds.');
   process.exitCode = 1;
 }

@@ -179,7 +179,7 @@ def _tomosynthesis() -> FileDataset:
 
 
 def _from_list(name: str, typed: str) -> Made:
-    """Found in the list by a part of the patient's name."""
+    """Found in the list by a part of the patient's name; to OHIF case counts."""
     slices = volume(3)
     for dataset in slices:
         dataset.PatientName = name
@@ -199,7 +199,7 @@ KINDS: Sequence[Kind] = (
     Kind(name="PET and CT", make=_pet_ct, core=True),
     Kind(
         name="a name in Latin letters, from the list",
-        make=lambda: _from_list("Tester^Latina", "tester"),
+        make=lambda: _from_list("Tester^Latina", "Test"),
         page=False,
         core=True,
     ),
@@ -208,7 +208,7 @@ KINDS: Sequence[Kind] = (
     ),
     Kind(
         name="a name in Han characters, from the list",
-        make=lambda: _from_list("Yamada^Tarou=山田^太郎", "yamada"),
+        make=lambda: _from_list("Yamada^Tarou=山田^太郎", "Yama"),
         page=False,
     ),
     _kind("NM, several frames", _nm),

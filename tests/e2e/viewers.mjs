@@ -1,5 +1,5 @@
 // The browser and the viewers: found, fetched and bundled.
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './hosts.mjs';
@@ -20,10 +20,11 @@ export function findChromium() {
   return found;
 }
 
-/** The versions of OHIF that package.json names: name and folder of each. */
-export function installOhif() {
+/** The versions of OHIF that package.json names and `isWanted(name, index)` wants: name and folder of each. */
+export function installOhif(isWanted) {
   const { ohif } = JSON.parse(readFileSync(path.join(HERE, 'package.json'))).config;
-  return Object.fromEntries(ohif.split(' ').map((version) => [`ohif-${version}`, unpack(version)]));
+  const versions = ohif.split(' ').filter((version, index) => isWanted(`ohif-${version}`, index));
+  return Object.fromEntries(versions.map((version) => [`ohif-${version}`, unpack(version)]));
 }
 
 /** OHIF's prebuilt viewer. Its package is unpacked, not installed: the dependencies it lists are those of a build. */
@@ -42,7 +43,11 @@ function unpack(version) {
 
 /** The page of Cornerstone3D, bundled. */
 export function bundleCornerstone() {
+  const made = path.join(FOLDER, 'cornerstone', 'index.html');
+  const sources = ['package.json', 'cornerstone/index.html', 'cornerstone/main.js'].map((name) => path.join(HERE, name));
+  const isOlder = (source) => statSync(source).mtimeMs < statSync(made).mtimeMs;
+  if (existsSync(made) && sources.every(isOlder)) return path.dirname(made);
   const vite = path.join(HERE, 'node_modules', 'vite', 'bin', 'vite.js');
   run(process.execPath, [vite, 'build'], { cwd: path.join(HERE, 'cornerstone') });
-  return path.join(FOLDER, 'cornerstone');
+  return path.dirname(made);
 }

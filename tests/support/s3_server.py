@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,18 +23,20 @@ SECRET_KEY: Final = "not-a-secret-of-anybody"
 READER_KEY: Final = "stillframe-reader"
 READER_BUCKET: Final = "partly-readable"
 """A bucket that another identity may list; of its objects it may read those below `open/`."""
-_IDENTITIES: Final = (
-    {
-        "name": "tests",
-        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    },
-    {
-        "name": "reader",
-        "credentials": [{"accessKey": READER_KEY, "secretKey": SECRET_KEY}],
-        "actions": [f"List:{READER_BUCKET}", f"Read:{READER_BUCKET}/open/*"],
-    },
-)
+_IDENTITIES: Final = {
+    "identities": [
+        {
+            "name": "tests",
+            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        },
+        {
+            "name": "reader",
+            "credentials": [{"accessKey": READER_KEY, "secretKey": SECRET_KEY}],
+            "actions": [f"List:{READER_BUCKET}", f"Read:{READER_BUCKET}/open/*"],
+        },
+    ]
+}
 _PORTS: Final = (
     "s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
     "filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc",
@@ -79,9 +80,9 @@ class S3Endpoint:
         """How the server is reached."""
         return replace(S3Settings(endpoint_url=self.endpoint_url, region="us-east-1", patience=60.0), **changes)
 
-    def make_bucket(self, *, name: str | None = None, **changes: Any) -> Bucket:
-        """A new empty bucket, of a name that no other has unless one is given."""
-        bucket = Bucket(name or f"t-{uuid.uuid4().hex[:20]}", self.settings(**changes))
+    def make_bucket(self, **changes: Any) -> Bucket:
+        """A new empty bucket."""
+        bucket = Bucket(f"t-{uuid.uuid4().hex[:20]}", self.settings(**changes))
         bucket.client.create_bucket(Bucket=bucket.name)
         return bucket
 
@@ -89,10 +90,8 @@ class S3Endpoint:
 class S3Server(S3Endpoint):
     """A server that can be stopped, killed and started again with what it holds."""
 
-    def __init__(self, folder: Path, identities: Sequence[Mapping[str, Any]] = ()) -> None:
-        """`identities` are added to those of the tests."""
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._identities = [*_IDENTITIES, *identities]
         with ExitStack() as stack:
             listeners = [stack.enter_context(_listen_somewhere()) for _ in _PORTS]
             self._ports = {name: listener.getsockname()[1] for name, listener in zip(_PORTS, listeners, strict=True)}
@@ -112,7 +111,7 @@ class S3Server(S3Endpoint):
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         identities = self._folder / "identities.json"
-        identities.write_text(json.dumps({"identities": self._identities}))
+        identities.write_text(json.dumps(_IDENTITIES))
         options = [f"-{name}={port}" for name, port in self._ports.items()]
         with (self._folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
