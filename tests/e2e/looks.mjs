@@ -20,12 +20,13 @@ const JUDGES = {
     const [expected] = look.grids;
     const grid = gridOf(image, fit(image.width, image.height, look.aspects[0]), expected.length);
     const outside = compare(grid, expected, (y, x) => look.mask[y][x] < 5);
+    const isAll = look.mask.flat().every((share) => share >= 5);
     const marked = [];
     const most = Math.max(...look.mask.flat()); // a cell that is all region, or that an outline crosses
     const share = Math.min(1, most / 255);
     grid.forEach((row, y) => row.forEach((cell, x) => look.mask[y][x] > most * 0.9 && marked.push(chroma(cell))));
     const coloured = marked.filter((value) => value > 12 * share ** 2).length / marked.length;
-    const right = outside.difference <= look.tolerance && coloured > 0.7;
+    const right = (isAll || outside.difference <= look.tolerance) && coloured > 0.7;
     return { right, seen: `${say(outside)} outside, ${Math.round(coloured * 100)} % of the region coloured` };
   },
 
@@ -41,14 +42,14 @@ const JUDGES = {
     return judgePictures(image ? [image] : [], look);
   },
 
-  /** Bright ink in equal parts of a canvas, from left to right, against how much the signals vary there. */
+  /** Ink of traces, which are the only thing of all colours, in equal parts of a canvas, from left to right, against how much the signals vary there. */
   async traces(page, look, { canvas }) {
     const [image] = await canvases(page, canvas);
     if (!image) return { right: false, seen: 'no canvas' };
     const ink = new Array(look.numbers.length).fill(0);
     for (let index = 0; index < image.width * image.height; index += 1) {
-      const bright = Math.min(...image.data.subarray(index * 4, index * 4 + 3)) > 100;
-      if (bright) ink[Math.floor(((index % image.width) * ink.length) / image.width)] += 1;
+      const part = Math.floor(((index % image.width) * ink.length) / image.width);
+      ink[part] += Math.min(...image.data.subarray(index * 4, index * 4 + 3));
     }
     const { correlation } = compare([ink.map((value) => [value])], [look.numbers.map((value) => [value])]);
     return { right: correlation >= look.correlation, seen: `correlation ${correlation.toFixed(3)} of ink and signals` };

@@ -1,6 +1,7 @@
 // Opens an archive with every kind of object in OHIF and in Cornerstone3D, on every kind of host, and looks at what is
 // drawn. `make e2e` runs it. The environment tells what to open: E2E_KINDS, E2E_VIEWERS and E2E_HOSTS are names with
 // spaces between, E2E_CORE=1 is the core in one OHIF and on `serve`, E2E_MODULE=off leaves the browser module out.
+// Screenshots and results go to E2E_RESULTS.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -14,7 +15,7 @@ import { FLAGS, bundleCornerstone, findChromium, installOhif } from './viewers.m
 import { sleep } from './wait.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const RESULTS = path.join(HERE, 'results', 'kinds');
+const RESULTS = process.env.E2E_RESULTS ?? path.join(HERE, 'results', 'kinds');
 const HOSTS = { serve: startServe, nginx: startNginx, bucket: startBucket };
 const CORE = process.env.E2E_CORE === '1';
 const MODULE = process.env.E2E_MODULE !== 'off';
