@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from stillframe.build.frame_pass import FramePass, PublishedFrames
 from stillframe.build.multipart import wrap_part
-from stillframe.build.remarks import Remarks
 from stillframe.build.results import StageClock
 from stillframe.build.sink import LimitedSink
 from stillframe.codec import codestream, htj2k
@@ -25,12 +25,12 @@ from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CodecError, PixelDataError
-from stillframe.layout import bulk_data_key, frame_key, reduced_key
+from stillframe.layout import frame_key, reduced_key
 from stillframe.options import BuildOptions, Lossy
 from stillframe.pixels.codestreams import check_passed
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
 from stillframe.pixels.description import PixelDescription
-from stillframe.pixels.lossy import Treatment, choices_like, loss_method, lossy_changes, treat_lossy
+from stillframe.pixels.lossy import Treatment, choices_like, treat_lossy
 from stillframe.pixels.native import Frame, frame_bits, native_bytes
 from stillframe.pixels.reader import DamagedFrame, Form, FrameReader
 from stillframe.pixels.samples import Contradiction, DecodedFrame
@@ -39,21 +39,6 @@ from stillframe.pixels.thumbnail import PublishedFrame
 # The precision and the sign can each be found to be another than the data set says, once or a few times; and once
 # frames that cannot be kept.
 _ATTEMPTS: Final = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedFrames:
-    """How the frames were published: their transfer syntax, what that changes in the metadata, rows, notes.
-
-    `middle` is the frame that stands for all, `choices` are those for lossy frames by which they come out the same.
-    """
-
-    syntax: str
-    changes: JSONDataset
-    rows: tuple[FrameRow, ...]
-    notes: tuple[str, ...]
-    middle: PublishedFrame | None
-    choices: frozenset[Lossy] = frozenset(Lossy)
 
 
 class _FoundLossy(Exception):
@@ -96,35 +81,23 @@ def publish_frames(
 
 
 @dataclass
-class _Publisher:
-    """One pass over the frames of one instance."""
+class _Publisher(FramePass):
+    """The passes over the frames of one instance. `unkept` says why lossy ones that should be are not kept."""
 
-    reader: FrameReader
-    uids: InstanceUIDs
-    options: BuildOptions
-    sink: LimitedSink
-    clock: StageClock
     unkept: str = ""
-
-    def _start(self, *, lossy: bool) -> None:
-        self.lossy = lossy
-        self.middle: PublishedFrame | None = None
-        self.masked = self.signed = self.encoded_bytes = 0
-        self.damaged = 0
-        self.remarks = Remarks()
-        for overlay in self.reader.overlays:
-            overlay.restart()
 
     def publish(self, form: Form) -> PublishedFrames:
         """All frames, in the form that suits the one they are stored in."""
         reader = self.reader
-        self._start(lossy=form is Form.LOSSY)
+        self.start(lossy=form is Form.LOSSY)
         plane = reader.description.rows * reader.description.columns // 8
         self.sink.expect(sum(len(overlay.frames) * plane for overlay in reader.overlays))
         if form is Form.OPAQUE:
             note = f"frames of {reader.syntax} are published as they are, neither decoded nor verified"
             return self.keep((note,), decode=False)
-        if form is Form.LOSSY and not self.unkept:
+        if self.unkept:
+            self.choices = frozenset({Lossy.AUTO, Lossy.TRANSCODE})
+        elif form is Form.LOSSY:
             assert reader.facts is not None
             signed = bool(reader.description.pixel_representation)
             self.choices = choices_like(self.options.lossy, reader.facts, signed=signed)
@@ -143,7 +116,7 @@ class _Publisher:
             return self.encode(notes)
         except CodecError as error:
             self.sink.restart()
-            self._start(lossy=self.lossy)
+            self.start(lossy=self.lossy)
             return self.native((*notes, f"published as native frames: {error}"))
 
     def transcode_all(self, reason: _CannotKeep) -> None:
@@ -154,7 +127,7 @@ class _Publisher:
         """
         if self.options.lossy is not Lossy.AUTO:
             raise PixelDataError(f"{reason}; --lossy auto transcodes them") from reason
-        self.unkept, self.choices = str(reason), frozenset({Lossy.AUTO, Lossy.TRANSCODE})
+        self.unkept = str(reason)
         self.reader.read_as_stored()
 
     def restore(self) -> PublishedFrames:
@@ -171,15 +144,15 @@ class _Publisher:
         """Every frame's bytes as they are, after a look that they decode where something decodes them."""
         reader, photometric = self.reader, ""
         for index in reader.indices:
-            data = self._read(index)
+            data = self.read(index)
             if decode:
                 own = self._check_kept(index, data, show=show)
                 if own and photometric and own != photometric:
                     raise _CannotKeep(f"frame {index + 1}: its colours are {own}, those of frames before {photometric}")
                 photometric = photometric or own
-            self._put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
+            self.put(frame_key(self.uids, index + 1), wrap_part(data, reader.syntax.uid))
         changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
-        return self._published(reader.syntax.uid, changes | reader.changes, (), notes)
+        return self.account(reader.syntax.uid, changes | reader.changes, (), notes)
 
     def _check_kept(self, index: int, data: bytes, *, show: bool) -> str:
         """The Photometric Interpretation of a frame that keeps its bytes, if it has colour and is not damaged."""
@@ -189,11 +162,11 @@ class _Publisher:
         except DamagedFrame as damage:
             if self.reader.restores:
                 raise
-            self._tolerate(index, damage, "the bytes of the frame are kept as they are")
+            self.tolerate(index, damage, "the bytes of the frame are kept as they are")
             return ""
         assert decoded.facts is not None
         if show:
-            self._show(index, decoded.array)
+            self.show(index, decoded.array)
         stated, facts, colour = self.reader.description.photometric, decoded.facts, decoded.colour
         if not allows(self.reader.syntax, facts.syntax):
             raise _CannotKeep(f"frame {index + 1}: is of {facts.syntax}, while others are of {self.reader.syntax}")
@@ -210,9 +183,9 @@ class _Publisher:
         for index in self.reader.indices:
             frame = self._frame(index)
             payload = native_bytes(frame, description.bits_allocated)
-            self._put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_LITTLE))
+            self.put(frame_key(self.uids, index + 1), wrap_part(payload, EXPLICIT_LITTLE))
         changes = _colour("RGB") if description.samples > 1 else {}
-        return self._published(EXPLICIT_LITTLE, changes | self._samples(), (), notes)
+        return self.account(EXPLICIT_LITTLE, changes | self.describe_samples(), (), notes)
 
     def encode(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as HTJ2K, with its reduced variants.
@@ -222,40 +195,7 @@ class _Publisher:
         """
         rows = tuple(self._encode(index) for index in self.reader.indices)
         changes = _colour("YBR_RCT") if self.reader.description.samples > 1 else {}
-        return self._published(HTJ2K_RPCL, changes | self._samples(), rows, notes)
-
-    def _published(
-        self, syntax: str, changes: JSONDataset, rows: tuple[FrameRow, ...], notes: tuple[str, ...]
-    ) -> PublishedFrames:
-        """The account of a pass, with what the metadata must say whatever the form is."""
-        reader, description = self.reader, self.reader.description
-        changes = changes | {"00083002": {"vr": "UI", "Value": [syntax]}}
-        if self.lossy:
-            decoded_bytes = len(reader.indices) * description.frame_bytes
-            assert reader.facts is not None
-            changes |= lossy_changes(loss_method(reader.facts), decoded_bytes, self.encoded_bytes)
-        return PublishedFrames(
-            syntax=syntax,
-            changes=changes,
-            rows=rows,
-            notes=(*notes, *reader.notes, *self._notes()),
-            middle=self.middle,
-            choices=self.choices if self.lossy else frozenset(Lossy),
-        )
-
-    def _samples(self) -> JSONDataset:
-        """What the metadata say of frames that are published as samples."""
-        return self.reader.published_changes | self._overlays()
-
-    def _overlays(self) -> JSONDataset:
-        """The overlays that were taken out of the pixels: large ones into the sink, and what the metadata say."""
-        changes: JSONDataset = {}
-        for overlay in self.reader.overlays:
-            elements, bulk = overlay.publish(self.reader.description.frames)
-            changes |= elements
-            if bulk is not None:
-                self._put(bulk_data_key(self.uids, bulk.path), bulk.data)
-        return changes
+        return self.account(HTJ2K_RPCL, changes | self.describe_samples(), rows, notes)
 
     def _encode(self, index: int) -> FrameRow:
         try:
@@ -264,23 +204,23 @@ class _Publisher:
             raise CodecError(f"frame {index + 1}: {error}") from error
         with self.clock("index"):
             row = FrameRow(codestream.resolutions(header, len(data)), htj2k.frame_crc32(frame))
-        self._put(frame_key(self.uids, index + 1), data)
+        self.put(frame_key(self.uids, index + 1), data)
         for level in self.options.reduced:
             if level <= header.levels:
                 with self.clock("reduce"):
                     reduced = codestream.reduce_codestream(data, level, header)
-                self._put(reduced_key(self.uids, level, index + 1), reduced)
+                self.put(reduced_key(self.uids, level, index + 1), reduced)
         return row
 
     def _codestream(self, index: int) -> tuple[bytes, MainHeader, Frame]:
         """A verified codestream, its header and its pixels; the source's own if it already is what is published."""
-        source = None if self.reader.native else self._read(index)
+        source = None if self.reader.native else self.read(index)
         if source is not None and self._is_published_form(index, source):
             with self.clock("verify"):
                 header = parse_header(source)
                 frame = check_passed(source, header, self.options.decoder_limits)
                 frame = frame.astype(self.reader.published.dtype, copy=False)
-            self._show(index, frame, source, header)
+            self.show(index, frame, source, header)
             return source, header, frame
         frame = self._frame(index, source)
         with self.clock("encode"):
@@ -310,40 +250,23 @@ class _Publisher:
             description.pixel_representation == 1,
         ) and (description.samples == 1 or description.photometric in ("RGB", "YBR_RCT"))
 
-    def _read(self, index: int) -> bytes:
-        with self.clock("decode" if self.reader.restores else "read"):
-            data = self.reader.encoded(index)
-        self.encoded_bytes += len(data)
-        return data
-
     def _frame(self, index: int, data: bytes | None = None) -> Frame:
         """The pixels of a frame as they are published; where it is damaged and that is tolerated, zeros."""
         try:
             frame = self._decoded(index, data).astype(self.reader.published.dtype, copy=False)
         except DamagedFrame as damage:
-            self._tolerate(index, damage, "all samples of the frame are 0")
+            self.tolerate(index, damage, "all samples of the frame are 0")
             frame = np.zeros(self.reader.description.shape, self.reader.published.dtype)
             for overlay in self.reader.overlays:
                 overlay.collect(index, frame.view(f"u{frame.itemsize}"))
         else:
-            self._show(index, frame)
+            self.show(index, frame)
         return frame
-
-    def _tolerate(self, index: int, damage: DamagedFrame, outcome: str) -> None:
-        """Take down that a frame is damaged.
-
-        Raises:
-            DamagedFrame: if that is not tolerated, or all frames are.
-        """
-        self.damaged += 1
-        if not self.options.keep_damaged or self.damaged == self.reader.description.frames:
-            raise damage
-        self.remarks.add(index, f"damaged: {damage.reason}; {outcome}")
 
     def _decoded(self, index: int, data: bytes | None = None) -> Frame:
         """The pixels of a frame; `data` are its compressed bytes, if it has any."""
         if data is None and not self.reader.native:
-            data = self._read(index)
+            data = self.read(index)
         with self.clock("read" if data is None else "decode"):
             decoded: DecodedFrame = self.reader.decode(index, data or b"")
         facts = decoded.facts
@@ -359,27 +282,6 @@ class _Publisher:
             for overlay in self.reader.overlays:
                 overlay.collect(index, decoded.cells)
         return decoded.array
-
-    def _show(self, index: int, pixels: Frame, passed: bytes | None = None, header: MainHeader | None = None) -> None:
-        """Keep the frame that stands for all: the middle one, or the first one behind it that is not damaged."""
-        if index >= self.reader.description.frames // 2 and self.middle is None:
-            foreign = None if passed is None else self.options.decoder_limits
-            self.middle = PublishedFrame(index, pixels, passed, header, foreign)
-
-    def _put(self, key: str, data: bytes) -> None:
-        with self.clock("write"):
-            self.sink.put(key, data)
-
-    def _notes(self) -> tuple[str, ...]:
-        notes = []
-        if self.masked:
-            frames = "1 frame" if self.masked == 1 else f"{self.masked} frames"
-            notes.append(f"bits above Bits Stored were set in {frames}; they are not published")
-        if self.signed:
-            notes.append("the codestreams say unsigned; their samples are signed, as Pixel Representation says")
-        notes += self.remarks.notes(len(self.reader.indices))
-        notes += [overlay.note for overlay in self.reader.overlays if overlay.collected]
-        return tuple(notes)
 
 
 def _unlike_jpeg_xl(description: PixelDescription) -> str:
