@@ -151,16 +151,25 @@ def test_more_bytes_than_a_frame_can_need_are_refused(worker: ProcessExecutor) -
 
 
 @pytest.mark.parametrize(
-    ("expression", "message"),
+    ("expression", "messages"),
     [
-        ("__import__('os')._exit(7)", "ended its process with exit code 7"),
-        ("bytearray(1 << 28)", "needs more than 64 MiB of memory; --max-decoder-memory allows more"),
-        ("any(iter(int, 1))", "took more than 1 s of processor time; --max-decoder-seconds allows more"),
+        ("__import__('os')._exit(7)", ["ended its process with exit code 7"]),
+        ("bytearray(1 << 28)", ["needs more than 64 MiB of memory; --max-decoder-memory allows more"]),
+        (
+            "any(iter(int, 1))",
+            [
+                "took more than 1 s of processor time; --max-decoder-seconds allows more",
+                "gave no answer within 11 s; --max-decoder-seconds allows more",  # on a busy machine
+            ],
+        ),
     ],
 )
-def test_what_makes_bytes_has_the_limits_of_a_decoder(worker: ProcessExecutor, expression: str, message: str) -> None:
-    told = worker.submit(restored, expression, (2, 3), SMALL).result(timeout=120)
-    assert told == (DecoderStopped.__name__, message.encode())
+def test_what_makes_bytes_has_the_limits_of_a_decoder(
+    worker: ProcessExecutor, expression: str, messages: list[str]
+) -> None:
+    kind, message = worker.submit(restored, expression, (2, 3), SMALL).result(timeout=120)
+    assert kind == DecoderStopped.__name__
+    assert message.decode() in messages
 
 
 def restored_in_sandbox(data: bytes, description: PixelDescription, limits: DecoderLimits) -> tuple[str, bytes]:
