@@ -58,13 +58,13 @@ def test_a_spacing_that_can_be_stays(tag: str, values: tuple[Any, ...], rows: An
 def test_a_spacing_that_cannot_be_is_left_out(tag: str, values: tuple[Any, ...], rows: Any, columns: Any) -> None:
     changes, left_out = leave_out_unusable(attribute(tag, *values), rows, columns)
     assert changes == {tag: None}
-    assert [value.name.endswith("Pixel Spacing") or value.name == "Pixel Spacing" for value in left_out] == [True]
+    assert [f"Pixel Spacing ({tag[:4]},{tag[4:]})" in value.name for value in left_out] == [True]
 
 
 def test_what_is_left_out_is_told() -> None:
     _, left_out = leave_out_unusable(attribute("00280030", 0, None), 10, 10)
     reason = "along a side of more than one pixel it is more than 0 (PS3.3 10.7.1.3)"
-    assert left_out == [LeftOut("Pixel Spacing", "0\\", reason)]
+    assert left_out == [LeftOut("Pixel Spacing (0028,0030)", "0\\", reason)]
 
 
 def test_what_is_told_is_one_short_line() -> None:
@@ -149,7 +149,7 @@ def window(centres: Any, widths: Any, function: str = "", **others: Any) -> dict
 def test_a_window_has_the_width_that_its_function_allows(dataset: dict[str, Any], stays: bool) -> None:
     changes, left_out = leave_out_unusable(dataset, 10, 10)
     assert changes == ({} if stays else {CENTRE: None, WIDTH: None})
-    assert [value.name for value in left_out] == ([] if stays else ["Window Center and Window Width"])
+    assert [value.name for value in left_out] == ([] if stays else ["Window Center (0028,1050), Width (0028,1051)"])
 
 
 def test_of_several_windows_those_that_can_be_stay_with_their_explanations() -> None:

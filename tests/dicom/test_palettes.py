@@ -135,7 +135,8 @@ def test_a_table_that_ends_early_repeats_its_last_entry() -> None:
     tables, notes = expand_palette(palette([6, 0, 16], words([0, 2, 8, 9])), {})
     assert tables == {RED: words([8, 9, 9, 9, 9, 9])}
     assert notes == [
-        "Segmented Red Palette Color Lookup Table Data has 2 entries, 6 are promised; the last one is repeated"
+        "Segmented Red Palette Color Lookup Table Data (0028,1221) has 2 entries, 6 are promised;"
+        " the last one is repeated in (0028,1201)"
     ]
 
 
@@ -156,7 +157,8 @@ def test_a_table_that_cannot_be_expanded_leaves_all_as_they_are(
     tables, notes = expand_palette(dataset, {})
     assert tables == {}
     assert notes == [
-        f"Segmented Red Palette Color Lookup Table Data cannot be expanded, and is published as it is: {reason}"
+        "Segmented Red Palette Color Lookup Table Data (0028,1221) cannot be expanded, and is published as it is:"
+        f" {reason}"
     ]
 
 

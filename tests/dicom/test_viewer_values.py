@@ -70,8 +70,8 @@ def test_a_spacing_in_a_functional_group_is_that_of_the_image_around_it() -> Non
     form = in_viewer_form(SIZE | sequence(PER_FRAME, *groups))
     assert form.dataset == SIZE | sequence(PER_FRAME, *[sequence(MEASURES, {})] * 3)
     assert form.notes == (
-        "Pixel Spacing 0\\0 is left out, and 2 more of them: along a side of more than one pixel it is more than 0"
-        " (PS3.3 10.7.1.3)",
+        "Pixel Spacing (0028,0030) 0\\0 is left out, and 2 more of them: along a side of more than one pixel it is more"
+        " than 0 (PS3.3 10.7.1.3)",
     )
 
 
@@ -142,4 +142,4 @@ def test_a_palette_that_cannot_be_expanded_is_told_with_its_place() -> None:
     form = in_viewer_form(dataset)
     assert form.dataset is dataset
     (note,) = form.notes
-    assert note.startswith("00480120/1/Segmented Red Palette Color Lookup Table Data cannot be expanded")
+    assert note.startswith("00480120/1/Segmented Red Palette Color Lookup Table Data (0028,1221) cannot be expanded")

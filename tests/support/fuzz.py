@@ -71,7 +71,7 @@ from tests.support.frame_encoders import (
     with_segments,
 )
 from tests.support.multipart import unwrap_part
-from tests.support.same_json import bulk_uris, check_elements
+from tests.support.same_json import bulk_uris, check_elements, show_values
 from tests.support.sample_files import sample_files
 from tests.support.trees import NoProgress
 
@@ -261,6 +261,7 @@ def judge_elements(path: Path, folder: Path, metadata: dict[str, Any], notes: li
         try:
             source = pydicom.dcmread(path, force=True)
             readable = bool(source.to_json_dict())
+            show_values(source)
         except Exception:
             return ""
     # Behind such bytes pydicom reads on, it gives up before some lengths that are wrong, and takes others of odd VRs.

@@ -23,7 +23,7 @@ from stillframe.build.report import Report
 from stillframe.hosting import serve
 from stillframe.options import BuildOptions
 from tests.support.dicom_files import image, noise, write
-from tests.support.same_json import bulk_uris, check_elements
+from tests.support.same_json import bulk_uris, check_elements, show_values
 from tests.support.serving import Client, serving
 from tests.support.trees import build_tree
 
@@ -117,6 +117,7 @@ def check_instance(tree: Tree, path: Path, documents: list[tuple[str, dict[str, 
     resolved = [[urljoin(base, uri) for _, _, uri in bulk_uris(document)] for base, document in documents]
     assert resolved[0] == resolved[1] == resolved[2]
     source = read(path)
+    show_values(source)
     bulk = {}
     for place, vr, uri in bulk_uris(metadata):
         bulk[uri.removeprefix("bulkdata/")] = data = tree.fetch(urljoin(url, uri))

@@ -199,7 +199,8 @@ NOTES = {
     "pydicom-data/mlut_18.dcm": ["bits above Bits Stored were set in 1 frame; they are not published"],
     **{
         f"pydicom-data/RG1_{form}.dcm": [
-            "Pixel Spacing 0.0\\0.0 is left out: along a side of more than one pixel it is more than 0 (PS3.3 10.7.1.3)"
+            "Pixel Spacing (0028,0030) 0.0\\0.0 is left out: along a side of more than one pixel it is more than 0"
+            " (PS3.3 10.7.1.3)"
         ]
         for form in ("J2KI", "J2KR", "UNCI", "UNCR")
     },

@@ -32,7 +32,7 @@ _LONGEST_VALUE: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An attribute by its `name`, the `value` that it had, and the `reason` why that is left out."""
+    """An attribute by its `name` and tag, the `value` that it had, and the `reason` why that is left out."""
 
     name: str
     value: str
@@ -56,7 +56,7 @@ def leave_out_unusable(dataset: JSONDataset, rows: object, columns: object) -> t
 
     def leave_out(tag: str, name: str, reason: str) -> None:
         changes[tag] = None
-        left_out.append(LeftOut(name, _quoted(dataset[tag]), reason))
+        left_out.append(LeftOut(f"{name} {_in_brackets(tag)}", _quoted(dataset[tag]), reason))
 
     for tag, name in _SPACINGS.items():
         values = _numbers(dataset, tag)
@@ -123,7 +123,10 @@ def _leave_out_windows(dataset: JSONDataset, left_out: list[LeftOut]) -> Changes
         return {}
     reason = f"they are numbers, and the width is {'more than 0' if exact else 'at least 1'} (PS3.3 C.11.2.1.2)"
     window = f"{_quoted(dataset[_CENTRE])}, {_quoted(dataset[_WIDTH])}"
-    left_out.append(LeftOut("Window Center and Window Width", window, reason))
+    name = f"Window Center {_in_brackets(_CENTRE)}, Width {_in_brackets(_WIDTH)}"
+    if _EXPLANATION in dataset:
+        name += f" and Explanation {_in_brackets(_EXPLANATION)}"
+    left_out.append(LeftOut(name, window, reason))
     changes: Changes = {}
     for tag in (_CENTRE, _WIDTH, _EXPLANATION):
         values = dataset.get(tag, {}).get("Value", ())
@@ -133,6 +136,10 @@ def _leave_out_windows(dataset: JSONDataset, left_out: list[LeftOut]) -> Changes
         elif tag != _EXPLANATION or not any(usable):
             changes[tag] = None
     return {tag: element for tag, element in changes.items() if tag in dataset}
+
+
+def _in_brackets(tag: str) -> str:
+    return f"({tag[:4]},{tag[4:]})"
 
 
 def _quoted(element: Mapping[str, Any]) -> str:

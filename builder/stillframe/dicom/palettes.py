@@ -33,14 +33,15 @@ def expand_palette(dataset: JSONDataset, bulk: Mapping[str, bytes]) -> tuple[dic
         words = _value_bytes(segmented, bulk)
         if not words or len(dataset.get(table, {})) > 1:  # the table itself is there
             continue
-        name = f"Segmented {channel} Palette Color Lookup Table Data"
+        name = f"Segmented {channel} Palette Color Lookup Table Data (0028,122{number})"
         try:
             count, bits = _read_descriptor(dataset.get(_DESCRIPTOR.format(number), {}))
             entries = _expand(words, bits <= 8, count)
         except (ValueError, LookupError) as error:
             return {}, [f"{name} cannot be expanded, and is published as it is: {error}"]
         if len(entries) < count:
-            notes.append(f"{name} has {len(entries)} entries, {count} are promised; the last one is repeated")
+            told = f"{name} has {len(entries)} entries, {count} are promised"
+            notes.append(f"{told}; the last one is repeated in (0028,120{number})")
             entries += entries[-1:] * (count - len(entries))
         tables[table] = _table_bytes(entries, bits)
     return tables, notes
