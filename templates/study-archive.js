@@ -30,7 +30,12 @@ export class Archive {
   viewerUrl({ study, series = '', instance = '' }, modalities) {
     const route = this.hasViewer ? viewerRoute(modalities) : '';
     if (!route) return '';
-    const words = { StudyInstanceUIDs: study, initialSeriesInstanceUID: series, initialSOPInstanceUID: instance, root: this.token };
+    const words = {
+      StudyInstanceUIDs: study,
+      initialSeriesInstanceUID: series,
+      initialSOPInstanceUID: instance,
+      root: this.token,
+    };
     return `${route}?${new URLSearchParams(Object.entries(words).filter(([, value]) => value))}`;
   }
 
@@ -100,6 +105,8 @@ export async function readGrowing(url, take) {
   } catch (error) {
     const isBroken = error instanceof SyntaxError || (error instanceof TypeError && /encod|utf/i.test(error.message));
     await stream.cancel().catch(() => {}); // it may have failed by itself
-    throw new ReadError(isBroken ? `It is no list in JSON: ${error.message}.` : 'The connection broke before the end of the list.');
+    throw new ReadError(
+      isBroken ? `It is no list in JSON: ${error.message}.` : 'The connection broke before the end of the list.',
+    );
   }
 }

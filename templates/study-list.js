@@ -53,7 +53,8 @@ export function formatName(group) {
 const dayOf = (date) => (/^\d{4}\.\d\d\.\d\d$/.test(date) ? date.replaceAll('.', '') : date);
 
 /** A DA as 2024-03-17; what is no date stays as it is. */
-export const formatDate = (date) => (/^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date);
+export const formatDate = (date) =>
+  /^\d{8}$/.test(date) ? `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}` : date;
 
 /** A count as 1,204. */
 export const formatCount = new Intl.NumberFormat('en').format;

@@ -40,16 +40,20 @@ export function makePicture(url, label, missing, { onShown = () => {}, onMissing
   const show = () => {
     if (isAsked || missing.has(url)) return;
     isAsked = true;
-    const image = make('img', { alt: '', decoding: 'async', on: {
-      load: () => {
-        box.replaceChildren(image);
-        onShown();
+    const image = make('img', {
+      alt: '',
+      decoding: 'async',
+      on: {
+        load: () => {
+          box.replaceChildren(image);
+          onShown();
+        },
+        error: () => {
+          missing.add(url);
+          onMissing();
+        },
       },
-      error: () => {
-        missing.add(url);
-        onMissing();
-      },
-    } }); // prettier-ignore
+    });
     image.src = url;
   };
   return { box, show };
@@ -78,7 +82,10 @@ export class VirtualRows {
     rows.parentElement.after(this.probe);
     this.observer = new ResizeObserver((entries) => this.#measurePanels(entries));
     new ResizeObserver(() => this.#measureRows()).observe(this.probe);
-    for (const [target, type] of [[window, 'scroll'], [window, 'resize']]) {
+    for (const [target, type] of [
+      [window, 'scroll'],
+      [window, 'resize'],
+    ]) {
       target.addEventListener(type, () => this.#schedule(), { passive: true });
     }
     rows.addEventListener('focusin', () => this.#schedule());
@@ -140,7 +147,10 @@ export class VirtualRows {
   }
 
   #order() {
-    this.#opened = [...this.#panels.keys()].map((item) => this.#items.indexOf(item)).filter((index) => index >= 0).sort((a, b) => a - b);
+    this.#opened = [...this.#panels.keys()]
+      .map((item) => this.#items.indexOf(item))
+      .filter((index) => index >= 0)
+      .sort((a, b) => a - b);
   }
 
   #offsetOf(index) {
@@ -204,7 +214,8 @@ export class VirtualRows {
     row.element.remove();
     this.#shown.delete(index);
     this.#insert(index);
-    if (focused) this.#shown.get(index).element.querySelector(`[data-part="${focused}"]`)?.focus({ preventScroll: true });
+    if (focused)
+      this.#shown.get(index).element.querySelector(`[data-part="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   #showPictures() {

@@ -6,8 +6,17 @@ const SPECIAL = new RegExp(`[${Object.keys(LETTERS_WITHOUT_DECOMPOSITION).join('
 const SEPARATORS = /[,;^=\s]+/g; // between the parts of names, in DICOM and as people write them
 const FIELDS = ['names', 'patientId', 'accession', 'description', 'modalities', 'uid'];
 const FIELD_WORDS = {
-  name: 'names', patient: 'names', id: 'patientId', acc: 'accession', accession: 'accession', desc: 'description',
-  description: 'description', mod: 'modalities', modality: 'modalities', uid: 'uid', date: 'date',
+  name: 'names',
+  patient: 'names',
+  id: 'patientId',
+  acc: 'accession',
+  accession: 'accession',
+  desc: 'description',
+  description: 'description',
+  mod: 'modalities',
+  modality: 'modalities',
+  uid: 'uid',
+  date: 'date',
 };
 const LATEST = '99999999';
 
@@ -26,7 +35,7 @@ export const COLUMNS = {
 /** Text as it is compared: without case, accents, width of characters, or the difference of the two kana. */
 export function fold(text) {
   const lower = text.toLowerCase();
-  if (/^[\x00-\x7f]*$/.test(lower)) return lower; // eslint-disable-line no-control-regex
+  if (/^[\x00-\x7f]*$/.test(lower)) return lower;
   return lower
     .normalize('NFKD')
     .replace(/\p{M}/gu, '')
@@ -42,7 +51,7 @@ const simplify = (text) => fold(text).replace(SEPARATORS, ' ').trim();
 /** What a search looks at in a study: its fields, folded, a line each. Names without spaces are found as well. */
 export function searchText(study) {
   const names = study.names.map(simplify);
-  const joined = names.filter((name) => /[^\x00-\x7f]/.test(name)).map((name) => name.replaceAll(' ', '')); // eslint-disable-line no-control-regex
+  const joined = names.filter((name) => /[^\x00-\x7f]/.test(name)).map((name) => name.replaceAll(' ', ''));
   const lines = { ...study, names: [...names, ...joined].join(' '), modalities: study.modalities.join(' ') };
   return FIELDS.map((field) => simplify(lines[field])).join('\n');
 }
@@ -66,8 +75,12 @@ export function compileSearch(text, modalities = []) {
     else if (phrase !== undefined) tests.push(...asList(wordTest(simplify(whole), limit, known)));
     else {
       const dates = limit ? null : dateTest(whole);
-      const words = simplify(whole).split(' ').filter(Boolean).map((part) => wordTest(part, limit, known));
-      if (dates) tests.push((study, found) => dates(study) || (words.length > 0 && words.every((test) => test(study, found))));
+      const words = simplify(whole)
+        .split(' ')
+        .filter(Boolean)
+        .map((part) => wordTest(part, limit, known));
+      if (dates)
+        tests.push((study, found) => dates(study) || (words.length > 0 && words.every((test) => test(study, found))));
       else tests.push(...words);
     }
   }
@@ -142,7 +155,9 @@ export function countModalities(studies) {
       else counters.set(modality, { count: 1 });
     }
   }
-  return [...counters].map(([modality, { count }]) => [modality, count]).sort(([one, many], [other, more]) => more - many || (one < other ? -1 : 1));
+  return [...counters]
+    .map(([modality, { count }]) => [modality, count])
+    .sort(([one, many], [other, more]) => more - many || (one < other ? -1 : 1));
 }
 
 /** The studies in the order of a column (a key of COLUMNS). What has no value comes last; equals stay in order. */
@@ -165,15 +180,29 @@ export function readView(hash) {
   const day = (name) => (/^\d{4}-\d\d-\d\d$/.test(words.get(name) ?? '') ? words.get(name) : '');
   const [, minus, column] = /^(-?)(\w+)$/.exec(words.get('sort') ?? '') ?? [];
   const sort = Object.hasOwn(COLUMNS, column ?? '') ? { column, descending: minus === '-' } : NEWEST_FIRST;
-  return { search: words.get('q') ?? '', modalities: list('modality'), from: day('from'), to: day('to'), ...sort, open: list('open') };
+  return {
+    search: words.get('q') ?? '',
+    modalities: list('modality'),
+    from: day('from'),
+    to: day('to'),
+    ...sort,
+    open: list('open'),
+  };
 }
 
 /** A view as `readView` reads it, with # in front; "" for the first one. */
 export function writeView({ search, modalities, from, to, column, descending, open }) {
   const isUsual = column === NEWEST_FIRST.column && descending === NEWEST_FIRST.descending;
   const words = {
-    q: search, modality: modalities.join(','), from, to, sort: isUsual ? '' : `${descending ? '-' : ''}${column}`, open: open.join(','),
+    q: search,
+    modality: modalities.join(','),
+    from,
+    to,
+    sort: isUsual ? '' : `${descending ? '-' : ''}${column}`,
+    open: open.join(','),
   };
-  const text = new URLSearchParams(Object.entries(words).filter(([, value]) => value)).toString().replaceAll('%2C', ',');
+  const text = new URLSearchParams(Object.entries(words).filter(([, value]) => value))
+    .toString()
+    .replaceAll('%2C', ',');
   return text && `#${text}`;
 }

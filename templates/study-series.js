@@ -1,8 +1,9 @@
 // The panel below a study: its series, and of each the instances with what can be done with them.
 import { readArray, readMetadata, ReadError } from './study-archive.js';
-import { kindOf, mayHavePicture, publishedObjects, titleOf } from './study-content.js';
+import { kindOf, mayHavePicture, publishedObjects } from './study-content.js';
 import { makeWholeLink, saveDocument, showCda, showMetadata, showOutline, showVideo } from './study-dialog.js';
 import { formatCount, formatDate, readInstance, readSeries } from './study-list.js';
+import { titleOf } from './study-outline.js';
 import { drawIcon, make, makePicture } from './study-rows.js';
 
 const PAGE = 50; // instances at a time
@@ -20,13 +21,16 @@ export function makeStudyPanel(study, archive, missing) {
   const list = make('ul', { class: 'series-list', 'aria-label': 'Series' });
   const status = make('p', { class: 'hint', role: 'status' }, 'Loading the series …');
   const panel = make('div', { class: 'panel-body' }, makeStudyFacts(study, archive), status, list);
-  const observer = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      observer.unobserve(target);
-      target.dispatchEvent(new Event('insight'));
-    }
-  }, { rootMargin: '200px' }); // prettier-ignore
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        observer.unobserve(target);
+        target.dispatchEvent(new Event('insight'));
+      }
+    },
+    { rootMargin: '200px' },
+  );
 
   async function load() {
     status.replaceChildren('Loading the series …');
@@ -49,7 +53,10 @@ export function makeStudyPanel(study, archive, missing) {
 export function showFailure(element, error, again) {
   if (!(error instanceof ReadError)) throw error;
   element.hidden = false;
-  element.replaceChildren(`${error.message} `, make('button', { type: 'button', class: 'quiet', on: { click: again } }, 'Try again'));
+  element.replaceChildren(
+    `${error.message} `,
+    make('button', { type: 'button', class: 'quiet', on: { click: again } }, 'Try again'),
+  );
 }
 
 function makeStudyFacts(study, archive) {
@@ -61,8 +68,17 @@ function makeStudyFacts(study, archive) {
     ['Accession', study.accession],
     ['Study UID', study.uid],
   ].filter(([, value]) => value);
-  const pairs = facts.map(([term, value]) => make('div', {}, make('dt', {}, term), make('dd', { dir: 'auto', class: term === 'Study UID' ? 'uid' : false }, value)));
-  const documents = ['series', 'instances', 'metadata'].map((leaf) => make('a', { href: archive.url({ study: study.uid }, leaf) }, leaf));
+  const pairs = facts.map(([term, value]) =>
+    make(
+      'div',
+      {},
+      make('dt', {}, term),
+      make('dd', { dir: 'auto', class: term === 'Study UID' ? 'uid' : false }, value),
+    ),
+  );
+  const documents = ['series', 'instances', 'metadata'].map((leaf) =>
+    make('a', { href: archive.url({ study: study.uid }, leaf) }, leaf),
+  );
   const json = make('div', {}, make('dt', {}, 'JSON'), make('dd', { class: 'documents' }, ...documents));
   return make('dl', { class: 'facts' }, ...pairs, json);
 }
@@ -72,7 +88,9 @@ function makeSeries(series, study, archive, missing) {
   const url = archive.url(place, 'thumbnail');
   const picture = makePicture(url, series.modality || '–', missing, { onMissing: () => list.look() });
   const title = [series.number, series.description || 'No description'].filter(Boolean).join(' · ');
-  const details = [countWord(series.instanceCount, 'instance'), series.bodyPart, formatDate(series.date)].filter(Boolean).join(' · ');
+  const details = [countWord(series.instanceCount, 'instance'), series.bodyPart, formatDate(series.date)]
+    .filter(Boolean)
+    .join(' · ');
   const parts = {
     about: make('div', { class: 'hint', dir: 'auto' }, details),
     actions: make('div', { class: 'actions' }),
@@ -81,12 +99,26 @@ function makeSeries(series, study, archive, missing) {
   };
   const list = new InstanceList({ series, title, place, archive, parts });
   const look = () => (mayHavePicture(series.modality) && !missing.has(url) ? picture.show() : list.look());
-  return make('li', { class: 'series', on: { insight: look } },
+  return make(
+    'li',
+    { class: 'series', on: { insight: look } },
     picture.box,
-    make('div', { class: 'series-text' },
-      make('div', { class: 'series-title', dir: 'auto' }, make('span', { class: 'modality' }, series.modality || '–'), ' ', title),
-      parts.about),
-    parts.actions, parts.failure, parts.instances); // prettier-ignore
+    make(
+      'div',
+      { class: 'series-text' },
+      make(
+        'div',
+        { class: 'series-title', dir: 'auto' },
+        make('span', { class: 'modality' }, series.modality || '–'),
+        ' ',
+        title,
+      ),
+      parts.about,
+    ),
+    parts.actions,
+    parts.failure,
+    parts.instances,
+  );
 }
 
 /** The instances of a series, read once they are asked for, or by themselves where they may be no pictures. */
@@ -97,9 +129,21 @@ class InstanceList {
   constructor({ series, title, place, archive, parts }) {
     Object.assign(this, { series, place, archive, parts });
     const open = archive.viewerUrl(place, [series.modality]);
-    this.link = open ? make('a', { class: 'action main', href: open, 'aria-label': `Open series ${title}` }, 'Open') : null;
-    this.button = make('button', { type: 'button', class: 'action', 'aria-expanded': 'false', 'aria-label': `Instances of series ${title}`,
-      on: { click: () => this.toggle() } }, 'Instances', drawIcon(CHEVRON)); // prettier-ignore
+    this.link = open
+      ? make('a', { class: 'action main', href: open, 'aria-label': `Open series ${title}` }, 'Open')
+      : null;
+    this.button = make(
+      'button',
+      {
+        type: 'button',
+        class: 'action',
+        'aria-expanded': 'false',
+        'aria-label': `Instances of series ${title}`,
+        on: { click: () => this.toggle() },
+      },
+      'Instances',
+      drawIcon(CHEVRON),
+    );
     parts.actions.append(...[this.link, this.button].filter(Boolean));
   }
 
@@ -127,7 +171,15 @@ class InstanceList {
     this.parts.actions.replaceChildren();
     this.parts.about.prepend(make('span', { class: 'what' }, kind.label), ' · ');
     const { actions, failure, about } = this.parts;
-    addActions({ archive: this.archive, place: { ...this.place, instance: instance.uid }, kind, href, title: about.firstChild, actions, failure });
+    addActions({
+      archive: this.archive,
+      place: { ...this.place, instance: instance.uid },
+      kind,
+      href,
+      title: about.firstChild,
+      actions,
+      failure,
+    });
   }
 
   #read() {
@@ -154,12 +206,18 @@ class InstanceList {
   }
 
   #showMore(start) {
-    const next = this.#instances.slice(start, start + PAGE).map((instance) => makeInstance(instance, this.place, this.series.modality, this.archive));
+    const next = this.#instances
+      .slice(start, start + PAGE)
+      .map((instance) => makeInstance(instance, this.place, this.series.modality, this.archive));
     this.parts.instances.querySelector('ul').append(...next);
     this.parts.instances.querySelector(':scope > button')?.remove();
     const rest = this.#instances.length - start - PAGE;
     if (rest <= 0) return;
-    const more = make('button', { type: 'button', class: 'action', on: { click: () => this.#showMore(start + PAGE) } }, `${Math.min(rest, PAGE)} more of ${rest}`);
+    const more = make(
+      'button',
+      { type: 'button', class: 'action', on: { click: () => this.#showMore(start + PAGE) } },
+      `${Math.min(rest, PAGE)} more of ${rest}`,
+    );
     this.parts.instances.append(more);
   }
 }
@@ -168,13 +226,24 @@ function makeInstance(instance, seriesPlace, modality, archive) {
   const kind = kindOf(instance);
   const size = instance.rows > 0 && instance.columns > 0 ? `${instance.columns} × ${instance.rows}` : '';
   const frames = instance.frameCount > 1 ? countWord(instance.frameCount, 'frame') : '';
-  const title = make('span', { class: 'instance-title', dir: 'auto' }, [instance.number, kind.label].filter(Boolean).join(' · '));
+  const title = make(
+    'span',
+    { class: 'instance-title', dir: 'auto' },
+    [instance.number, kind.label].filter(Boolean).join(' · '),
+  );
   const actions = make('div', { class: 'actions' });
   const failure = make('p', { class: 'failure', role: 'alert', hidden: true });
   const place = { ...seriesPlace, instance: instance.uid };
   const href = (kind.kind === 'image' || kind.kind === 'slide') && archive.viewerUrl(place, [modality]);
   addActions({ archive, place, kind, href, title, actions, failure });
-  return make('li', { class: 'instance' }, title, make('span', { class: 'hint' }, [size, frames].filter(Boolean).join(' · ')), actions, failure);
+  return make(
+    'li',
+    { class: 'instance' },
+    title,
+    make('span', { class: 'hint' }, [size, frames].filter(Boolean).join(' · ')),
+    actions,
+    failure,
+  );
 }
 
 /** Adds what can be done with an instance to `actions`, and what it is called to `title`; `href` shows it in the viewer. */
@@ -183,10 +252,21 @@ function addActions({ archive, place, kind, href, title, actions, failure }) {
     if (!(error instanceof ReadError)) throw error;
     [failure.hidden, failure.textContent] = [false, error.message];
   };
-  const button = (label, act, className = '') => make('button', { type: 'button', class: `action ${className}`, on: { click: () => {
-    failure.hidden = true;
-    Promise.resolve(act()).catch(tell);
-  } } }, label); // prettier-ignore
+  const button = (label, act, className = '') =>
+    make(
+      'button',
+      {
+        type: 'button',
+        class: `action ${className}`,
+        on: {
+          click: () => {
+            failure.hidden = true;
+            Promise.resolve(act()).catch(tell);
+          },
+        },
+      },
+      label,
+    );
   const isText = kind.kind === 'outline' || kind.kind === 'report';
   const atOnce = [
     isText && button('Read', () => showOutline(archive, place, kind), 'main'),

@@ -6,7 +6,11 @@ import { drawIcon, make, makePicture } from './study-rows.js';
 const GIVE_UP_PICTURES = 12; // so many missing ones, and none that is there: the archive has none
 const ROOM_FOR_MODALITIES = 4; // short ones in two lines; one of more than three letters takes the room of two
 const CHEVRON = 'm5 8 5 5 5-5';
-const [LETTERS, DAYS, COUNTS] = [['A to Z', 'Z to A'], ['oldest first', 'newest first'], ['fewest first', 'most first']];
+const [LETTERS, DAYS, COUNTS] = [
+  ['A to Z', 'Z to A'],
+  ['oldest first', 'newest first'],
+  ['fewest first', 'most first'],
+];
 
 // By what the list is sorted (COLUMNS of study-search.js): the class of the cells, the heading, the two directions.
 const HEADINGS = [
@@ -23,10 +27,16 @@ const HEADINGS = [
 /** The headings; a click on one calls `sortBy` with its column. */
 export function makeHeadings(sortBy) {
   const sortable = HEADINGS.map(({ column, cell, title }) => {
-    const button = make('button', { type: 'button', on: { click: () => sortBy(column) } }, title, drawIcon(CHEVRON, 'icon direction'));
+    const button = make(
+      'button',
+      { type: 'button', on: { click: () => sortBy(column) } },
+      title,
+      drawIcon(CHEVRON, 'icon direction'),
+    );
     return make('div', { role: 'columnheader', class: `cell ${cell}`, 'data-column': column }, button);
   });
-  const named = (cell, title) => make('div', { role: 'columnheader', class: `cell ${cell}` }, make('span', { class: 'sr-only' }, title));
+  const named = (cell, title) =>
+    make('div', { role: 'columnheader', class: `cell ${cell}` }, make('span', { class: 'sr-only' }, title));
   return [named('thumbnail', 'Picture'), ...sortable, named('disclosure', 'Series of the study')];
 }
 
@@ -46,11 +56,24 @@ export function makeSortings() {
 export function makeRow(study, { index, isOpen, archive, pictures, toggle }) {
   const { box, show } = makeStudyPicture(study, archive, pictures);
   const name = study.name || 'No name';
-  const disclosure = make('button', {
-    type: 'button', class: 'disclose', 'data-part': 'disclose', 'aria-expanded': String(isOpen), 'aria-label': `Series of ${name}`, on: { click: toggle },
-  }, drawIcon(CHEVRON)); // prettier-ignore
-  const about = study.otherNames.join(' · ') || [study.sex, study.birthDate && `born ${formatDate(study.birthDate)}`].filter(Boolean).join(', ');
-  const element = make('div', { role: 'row', class: `row${isOpen ? ' opened' : ''}`, 'aria-rowindex': index + 2, 'data-uid': study.uid },
+  const disclosure = make(
+    'button',
+    {
+      type: 'button',
+      class: 'disclose',
+      'data-part': 'disclose',
+      'aria-expanded': String(isOpen),
+      'aria-label': `Series of ${name}`,
+      on: { click: toggle },
+    },
+    drawIcon(CHEVRON),
+  );
+  const about =
+    study.otherNames.join(' · ') ||
+    [study.sex, study.birthDate && `born ${formatDate(study.birthDate)}`].filter(Boolean).join(', ');
+  const element = make(
+    'div',
+    { role: 'row', class: `row${isOpen ? ' opened' : ''}`, 'aria-rowindex': index + 2, 'data-uid': study.uid },
     makeCell('thumbnail', box),
     makeCell('name', make('div', { class: 'first' }, makeOpener(study, name, archive, toggle)), makeSecond(about)),
     makeCell('id', makeFirst(study.patientId)),
@@ -60,7 +83,8 @@ export function makeRow(study, { index, isOpen, archive, pictures, toggle }) {
     makeCell('modality', ...makeModalities(study.modalities)),
     makeCell('series-count', makeCount(study.seriesCount, 'series', 'series')),
     makeCell('instance-count', makeCount(study.instanceCount, 'instance')),
-    makeCell('disclosure', disclosure)); // prettier-ignore
+    makeCell('disclosure', disclosure),
+  );
   return { element, show };
 }
 
@@ -95,7 +119,9 @@ function makeCount(count, one, many = `${one}s`) {
 
 function makeStudyPicture(study, archive, pictures) {
   const url = archive.url({ study: study.uid }, 'thumbnail');
-  const { box, show } = makePicture(url, study.modalities[0] ?? '–', pictures.missing, { onShown: () => (pictures.shown += 1) });
+  const { box, show } = makePicture(url, study.modalities[0] ?? '–', pictures.missing, {
+    onShown: () => (pictures.shown += 1),
+  });
   const mayBe = !study.modalities.length || study.modalities.some(mayHavePicture);
   const isHopeless = () => !pictures.shown && pictures.missing.size >= GIVE_UP_PICTURES;
   return { box, show: () => mayBe && !isHopeless() && show() };

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from pydicom.datadict import dictionary_has_tag
+from pydicom.datadict import dictionary_description, dictionary_has_tag
 
 from stillframe.hosting.pages import render_study_page, study_page_files
 from tests.support.places import REPOSITORY
@@ -46,10 +46,19 @@ def test_the_modules_compute_what_they_should() -> None:
 
 def test_attributes_are_those_of_the_dictionary() -> None:
     """Private ones are those of the record that every instance has (docs/format.md)."""
-    texts = [path.read_text("utf-8") for path in _SCRIPTS if path.name != "study-search.js"]
+    texts = [path.read_text("utf-8") for path in _SCRIPTS if path.name not in {"study-search.js", "study-names.js"}]
     tags = {tag for text in texts for tag in re.findall(r"'([0-9A-F]{8})'", text)}
     assert len(tags) > 80
     assert not [tag for tag in sorted(tags) if not dictionary_has_tag(int(tag, 16))]
+
+
+def test_names_are_those_of_the_dictionary() -> None:
+    text = (REPOSITORY / "templates/study-names.js").read_text("utf-8")
+    names = re.findall(r"""^  '([0-9A-F]{8})': (?:'(.*)'|"(.*)"),$""", text, re.MULTILINE)
+    assert len(names) > 500
+    assert [tag for tag, *_ in names] == sorted({tag for tag, *_ in names})
+    for tag, *quoted in names:
+        assert "".join(quoted) == dictionary_description(int(tag, 16)), tag
 
 
 @pytest.mark.parametrize("viewer", [False, True])
@@ -77,15 +86,17 @@ def test_all_that_the_page_names_lies_beside_it(viewer: bool) -> None:
     named = {link for link in links if link and not link.startswith("data:")}
     files = {path.name for path in study_page_files()}
     assert files == {path.name for path in _SCRIPTS} | {"study-page.css"}
-    assert named - {"service.js", "worklist"} == files
+    assert named - {"service.js", "worklist"} == files - {"study-names.js"}  # read when somebody opens metadata
     assert ("worklist" in named) is viewer
 
 
 def test_modules_import_modules_of_the_page_alone() -> None:
     files = {path.name for path in study_page_files()}
     for path in _SCRIPTS:
-        imported = re.findall(r"^import .* from '(.*)';$", path.read_text("utf-8"), re.MULTILINE)
-        assert {name.removeprefix("./") for name in imported} <= files, path.name
+        text = path.read_text("utf-8")
+        imported = re.findall(r"^(?:import|\}) .*?from '(.*)';$|^\} from '(.*)';$", text, re.MULTILINE)
+        assert len(imported) == len(re.findall(r"^import ", text, re.MULTILINE))
+        assert {"".join(names).removeprefix("./") for names in imported} <= files, path.name
 
 
 def test_no_text_becomes_markup() -> None:

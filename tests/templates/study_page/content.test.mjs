@@ -3,23 +3,51 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from './load.mjs';
 
-const { documentOf, kindOf, mayHavePicture, outlineOf, publishedObjects, titleOf, viewerRoute } = await load('study-content.js');
+const { documentOf, kindOf, mayHavePicture, publishedObjects, viewerRoute } = await load('study-content.js');
+const { outlineOf, titleOf } = await load('study-outline.js');
 
 const STORAGE = '1.2.840.10008.5.1.4.1.1.';
 const HTJ2K = '1.2.840.10008.1.2.4.202';
-const record = (options) => ({ '00990011': { vr: 'LO', Value: ['STILLFRAME'] }, '00991102': { vr: 'UC', Value: [`format=2;${options};bytes=1`] } });
-const metadata = (sopClass, options, more = {}) => ({ '00080016': { vr: 'UI', Value: [STORAGE + sopClass] }, ...(options ? record(options) : {}), ...more });
+const record = (options) => ({
+  '00990011': { vr: 'LO', Value: ['STILLFRAME'] },
+  '00991102': { vr: 'UC', Value: [`format=2;${options};bytes=1`] },
+});
+const metadata = (sopClass, options, more = {}) => ({
+  '00080016': { vr: 'UI', Value: [STORAGE + sopClass] },
+  ...(options ? record(options) : {}),
+  ...more,
+});
 const frames = { '00083002': { vr: 'UI', Value: [HTJ2K] } };
-const code = (meaning) => ({ vr: 'SQ', Value: [{ '00080100': { vr: 'SH', Value: ['1'] }, '00080104': { vr: 'LO', Value: [meaning] } }] });
+const code = (meaning) => ({
+  vr: 'SQ',
+  Value: [{ '00080100': { vr: 'SH', Value: ['1'] }, '00080104': { vr: 'LO', Value: [meaning] } }],
+});
 const text = (vr, ...values) => ({ vr, Value: values });
 
 test('SOP classes (PS3.6 A) and what they are to a reader', () => {
   const kinds = {
-    '2': 'Image', '77.1.6': 'Slide', '104.1': 'PDF document', '104.2': 'CDA document', '104.3': 'STL model', '104.4': 'OBJ model', '88.11': 'Structured report',
-    '88.33': 'Structured report', '88.59': 'Key object selection', '11.1': 'Presentation state', '9.1.1': 'Waveform', '9.1.2': 'Waveform', '481.3': 'RT structure set',
-    '481.5': 'RT plan', '66.4': 'Segmentation', '66.7': 'Segmentation', '91.1': 'Microscopy annotations', '66': 'Raw data', '66.1': 'Spatial registration',
-  }; // prettier-ignore
-  for (const [sopClass, label] of Object.entries(kinds)) assert.equal(kindOf({ sopClass: STORAGE + sopClass, transferSyntax: '', rows: 8 }).label, label, sopClass);
+    2: 'Image',
+    '77.1.6': 'Slide',
+    104.1: 'PDF document',
+    104.2: 'CDA document',
+    104.3: 'STL model',
+    104.4: 'OBJ model',
+    88.11: 'Structured report',
+    88.33: 'Structured report',
+    88.59: 'Key object selection',
+    11.1: 'Presentation state',
+    '9.1.1': 'Waveform',
+    '9.1.2': 'Waveform',
+    481.3: 'RT structure set',
+    481.5: 'RT plan',
+    66.4: 'Segmentation',
+    66.7: 'Segmentation',
+    91.1: 'Microscopy annotations',
+    66: 'Raw data',
+    66.1: 'Spatial registration',
+  };
+  for (const [sopClass, label] of Object.entries(kinds))
+    assert.equal(kindOf({ sopClass: STORAGE + sopClass, transferSyntax: '', rows: 8 }).label, label, sopClass);
   assert.equal(kindOf({ sopClass: '1.2.3.4', transferSyntax: '', rows: 512 }).kind, 'image');
   assert.equal(kindOf({ sopClass: '1.2.3.4', transferSyntax: '', rows: NaN }).label, 'Object');
   assert.equal(kindOf({ sopClass: '', transferSyntax: '', rows: NaN }).label, 'Object');
@@ -28,9 +56,18 @@ test('SOP classes (PS3.6 A) and what they are to a reader', () => {
 
 test('videos are told by their transfer syntax', () => {
   for (const name of ['100', '100.1', '102', '103.1', '106', '107', '108']) {
-    assert.equal(kindOf({ sopClass: `${STORAGE}6.1`, transferSyntax: `1.2.840.10008.1.2.4.${name}`, rows: 8 }).kind, 'video', name);
+    assert.equal(
+      kindOf({ sopClass: `${STORAGE}6.1`, transferSyntax: `1.2.840.10008.1.2.4.${name}`, rows: 8 }).kind,
+      'video',
+      name,
+    );
   }
-  for (const name of ['90', '109', '110', '202', '1001']) assert.equal(kindOf({ sopClass: `${STORAGE}6.1`, transferSyntax: `1.2.840.10008.1.2.4.${name}`, rows: 8 }).kind, 'image', name);
+  for (const name of ['90', '109', '110', '202', '1001'])
+    assert.equal(
+      kindOf({ sopClass: `${STORAGE}6.1`, transferSyntax: `1.2.840.10008.1.2.4.${name}`, rows: 8 }).kind,
+      'image',
+      name,
+    );
 });
 
 test('which viewer shows a study', () => {
@@ -67,15 +104,31 @@ test('documents and videos are rendered, unless the build was told never to', ()
 });
 
 test('the encapsulated document', () => {
-  assert.deepEqual(documentOf({ '00420011': { vr: 'OB', BulkDataURI: 'bulkdata/00420011' }, '00420015': text('UL', 2009) }), { uri: 'bulkdata/00420011', length: 2009 });
-  assert.deepEqual(documentOf({ '00420011': { vr: 'OB', InlineBinary: 'PGEvPg==' } }), { base64: 'PGEvPg==', length: Infinity });
+  assert.deepEqual(
+    documentOf({ '00420011': { vr: 'OB', BulkDataURI: 'bulkdata/00420011' }, '00420015': text('UL', 2009) }),
+    { uri: 'bulkdata/00420011', length: 2009 },
+  );
+  assert.deepEqual(documentOf({ '00420011': { vr: 'OB', InlineBinary: 'PGEvPg==' } }), {
+    base64: 'PGEvPg==',
+    length: Infinity,
+  });
   assert.equal(documentOf({ '00420011': { vr: 'OB' } }), null);
   assert.equal(documentOf({}), null);
 });
 
 test('a report reads as its content tree (PS3.3 C.17.3)', () => {
-  const item = (type, name, more = {}) => ({ '0040A040': text('CS', type), ...(name ? { '0040A043': code(name) } : {}), ...more });
-  const image = { '00081199': text('SQ', { '00081150': text('UI', `${STORAGE}2`), '00081155': text('UI', '1.2.9'), '00081160': text('IS', 1, 3) }) };
+  const item = (type, name, more = {}) => ({
+    '0040A040': text('CS', type),
+    ...(name ? { '0040A043': code(name) } : {}),
+    ...more,
+  });
+  const image = {
+    '00081199': text('SQ', {
+      '00081150': text('UI', `${STORAGE}2`),
+      '00081155': text('UI', '1.2.9'),
+      '00081160': text('IS', 1, 3),
+    }),
+  };
   const unit = { vr: 'SQ', Value: [{ '00080100': text('SH', 'cm'), '00080104': text('LO', 'centimeter') }] };
   const items = [
     item('TEXT', 'Finding', { '0040A160': text('UT', 'A mass.') }),
@@ -93,21 +146,49 @@ test('a report reads as its content tree (PS3.3 C.17.3)', () => {
     item('CONTAINER', 'Section', { '0040A730': text('SQ', item('TEXT', 'Deep', { '0040A160': text('UT', 'down') })) }),
     null,
   ];
-  const evidence = text('SQ', { '0020000D': text('UI', '1.5'), '00081115': text('SQ', { '0020000E': text('UI', '1.6'), '00081199': text('SQ', { '00081155': text('UI', '1.2.9') }) }) });
+  const evidence = text('SQ', {
+    '0020000D': text('UI', '1.5'),
+    '00081115': text('SQ', {
+      '0020000E': text('UI', '1.6'),
+      '00081199': text('SQ', { '00081155': text('UI', '1.2.9') }),
+    }),
+  });
   const [root] = outlineOf({ ...item('CONTAINER', 'Report'), '0040A730': text('SQ', ...items), '0040A375': evidence });
   assert.equal(root.label, 'Report');
   assert.deepEqual(
     root.items.map((node) => [node.label, node.text]),
-    [['Finding', 'A mass.'], ['Diameter', '3.5 cm'], ['Volume', 'Not a number'], ['Side', 'Left'], ['Observer', 'Doe, Jane'], ['Date', '2024-03-17'], ['Time', '14:05'],
-      ['Moment', '2024-03-17 14:05'], ['UID', '1.2.3'], ['Region', 'circle of 2 points'], ['Source', 'Image, frame 1, 3'], ['', 'see item 1.2.3'], ['Section', '']],
-  ); // prettier-ignore
-  assert.deepEqual(root.items[10].reference, { instance: '1.2.9', sopClass: `${STORAGE}2`, study: '1.5', series: '1.6' });
-  assert.deepEqual(root.items[12].items.map((node) => node.text), ['down']);
+    [
+      ['Finding', 'A mass.'],
+      ['Diameter', '3.5 cm'],
+      ['Volume', 'Not a number'],
+      ['Side', 'Left'],
+      ['Observer', 'Doe, Jane'],
+      ['Date', '2024-03-17'],
+      ['Time', '14:05'],
+      ['Moment', '2024-03-17 14:05'],
+      ['UID', '1.2.3'],
+      ['Region', 'circle of 2 points'],
+      ['Source', 'Image, frame 1, 3'],
+      ['', 'see item 1.2.3'],
+      ['Section', ''],
+    ],
+  );
+  assert.deepEqual(root.items[10].reference, {
+    instance: '1.2.9',
+    sopClass: `${STORAGE}2`,
+    study: '1.5',
+    series: '1.6',
+  });
+  assert.deepEqual(
+    root.items[12].items.map((node) => node.text),
+    ['down'],
+  );
 });
 
 test('a report nested without end is read to a depth', () => {
   let tree = {};
-  for (let depth = 0; depth < 5000; depth += 1) tree = { '0040A040': text('CS', 'CONTAINER'), '0040A730': text('SQ', tree) };
+  for (let depth = 0; depth < 5000; depth += 1)
+    tree = { '0040A040': text('CS', 'CONTAINER'), '0040A730': text('SQ', tree) };
   let [node] = outlineOf(tree);
   let depth = 0;
   for (; node.items.length; depth += 1) [node] = node.items;
@@ -116,27 +197,52 @@ test('a report nested without end is read to a depth', () => {
 
 test('plans, segmentations and presentation states', () => {
   const find = (nodes, label) => nodes.find((node) => node.label === label);
-  const beam = { '300A00C0': text('IS', 1), '300A00C2': text('LO', 'AP'), '300A00C6': text('CS', 'PHOTON'), '300A0111': text('SQ', { '300A0114': text('DS', 6) }, {}) };
+  const beam = {
+    '300A00C0': text('IS', 1),
+    '300A00C2': text('LO', 'AP'),
+    '300A00C6': text('CS', 'PHOTON'),
+    '300A0111': text('SQ', { '300A0114': text('DS', 6) }, {}),
+  };
   const plan = outlineOf({ '300A0002': text('SH', 'Plan1'), '300A00B0': text('SQ', beam) });
   assert.equal(find(plan, 'Plan label').text, 'Plan1');
   const [first] = find(plan, 'Beams').items;
-  assert.deepEqual([first.label, ...first.items.map((node) => `${node.label} ${node.text}`)], ['1 · AP', 'Radiation PHOTON', 'Energy (MV, MeV) 6', 'Control points 2']);
-  const segments = outlineOf({ '00620002': text('SQ', { '00620004': text('US', 1), '00620005': text('LO', 'Liver'), '0062000F': code('Liver') }) });
-  assert.deepEqual(find(segments, 'Segments').items.map(({ label }) => label), ['1 · Liver']);
-  const references = text('SQ', { '0020000E': text('UI', '1.7'), '00081140': text('SQ', { '00081150': text('UI', `${STORAGE}2`), '00081155': text('UI', '1.8') }) });
+  assert.deepEqual(
+    [first.label, ...first.items.map((node) => `${node.label} ${node.text}`)],
+    ['1 · AP', 'Radiation PHOTON', 'Energy (MV, MeV) 6', 'Control points 2'],
+  );
+  const segments = outlineOf({
+    '00620002': text('SQ', { '00620004': text('US', 1), '00620005': text('LO', 'Liver'), '0062000F': code('Liver') }),
+  });
+  assert.deepEqual(
+    find(segments, 'Segments').items.map(({ label }) => label),
+    ['1 · Liver'],
+  );
+  const references = text('SQ', {
+    '0020000E': text('UI', '1.7'),
+    '00081140': text('SQ', { '00081150': text('UI', `${STORAGE}2`), '00081155': text('UI', '1.8') }),
+  });
   const [state] = find(outlineOf({ '00081115': references }), 'Refers to').items;
   assert.deepEqual(state.reference, { instance: '1.8', sopClass: `${STORAGE}2`, study: '', series: '1.7' });
 });
 
 test('references that cannot stand in a URL are none', () => {
-  const references = text('SQ', { '0020000E': text('UI', '../x'), '00081140': text('SQ', { '00081155': text('UI', '"><script>') }, { '00081155': text('UI', '1.8') }) });
+  const references = text('SQ', {
+    '0020000E': text('UI', '../x'),
+    '00081140': text('SQ', { '00081155': text('UI', '"><script>') }, { '00081155': text('UI', '1.8') }),
+  });
   const [bad, good] = outlineOf({ '00081115': references })[0].items;
   assert.equal(bad.reference, null);
   assert.equal(good.reference.series, '');
 });
 
 test('metadata of an unexpected form say nothing', () => {
-  for (const odd of [{}, { '0040A730': text('SQ', 1, 'x', null) }, { '00620002': { vr: 'SQ', Value: 'x' } }, { '300A00B0': text('SQ', null) }, { '0040A375': text('SQ', null, 5) }]) {
+  for (const odd of [
+    {},
+    { '0040A730': text('SQ', 1, 'x', null) },
+    { '00620002': { vr: 'SQ', Value: 'x' } },
+    { '300A00B0': text('SQ', null) },
+    { '0040A375': text('SQ', null, 5) },
+  ]) {
     assert.ok(Array.isArray(outlineOf(odd)), JSON.stringify(odd));
   }
   assert.equal(titleOf({ '0040A043': { vr: 'SQ', Value: [null] } }), '');

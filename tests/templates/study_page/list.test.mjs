@@ -3,14 +3,26 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from './load.mjs';
 
-const { ArrayReader, formatDate, formatName, formatTime, isUid, readInstance, readSeries, readStudy, serviceRoot, textOf } = await load('study-list.js');
+const {
+  ArrayReader,
+  formatDate,
+  formatName,
+  formatTime,
+  isUid,
+  readInstance,
+  readSeries,
+  readStudy,
+  serviceRoot,
+  textOf,
+} = await load('study-list.js');
 
 const bytes = (text) => new TextEncoder().encode(text);
 
 function readInPieces(whole, size) {
   const reader = new ArrayReader();
   const items = [];
-  for (let start = 0; start < whole.length; start += size) items.push(...reader.push(whole.subarray(start, start + size)));
+  for (let start = 0; start < whole.length; start += size)
+    items.push(...reader.push(whole.subarray(start, start + size)));
   items.push(...reader.end());
   return items;
 }
@@ -24,7 +36,8 @@ test('a list is read alike, wherever it is cut', () => {
   ];
   for (const text of [JSON.stringify(items), JSON.stringify(items, null, 2), `\n ${JSON.stringify(items)} \n`]) {
     const whole = bytes(text);
-    for (let size = 1; size <= whole.length; size += 1) assert.deepEqual(readInPieces(whole, size), items, `pieces of ${size}`);
+    for (let size = 1; size <= whole.length; size += 1)
+      assert.deepEqual(readInPieces(whole, size), items, `pieces of ${size}`);
   }
 });
 
@@ -35,9 +48,24 @@ test('empty lists, and lists of other things than objects', () => {
 });
 
 test('what is no list in JSON is refused, wherever it is cut', () => {
-  const broken = ['', '  ', '{"a":1}', '<html></html>', '[{"a":1}', '[{"a":1},', '[{"a":1}}', '[{"a":}]', '[{"a":1}]x', '[{"a":1}]{}', '[{}{}]', '"[]"', 'null'];
+  const broken = [
+    '',
+    '  ',
+    '{"a":1}',
+    '<html></html>',
+    '[{"a":1}',
+    '[{"a":1},',
+    '[{"a":1}}',
+    '[{"a":}]',
+    '[{"a":1}]x',
+    '[{"a":1}]{}',
+    '[{}{}]',
+    '"[]"',
+    'null',
+  ];
   for (const text of broken) {
-    for (const size of [1, 3, 100]) assert.throws(() => readInPieces(bytes(text), size), SyntaxError, `${text} in pieces of ${size}`);
+    for (const size of [1, 3, 100])
+      assert.throws(() => readInPieces(bytes(text), size), SyntaxError, `${text} in pieces of ${size}`);
   }
 });
 
@@ -47,7 +75,23 @@ test('text that is no UTF-8 is refused', () => {
 
 test('UIDs that may stand in a URL', () => {
   for (const uid of ['1.2.3', '0', '1'.repeat(64)]) assert.equal(isUid(uid), true, uid);
-  for (const uid of ['', '1..2', '.1', '1.', '../1', '1/2', '1.2 ', 'a', '1'.repeat(65), '１', null, undefined, 12, ['1.2']]) assert.equal(isUid(uid), false, String(uid));
+  for (const uid of [
+    '',
+    '1..2',
+    '.1',
+    '1.',
+    '../1',
+    '1/2',
+    '1.2 ',
+    'a',
+    '1'.repeat(65),
+    '１',
+    null,
+    undefined,
+    12,
+    ['1.2'],
+  ])
+    assert.equal(isUid(uid), false, String(uid));
 });
 
 test('names as people write them (PS3.5 6.2.1)', () => {
@@ -83,17 +127,33 @@ test('the record of a study', () => {
     '00080030': { vr: 'TM' },
     '00080050': { vr: 'SH', Value: [' A1 '] },
     '00080061': { vr: 'CS', Value: ['CT', null, 'SEG'] },
-    '00100010': { vr: 'PN', Value: [{ Alphabetic: 'Yamada^Tarou', Ideographic: '山田^太郎', Phonetic: 'やまだ^たろう' }] },
+    '00100010': {
+      vr: 'PN',
+      Value: [{ Alphabetic: 'Yamada^Tarou', Ideographic: '山田^太郎', Phonetic: 'やまだ^たろう' }],
+    },
     '00100020': { vr: 'LO', Value: [null, 'P1'] },
     '00201206': { vr: 'IS', Value: [2] },
     '00201208': { vr: 'IS', Value: ['314'] },
   });
   assert.deepEqual([study.name, study.otherNames], ['Yamada, Tarou', ['山田 太郎', 'やまだ たろう']]);
-  assert.deepEqual({ ...study }, {
-    uid: '1.2.3', names: ['Yamada^Tarou', '山田^太郎', 'やまだ^たろう'],
-    patientId: 'P1', birthDate: '', sex: '', accession: 'A1', date: '20240317', time: '', description: '', modalities: ['CT', 'SEG'],
-    seriesCount: 2, instanceCount: 314, text: null,
-  }); // prettier-ignore
+  assert.deepEqual(
+    { ...study },
+    {
+      uid: '1.2.3',
+      names: ['Yamada^Tarou', '山田^太郎', 'やまだ^たろう'],
+      patientId: 'P1',
+      birthDate: '',
+      sex: '',
+      accession: 'A1',
+      date: '20240317',
+      time: '',
+      description: '',
+      modalities: ['CT', 'SEG'],
+      seriesCount: 2,
+      instanceCount: 314,
+      text: null,
+    },
+  );
 });
 
 test('a name without the alphabetic group is called by the next', () => {
@@ -102,10 +162,25 @@ test('a name without the alphabetic group is called by the next', () => {
 });
 
 test('records that are none, or of an unexpected form', () => {
-  for (const record of [null, undefined, 5, 'x', [], {}, { '0020000D': { Value: ['../x'] } }, { '0020000D': { Value: '1.2' } }, { '0020000D': null }]) {
+  for (const record of [
+    null,
+    undefined,
+    5,
+    'x',
+    [],
+    {},
+    { '0020000D': { Value: ['../x'] } },
+    { '0020000D': { Value: '1.2' } },
+    { '0020000D': null },
+  ]) {
     for (const read of [readStudy, readSeries, readInstance]) assert.equal(read(record), null, JSON.stringify(record));
   }
-  const odd = readStudy({ '0020000D': { Value: ['1'] }, '00100010': { Value: ['text', { Alphabetic: 5 }] }, '00201206': { Value: ['-1'] }, '00081030': { Value: [{}] } });
+  const odd = readStudy({
+    '0020000D': { Value: ['1'] },
+    '00100010': { Value: ['text', { Alphabetic: 5 }] },
+    '00201206': { Value: ['-1'] },
+    '00081030': { Value: [{}] },
+  });
   assert.deepEqual([odd.name, odd.seriesCount, odd.description], ['', NaN, '']);
   assert.equal(textOf({ '00080050': { Value: [{ toString: 1 }] } }, '00080050'), '');
 });
@@ -114,7 +189,14 @@ test('the service root, and that of an unlisted study', () => {
   assert.equal(serviceRoot('https://a.example/dicomweb', ''), 'https://a.example/dicomweb');
   assert.equal(serviceRoot('/r', '?x=1&root=abcdefgh12345678'), '/r/abcdefgh12345678');
   assert.equal(serviceRoot('/r', `?root=${'_-'.repeat(64)}`), `/r/${'_-'.repeat(64)}`);
-  for (const token of ['', 'short', 'a'.repeat(129), '../../../../secret', 'abcdefgh/12345678', '%2e%2e%2f%2e%2e%2f%2e%2e%2f%2e']) {
+  for (const token of [
+    '',
+    'short',
+    'a'.repeat(129),
+    '../../../../secret',
+    'abcdefgh/12345678',
+    '%2e%2e%2f%2e%2e%2f%2e%2e%2f%2e',
+  ]) {
     assert.throws(() => serviceRoot('/r', `?root=${token}`), token);
   }
 });
