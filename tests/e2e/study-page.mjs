@@ -12,6 +12,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { startBucket } from './study-bucket.mjs';
 import { hostileStudies, makeStudies } from './study-lists.mjs';
 
 const BIN = path.resolve(process.env.STILLFRAME_BIN ?? path.join(import.meta.dirname, '..', '..', '.venv', 'bin'));
@@ -69,6 +70,9 @@ async function main() {
   for (const [name, folder] of Object.entries({ kinds: TREE, large, empty, hostile, broken }))
     origins[name] = await serve(folder, viewer);
   origins.plain = await serve(TREE, '');
+  const bucket = await startBucket(TREE, origins.kinds);
+  stops.push(bucket.close);
+  origins.bucket = bucket.url;
 
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
   const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
@@ -100,6 +104,7 @@ async function main() {
   );
   await check('a list that is denied says so', at('kinds', denyList, { path: '/nowhere' }));
   await check('no text of a list is more than text', at('hostile', trustNothing));
+  await check('on a bucket, under a path', at('bucket', readBucket, { path: 'index.html' }));
   await check('at every width all of a row is on the screen', at('large', measureWidths));
   for (const [width, height, scheme] of WINDOWS) {
     await check(`${width} pixels, ${scheme}: seen, and without a finding of axe`, () =>
@@ -366,6 +371,21 @@ async function readElsewhere(page, log, other) {
   await page.waitForTimeout(500); // what breaks the policy is told a moment later
   assert.deepEqual(log.policy, ['connect-src'], 'and it is the policy that forbids it');
   log.policy.length = 0;
+}
+
+async function readBucket(page, log) {
+  const root = page.url().replace(/\/index\.html$/, '');
+  await page.waitForSelector('.row img');
+  assert.equal(await page.locator('#service-root').textContent(), root);
+  const panel = await openPanel(page, 'structured report');
+  await panel.getByRole('button', { name: 'Read' }).click();
+  await page.locator('dialog .outline').first().waitFor();
+  await page.keyboard.press('Escape');
+  const link = await panel.getByRole('link', { name: 'Open in the viewer' }).evaluate(({ href }) => href);
+  assert.ok(link.startsWith(`${root}/viewer?StudyInstanceUIDs=`), link);
+  const list = await panel.getByRole('link', { name: 'series' }).evaluate(({ href }) => href);
+  assert.ok(list.startsWith(`${root}/studies/`), list);
+  assert.deepEqual(log.refused, []);
 }
 
 async function readUnlisted(page) {
