@@ -27,7 +27,8 @@ const JUDGES = {
     grid.forEach((row, y) => row.forEach((cell, x) => look.mask[y][x] > most * 0.9 && marked.push(chroma(cell))));
     const coloured = marked.filter((value) => value > 12 * share ** 2).length / marked.length;
     const right = (isAll || outside.difference <= look.tolerance) && coloured > 0.7;
-    return { right, seen: `${say(outside)} outside, ${Math.round(coloured * 100)} % of the region coloured` };
+    const around = isAll ? '' : `${say(outside)} outside, `;
+    return { right, seen: `${around}${Math.round(coloured * 100)} % of the region coloured` };
   },
 
   async text(page, look, { panes }) {

@@ -6,6 +6,9 @@ export class Traffic {
     this.begin();
     page.on('request', () => (this.last = Date.now()));
     page.on('pageerror', (error) => this.errors.push(error.message));
+    page.on('console', (message) => {
+      if (message.text().includes('Content Security Policy')) this.errors.push(message.text().split('\n')[0]);
+    });
     page.on('response', (response) => {
       this.last = Date.now();
       if (response.status() >= 400) this.failures.push({ status: response.status(), url: response.url() });
