@@ -33,10 +33,13 @@ def _mask() -> npt.NDArray[Any]:
 
 
 def _over(dataset: FileDataset, mask: Picture | None = None) -> Look:
-    """The image, with a colour where the mask is, if not that of the region. Text covers some of the corners."""
+    """The image, with a colour where the mask is, if not that of the region.
+
+    OHIF's question whether to take the segmentation over covers a band of it.
+    """
     if mask is None:
         mask = np.repeat(255.0 * _mask()[0][..., None], 3, axis=-1)
-    return Look(sort="overlay", pictures=[render(dataset)], aspects=[128 / 96], mask=mask, tolerance=8.0)
+    return Look(sort="overlay", pictures=[render(dataset)], aspects=[128 / 96], mask=mask, tolerance=12.0)
 
 
 def _beside(made: FileDataset, description: str, look: Look | None = None, *, series: int = 5) -> Made:

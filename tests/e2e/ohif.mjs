@@ -44,9 +44,6 @@ async function openSeries(page, description) {
   await page.locator(`${PANES} [data-cy="viewport-pane"]`).first().waitFor();
   await page.waitForTimeout(1000);
   await entry.dblclick();
-  // Segmentations and structures are shown first, and taken over if the user wants to.
-  const yes = page.getByText('Do you want to open this Segmentation?').locator('xpath=ancestor::*[.//button][1]').getByText('Yes');
-  await yes.click({ timeout: 15_000 }).catch(() => {});
 }
 
 async function openPlanes(page) {
