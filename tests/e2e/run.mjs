@@ -37,6 +37,8 @@ async function main() {
   const executablePath = findChromium();
   const wanted = chosen('E2E_VIEWERS');
   const viewers = installOhif((name, index) => (wanted ? wanted.includes(name) : !CORE || index === 0));
+  // Hosts are started with a viewer, for Cornerstone3D alone, too.
+  const served = Object.keys(viewers).length ? viewers : installOhif((name, index) => index === 0);
   const pages = await servePages(bundleCornerstone(), { '/stillframe.js': MODULE_FILE });
   stops.push(pages.close);
   const work = mkdtempSync(path.join(tmpdir(), 'stillframe-e2e-'));
@@ -54,7 +56,7 @@ async function main() {
   stops.push(() => browser.close());
   for (const name of chosen('E2E_HOSTS') ?? (CORE ? ['serve'] : Object.keys(HOSTS))) {
     const few = name === 'serve' ? samples : samples.filter(({ hosts }) => hosts || keys.length);
-    const host = await HOSTS[name]({ tree, sources, viewers, stops, work });
+    const host = await HOSTS[name]({ tree, sources, viewers: served, stops, work });
     for (const viewer of Object.keys(viewers)) await openAll(browser, host, viewer, few, openInOhif(host.bases[viewer]));
     if (!wanted || wanted.includes('cornerstone')) {
       const shown = few.filter(({ page }) => page);
