@@ -1,6 +1,7 @@
-// Opens the study page in Chromium, and looks at it: node study-page.mjs TREE KINDS.json [FOLDER FOR SCREENSHOTS]
+// Opens the study page in Chromium, and looks at it: node study-page.mjs TREE KINDS.json DIST [SCREENSHOTS]
 //
 // TREE is an archive with an object of each kind, KINDS.json says what the page offers for each: { description: [labels] }.
+// DIST is a viewer, which is opened and not looked at; SCREENSHOTS a folder for pictures.
 // A list of 20,000 made studies is measured: the time to its first rows, and that of a search. The measures are printed
 // as JSON. STILLFRAME_BIN is the folder of the stillframe to use, CHROMIUM the browser, STILLFRAME_ONLY
 // a word of the checks to run, STILLFRAME_SLOW a factor for the limits on a busy machine.
@@ -25,7 +26,7 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-const [TREE, KINDS, SCREENSHOTS] = process.argv.slice(2);
+const [TREE, KINDS, DIST, SCREENSHOTS] = process.argv.slice(2);
 const COUNT = 20_000;
 const FIRST_ROWS_MS = 300;
 const FILTER_MS = 50;
@@ -58,9 +59,6 @@ let failures = 0;
 async function main() {
   const work = mkdtempSync(path.join(tmpdir(), 'stillframe-page-'));
   stops.push(() => rmSync(work, { recursive: true, force: true }));
-  const viewer = path.join(work, 'viewer');
-  mkdirSync(viewer);
-  writeFileSync(path.join(viewer, 'index.html'), '<!doctype html><title>viewer</title>');
   const large = writeList(path.join(work, 'large'), makeStudies(COUNT));
   const empty = writeList(path.join(work, 'empty'), []);
   const hostile = writeList(path.join(work, 'hostile'), hostileStudies());
@@ -68,7 +66,7 @@ async function main() {
   writeText(path.join(work, 'unlisted', TOKEN), JSON.stringify(makeStudies(1)));
   const origins = {};
   for (const [name, folder] of Object.entries({ kinds: TREE, large, empty, hostile, broken }))
-    origins[name] = await serve(folder, viewer);
+    origins[name] = await serve(folder, DIST);
   origins.plain = await serve(TREE, '');
   const bucket = await startBucket(TREE, origins.kinds);
   stops.push(bucket.close);
@@ -585,6 +583,7 @@ async function withPage(
   );
   await page.exposeFunction('tellPolicy', (directive) => log.policy.push(directive));
   await page.addInitScript(watch);
+  await page.route('**/ohif/**', (route) => route.fulfill({ contentType: 'text/javascript', body: '' })); // no viewer runs
   try {
     await page.goto(origin + where);
     await use(page, log);

@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from tests.support import dicom_objects
 from tests.support.dicom_files import AVC, MP4, encapsulated, image, pdf, without_pixels, write
+from tests.support.ohif import write_ohif
 from tests.support.places import REPOSITORY
 from tests.support.trees import build_tree
 
@@ -110,13 +111,14 @@ def test_the_page_in_chromium(tmp_path: Path) -> None:
     kinds = tmp_path / "kinds.json"
     kinds.write_text(json.dumps({kind: labels for kind, (_, labels) in _KINDS.items()}))
     environment = {"STILLFRAME_SLOW": "4", **os.environ, "STILLFRAME_BIN": str(Path(sys.executable).parent)}
+    viewer = write_ohif(tmp_path / "dist")
     done = subprocess.run(
-        ["node", str(_E2E / "study-page.mjs"), str(tmp_path / "tree"), str(kinds)],
+        ["node", str(_E2E / "study-page.mjs"), str(tmp_path / "tree"), str(kinds), str(viewer)],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["firstRows"] > 0
