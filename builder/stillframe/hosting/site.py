@@ -44,6 +44,7 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
         **{file.name: file.read_bytes for file in study_page_files()},
         INDEX: lambda: render_study_page(viewer=viewer is not None).encode(),
         SERVICE_SCRIPT: lambda: service_script(root).encode(),
+        "stillframe.js": partial(_template, "stillframe.js"),  # for pages with Cornerstone3D as well
     }
     if viewer is None:
         return Site(pages)
@@ -53,7 +54,6 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
             **{f"{viewer.folder}{path}": partial(viewer.read, path) for path in viewer.files},
             **pages,
             "app-config.js": lambda: render_viewer_config().encode(),
-            "stillframe.js": partial(_template, "stillframe.js"),
             **dict.fromkeys(VIEWER_ROUTES, page),
         }
     )
@@ -62,15 +62,15 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
 def content_policy(root: str = "") -> str:
     """The Content-Security-Policy of OHIF's page: patient data go to no foreign host, and no script comes from one.
 
-    It is in the page itself, because a bucket sends no such header. OHIF sets styles of its own, compiles decoders, and
-    shows what it fetched by URLs that it makes up.
+    It is in the page itself, because a bucket sends no such header. OHIF sets styles of its own, compiles decoders, makes
+    functions of texts (its ndarray does, for segmentations), and shows what it fetched by URLs that it makes up.
     """
     parts = urlsplit(root)
     service = f" {parts.scheme}://{parts.netloc}" if root else ""
     return "; ".join(
         (
             "default-src 'none'",
-            "script-src 'self' 'wasm-unsafe-eval'",
+            "script-src 'self' 'unsafe-eval'",
             "style-src 'self' 'unsafe-inline'",
             "font-src 'self' data:",
             f"img-src 'self' data: blob:{service}",
