@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import moto
 import pytest
 from moto.core import set_initial_no_auth_action_count
 
@@ -21,6 +20,7 @@ from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket, Checksums, S3Settings, client_of, parse_location
 from tests.support.archives import publish, remove
 from tests.support.dicom_files import STUDY, image, write
+from tests.support.moto_server import run_moto
 from tests.support.trees import objects
 
 _KNOWN = {"AWS::S3::Bucket", "AWS::IAM::ManagedPolicy"}
@@ -35,7 +35,8 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "administrator")
-    with moto.mock_aws():
+    with run_moto() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         yield lambda service: boto3.client(service, region_name="us-east-1")
 
 

@@ -32,15 +32,13 @@ from stillframe.source.zip_inputs import SPOOL_BYTES
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
-from stillframe.store.s3_client import Bucket, S3Settings, client_of
+from stillframe.store.s3_client import Bucket
 from tests.support import command
 from tests.support.dicom_files import image, instance_uid, to_bytes, write_series
-from tests.support.lazy import lazy_module
+from tests.support.moto_server import run_moto_bucket
 from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Endpoint, S3Server, weed_path
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
-
-moto = lazy_module("moto")
 
 run = partial(command.run, AWS_REGION="us-east-1")
 
@@ -115,9 +113,7 @@ def watched(bucket: Bucket) -> Iterator[Traffic]:
 
 @pytest.fixture
 def moto_bucket() -> Iterator[Bucket]:
-    with moto.mock_aws():
-        bucket = Bucket("odd-keys", S3Settings(region="us-east-1"))
-        client_of(bucket.settings).create_bucket(Bucket=bucket.name)
+    with run_moto_bucket() as bucket:
         yield bucket
 
 

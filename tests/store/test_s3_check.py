@@ -9,10 +9,8 @@ import pytest
 from stillframe.errors import StoreError
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_check import is_aws, probe_store
-from stillframe.store.s3_client import Bucket, S3Settings, client_of
-from tests.support.lazy import lazy_module
-
-moto = lazy_module("moto")
+from stillframe.store.s3_client import Bucket, S3Settings
+from tests.support.moto_server import run_moto_bucket
 
 
 def without(header: str) -> Callable[..., None]:
@@ -26,11 +24,10 @@ def without(header: str) -> Callable[..., None]:
 
 @pytest.fixture
 def moto_store() -> Iterator[S3Store]:
-    with moto.mock_aws():
+    with run_moto_bucket() as bucket:
         # Settings of its own, since clients are kept by their settings, and this one is tampered with.
-        settings = S3Settings(region="us-east-1", patience=float(id(object()) % 1000))
-        client_of(settings).create_bucket(Bucket="archive")
-        yield S3Store(Bucket("archive", settings), "some/prefix")
+        settings = replace(bucket.settings, patience=float(id(object()) % 1000))
+        yield S3Store(replace(bucket, settings=settings), "some/prefix")
 
 
 def test_a_store_that_does_all_passes_and_keeps_nothing(bucket: Bucket) -> None:
@@ -40,11 +37,9 @@ def test_a_store_that_does_all_passes_and_keeps_nothing(bucket: Bucket) -> None:
     assert not is_aws(store)
 
 
-def test_s3_itself_is_known(moto_store: S3Store) -> None:
-    assert is_aws(moto_store)
-    assert not is_aws(
-        S3Store(replace(moto_store.bucket, settings=S3Settings(endpoint_url="http://amazonaws.com.example.org:1")))
-    )
+def test_s3_itself_is_known() -> None:
+    assert is_aws(S3Store(Bucket("archive", S3Settings(region="us-east-1"))))
+    assert not is_aws(S3Store(Bucket("archive", S3Settings(endpoint_url="http://amazonaws.com.example.org:1"))))
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import moto
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from stillframe.cli.main import cli
 from stillframe.store.base import KeptVersions
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
-from stillframe.store.s3_client import Bucket, S3Settings, client_of
 from stillframe.store.s3_versions import days_kept
 from tests.support.archives import publish
 from tests.support.dicom_files import STUDY, image, write
+from tests.support.moto_server import run_moto_bucket
 
 _KEY = "studies/1.2/metadata"
 _DAYS: dict[str, Any] = {"NoncurrentVersionExpiration": {"NoncurrentDays": 7}}
@@ -27,10 +26,8 @@ _DAYS: dict[str, Any] = {"NoncurrentVersionExpiration": {"NoncurrentDays": 7}}
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "somebody")
-    with moto.mock_aws():
-        settings = S3Settings(region="us-east-1")
-        client_of(settings).create_bucket(Bucket="archive")
-        yield S3Store(Bucket("archive", settings), "some/prefix")
+    with run_moto_bucket() as bucket:
+        yield S3Store(bucket, "some/prefix")
 
 
 def keep(store: S3Store, *rules: dict[str, Any]) -> None:
@@ -87,6 +84,12 @@ def test_a_folder_keeps_nothing(tmp_path: Path) -> None:
     assert DirectoryStore(str(tmp_path)).kept_versions(_KEY) is None
 
 
+def delete_study(store: S3Store) -> Result:
+    url = store.bucket.settings.endpoint_url
+    arguments = ["delete", str(store), "--study", STUDY, "--endpoint-url", url]
+    return CliRunner().invoke(cli, arguments, standalone_mode=False)
+
+
 @pytest.mark.parametrize(("rules", "text"), [([_DAYS], "for 7 days,"), ([], "until its lifecycle rules end them,")])
 def test_the_command_says_what_it_leaves(
     store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], text: str
@@ -95,7 +98,7 @@ def test_the_command_says_what_it_leaves(
     keep(store, *rules)
     write(tmp_path, "1.dcm", image(1))
     publish(store, tmp_path)
-    done = CliRunner().invoke(cli, ["delete", "s3://archive/some/prefix", "--study", STUDY], standalone_mode=False)
+    done = delete_study(store)
     assert done.return_value == 0, done.output
     assert f"The bucket keeps older versions of what was deleted {text} patient data among them." in done.stdout
 
@@ -106,6 +109,6 @@ def test_the_command_says_nothing_where_nothing_is_left(
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     write(tmp_path, "1.dcm", image(1))
     publish(store, tmp_path)
-    done = CliRunner().invoke(cli, ["delete", "s3://archive/some/prefix", "--study", STUDY], standalone_mode=False)
+    done = delete_study(store)
     assert done.return_value == 0, done.output
     assert "older versions" not in done.output

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,23 +15,27 @@ from typing import Any, Final, override
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import KeyRefused, LayoutError, NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
-from stillframe.parallel import map_ahead, side_by_side
+from stillframe.parallel import side_by_side
 from stillframe.store.base import KeptVersions, ObjectHead, Store, StoredObject, Written
 from stillframe.store.s3_client import PARALLEL, Bucket, Checksums
+from stillframe.store.s3_parts import PART_BYTES, check_sums, put_parts, put_whole, read_part
+from stillframe.store.s3_quick import Content, QuickClient, Unclear, puts_quickly, try_quickly
 from stillframe.store.s3_requests import head_object, iter_pages, persist
 from stillframe.store.s3_versions import kept_versions
 
-PART_BYTES: Final = 16 << 20
-"""Of a multipart upload; 10,000 of them are allowed, so an object may have 160 GB."""
 LARGE_BYTES: Final = 2 * PART_BYTES
 """An object with more bytes in memory is put in parts."""
 FOLDER_TAG: Final = '"",""'
 """The tag of what SeaweedFS holds for a key that only others begin with: empty, which it matches as one of several."""
-_PARTS_AT_ONCE: Final = 4
 _MOST_AT_ONCE: Final = 5 << 30  # of one PUT
 _DELETED_AT_ONCE: Final = 1000  # more are refused
 _GZIP_LEVEL: Final = 6
 _FIRST_CONTACT_SECONDS: Final = 10.0
+_HEADERS: Final = {
+    "ContentType": "Content-Type",
+    "CacheControl": "Cache-Control",
+    "ContentEncoding": "Content-Encoding",
+}
 
 
 class S3Store(Store):
@@ -79,7 +81,7 @@ class S3Store(Store):
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def _call(self, method: str, key: str, read: Any = None, **arguments: Any) -> Any:
-        """One request about an object, and what `read` makes of its answer."""
+        """One request of boto3 about an object, and what `read` makes of its answer."""
         name = self._name(key)
         operation = getattr(self.bucket.client, method)
 
@@ -89,11 +91,24 @@ class S3Store(Store):
 
         return persist(request, f"s3://{self.bucket.name}/{name}", self.bucket.settings.patience)
 
+    def _try[T](self, key: str, quick: Callable[[QuickClient], T], slow: Callable[[], T]) -> T:
+        return try_quickly(self.bucket, self._name(key), quick, slow)
+
     @override
     def get(self, key: str) -> StoredObject | None:
-        try:
-            stored: StoredObject = self._call("get_object", key, _read, **self._checked())
+        checked = self.bucket.settings.checksums is Checksums.ALWAYS
+        mode = {"ChecksumMode": "ENABLED"} if checked else {}
+
+        def ask() -> StoredObject:
+            stored: StoredObject = self._call("get_object", key, _read, **mode)
             return stored
+
+        def ask_quickly(client: QuickClient) -> StoredObject:
+            return _read_quickly(client.get(self._name(key)), checked=checked)
+
+        try:
+            # What is compressed carries a checksum of its own; whatever else has one in the store, boto3 looks at.
+            return ask() if checked and not is_json(parse_key(key).kind) else self._try(key, ask_quickly, ask)
         except NotFound:
             return None
 
@@ -103,11 +118,15 @@ class S3Store(Store):
             return super().get_range(key, offset, length)
         if length <= 0:
             return b""
-        try:
+
+        def ask() -> bytes:
             data: bytes = self._call(
                 "get_object", key, lambda answer: answer["Body"].read(), Range=f"bytes={offset}-{offset + length - 1}"
             )
             return data
+
+        try:
+            return self._try(key, lambda client: client.get(self._name(key), (offset, length)).data, ask)
         except NotFound:
             return None
         except Refused as error:
@@ -119,48 +138,68 @@ class S3Store(Store):
     def head(self, key: str) -> ObjectHead | None:
         return head_object(self.bucket, self._name(key), self.bucket.settings.patience)
 
-    def _checked(self) -> dict[str, str]:
-        return {"ChecksumMode": "ENABLED"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
-
     @override
     def put(
         self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
     ) -> Written:
         if not isinstance(data, bytes):
             return self._put_file(key, data)
-        conditions = {"IfMatch": if_match} if if_match is not None else {}
-        if if_none_match:
-            conditions["IfNoneMatch"] = "*"
-        if len(data) > LARGE_BYTES and not conditions:
+        if len(data) > LARGE_BYTES and if_match is None and not if_none_match:
             return self._put_file(key, io.BytesIO(data))
         headers = self._headers(key, data[:HEAD_BYTES])
         body = compress_json(data) if "ContentEncoding" in headers else data
-        request = {"Body": body, **headers, **self._sums(body)}
         try:
-            answer = self._put_conditional(key, request, conditions)
+            if if_none_match:
+                return Written(len(data), self._create(key, body, headers))
+            return Written(len(data), self._put(key, body, headers, if_match=if_match))
         except NotFound as error:  # what If-Match is answered where there is nothing
             raise PreconditionFailed(f"{key} is not there any more") from error
-        return Written(len(data), answer["ETag"])
 
-    def _put_conditional(self, key: str, request: dict[str, Any], conditions: dict[str, str]) -> Any:
-        """One request that puts an object; a second one where a store does not create what it does not have.
+    def _create(self, key: str, body: bytes, headers: dict[str, str]) -> str:
+        """Write an object that is not there and return its tag.
 
         SeaweedFS 4.48 holds a folder for a key that others begin with, and takes it for an object when the key is to
-        be created. A folder has an empty tag, which no object has: the second request asks for that tag to be there.
+        be created. A folder has an empty tag, which no object has: a second request asks for that tag to be there.
         S3 fails it where there is nothing or an object, so no object is ever overwritten; a store that refuses such a
         tag has no folders.
         """
         try:
-            return self._call("put_object", key, **request, **conditions)
+            return self._put(key, body, headers, if_none_match=True)
         except PreconditionFailed:
-            if "IfNoneMatch" not in conditions or self.head(key) is not None:
+            if self.head(key) is not None:
                 raise
         try:
-            return self._call("put_object", key, **request, IfMatch=FOLDER_TAG)
+            return self._put(key, body, headers, if_match=FOLDER_TAG)
         except Refused as error:
             raise PreconditionFailed(f"{key} was there a moment ago") from error
 
+    def _put(
+        self,
+        key: str,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        """Write an object in one request and return its tag."""
+
+        def ask() -> str:
+            conditions = (
+                {"IfMatch": if_match} if if_match is not None else {"IfNoneMatch": "*"} if if_none_match else {}
+            )
+            sums = check_sums(self.bucket, body)
+            tag: str = self._call("put_object", key, Body=body, **headers, **sums, **conditions)["ETag"]
+            return tag
+
+        def ask_quickly(client: QuickClient) -> str:
+            named = {_HEADERS[name]: value for name, value in headers.items()}
+            return client.put(self._name(key), body, named, if_match=if_match, if_none_match=if_none_match)
+
+        return self._try(key, ask_quickly, ask) if puts_quickly(self.bucket, len(body)) else ask()
+
     def _headers(self, key: str, head: bytes) -> dict[str, str]:
+        """Those of an object, by the names that boto3 has for them."""
         kind = parse_key(key).kind
         try:
             headers = {"ContentType": media_type(kind, head), "CacheControl": cache_control(kind, public=self.public)}
@@ -170,73 +209,20 @@ class S3Store(Store):
             headers["ContentEncoding"] = "gzip"
         return headers
 
-    def _sums(self, body: bytes) -> dict[str, str]:
-        """What lets the store see that the bytes arrived as they were sent."""
-        if self.bucket.settings.checksums is Checksums.ALWAYS:
-            return {"ChecksumAlgorithm": "CRC32"}
-        return {"ContentMD5": _md5([body])}
-
     def _put_file(self, key: str, file: ReadableFile) -> Written:
-        first = _read_part(file)
+        first = read_part(file)
         if len(first) < PART_BYTES:
             return self.put(key, first)
+        headers = self._headers(key, first[:HEAD_BYTES])
         if parse_key(key).kind is Kind.PART10:
+            # A whole object's key is the prefix of its frames', and SeaweedFS 4.48 completes no multipart upload there.
             size = file.seek(0, io.SEEK_END)
             if size <= _MOST_AT_ONCE:
-                return self._put_whole(key, first[:HEAD_BYTES], file, size)
+                put_whole(self.bucket, self._name(key), headers, file, size)
+                return Written(size)
             file.seek(len(first))
-        parts = chain([first], iter(partial(_read_part, file), b""))
-        return self._put_parts(key, first[:HEAD_BYTES], parts)
-
-    def _put_whole(self, key: str, head: bytes, file: ReadableFile, size: int) -> Written:
-        """A file in one request: a whole object's key is the prefix of its frames'.
-
-        SeaweedFS 4.48 does not complete a multipart upload to such a key.
-        """
-        headers = self._headers(key, head)
-        sums = {"ChecksumAlgorithm": "CRC32"}
-        if self.bucket.settings.checksums is Checksums.REQUIRED:
-            file.seek(0)
-            sums = {"ContentMD5": _md5(iter(partial(file.read, 1 << 20), b""))}
-        operation, name = self.bucket.client.put_object, self._name(key)
-
-        def request() -> Any:
-            file.seek(0)
-            return operation(Bucket=self.bucket.name, Key=name, Body=file, ContentLength=size, **headers, **sums)
-
-        persist(request, f"s3://{self.bucket.name}/{name}", self.bucket.settings.patience)
-        return Written(size)
-
-    def _put_parts(self, key: str, head: bytes, pieces: Iterable[bytes]) -> Written:
-        """A multipart upload; a few parts at once, so that no more of a large file is in memory."""
-        headers = self._headers(key, head)
-        sums = {"ChecksumAlgorithm": "CRC32"} if self.bucket.settings.checksums is Checksums.ALWAYS else {}
-        upload = self._call("create_multipart_upload", key, **headers, **sums)["UploadId"]
-        try:
-            numbered = enumerate(pieces, 1)
-            put = map_ahead(partial(self._put_part, key, upload), numbered, _PARTS_AT_ONCE, window=_PARTS_AT_ONCE - 1)
-            parts, sizes = zip(*put, strict=True)
-            self._complete(key, upload, parts)
-        except BaseException:
-            with suppress(StoreError):
-                self._call("abort_multipart_upload", key, UploadId=upload)
-            raise
-        return Written(sum(sizes))
-
-    def _put_part(self, key: str, upload: str, numbered: tuple[int, bytes]) -> tuple[dict[str, Any], int]:
-        number, part = numbered
-        answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=part, **self._sums(part))
-        sums = {name: value for name, value in answer.items() if name == "ChecksumCRC32"}
-        return {"ETag": answer["ETag"], "PartNumber": number} | sums, len(part)
-
-    def _complete(self, key: str, upload: str, parts: Sequence[dict[str, Any]]) -> None:
-        try:
-            self._call("complete_multipart_upload", key, UploadId=upload, MultipartUpload={"Parts": parts})
-        except StoreError:
-            # An answer that got lost is followed by one that there is no such upload.
-            head = self.head(key)
-            if head is None or head.etag != _multipart_etag(parts):
-                raise
+        parts = chain([first], iter(partial(read_part, file), b""))
+        return Written(put_parts(self.bucket, self._name(key), headers, parts))
 
     @override
     def list(self, resource: str) -> Iterator[tuple[str, int]]:
@@ -265,7 +251,9 @@ class S3Store(Store):
     @override
     def delete(self, key: str) -> None:
         with suppress(NotFound):
-            self._call("delete_object", key)
+            self._try(
+                key, lambda client: client.delete(self._name(key)), partial(self._call, "delete_object", key, _nothing)
+            )
 
     @override
     def delete_many(self, keys: Iterable[str]) -> None:
@@ -298,22 +286,20 @@ def _read(answer: dict[str, Any]) -> StoredObject:
     return StoredObject(data, answer["ETag"])
 
 
-def _md5(pieces: Iterable[bytes]) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    for piece in pieces:
-        digest.update(piece)
-    return base64.b64encode(digest.digest()).decode("ascii")
+def _read_quickly(content: Content, *, checked: bool) -> StoredObject:
+    """An object as obstore read it; bytes that no checksum of their own holds may have to be read by boto3."""
+    data = content.data
+    if content.encoding == "gzip":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unclear from error
+    elif checked:
+        raise Unclear
+    if not content.etag:
+        raise Unclear
+    return StoredObject(data, content.etag)
 
 
-def _read_part(file: ReadableFile) -> bytes:
-    """As many bytes as a part has, fewer only at the end of the file."""
-    part = bytearray()
-    while len(part) < PART_BYTES and (piece := file.read(PART_BYTES - len(part))):
-        part += piece
-    return bytes(part)
-
-
-def _multipart_etag(parts: Sequence[dict[str, Any]]) -> str:
-    """The tag that S3 gives an object made of these parts, where tags are MD5 digests."""
-    digests = b"".join(bytes.fromhex(tag) for part in parts if len(tag := part["ETag"].strip('"')) == 32)
-    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
+def _nothing(_: Any) -> None:
+    """What an answer without content comes to."""

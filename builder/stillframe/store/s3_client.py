@@ -19,6 +19,9 @@ SCHEME: Final = "s3://"
 PARALLEL: Final = 16
 """Requests of one process under way at once, beside those of the instances themselves."""
 
+USER_AGENT: Final = f"stillframe/{__version__}"
+CAUGHT_KEY: Final = "stillframe-asks-where-this-is"
+"""A HEAD of an object of this key is not sent: it ends in `CaughtRequest`."""
 _CONNECTIONS: Final = 3 * PARALLEL
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
@@ -31,8 +34,17 @@ _BUCKET: Final = re.compile(r"[a-zA-Z0-9._-]{1,255}|arn:[a-zA-Z0-9:/._-]{1,250}"
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
 
 
+class CaughtRequest(Exception):
+    """Carries what boto3 was about to send out of it: the URL, and the value of the header Authorization."""
+
+    def __init__(self, url: str, signature: str) -> None:
+        super().__init__(url)
+        self.url = url
+        self.signature = signature
+
+
 class Checksums(StrEnum):
-    """When requests carry the newer checksums of S3 (CRC-32)."""
+    """When requests carry the newer checksums of S3: SHA-256, CRC-32 where boto3 sends them."""
 
     ALWAYS = "always"
     REQUIRED = "required"  # only where the protocol demands it; Content-MD5 goes along instead
@@ -42,7 +54,8 @@ class Checksums(StrEnum):
 class S3Settings:
     """How a store is reached. Credentials come from where botocore finds them: environment, profile, role.
 
-    `path_style` None means: with an endpoint URL. `patience` is how many seconds a store may fail in a row.
+    `path_style` None means: with an endpoint URL. `patience` is how many seconds a store may fail in a row. With
+    `no_sign_request`, requests carry no credentials and are not signed.
     """
 
     endpoint_url: str = ""
@@ -51,6 +64,15 @@ class S3Settings:
     path_style: bool | None = None
     checksums: Checksums = Checksums.ALWAYS
     patience: float = 300.0
+    no_sign_request: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a process reaches a store: boto3's client, and the session that has the credentials and the configuration."""
+
+    client: Any
+    session: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +149,25 @@ def check_prefix(prefix: str, location: str) -> None:
             )
 
 
-@made_once
 def client_of(settings: S3Settings) -> Any:
     """A client for these settings, one for each process; clients may be shared by threads, not by processes.
 
     Raises:
         StoreError: if the settings make none.
     """
+    return connection_of(settings).client
+
+
+@made_once
+def connection_of(settings: S3Settings) -> Connection:
+    """The connection for these settings, one for each process.
+
+    Raises:
+        StoreError: if the settings make none.
+    """
     import boto3
+    import botocore.session
+    from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
@@ -148,17 +181,27 @@ def client_of(settings: S3Settings) -> Any:
         s3={"addressing_style": "path" if path_style else "auto"},
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
-        user_agent_extra=f"stillframe/{__version__}",
+        user_agent_extra=USER_AGENT,
+        signature_version=UNSIGNED if settings.no_sign_request else None,
     )
     try:
-        session = boto3.Session(profile_name=settings.profile or None, region_name=settings.region or None)
+        core = botocore.session.Session(profile=settings.profile or None)
+        session = boto3.Session(botocore_session=core, region_name=settings.region or None)
         region = session.region_name or ("us-east-1" if settings.endpoint_url else None)
         client = session.client("s3", endpoint_url=settings.endpoint_url or None, region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(f"S3 cannot be reached: {without_secrets(str(error))}") from error
     client.meta.events.register_last("before-call.s3", _send_at_once)
     client.meta.events.register_last("before-send.s3", _keep_token)
-    return client
+    client.meta.events.register_first("before-send.s3.HeadObject", _catch)
+    return Connection(client, core)
+
+
+def _catch(request: Any, **_: Any) -> None:
+    """Hand a request over to whoever asks how it would be sent."""
+    if urlsplit(request.url).path.endswith(f"/{CAUGHT_KEY}"):
+        signature = request.headers.get("Authorization", b"")
+        raise CaughtRequest(request.url, signature.decode("latin-1") if isinstance(signature, bytes) else signature)
 
 
 def _keep_token(request: Any, **_: Any) -> None:

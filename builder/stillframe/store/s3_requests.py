@@ -1,5 +1,6 @@
 """Requests to S3 and to stores that speak its protocol, and which of their failures are waited out.
 
+`s3_quick` makes those about single small objects once, and leaves to this module what it has no clear answer to.
 botocore's own retries (its `standard` mode: exponential backoff with jitter) cover what passes in seconds. Around them
 `persist` goes on for as long as the settings allow, so that a store that is gone for a minute does not end a job.
 """
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stillframe.errors import KeyRefused, NotFound, PreconditionFailed, Refused, StoreError, blame_machine
 from stillframe.plain_text import without_secrets
 from stillframe.store.base import ObjectHead
-from stillframe.store.s3_client import SCHEME, Bucket
+from stillframe.store.s3_client import SCHEME, Bucket, Checksums
+from stillframe.store.s3_quick import QuickClient, Unclear, try_quickly
 from stillframe.wait_log import waiting
 
 if TYPE_CHECKING:
@@ -131,11 +133,18 @@ def head_object(bucket: Bucket, key: str, patience: float) -> ObjectHead | None:
     Raises:
         StoreError: as `persist` does, or if what answers is no such store.
     """
-    what = f"{SCHEME}{bucket.name}/{key}"
+    ask = partial(_head_patiently, bucket, key, patience)
     try:
-        answer = persist(partial(bucket.client.head_object, Bucket=bucket.name, Key=key), what, patience)
+        if patience < bucket.settings.patience:
+            return ask()
+        return try_quickly(bucket, key, lambda client: client.head(key), ask)
     except NotFound:
         return None
+
+
+def _head_patiently(bucket: Bucket, key: str, patience: float) -> ObjectHead:
+    what = f"{SCHEME}{bucket.name}/{key}"
+    answer = persist(partial(bucket.client.head_object, Bucket=bucket.name, Key=key), what, patience)
     if "ETag" not in answer or "ContentLength" not in answer:
         raise StoreError(f"{what}: what answers is no store of the S3 protocol")
     return ObjectHead(answer["ContentLength"], answer["ETag"])
@@ -148,9 +157,26 @@ def read_version(bucket: Bucket, key: str, head: ObjectHead, bytes_range: tuple[
         PreconditionFailed: if another version is there.
         StoreError: as `persist` does, or if more or fewer bytes come.
     """
-    offset, length = bytes_range or (0, head.size)
+    length = bytes_range[1] if bytes_range else head.size
     if not length:
         return b""  # no range of an empty object exists
+
+    def ask() -> bytes:
+        return _read_patiently(bucket, key, head, bytes_range)
+
+    def ask_quickly(client: QuickClient) -> bytes:
+        content = client.get(key, bytes_range, head.etag)
+        if content.etag.strip('"') != head.etag.strip('"') or len(content.data) != length:
+            raise Unclear
+        return content.data
+
+    if bytes_range is None and bucket.settings.checksums is Checksums.ALWAYS:
+        return ask()  # boto3 holds a whole object against the checksum that the store has of it
+    return try_quickly(bucket, key, ask_quickly, ask)
+
+
+def _read_patiently(bucket: Bucket, key: str, head: ObjectHead, bytes_range: tuple[int, int] | None) -> bytes:
+    offset, length = bytes_range or (0, head.size)
     arguments = {"Range": f"bytes={offset}-{offset + length - 1}"} if bytes_range else {}
     what = f"{SCHEME}{bucket.name}/{key}"
 
