@@ -75,6 +75,7 @@ class FaultyProxy:
         self.plan = plan
         self.injected: Counter[Fault] = Counter()
         self.requests: list[Request] = []
+        self.answers: list[tuple[Request, int]] = []  # what came back from the server, and the bytes of its body
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -123,6 +124,8 @@ class FaultyProxy:
             case Fault.STALL:
                 time.sleep(_STALL_SECONDS)
         answer = self._forward(request)
+        with self._lock:
+            self.answers.append((request, len(answer.partition(b"\r\n\r\n")[2])))
         if fault is Fault.RESET_AFTER:
             _reset(client)
         if fault is Fault.HALF_ANSWER:

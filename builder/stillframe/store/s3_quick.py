@@ -34,8 +34,10 @@ _LONGEST_PAUSE: Final = 0.3
 # After that many requests in a row that boto3 alone could make, it makes all for a while.
 _FAILURES_IN_A_ROW: Final = 3
 _REST_SECONDS: Final = 60.0
-# Of an error's text, which is the only place where it has them: `inner` is not quoted, as everything foreign is.
-_STATUS: Final = re.compile(r"\n *inner: Status \{\n *status: (\d{3}),\n")
+# Status and body of an answer, which an error has in its text alone. No key can look like that: they are quoted there.
+_ANSWER: Final = re.compile(
+    r'\n *inner: Status \{\n *status: (\d{3}),\n *body: (?:None|Some\(\n *"((?:[^"\\]|\\.)*)"),'
+)
 _MISSING: Final = "<Code>NoSuchKey</Code>"
 
 
@@ -147,15 +149,15 @@ class QuickClient:
             with waiting(self._location, "no answer yet", _SLOW_SECONDS):
                 return call_interruptibly(request)
         except (AlreadyExistsError, PreconditionError) as error:
-            if (status := _status(error)) == 412:
+            if (status := _told(error)[0]) == 412:
                 raise PreconditionFailed(f"{self._location}/{key} is another version by now") from error
             raise Unclear(status) from error
         except FileNotFoundError as error:
-            if not has_body or _MISSING in str(error).replace(key, ""):  # and not the bucket
+            if not has_body or _MISSING in _told(error)[1]:  # and not the bucket
                 raise NotFound(f"{self._location}/{key} is not there") from error
             raise Unclear(404) from error
         except (BaseError, OSError, RuntimeError, ValueError) as error:
-            raise Unclear(_status(error)) from error
+            raise Unclear(_told(error)[0]) from error
         except BaseException as error:
             if type(error).__name__ == "PanicException":  # of Rust: it has no other name, and is no Exception
                 raise Unclear from error
@@ -215,6 +217,7 @@ def _quick_client(bucket: Bucket) -> QuickClient | None:
     return None if remote is None else QuickClient(bucket, remote)
 
 
-def _status(error: BaseException) -> int:
-    found = _STATUS.search(str(error))
-    return int(found.group(1)) if found else 0
+def _told(error: BaseException) -> tuple[int, str]:
+    """Status and body of the answer that an error tells of, 0 and nothing if none came."""
+    found = _ANSWER.search(str(error))
+    return (int(found.group(1)), found.group(2) or "") if found else (0, "")
