@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,8 +33,10 @@ from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support import command
 from tests.support.dicom_files import image, instance_uid, to_bytes, write_series
+from tests.support.faulty_proxy import Fault, FaultyProxy, Plan, Request
 from tests.support.moto_server import run_moto_bucket
 from tests.support.s3_server import READER_BUCKET, READER_KEY, SECRET_KEY, S3Endpoint, S3Server, weed_path
+from tests.support.scripted_store import ScriptedStore, answer, header
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
 
@@ -88,27 +88,30 @@ def rejected(report: Report) -> dict[str, str]:
 
 
 class Traffic:
-    """What a client's requests for objects brought."""
+    """What requests for objects of a bucket brought, whoever made them."""
 
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, int]] = []
+    def __init__(self, proxy: FaultyProxy, bucket: Bucket) -> None:
+        self._proxy = proxy
+        self.bucket = Bucket(bucket.name, replace(bucket.settings, endpoint_url=proxy.endpoint_url))
 
-    def note(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        self.requests.append((model.name, int(parsed.get("ContentLength", 0)) if model.name == "GetObject" else 0))
+    @property
+    def requests(self) -> list[Request]:
+        """All of them."""
+        return self._proxy.requests
 
-    def bytes_of(self, operation: str) -> list[int]:
-        return [size for name, size in self.requests if name == operation]
+    def sizes(self) -> list[int]:
+        """How many bytes of objects came, request for request."""
+        return [size for request, size in self._proxy.answers if is_for_an_object(request)]
+
+
+def is_for_an_object(request: Request) -> bool:
+    return request.method == "GET" and "list-type" not in request.target
 
 
 @contextmanager
 def watched(bucket: Bucket) -> Iterator[Traffic]:
-    traffic = Traffic()
-    events = bucket.client.meta.events
-    events.register("after-call.s3", traffic.note)
-    try:
-        yield traffic
-    finally:
-        events.unregister("after-call.s3", traffic.note)
+    with FaultyProxy(bucket.settings.endpoint_url) as proxy:
+        yield Traffic(proxy, bucket)
 
 
 @pytest.fixture
@@ -222,11 +225,11 @@ def test_a_scan_reads_heads_alone(bucket: Bucket, tmp_path: Path) -> None:
 
         def during(stage: str) -> None:
             if stage == "publishing":
-                scanned.extend(traffic.bytes_of("GetObject"))
+                scanned.extend(traffic.sizes())
 
-        build_from(bucket, tree_store(tmp_path / "tree"), during=during)
+        build_from(traffic.bucket, tree_store(tmp_path / "tree"), during=during)
     assert scanned == [8192] * 40
-    assert traffic.bytes_of("GetObject")[40:] == [len(data)] * 40  # each read once, with one request
+    assert traffic.sizes()[40:] == [len(data)] * 40  # each read once, with one request
 
 
 def test_members_are_found_and_scanned_without_the_archive(bucket: Bucket, tmp_path: Path) -> None:
@@ -235,12 +238,12 @@ def test_members_are_found_and_scanned_without_the_archive(bucket: Bucket, tmp_p
     archive = zip_bytes(members, zipfile.ZIP_STORED)
     put(bucket, {"in/a.zip": archive, "in/b.zip": b"not an archive", "in/c.zip": to_bytes(image(20))})
     with watched(bucket) as traffic:
-        inputs = list(iter_inputs([location(bucket)], s3=bucket.settings))
-        listed = sum(traffic.bytes_of("GetObject"))
+        inputs = list(iter_inputs([location(bucket)], s3=traffic.bucket.settings))
+        listed = sum(traffic.sizes())
         heads = [read_head(item, 8192) for item in inputs if isinstance(item, InputRef) and item.member]
     assert listed < 200_000
     assert heads == [data[:8192] for data in members.values()]
-    assert sum(traffic.bytes_of("GetObject")) - listed < 12 * 40_000
+    assert sum(traffic.sizes()) - listed < 12 * 40_000
     report = build_from(bucket, tree_store(tmp_path / "tree"))
     assert report.outcomes == {Outcome.PUBLISHED: 13}
     assert rejected(report) == {"b.zip": "cannot be read as a zip archive"}
@@ -249,48 +252,63 @@ def test_members_are_found_and_scanned_without_the_archive(bucket: Bucket, tmp_p
 def test_a_large_object_is_a_file_over_ranges(bucket: Bucket) -> None:
     data = np.random.default_rng(2).bytes(3 * SPOOL_BYTES + 5)
     put(bucket, {"large": data})
+    with watched(bucket) as traffic:
+        ref = large_input(traffic.bucket)
+        before = len(traffic.requests)
+        with load_input(ref) as file:
+            assert len(traffic.requests) == before
+            assert file.read(4) == data[:4]
+            assert file.seek(-5, 2) == len(data) - 5
+            assert file.read() == data[-5:]
+            assert file.read(1) == b""
+            assert file.seek(20_000_000) == 20_000_000
+            file.seek(-7, 1)
+            assert file.read(3 << 20) == data[19_999_993:][: 3 << 20]
+            assert file.seek(len(data) + 9) == len(data) + 9
+            assert file.read(1) == b""
+            with pytest.raises(OSError, match="Invalid argument"):
+                file.seek(-len(data) - 1, 2)
+        assert sum(traffic.sizes()) < 10 << 20
+
+
+def large_input(bucket: Bucket) -> InputRef:
     (source,) = list_objects(location(bucket, "large"), bucket.settings)
     ref = InputRef(path=str(source), size=source.size, remote=source)
     assert pickle.loads(pickle.dumps(ref)) == ref
-    with watched(bucket) as traffic, load_input(ref) as file:
-        assert traffic.requests == []
-        assert file.read(4) == data[:4]
-        assert file.seek(-5, 2) == len(data) - 5
-        assert file.read() == data[-5:]
-        assert file.read(1) == b""
-        assert file.seek(20_000_000) == 20_000_000
-        file.seek(-7, 1)
-        assert file.read(3 << 20) == data[19_999_993:][: 3 << 20]
-        assert file.seek(len(data) + 9) == len(data) + 9
-        assert file.read(1) == b""
-        with pytest.raises(OSError, match="Invalid argument"):
-            file.seek(-len(data) - 1, 2)
-    assert sum(traffic.bytes_of("GetObject")) < 10 << 20
-    tracemalloc.start()
-    with watched(bucket) as traffic, open_input(ref) as file:
+    return ref
+
+
+def test_a_large_object_is_read_on_in_large_ranges_and_little_memory(bucket: Bucket) -> None:
+    data = np.random.default_rng(2).bytes(3 * SPOOL_BYTES + 5)
+    put(bucket, {"large": data})
+    with watched(bucket) as traffic, open_input(large_input(traffic.bucket)) as file:
         place = 0
         while block := file.read(1 << 16):
             assert block == data[place : place + len(block)]
             place += len(block)
-        peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert place == len(data)
-    sizes = traffic.bytes_of("GetObject")
-    assert sum(sizes) == len(data)
+        sizes = traffic.sizes()
+    assert place == sum(sizes) == len(data)
     assert max(sizes) == MAX_RANGE_BYTES
     assert len(sizes) < len(data) / MAX_RANGE_BYTES + 8
+    tracemalloc.start()
+    with open_input(large_input(bucket)) as file:
+        while file.read(1 << 16):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     assert peak < 40 << 20
 
 
 def test_fragments_are_walked_without_a_request_for_each(bucket: Bucket) -> None:
     data = bytes(30 << 20)
     put(bucket, {"large": data})
-    (source,) = list_objects(location(bucket, "large"), bucket.settings)
-    with watched(bucket) as traffic, open_object(source) as file:
-        for place in range(0, len(data), 300_000):
-            file.seek(place)
-            file.read(8)
-    assert len(traffic.requests) < 20
+    with watched(bucket) as traffic:
+        (source,) = list_objects(location(bucket, "large"), traffic.bucket.settings)
+        with open_object(source) as file:
+            for place in range(0, len(data), 300_000):
+                file.seek(place)
+                file.read(8)
+        assert len(traffic.requests) < 20
 
 
 def test_no_copy_of_a_source_is_left_or_made(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,23 +392,20 @@ def test_archives_within_an_archive_are_read_where_they_lie_or_unpacked(
         assert report.outcomes == {Outcome.PUBLISHED: 2}
 
 
-def test_a_store_that_knows_no_if_match_still_tells_the_version(bucket: Bucket) -> None:
-    put(bucket, {"large": bytes(1 << 20)})
-    (source,) = list_objects(location(bucket, "large"), bucket.settings)
-    events, name = bucket.client.meta.events, "before-call.s3.GetObject"
+def test_a_store_that_knows_no_if_match_still_tells_the_version() -> None:
+    def script(request: Request) -> bytes:
+        first, last = map(int, header(request, "Range").removeprefix("bytes=").split("-"))
+        etag = '"before"' if first == 0 else '"after"'
+        content_range = f"bytes {first}-{last}/{1 << 20}"
+        return answer("206 Partial Content", bytes(last + 1 - first), ETag=etag, Content_Range=content_range)
 
-    def forget(params: dict[str, Any], **_: Any) -> None:
-        params["headers"].pop("If-Match", None)
-
-    events.register(name, forget)
-    try:
-        with open_object(source) as file:
-            file.read(10)
-            put(bucket, {"large": bytes(range(256)) * (1 << 12)})
-            with pytest.raises(InputError, match="changed while it was being read"):
-                file.read()
-    finally:
-        events.unregister(name, forget)
+    with (
+        ScriptedStore(script) as server,
+        open_object(S3Object(server.bucket(), "large", 1 << 20, '"before"')) as file,
+    ):
+        assert file.read(10) == bytes(10)
+        with pytest.raises(InputError, match="changed while it was being read"):
+            file.read()
 
 
 def test_a_changed_archive_is_read_anew_by_the_next_build(bucket: Bucket, tmp_path: Path) -> None:
@@ -440,28 +455,43 @@ def test_archived_objects_are_rejected_by_name(moto_bucket: Bucket, tmp_path: Pa
     assert rejected(report) == {"2": "is archived: it must be restored before it can be read (InvalidObjectState)"}
 
 
+def refusing(after: int = 0) -> Plan:
+    """Requests for objects are answered as by a store in trouble, beyond the first few."""
+    left = [after]
+
+    def plan(number: int, request: Request) -> Fault | None:
+        if not is_for_an_object(request):
+            return None
+        left[0] -= 1
+        return Fault.SLOW_DOWN if left[0] < 0 else None
+
+    return plan
+
+
 def test_a_store_that_is_gone_ends_the_job_in_the_scan(tmp_path: Path, s3_server: S3Endpoint) -> None:
     bucket = s3_server.make_bucket(patience=1.0)
     put_folder(bucket, write_series(tmp_path / "in", 40))
+    with FaultyProxy(bucket.settings.endpoint_url) as proxy:
 
-    def during(stage: str) -> None:
-        if stage == "reading headers":
-            refuse(bucket)
+        def during(stage: str) -> None:
+            if stage == "reading headers":
+                proxy.plan = refusing()
 
-    with answering(bucket), pytest.raises(StoreError, match=r"in/0\d\d.dcm: GetObject: the store answered 503"):
-        build_from(bucket, tree_store(tmp_path / "tree"), during=during)
+        reached = Traffic(proxy, bucket).bucket
+        with pytest.raises(StoreError, match=r"in/0\d\d.dcm: GetObject: the store answered 503"):
+            build_from(reached, tree_store(tmp_path / "tree"), during=during)
 
 
 def test_a_store_that_is_gone_ends_the_job_while_it_publishes(tmp_path: Path, s3_server: S3Endpoint) -> None:
     bucket = s3_server.make_bucket(patience=1.0)
     put_folder(bucket, write_series(tmp_path / "in", 30))
+    with FaultyProxy(bucket.settings.endpoint_url) as proxy:
 
-    def during(stage: str) -> None:
-        if stage == "publishing":
-            refuse(bucket, after=10)
+        def during(stage: str) -> None:
+            if stage == "publishing":
+                proxy.plan = refusing(after=10)
 
-    with answering(bucket):
-        report = build_from(bucket, tree_store(tmp_path / "tree"), during=during)
+        report = build_from(Traffic(proxy, bucket).bucket, tree_store(tmp_path / "tree"), during=during)
     assert report.exit_code == 1
     assert "the store answered 503" in report.failure
     assert report.rejected == []
@@ -505,39 +535,6 @@ def test_a_killed_store_ends_the_job_and_the_next_completes_it(tmp_path: Path, w
         assert contents(tmp_path / "tree") == contents(tmp_path / "same")
     finally:
         server.stop(kill=True)
-
-
-_REFUSING = "before-send.s3.GetObject"
-_handlers: list[Any] = []
-
-
-def refuse(bucket: Bucket, after: int = 0) -> None:
-    """Have requests for objects answered as by a store in trouble, beyond the first few."""
-    from botocore.awsrequest import AWSResponse
-
-    left = [after]
-
-    def answer(request: Any, **_: Any) -> Any:
-        left[0] -= 1
-        if left[0] >= 0:
-            return None
-        body = b"<Error><Code>ServiceUnavailable</Code><Message>away</Message></Error>"
-        raw = BytesIO(body)
-        raw.stream = lambda **_: iter([body])  # type: ignore[attr-defined]  # what botocore reads an answer by
-        return AWSResponse(request.url, 503, {"content-length": str(len(body))}, raw)
-
-    bucket.client.meta.events.register(_REFUSING, answer)
-    _handlers.append(answer)
-
-
-@contextmanager
-def answering(bucket: Bucket) -> Iterator[None]:
-    """Let the store answer again behind the block."""
-    try:
-        yield
-    finally:
-        while _handlers:
-            bucket.client.meta.events.unregister(_REFUSING, _handlers.pop())
 
 
 def test_a_wrong_size_is_the_stores_failure(bucket: Bucket) -> None:

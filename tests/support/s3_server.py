@@ -21,6 +21,8 @@ from stillframe.store.s3_client import Bucket, S3Settings, client_of
 ACCESS_KEY: Final = "stillframe-tests"
 SECRET_KEY: Final = "not-a-secret-of-anybody"
 READER_KEY: Final = "stillframe-reader"
+PUBLIC_BUCKET: Final = "readable-by-all"
+"""A bucket that everybody may list and read, without credentials."""
 READER_BUCKET: Final = "partly-readable"
 """A bucket that another identity may list; of its objects it may read those below `open/`."""
 _IDENTITIES: Final = {
@@ -35,6 +37,7 @@ _IDENTITIES: Final = {
             "credentials": [{"accessKey": READER_KEY, "secretKey": SECRET_KEY}],
             "actions": [f"List:{READER_BUCKET}", f"Read:{READER_BUCKET}/open/*"],
         },
+        {"name": "anonymous", "actions": [f"List:{PUBLIC_BUCKET}", f"Read:{PUBLIC_BUCKET}"]},
     ]
 }
 _PORTS: Final = (

@@ -23,7 +23,7 @@ class ScriptedStore(FaultyProxy):
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            self._listener = context.wrap_socket(self._listener, server_side=True)
+            self._listener = context.wrap_socket(self._listener, server_side=True, do_handshake_on_connect=False)
             self.endpoint_url = self.endpoint_url.replace("http:", "https:")
 
     @override

@@ -181,7 +181,8 @@ _STORE_OPTIONS: Final = (
         "--checksums",
         Checksums,
         Checksums.ALWAYS,
-        "Send CRC-32 with every request, or only where required and Content-MD5 elsewhere (for older stores).",
+        "Send newer checksums (SHA-256, CRC-32) with every request, or only where required and Content-MD5 elsewhere "
+        "(for older stores).",
     ),
     click.option(
         "--patience",
@@ -190,6 +191,11 @@ _STORE_OPTIONS: Final = (
         metavar="SECONDS",
         show_default=True,
         help="How long a store may fail in a row before the job gives up.",
+    ),
+    click.option(
+        "--no-sign-request",
+        is_flag=True,
+        help="Sign no requests for the archive, where everybody may do what is asked.",
     ),
 )
 store_options: Final = option_group("s3", S3Settings, *_STORE_OPTIONS)
@@ -203,12 +209,15 @@ class StoreAccess:
     sources: S3Settings
 
 
-def _make_access(*, source_profile: str, source_endpoint_url: str, **settings: Any) -> StoreAccess:
+def _make_access(
+    *, source_profile: str, source_endpoint_url: str, source_no_sign_request: bool, **settings: Any
+) -> StoreAccess:
     destination = S3Settings(**settings)
     sources = replace(
         destination,
         profile=source_profile or destination.profile,
         endpoint_url=source_endpoint_url or destination.endpoint_url,
+        no_sign_request=source_no_sign_request,
     )
     return StoreAccess(destination, sources)
 
@@ -229,6 +238,11 @@ access_options: Final = option_group(
         metavar="URL",
         callback=_checked_url,
         help="Address of the store of s3:// sources.  [default: as --endpoint-url]",
+    ),
+    click.option(
+        "--source-no-sign-request",
+        is_flag=True,
+        help="Sign no requests for s3:// sources, which everybody may read.",
     ),
 )
 

@@ -171,14 +171,14 @@ def connection_of(settings: S3Settings) -> Connection:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    path_style = bool(settings.endpoint_url) if settings.path_style is None else settings.path_style
+    style = {None: "path" if settings.endpoint_url else "auto", True: "path", False: "virtual"}[settings.path_style]
     checksums = "when_supported" if settings.checksums is Checksums.ALWAYS else "when_required"
     config = Config(
         connect_timeout=max(1.0, min(_CONNECT_SECONDS, settings.patience)),
         read_timeout=max(1.0, min(_READ_SECONDS, settings.patience)),
         max_pool_connections=_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS if settings.patience > _READ_SECONDS else 1},
-        s3={"addressing_style": "path" if path_style else "auto"},
+        s3={"addressing_style": style},
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,
         user_agent_extra=USER_AGENT,
