@@ -18,13 +18,11 @@ from stillframe.hosting.viewer_folder import read_viewer
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
-from stillframe.store.s3_client import Bucket, Checksums, S3Settings
+from stillframe.store.s3_client import Checksums
 from stillframe.store.web_files import WebBucket, WebFile, WebFiles, WebFolder
-from tests.support.lazy import lazy_module
+from tests.support.moto_server import run_moto_bucket
 from tests.support.ohif import DECODER, write_ohif
 from tests.support.served_tree import TREE
-
-moto = lazy_module("moto")
 
 PREFIX: Final = "some/prefix"
 TOKEN: Final = "abcdefghijklmnopqrstuvwxyz234567"
@@ -73,9 +71,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "folder":
         yield Place(WebFolder(tmp_path / "tree"), DirectoryStore(str(tmp_path / "tree")))
     elif request.param == "moto":
-        with moto.mock_aws():
-            bucket = Bucket("site", S3Settings(region="us-east-1"))
-            bucket.client.create_bucket(Bucket=bucket.name)
+        with run_moto_bucket("site") as bucket:
             yield Place(WebBucket(bucket, PREFIX), S3Store(bucket, PREFIX))
     else:
         checksums = Checksums.ALWAYS if request.param == "server" else Checksums.REQUIRED

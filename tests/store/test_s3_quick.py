@@ -140,6 +140,7 @@ def test_keys_that_obstore_takes_for_others_or_refuses_are_boto3s(key: str, name
 # --- what failures mean -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", [{"if_none_match": True}, {"if_match": '"a"'}])
 def test_a_conflict_is_tried_again_under_its_condition(condition: dict[str, object]) -> None:
     """409: another conditional write was under way. It says nothing of the condition."""
@@ -152,6 +153,7 @@ def test_a_conflict_is_tried_again_under_its_condition(condition: dict[str, obje
     assert {(header(request, "If-Match"), header(request, "If-None-Match")) for request in server.requests} == {wanted}
 
 
+@pytest.mark.slow
 def test_a_conflict_for_good_is_the_stores_failure() -> None:
     with (
         ScriptedStore(in_turn(refusal("409 Conflict", "ConditionalRequestConflict"))) as server,
@@ -209,6 +211,7 @@ def test_a_lost_answer_is_followed_by_the_same_condition(
     assert store.get(LIST).data == b"[1]"  # type: ignore[union-attr]  # as above
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.STALL])
 def test_every_verb_gets_over_every_fault(proxy: FaultyProxy, bucket: Bucket, fault: Fault) -> None:
     """One fault a verb; what took place and was not told, or is tried twice, does no harm."""
@@ -293,6 +296,7 @@ def in_region(region: str) -> Callable[[Request], bytes]:
     return script
 
 
+@pytest.mark.slow
 def test_a_bucket_in_another_region_is_found_by_boto3_which_takes_over() -> None:
     with ScriptedStore(in_region("eu-central-1")) as server:
         store = S3Store(server.bucket(patience=30.0))
@@ -320,6 +324,7 @@ def test_a_store_that_fails_now_and_then_stays_with_obstore(proxy: FaultyProxy, 
     assert of_obstore(proxy.requests[-1])
 
 
+@pytest.mark.slow
 def test_an_answer_may_take_long_as_long_as_it_comes() -> None:
     """A time that is set is one without a byte, not one for all of them."""
 
@@ -337,6 +342,21 @@ def test_an_answer_may_take_long_as_long_as_it_comes() -> None:
         assert [of_obstore(request) for request in server.requests] == [True]
 
 
+@pytest.mark.slow
+def test_a_put_that_takes_too_long_for_obstore_is_made_by_boto3() -> None:
+    """Its time is for the bytes and the answer together; boto3 waits for as long as bytes are passing."""
+
+    def script(request: Request) -> bytes:
+        time.sleep(1.6 if of_obstore(request) else 0)
+        return WRITTEN
+
+    with ScriptedStore(script) as server:
+        assert S3Store(server.bucket(patience=1.0)).put(LIST, b"[]", if_match='"a"').etag == '"e"'
+        assert [of_obstore(request) for request in server.requests] == [True, False]
+        assert {header(request, "If-Match") for request in server.requests} == {'"a"'}
+
+
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_given_up_in_time() -> None:
     def sleep(_: Request) -> bytes:
         time.sleep(4)
@@ -352,6 +372,7 @@ def test_a_store_that_does_not_answer_is_given_up_in_time() -> None:
 # --- credentials, environment, processes ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_credentials_are_asked_for_anew_and_never_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a role end; each call of this process hands out others, which end in four minutes."""
     counter, process = tmp_path / "counter", tmp_path / "credentials"
@@ -433,6 +454,7 @@ store = S3Store(Bucket(sys.argv[2], S3Settings(endpoint_url=sys.argv[1], region=
 """
 
 
+@pytest.mark.slow
 def test_a_process_forked_after_the_first_request_does_not_hang(proxy: FaultyProxy, bucket: Bucket) -> None:
     """obstore's threads are not in it. boto3 makes its requests."""
     code = f"""{_STORE}
@@ -448,6 +470,7 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
     assert [(request.method, of_obstore(request)) for request in proxy.requests] == [("PUT", True), ("GET", False)]
 
 
+@pytest.mark.slow
 def test_a_request_that_hangs_can_be_interrupted() -> None:
     def interrupt(_: Request) -> bytes:
         began.append(time.monotonic())
@@ -472,6 +495,7 @@ except KeyboardInterrupt:
     assert time.monotonic() - began[0] < 15
 
 
+@pytest.mark.slow
 def test_the_command_does_not_load_obstore_before_it_needs_it() -> None:
     code = (
         "import sys\nfrom stillframe.cli import main\nfrom stillframe.store import s3\nprint('obstore' in sys.modules)"

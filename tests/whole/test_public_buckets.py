@@ -20,6 +20,8 @@ from tests.support.s3_server import PUBLIC_BUCKET, S3Endpoint
 from tests.support.scripted_store import header, of_obstore
 from tests.support.trees import build_tree, contents, objects
 
+pytestmark = [pytest.mark.slow, pytest.mark.s3]
+
 run = partial(command.run, AWS_REGION="us-east-1")
 
 

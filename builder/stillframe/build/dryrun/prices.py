@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from stillframe.store.s3 import LARGE_BYTES, PART_BYTES
+from stillframe.store.s3 import LARGE_BYTES
+from stillframe.store.s3_parts import PART_BYTES
 
 _GB: Final = 1 << 30  # what S3 bills as a GB
 
