@@ -52,6 +52,7 @@ def test_the_contract_holds(copy: Path) -> None:
         ("archive/qido.py", "import numpy", "numpy: at home in"),
         ("source/scan.py", "import pydicom", "pydicom: at home in dicom and pixels BROKEN"),
         ("source/s3_objects.py", "import botocore", "boto3, botocore: at home in"),
+        ("source/s3_objects.py", "import obstore", "obstore: at home in store BROKEN"),
         ("cli/main.py", "import jinja2", "jinja2, cryptography: at home in hosting BROKEN"),
     ],
 )

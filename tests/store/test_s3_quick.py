@@ -285,20 +285,20 @@ def test_ranges_of_stores_that_know_none_or_no_if_match_are_looked_at(odd: bytes
 # --- when boto3 takes over --------------------------------------------------------------------------------------------
 
 
-def in_region(region: str) -> Callable[[Request], bytes]:
+def in_region(region: str, refused: bytes) -> Callable[[Request], bytes]:
     """What S3 answers whoever signs for another region."""
-
-    def script(request: Request) -> bytes:
-        if f"/{region}/s3/aws4_request" in header(request, "Authorization"):
-            return WRITTEN
-        return refusal("301 Moved Permanently", "PermanentRedirect", x_amz_bucket_region=region)
-
-    return script
+    return lambda request: WRITTEN if f"/{region}/s3/aws4_request" in header(request, "Authorization") else refused
 
 
 @pytest.mark.slow
-def test_a_bucket_in_another_region_is_found_by_boto3_which_takes_over() -> None:
-    with ScriptedStore(in_region("eu-central-1")) as server:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("301 Moved Permanently", "PermanentRedirect"), ("400 Bad Request", "AuthorizationHeaderMalformed")],
+)
+def test_a_bucket_in_another_region_is_found_by_boto3_which_takes_over(status: str, code: str) -> None:
+    body = f"<Error><Code>{code}</Code><Message>no</Message><Region>eu-central-1</Region></Error>"
+    refused = answer(status, body.encode(), x_amz_bucket_region="eu-central-1")
+    with ScriptedStore(in_region("eu-central-1", refused)) as server:
         store = S3Store(server.bucket(patience=30.0))
         for _ in range(6):
             assert store.put(FRAME, CODESTREAM).etag == '"e"'
