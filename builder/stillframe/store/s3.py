@@ -185,9 +185,9 @@ class S3Store(Store):
         """Write an object in one request and return its tag."""
 
         def ask() -> str:
-            conditions = (
-                {"IfMatch": if_match} if if_match is not None else {"IfNoneMatch": "*"} if if_none_match else {}
-            )
+            conditions = {"IfMatch": if_match} if if_match is not None else {}
+            if if_none_match:
+                conditions["IfNoneMatch"] = "*"
             sums = check_sums(self.bucket, body)
             tag: str = self._call("put_object", key, Body=body, **headers, **sums, **conditions)["ETag"]
             return tag

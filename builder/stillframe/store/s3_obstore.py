@@ -17,7 +17,6 @@ from stillframe.store.s3_address import Address
 from stillframe.store.s3_client import USER_AGENT, Bucket, connection_of
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
     from obstore.store import S3Store as Remote
 
 _CONNECT_SECONDS: Final = 10.0
@@ -39,7 +38,7 @@ def make_remote(bucket: Bucket, address: Address) -> Remote | None:
 
     url = urlsplit(address.url)
     patience = max(1.0, bucket.settings.patience)
-    config: S3Config = {
+    config: Any = {  # obstore's own types for these are not there when it runs
         # An address of its own for each bucket is what it takes for a virtual host; the name may be in the path.
         "bucket": bucket.name,
         "endpoint": address.url,
@@ -54,7 +53,7 @@ def make_remote(bucket: Bucket, address: Address) -> Remote | None:
         "s3_express": False,
         "request_payer": False,
     }
-    options: ClientConfig = {
+    options: Any = {
         "allow_http": url.scheme == "http",
         "connect_timeout": timedelta(seconds=min(_CONNECT_SECONDS, patience)),
         "read_timeout": timedelta(seconds=min(_ANSWER_SECONDS, patience)),

@@ -23,7 +23,6 @@ from stillframe.store.s3_obstore import RUNTIME, call_interruptibly, make_remote
 from stillframe.wait_log import waiting
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
     from obstore.store import S3Store as Remote
 
 MOST_BYTES: Final = 1 << 20
@@ -87,7 +86,7 @@ class QuickClient:
         """
         import obstore
 
-        options: GetOptions = {"if_match": if_match} if if_match else {}
+        options: Any = {"if_match": if_match} if if_match else {}
         if bytes_range:
             options["range"] = (bytes_range[0], sum(bytes_range))
 
