@@ -178,5 +178,5 @@ def test_a_server_that_nobody_vouches_for_is_refused_by_both(tmp_path: Path, mon
         ScriptedStore(in_turn(WRITTEN), served) as server,
         pytest.raises(StoreError, match="SSL validation failed"),
     ):
-        S3Store(server.bucket()).put("studies", b"[]")
+        S3Store(server.bucket(patience=5.0)).put("studies", b"[]")
     assert server.requests == []

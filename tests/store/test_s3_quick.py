@@ -146,7 +146,7 @@ def test_a_conflict_is_tried_again_under_its_condition(condition: dict[str, obje
     """409: another conditional write was under way. It says nothing of the condition."""
     conflict = refusal("409 Conflict", "ConditionalRequestConflict")
     with ScriptedStore(in_turn(conflict, conflict, WRITTEN)) as server:
-        written = S3Store(server.bucket(patience=30.0)).put(LIST, b"[]", **condition)  # type: ignore[arg-type]
+        written = S3Store(server.bucket()).put(LIST, b"[]", **condition)  # type: ignore[arg-type]
     assert written.etag == '"e"'
     assert [of_obstore(request) for request in server.requests] == [True, False, False]
     wanted = {"if_none_match": ("", "*"), "if_match": ('"a"', "")}[next(iter(condition))]
@@ -159,7 +159,7 @@ def test_a_conflict_for_good_is_the_stores_failure() -> None:
         ScriptedStore(in_turn(refusal("409 Conflict", "ConditionalRequestConflict"))) as server,
         pytest.raises(StoreError, match="409 ConditionalRequestConflict") as caught,
     ):
-        S3Store(server.bucket()).put(LIST, b"[]", if_match='"a"')
+        S3Store(server.bucket(patience=1.0)).put(LIST, b"[]", if_match='"a"')
     assert not isinstance(caught.value, PreconditionFailed)
     assert all(header(request, "If-Match") == '"a"' for request in server.requests)
 
@@ -299,7 +299,7 @@ def test_a_bucket_in_another_region_is_found_by_boto3_which_takes_over(status: s
     body = f"<Error><Code>{code}</Code><Message>no</Message><Region>eu-central-1</Region></Error>"
     refused = answer(status, body.encode(), x_amz_bucket_region="eu-central-1")
     with ScriptedStore(in_region("eu-central-1", refused)) as server:
-        store = S3Store(server.bucket(patience=30.0))
+        store = S3Store(server.bucket())
         for _ in range(6):
             assert store.put(FRAME, CODESTREAM).etag == '"e"'
         quick = [of_obstore(request) for request in server.requests]
@@ -311,7 +311,7 @@ def test_a_temporary_redirect_is_not_followed_without_a_signature_for_it() -> No
     with ScriptedStore(in_turn(WRITTEN)) as elsewhere:
         redirect = answer("307 Temporary Redirect", Location=f"{elsewhere.endpoint_url}/archive/{LIST}")
         with ScriptedStore(in_turn(redirect, WRITTEN)) as server:
-            assert S3Store(server.bucket(patience=30.0)).put(LIST, b"[]").etag == '"e"'
+            assert S3Store(server.bucket()).put(LIST, b"[]").etag == '"e"'
         assert not [request for request in elsewhere.requests if of_obstore(request)]
 
 
@@ -334,11 +334,12 @@ def test_an_answer_may_take_long_as_long_as_it_comes() -> None:
             whole = self._forward(request)
             for place in range(0, len(whole), 40):
                 client.sendall(whole[place : place + 40])  # type: ignore[attr-defined]  # a socket
-                time.sleep(0.2)
+                time.sleep(0.3)
 
     content = answer("206 Partial Content", bytes(400), ETag='"e"', Content_Range="bytes 0-399/400")
     with Slow(in_turn(content)) as server:
-        assert read_version(server.bucket(), "key", ObjectHead(400, '"e"'), (0, 400)) == bytes(400)
+        bucket = server.bucket(patience=2.0)
+        assert read_version(bucket, "key", ObjectHead(400, '"e"'), (0, 400)) == bytes(400)
         assert [of_obstore(request) for request in server.requests] == [True]
 
 
@@ -347,11 +348,11 @@ def test_a_put_that_takes_too_long_for_obstore_is_made_by_boto3() -> None:
     """Its time is for the bytes and the answer together; boto3 waits for as long as bytes are passing."""
 
     def script(request: Request) -> bytes:
-        time.sleep(1.6 if of_obstore(request) else 0)
+        time.sleep(4 if of_obstore(request) else 0)
         return WRITTEN
 
     with ScriptedStore(script) as server:
-        assert S3Store(server.bucket(patience=1.0)).put(LIST, b"[]", if_match='"a"').etag == '"e"'
+        assert S3Store(server.bucket(patience=3.0)).put(LIST, b"[]", if_match='"a"').etag == '"e"'
         assert [of_obstore(request) for request in server.requests] == [True, False]
         assert {header(request, "If-Match") for request in server.requests} == {'"a"'}
 

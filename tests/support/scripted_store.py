@@ -31,8 +31,8 @@ class ScriptedStore(FaultyProxy):
         return self._script(request)
 
     def bucket(self, **changes: object) -> Bucket:
-        """A bucket of this server; it takes no time to give up on."""
-        settings: dict[str, object] = {"endpoint_url": self.endpoint_url, "region": "us-east-1", "patience": 1.0}
+        """A bucket of this server."""
+        settings: dict[str, object] = {"endpoint_url": self.endpoint_url, "region": "us-east-1", "patience": 60.0}
         return Bucket("archive", S3Settings(**settings | changes))  # type: ignore[arg-type]  # as S3Settings has them
 
 
