@@ -62,8 +62,8 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
 def content_policy(root: str = "") -> str:
     """The Content-Security-Policy of OHIF's page: patient data go to no foreign host, and no script comes from one.
 
-    It is in the page itself, because a bucket sends no such header. OHIF sets styles of its own, compiles decoders, makes
-    functions of texts (its ndarray does, for segmentations), and shows what it fetched by URLs that it makes up.
+    It is in the page itself, because a bucket sends no such header. OHIF sets styles of its own, compiles decoders,
+    makes functions of texts (its ndarray does, for segmentations), and shows what it fetched by URLs that it makes up.
     """
     parts = urlsplit(root)
     service = f" {parts.scheme}://{parts.netloc}" if root else ""
