@@ -143,3 +143,20 @@ def test_a_palette_that_cannot_be_expanded_is_told_with_its_place() -> None:
     assert form.dataset is dataset
     (note,) = form.notes
     assert note.startswith("00480120/1/Segmented Red Palette Color Lookup Table Data (0028,1221) cannot be expanded")
+
+
+def test_a_file_of_many_palettes_grows_no_further_than_images_have_palettes() -> None:
+    """A linear segment of 8 bytes makes a table of 128 KB."""
+    items = [
+        {
+            "00281101": {"vr": "US", "Value": [0, 0, 16]},
+            "00281221": {"vr": "US", "Value": [0, 1, number, 1, 65535, 65535]},
+        }
+        for number in range(100)
+    ]
+    form = in_viewer_form(sequence("00480120", *items))
+    kept = form.dataset["00480120"]["Value"]
+    assert ["00281201" in item for item in kept] == [True] * 32 + [False] * 68
+    assert kept[32:] == items[32:]
+    assert len(form.bulk) == 32
+    assert form.notes == ("of 100 segmented palettes the first 32 are expanded, the others stay as they are",)

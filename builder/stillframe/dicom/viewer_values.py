@@ -20,6 +20,8 @@ _VOI_FUNCTION: Final = "00281056"
 _ROWS, _COLUMNS = "00280010", "00280011"
 # Original Attributes and Modified Attributes Sequence: what stood there before, valid or not.
 _HISTORY: Final = frozenset({"04000561", "04000550"})
+# Each may grow from some 20 bytes to 512 KB, and an image has one or two. The rest of more of them stays as it is.
+_MOST_PALETTES: Final = 32
 _LOOKED_AT: Final = DISPLAY_NUMBERS | SEGMENTED_TABLES | {_VOI_FUNCTION, _ROWS, _COLUMNS}
 
 
@@ -61,6 +63,7 @@ class _Conversion:
     stored: dict[bytes, str]
     _place: list[str] = field(default_factory=list)
     _added: dict[bytes, str] = field(default_factory=dict)
+    _palettes: int = 0
     _expanded: bool = False
     _left_out: dict[str, tuple[LeftOut, int]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
@@ -109,6 +112,11 @@ class _Conversion:
 
     def _palette(self, dataset: JSONDataset) -> Changes:
         """The tables of a segmented palette in its place."""
+        if SEGMENTED_TABLES.isdisjoint(dataset):
+            return {}
+        self._palettes += 1
+        if self._palettes > _MOST_PALETTES:
+            return {}
         path = "".join(f"{part}/" for part in self._place)
         tables, notes = expand_palette(dataset, self.bulk)
         self._notes += [f"{path}{note}" for note in notes]
@@ -136,6 +144,9 @@ class _Conversion:
         for value, count in self._left_out.values():
             others = f", and {count - 1} more of them" if count > 1 else ""
             left_out.append(f"{value.name} {value.value} is left out{others}: {value.reason}")
+        if self._palettes > _MOST_PALETTES:
+            many = f"of {self._palettes} segmented palettes the first {_MOST_PALETTES} are expanded, the others stay as they are"
+            return (*left_out, *self._notes, many)
         return (*left_out, *self._notes)
 
 
