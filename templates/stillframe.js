@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // What prebuilt viewers read wrongly, mended: metadata providers for Cornerstone3D, and an extension for OHIF that
 // installs them. No build step, no dependency. docs/how-to/use-the-browser-module.md says how to use it.
 // The archive is right without it: nothing here changes a value, only what a viewer makes of it.

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // Where an archive's objects are, and reading them.
 import { ArrayReader } from './study-list.js';
 import { viewerRoute } from './study-content.js';

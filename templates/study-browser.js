@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // The studies of an archive in a list that is searched, sorted and opened.
 import { formatCount } from './study-list.js';
 import { make, VirtualRows } from './study-rows.js';

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // What kind of object an instance is (SOP classes, PS3.6 A), and which of its objects are published. Computes only.
 import { textOf } from './study-list.js';
 

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // What is shown above the page: reports and other contents to read, metadata, videos.
 import { fetchObject, readMetadata, ReadError } from './study-archive.js';
 import { documentOf, kindOf, publishedObjects } from './study-content.js';

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // What an archive's JSON lists say (PS3.18 10.6, F.2), as values that a page can show. Computes only.
 
 const UID = /^[0-9]+(\.[0-9]+)*$/;

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // Names of attributes that objects commonly have (PS3.6), for the list of all metadata.
 
 export const NAMES = {

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // What the metadata of an instance say to a reader. Computes only. Attributes are those of PS3.3.
 import { kindOf } from './study-content.js';
 import { asText, formatDate, formatTime, isUid, textOf, valuesOf } from './study-list.js';

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // The study page: what an archive holds, from its JSON lists alone.
 import { Archive, narrowPolicy, readGrowing, ReadError } from './study-archive.js';
 import { StudyBrowser } from './study-browser.js';

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // Rows of a list that may be very long: those in sight are in the document, and each may have a panel below it.
 
 const OVERSCAN = 6; // rows above and below those in sight

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // Which studies a search finds, in which order, and how a view of the list is written into an address. Computes only.
 
 const DAKUTEN_FREE_KANA = /[\u30a1-\u30f6]/g; // katakana, which become hiragana

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // The panel below a study: its series, and of each the instances with what can be done with them.
 import { readArray, readMetadata, ReadError } from './study-archive.js';
 import { kindOf, mayHavePicture, publishedObjects } from './study-content.js';

@@ -1,3 +1,4 @@
+// Part of a Stillframe site.
 // The table of studies: its headings, and the row of a study.
 import { mayHavePicture } from './study-content.js';
 import { formatCount, formatDate, formatTime } from './study-list.js';

@@ -196,8 +196,9 @@ def test_what_a_killed_job_was_writing_is_cleared_away(tmp_path: Path, site: Sit
 
 
 def test_another_site_s_pages_are_not_overwritten(place: Place, site: Site) -> None:
-    for key in ("index.html", "viewer", "app-config.js"):
-        page = WebFile(key=key, data=b"<h1>mine</h1>", media_type="text/html", cache_control="no-cache")
+    mine = b'<h1>Mine</h1><script type="module">import { install } from "./stillframe.js";</script>'
+    for key in ("index.html", "viewer", "app-config.js", "service.js", "stillframe.js", "study-page.css"):
+        page = WebFile(key=key, data=mine, media_type="text/html", cache_control="no-cache")
         place.files.put(page)
         before = place.stored()
         with pytest.raises(UsageError, match=f"there is a file {key} that is not of Stillframe"):
@@ -208,10 +209,11 @@ def test_another_site_s_pages_are_not_overwritten(place: Place, site: Site) -> N
 
 
 def test_another_site_s_files_stay(place: Place, site: Site) -> None:
-    for key in ("worklist", "ohif/readme.txt", "other/index.html"):
+    names = {"worklist", "ohif/readme.txt", "other/index.html", "study-protocol.css", "study-results.js", "stillframe.js"}
+    for key in names:
         place.files.put(WebFile(key=key, data=b"mine", media_type="text/plain", cache_control="no-cache"))
-    publish_site(list_site(), place.files)
-    assert {"worklist", "ohif/readme.txt", "other/index.html"} <= set(place.stored())
+    assert publish_site(list_site(), place.files).removed == 0
+    assert names <= set(place.stored())
 
 
 def test_a_folder_in_the_way_is_named(tmp_path: Path, site: Site) -> None:
@@ -222,6 +224,14 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path, site: Site) -> None:
     (tmp_path / "viewer").symlink_to("elsewhere")
     with pytest.raises(StoreError, match=r"viewer is no file: a site has one there"):
         publish_site(site, WebFolder(tmp_path))
+
+
+def test_a_folder_of_a_name_that_the_site_does_not_use_stays(tmp_path: Path) -> None:
+    (tmp_path / "viewer/dist").mkdir(parents=True)
+    (tmp_path / "local").symlink_to("elsewhere")
+    publish_site(list_site(), WebFolder(tmp_path))
+    assert (tmp_path / "index.html").is_file()
+    assert (tmp_path / "viewer/dist").is_dir()
 
 
 def test_the_tree_of_the_preview_server_is_untouched(tmp_path: Path, site: Site) -> None:

@@ -50,7 +50,8 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     assert (files.get("page"), outside.read_bytes()) == (b"new", b"outside")
     (files.root / "link").symlink_to(outside)
     with pytest.raises(StoreError, match="link is no file"):
-        files.get("link")
+        files.check("link")
+    assert files.get("link") is None
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stillframe.errors import UsageError
-from stillframe.hosting.site import MARK, Site
+from stillframe.hosting.site import Site, is_of_site
 from stillframe.hosting.site_keys import (
     ASSETS,
     GZIP_SUFFIX,
@@ -46,7 +46,7 @@ def publish_site(site: Site, files: WebFiles) -> SiteReport:
     """
     with files.alone():
         found = _find_shell(files, site)
-        _refuse_strangers(found, site)
+        _refuse_strangers(found, site, files)
         assets = sorted(key for key in site.files if not is_shell(key))
         there = set(files.list(f"{ASSETS}/"))
         missing = [key for key in assets if key not in there]  # the key holds the digest of the content
@@ -60,15 +60,12 @@ def publish_site(site: Site, files: WebFiles) -> SiteReport:
     return SiteReport(written, len(site.files) - written, sum(not key.endswith(GZIP_SUFFIX) for key in removed))
 
 
-def _refuse_strangers(found: dict[str, bytes], site: Site) -> None:
+def _refuse_strangers(found: dict[str, bytes], site: Site, files: WebFiles) -> None:
+    for key in filter(is_shell, site.files):
+        files.check(key)
     for key, data in found.items():
-        if key in site.files and not _is_ours(key, data):
+        if key in site.files and not is_of_site(key, data):
             raise UsageError(f"there is a file {key} that is not of Stillframe: move it away, or choose another place")
-
-
-def _is_ours(key: str, data: bytes) -> bool:
-    """Whether a file is of a site. Others may have pages of such names, too."""
-    return ("." in key and key not in (INDEX, "app-config.js")) or MARK in data.lower()
 
 
 def _find_shell(files: WebFiles, site: Site) -> dict[str, bytes]:
@@ -86,7 +83,7 @@ def _in_order(keys: Iterable[str]) -> Sequence[str]:
 
 def _old_files(site: Site, found: dict[str, bytes], there: set[str]) -> list[str]:
     """What a site has left behind: pages first, then what they name. Other people's files stay."""
-    pages = [key for key, data in found.items() if key not in site.files and _is_ours(key, data)]
+    pages = [key for key, data in found.items() if key not in site.files and is_of_site(key, data)]
     kept = {name for key in site.files for name in (key, f"{key}{GZIP_SUFFIX}")}
     assets = [key for key in sorted(there - kept) if is_site_key(key.removesuffix(GZIP_SUFFIX)) or _is_part(key)]
     return sorted(pages, key=lambda key: "." in key) + assets

@@ -23,8 +23,9 @@ from stillframe.hosting.service_script import service_script
 from stillframe.hosting.site_keys import INDEX, SERVICE_SCRIPT, VIEWER_ROUTES
 from stillframe.hosting.viewer_folder import Viewer
 
-MARK: Final = b"stillframe"
-"""Every page of a site says it, in small letters or not: one that does not is somebody else's."""
+_MARK: Final = b"stillframe site"
+# The script that names the service is one line, which hosts write as well.
+_SERVICE_MARK: Final = b"window.stillframe = {"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
             **dict.fromkeys(VIEWER_ROUTES, page),
         }
     )
+
+
+def is_of_site(key: str, data: bytes) -> bool:
+    """Whether a page or script is of a site, as each says in small letters or not. Others have files of such names, too."""
+    return (_SERVICE_MARK if key == SERVICE_SCRIPT else _MARK) in data.lower()
 
 
 def content_policy(root: str = "") -> str:

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from stillframe.hosting.conditional import decide
 from stillframe.hosting.file_response import read_file
 from stillframe.hosting.service_script import named_root, service_script_beside
-from stillframe.hosting.site import MARK, Site
+from stillframe.hosting.site import Site, is_of_site
 from stillframe.hosting.site_keys import (
     GZIP_SUFFIX,
     INDEX,
@@ -98,7 +98,7 @@ class WrittenSite:
 
 def holds_site(folder: Path) -> bool:
     """Whether `stillframe site` has written into a folder, which must be a resolved path."""
-    return MARK in (read_file(folder, INDEX) or b"").lower()
+    return is_of_site(INDEX, read_file(folder, INDEX) or b"")
 
 
 def make_content(data: bytes, *, compressed: bool) -> Content:

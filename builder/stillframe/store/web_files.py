@@ -57,6 +57,9 @@ class WebFiles(ABC):
     def get(self, key: str) -> bytes | None:
         """A file's bytes, without compression; None if there is none."""
 
+    def check(self, key: str) -> None:  # noqa: B027  # a bucket has nothing but files
+        """Raise `StoreError` if something else has the place of a file: in a folder, a folder or a link."""
+
     @abstractmethod
     def list(self, start: str) -> Iterator[str]:
         """The keys of all files below a folder `start/`, or else of those whose names begin with `start`."""
@@ -86,13 +89,17 @@ class WebFolder(WebFiles):
     def get(self, key: str) -> bytes | None:
         path = self.root / key
         try:
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise StoreError(f"{path} is no file: a site has one there")
-            return path.read_bytes()
+            return None if path.is_symlink() or not path.is_file() else path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _failure(path, error) from error
+
+    @override
+    def check(self, key: str) -> None:
+        path = self.root / key
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise StoreError(f"{path} is no file: a site has one there")
 
     @override
     def list(self, start: str) -> Iterator[str]:
