@@ -43,7 +43,9 @@ export class Archive {
   /** The URL of bulk data as metadata name it (RFC 3986, relative to them); null if it lies outside the archive. */
   bulkUrl(uri, metadataUrl) {
     const base = new URL(`${this.root}/`, document.baseURI);
-    const url = new URL(uri, new URL(metadataUrl, document.baseURI));
+    const from = new URL(metadataUrl, document.baseURI);
+    if (!URL.canParse(uri, from)) return null;
+    const url = new URL(uri, from);
     return url.origin === base.origin && url.pathname.startsWith(base.pathname) ? url.href : null;
   }
 }
@@ -96,13 +98,16 @@ export async function readGrowing(url, take) {
   const response = await fetchObject(url);
   const reader = new ArrayReader();
   const stream = response.body.getReader();
+  for (let items = []; items; items = await readItems(stream, reader)) take(items);
+}
+
+/** The items that came next; null behind the end of the list. */
+async function readItems(stream, reader) {
   try {
-    for (;;) {
-      const { done, value } = await stream.read();
-      if (done) break;
-      take(reader.push(value));
-    }
+    const { done, value } = await stream.read();
+    if (!done) return reader.push(value);
     reader.end();
+    return null;
   } catch (error) {
     const isBroken = error instanceof SyntaxError || (error instanceof TypeError && /encod|utf/i.test(error.message));
     await stream.cancel().catch(() => {}); // it may have failed by itself

@@ -72,7 +72,7 @@ export function kindOf({ sopClass, transferSyntax, rows }) {
  */
 export function publishedObjects(metadata) {
   const options = Object.fromEntries(
-    recordOf(metadata)
+    recordOf(metadata, '02')
       .split(';')
       .map((option) => option.split('=')),
   );
@@ -81,16 +81,18 @@ export function publishedObjects(metadata) {
   const sopClass = textOf(metadata, '00080016');
   const isDocument = isVideo || sopClass === `${STORAGE}104.1`;
   const isAlone = !syntax || isVideo || FETCHED_WHOLE.some((name) => sopClass === STORAGE + name);
+  const isRefused = /^no (?:document|video) under rendered: /m.test(recordOf(metadata, '03')); // its bytes are none
   return {
     whole: options.part10 === 'always' || (options.part10 !== 'never' && isAlone),
-    rendered: isDocument && options.rendered !== 'never',
+    rendered: isDocument && !isRefused && options.rendered !== 'never',
   };
 }
 
-function recordOf(metadata) {
+/** What the build says of the instance: the options, in (0099,xx02), or its notes, in (0099,xx03). */
+function recordOf(metadata, element) {
   for (let block = 0x10; block <= 0xff; block += 1) {
     const hex = block.toString(16).toUpperCase().padStart(2, '0');
-    if (textOf(metadata, `009900${hex}`) === 'STILLFRAME') return textOf(metadata, `0099${hex}02`);
+    if (textOf(metadata, `009900${hex}`) === 'STILLFRAME') return textOf(metadata, `0099${hex}${element}`);
   }
   return '';
 }
@@ -101,4 +103,19 @@ export function documentOf(metadata) {
   const length = Number(textOf(metadata, '00420015')) || Infinity; // without the pad byte, where it is told
   if (typeof uri === 'string') return { uri, length };
   return typeof base64 === 'string' ? { base64, length } : null;
+}
+
+const UTF_16 = { 0xfffe: 'utf-16le', 0x3c00: 'utf-16le', 0xfeff: 'utf-16be', 0x003c: 'utf-16be' }; // by the first bytes
+
+/** The text of an XML document in the encoding that it has or names (XML 1.0, 4.3.3 and F.1), or else in UTF-8. */
+export function decodeXml(bytes) {
+  const head = new TextDecoder('latin1').decode(bytes.subarray(0, 200));
+  const [, named = ''] = /^<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.-]*)["']/.exec(head) ?? [];
+  const own = /^utf-?16/i.test(named) ? '' : named; // that could be read a byte a letter
+  try {
+    return new TextDecoder(UTF_16[(bytes[0] << 8) | bytes[1]] ?? (own || 'utf-8')).decode(bytes);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return new TextDecoder().decode(bytes); // browsers do not have that encoding
+  }
 }

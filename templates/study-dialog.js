@@ -1,12 +1,13 @@
 // Part of a Stillframe site.
 // What is shown above the page: reports and other contents to read, metadata, videos.
 import { fetchObject, readMetadata, ReadError } from './study-archive.js';
-import { documentOf, kindOf, publishedObjects } from './study-content.js';
+import { decodeXml, documentOf, kindOf, publishedObjects } from './study-content.js';
 import { asText, isUid } from './study-list.js';
 import { outlineOf, titleOf } from './study-outline.js';
 import { make } from './study-rows.js';
 
 const LONGEST_VALUE = 400; // characters of a value in the metadata
+const DEEPEST = 64; // elements of a narrative within each other
 const MOST_VALUES = 40;
 const MOST_ITEMS = 50; // of a sequence, at a time
 const XML_ONLY = globalThis.trustedTypes?.createPolicy('stillframe-xml', { createHTML: (text) => text });
@@ -101,12 +102,12 @@ export function showVideo(archive, place) {
 /** The text of a CDA document: its title, and the narrative of its sections (HL7 CDA R2 4.3.5). */
 export function showCda(archive, place, metadata) {
   return openLoaded(titleOf(metadata) || 'CDA document', async () => {
-    const text = new TextDecoder().decode(await readDocument(archive, place, metadata));
+    const text = decodeXml(await readDocument(archive, place, metadata));
     const parsed = new DOMParser().parseFromString(XML_ONLY ? XML_ONLY.createHTML(text) : text, 'application/xml');
     if (parsed.querySelector('parsererror'))
       throw new ReadError('The document is no well-formed XML. It can be downloaded.');
     const sections = [...parsed.getElementsByTagNameNS('*', 'section')];
-    const content = sections.flatMap((section) => [...section.children].flatMap(makeNarrative));
+    const content = sections.flatMap((section) => [...section.children].flatMap((element) => makeNarrative(element)));
     return content.length
       ? content
       : [make('pre', {}, parsed.documentElement.textContent.replace(/\s*\n\s*/g, '\n').trim())];
@@ -116,14 +117,15 @@ export function showCda(archive, place, metadata) {
 function makeNarrative(element) {
   if (element.localName === 'title') return [make('h3', { dir: 'auto' }, element.textContent)];
   return element.localName === 'text'
-    ? [make('div', { class: 'narrative', dir: 'auto' }, ...[...element.childNodes].map(copyNarrative))]
+    ? [make('div', { class: 'narrative', dir: 'auto' }, ...[...element.childNodes].map((child) => copyNarrative(child)))]
     : [];
 }
 
 /** A piece of a narrative block in HTML: what it is built of is told by its names, all else is text. */
-function copyNarrative(node) {
+function copyNarrative(node, depth = 0) {
   if (node.nodeType !== Node.ELEMENT_NODE)
     return node.nodeType === Node.TEXT_NODE || node.nodeType === Node.CDATA_SECTION_NODE ? node.data : '';
+  if (depth > DEEPEST) return node.textContent;
   const names = {
     paragraph: 'p',
     list: 'ul',
@@ -140,10 +142,11 @@ function copyNarrative(node) {
     sub: 'sub',
     sup: 'sup',
   };
+  const spans = ['colspan', 'rowspan'].map((name) => [name, node.getAttribute(name)]);
   return make(
     Object.hasOwn(names, node.localName) ? names[node.localName] : 'span',
-    {},
-    ...[...node.childNodes].map(copyNarrative),
+    Object.fromEntries(spans.filter(([, value]) => /^[1-9]\d{0,2}$/.test(value ?? ''))),
+    ...[...node.childNodes].map((child) => copyNarrative(child, depth + 1)),
   );
 }
 
@@ -165,8 +168,16 @@ async function readDocument(archive, place, metadata) {
     const url = archive.bulkUrl(source.uri, archive.url(place, 'metadata'));
     if (!url) throw new ReadError('The metadata name a document outside this archive.');
     bytes = new Uint8Array(await (await fetchObject(url)).arrayBuffer());
-  } else bytes = Uint8Array.from(atob(source.base64), (letter) => letter.charCodeAt(0));
+  } else bytes = fromBase64(source.base64);
   return bytes.subarray(0, source.length);
+}
+
+function fromBase64(text) {
+  try {
+    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  } catch {
+    throw new ReadError('The metadata hold a damaged document.');
+  }
 }
 
 function makeOutline(nodes, archive, study) {

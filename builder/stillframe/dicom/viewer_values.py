@@ -145,8 +145,8 @@ class _Conversion:
             others = f", and {count - 1} more of them" if count > 1 else ""
             left_out.append(f"{value.name} {value.value} is left out{others}: {value.reason}")
         if self._palettes > _MOST_PALETTES:
-            many = f"of {self._palettes} segmented palettes the first {_MOST_PALETTES} are expanded, the others stay as they are"
-            return (*left_out, *self._notes, many)
+            first = f"the first {_MOST_PALETTES} are expanded, the others stay as they are"
+            return (*left_out, *self._notes, f"of {self._palettes} segmented palettes {first}")
         return (*left_out, *self._notes)
 
 

@@ -61,7 +61,7 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
 
 
 def is_of_site(key: str, data: bytes) -> bool:
-    """Whether a page or script is of a site, as each says in small letters or not. Others have files of such names, too."""
+    """Whether a page or script is of a site, as each says. Others have files of such names, too."""
     return (_SERVICE_MARK if key == SERVICE_SCRIPT else _MARK) in data.lower()
 
 

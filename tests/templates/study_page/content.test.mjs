@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from './load.mjs';
 
-const { documentOf, kindOf, mayHavePicture, publishedObjects, viewerRoute } = await load('study-content.js');
+const { decodeXml, documentOf, kindOf, mayHavePicture, publishedObjects, viewerRoute } = await load('study-content.js');
 const { outlineOf, titleOf } = await load('study-outline.js');
 
 const STORAGE = '1.2.840.10008.5.1.4.1.1.';
@@ -99,6 +99,10 @@ test('documents and videos are rendered, unless the build was told never to', ()
   assert.equal(rendered('104.1', 'rendered=documents'), true);
   assert.equal(rendered('104.1', 'rendered=always'), true);
   assert.equal(rendered('104.1', 'rendered=never'), false);
+  for (const note of ['document', 'video'].map((what) => `first\nno ${what} under rendered: a rendered object of unknown type`)) {
+    assert.equal(rendered('104.1', 'rendered=documents', { '00991103': text('UT', `a ${note}`.replace('\n', ' ')) }), true);
+    assert.equal(rendered('104.1', 'rendered=documents', { '00991103': text('UT', note) }), false);
+  }
   assert.equal(rendered('104.2', 'rendered=always'), false);
   assert.equal(rendered('77.1.1.1', 'rendered=documents', { '00083002': text('UI', '1.2.840.10008.1.2.4.102') }), true);
 });
@@ -247,4 +251,18 @@ test('metadata of an unexpected form say nothing', () => {
   }
   assert.equal(titleOf({ '0040A043': { vr: 'SQ', Value: [null] } }), '');
   assert.equal(titleOf({ '00420010': text('ST', 'Letter'), '0040A043': code('Report') }), 'Letter');
+});
+
+test('XML is read in the encoding that it says it has', () => {
+  const latin = (name) => Buffer.from(`<?xml version="1.0" encoding=${name} ?><a>Müller</a>`, 'latin1');
+  for (const name of ['"ISO-8859-1"', "'windows-1252'"]) assert.match(decodeXml(latin(name)), /Müller/);
+  const utf8 = (head) => Buffer.from(`${head}<a>Müller 山田</a>`);
+  for (const encoding of ['', ' encoding="UTF-8"', ' encoding="UTF-16"', ' encoding="none-such"']) {
+    assert.match(decodeXml(utf8(`<?xml version="1.0"${encoding}?>`)), /Müller 山田/);
+  }
+  assert.match(decodeXml(utf8('\ufeff')), /^<a>Müller/);
+  const wide = Buffer.from('\ufeff<?xml version="1.0" encoding="UTF-16"?><a>Müller</a>', 'utf16le');
+  for (const bytes of [wide, wide.subarray(2), Buffer.from(wide).swap16(), Buffer.from(wide).swap16().subarray(2)]) {
+    assert.match(decodeXml(bytes), /^<.xml.*Müller<\/a>$/);
+  }
 });
