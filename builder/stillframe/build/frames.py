@@ -96,7 +96,7 @@ class _Publisher(FramePass):
             note = f"frames of {reader.syntax} are published as they are, neither decoded nor verified"
             return self.keep((note,), decode=False)
         if self.unkept:
-            self.choices = frozenset({Lossy.AUTO, Lossy.TRANSCODE})
+            self.choices = frozenset({Lossy.AUTO})  # with a note, which others have not
         elif form is Form.LOSSY:
             assert reader.facts is not None
             signed = bool(reader.description.pixel_representation)
