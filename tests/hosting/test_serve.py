@@ -369,6 +369,7 @@ def test_the_service_root_says_what_it_is(get: Client, target: str) -> None:
     reply = get(target)
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert reply.body == b"A DICOMweb service. Its list of studies is at /dicomweb/studies\n"
+    assert reply.headers["cache-control"] == "no-cache"
     assert_open_to_other_origins(reply)
 
 

@@ -146,7 +146,8 @@ class _Host:
         if found := find_object(path, SERVICE_ROOT):
             await self._send_object(*found, request, send)
         elif is_service_root(path, SERVICE_ROOT):
-            await PlainTextResponse(service_line(SERVICE_ROOT))(scope, receive, send)
+            line = PlainTextResponse(service_line(SERVICE_ROOT), headers={"Cache-Control": "no-cache"})
+            await line(scope, receive, send)
         elif key := find_site_key(path):
             await (await answer_site(self.site, key, request))(scope, receive, send)
         else:
