@@ -209,6 +209,9 @@ export class StudyBrowser {
       this.#view = readView(location.hash);
       if (this.#studies.length) this.#show();
     });
+    // A step back may lead to an address that the viewer gave itself where this page is now.
+    const { pathname } = location;
+    window.addEventListener('popstate', () => location.pathname !== pathname && location.reload());
     window.addEventListener('pagehide', () => this.#studies.length && this.#writeNow({ scroll: window.scrollY }));
     document.addEventListener('keydown', (event) => this.#press(event));
   }

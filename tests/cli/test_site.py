@@ -28,6 +28,7 @@ def test_a_site_in_a_folder_with_an_archive(tmp_path: Path) -> None:
     assert again.stdout.splitlines()[0].endswith(" unchanged")
     without = run("site", tmp_path / "tree")
     assert " removed" in without.stdout
+    assert without.stderr == "the viewer that was there is removed; --viewer DIST puts one there\n"
     assert not (tmp_path / "tree/ohif").exists()
     assert {path: (tmp_path / "tree" / path).read_bytes() for path in TREE} == TREE
 
@@ -40,6 +41,27 @@ def test_a_folder_without_an_archive_is_told(tmp_path: Path) -> None:
     assert elsewhere.stderr == ""
     script = (tmp_path / "new/service.js").read_text()
     assert script == 'window.stillframe = { root: "https://images.example.org/dicomweb" };\n'
+
+
+@pytest.mark.parametrize("destination", ["studies", "studies/1.2", "studies/1.2/new"])
+def test_no_site_goes_into_an_archive(tmp_path: Path, destination: str) -> None:
+    write_tree(tmp_path, TREE)
+    before = sorted(tmp_path.rglob("*"))
+    done = run("site", tmp_path / destination)
+    assert done.returncode == 1
+    assert f"lies within an archive, whose folder is {tmp_path}" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_is_no_destination(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_bytes(b"mine")
+    done = run("site", tmp_path / "notes")
+    assert (done.returncode, done.stderr) == (1, f"stillframe: the destination is not a folder: {tmp_path}/notes\n")
+
+
+def test_a_command_to_copy_is_quoted(tmp_path: Path) -> None:
+    done = run("site", tmp_path / "an archive")
+    assert done.stdout.endswith(f"Look at it: stillframe serve '{tmp_path}/an archive'\n")
 
 
 def test_an_archive_of_unlisted_studies_is_one(tmp_path: Path) -> None:
@@ -55,6 +77,8 @@ def test_an_archive_of_unlisted_studies_is_one(tmp_path: Path) -> None:
         (("--viewer", "{}/missing"), "does not exist"),
         (("--root", "images.example.org"), "must begin with http:// or https://"),
         (("--root", "https://me:secret@images.example.org"), "would publish its user and password"),
+        (("--root", "https://images.example.org/dicomweb?token=secret"), "may have no query and no fragment"),
+        (("--root", "https://images.example.org/dicomweb#top"), "may have no query and no fragment"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

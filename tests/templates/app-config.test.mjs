@@ -11,16 +11,20 @@ const TOKEN = 'aZ09_-aZ09_-aZ09';
 
 /** What the script makes of a page at `href` whose scripts lie under `base`; `root` is what service.js has said. */
 function open(href, { base = 'https://host.example/', root, text = WITHOUT } = {}) {
-  const replaced = [];
+  const [replaced, pushed, left] = [[], [], []];
+  const location = Object.assign(new URL(href), { assign: (url) => left.push(url) });
   const window = {
-    location: new URL(href),
-    history: { replaceState: (_state, _title, url) => replaced.push(url) },
+    location,
+    history: {
+      replaceState: (_state, _title, url) => replaced.push(url),
+      pushState: (_state, _title, url) => pushed.push(url),
+    },
     ...(root && { stillframe: { root } }),
   };
   const document = { currentScript: { src: `${base}app-config.js` } };
   vm.runInNewContext(text, { window, document, URL, URLSearchParams, console });
   const { configuration } = window.config.dataSources[0];
-  return { config: window.config, source: configuration, replaced };
+  return { config: window.config, source: configuration, replaced, pushed, left, push: (url) => window.history.pushState({}, '', url) };
 }
 
 test('the root is what service.js says', () => {
@@ -63,6 +67,33 @@ test("OHIF's study list is at worklist", () => {
   for (const path of ['', 'viewer', 'worklists', 'a/worklist']) {
     assert.deepEqual(open(`https://host.example/${path}`).replaced, []);
   }
+});
+
+test('the way back from a study leads to the study page', () => {
+  for (const base of ['https://host.example/', 'https://host.example/bucket/a%20prefix/']) {
+    const { push, pushed, left } = open(`${base}viewer?StudyInstanceUIDs=1.2`, { base });
+    push(`${base}segmentation?StudyInstanceUIDs=1.2`);
+    push(base.slice(0, -1));
+    push(`${base}?modalities=CT`);
+    assert.deepEqual(pushed, [`${base}segmentation?StudyInstanceUIDs=1.2`]);
+    assert.deepEqual(left, [`${base}index.html`, `${base}index.html`]);
+  }
+  const list = open('https://host.example/worklist');
+  list.push('/viewer?StudyInstanceUIDs=1.2');
+  list.push('/');
+  assert.deepEqual([list.pushed.length, list.left], [2, []]);
+});
+
+test('an unlisted study keeps its token', () => {
+  const { push, pushed, left } = open(`https://host.example/viewer?root=${TOKEN}&StudyInstanceUIDs=1.2`);
+  push('/segmentation?StudyInstanceUIDs=1.2');
+  push(`/tmtv?root=${TOKEN}`);
+  push('/');
+  assert.deepEqual(pushed, [
+    `https://host.example/segmentation?StudyInstanceUIDs=1.2&root=${TOKEN}`,
+    `https://host.example/tmtv?root=${TOKEN}`,
+  ]);
+  assert.deepEqual(left, [`https://host.example/index.html?root=${TOKEN}`]);
 });
 
 test('a static host and a whole frame', () => {

@@ -90,6 +90,8 @@ def _checked_url(_context: click.Context, parameter: click.Parameter, url: str) 
 def _checked_public_url(context: click.Context, parameter: click.Parameter, url: str) -> str:
     if "@" in urlsplit(_checked_url(context, parameter, url)).netloc:
         raise UsageError(f"the URL of {parameter.opts[0]} would publish its user and password: leave them out")
+    if "?" in url or "#" in url:
+        raise UsageError(f"the URL of {parameter.opts[0]} may have no query and no fragment: paths are added to it")
     return url
 
 

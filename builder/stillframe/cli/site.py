@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,8 @@ import click
 from stillframe.cli.shared_options import public_root_option, store_options, viewer_option
 from stillframe.cli.streams import say, tell
 from stillframe.cli.terminal import plural
+from stillframe.errors import UsageError
+from stillframe.layout import STUDIES, path_of_key
 from stillframe.store.s3_client import SCHEME, Bucket, S3Settings, check_place, check_prefix, parse_location
 
 if TYPE_CHECKING:
@@ -41,8 +44,10 @@ def site(destination: str, viewer: Path | None, root: str, s3: S3Settings) -> in
     found = read_viewer(viewer.resolve()) if viewer else None
     report = publish_site(list_site(found, root.rstrip("/")), files)
     say(f"{destination}: study page{' and viewer' if viewer else ''}: {_count(report)}")
+    if not viewer and report.removed:
+        tell("the viewer that was there is removed; --viewer DIST puts one there")
     if not root and not _holds_archive(archive):
-        tell(f"there is no archive in {destination} yet: stillframe build SOURCE {destination} makes one")
+        tell(f"there is no archive in {destination} yet: stillframe build SOURCE {quote(destination)} makes one")
     say(_where_to_open(destination, s3))
     return 0
 
@@ -64,12 +69,16 @@ def _open(destination: str, s3: S3Settings) -> tuple[WebFiles, Store]:
     from stillframe.store.directory import DirectoryStore
 
     folder = Path(destination).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"the destination is not a folder: {destination}")
+    for parent in folder.parents:
+        if folder.relative_to(parent).parts[0] == STUDIES and (parent / path_of_key(STUDIES)).is_file():
+            raise UsageError(f"{destination} lies within an archive, whose folder is {parent}")
     return WebFolder(folder), DirectoryStore(str(folder))
 
 
 def _holds_archive(store: Store) -> bool:
     from stillframe.archive.roots import find_roots
-    from stillframe.layout import STUDIES
 
     return store.head(STUDIES) is not None or any(find_roots(store))
 
@@ -83,7 +92,7 @@ def _count(report: SiteReport) -> str:
 
 def _where_to_open(destination: str, s3: S3Settings) -> str:
     if not destination.startswith(SCHEME):
-        return f"Look at it: stillframe serve {destination}"
+        return f"Look at it: stillframe serve {quote(destination)}"
     bucket, prefix = parse_location(destination)
     key = f"{prefix}/index.html".lstrip("/")
     if not s3.endpoint_url:
