@@ -205,7 +205,7 @@ function contentNode(item, evidence, depth) {
 }
 
 function contentText(item) {
-  const read = {
+  const readers = {
     TEXT: () => textOf(item, '0040A160'),
     NUM: () => measurementOf(item),
     CODE: () => codeOf(item, '0040A168'),
@@ -218,8 +218,9 @@ function contentText(item) {
     SCOORD3D: () => shapeOf(item),
     TCOORD: () => textOf(item, '0040A130').toLowerCase(),
     CONTAINER: () => '',
-  }[textOf(item, '0040A040')];
-  if (read) return read();
+  };
+  const type = textOf(item, '0040A040');
+  if (Object.hasOwn(readers, type)) return readers[type]();
   const path = listOf(item, '0040DB73').replaceAll(', ', '.');
   return path ? `see item ${path}` : '';
 }

@@ -266,3 +266,12 @@ test('XML is read in the encoding that it says it has', () => {
     assert.match(decodeXml(bytes), /^<.xml.*Müller<\/a>$/);
   }
 });
+
+test('value types of a report that are none have no text', () => {
+  for (const type of ['__proto__', 'constructor', 'toString', 'ELSE']) {
+    const item = { '0040A040': text('CS', type), '0040A043': code('Finding') };
+    const report = { '00080016': text('UI', `${STORAGE}88.11`), '0040A730': { vr: 'SQ', Value: [item] } };
+    const [content] = outlineOf(report).filter(({ items }) => items.some(({ label }) => label === 'Finding'));
+    assert.deepEqual(content.items.map((node) => node.text), [''], type);
+  }
+});
