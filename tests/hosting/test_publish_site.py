@@ -209,7 +209,7 @@ def test_another_site_s_pages_are_not_overwritten(place: Place, site: Site) -> N
 
 
 def test_another_site_s_files_stay(place: Place, site: Site) -> None:
-    names = {"worklist", "ohif/readme.txt", "other/index.html", "study-tips.css", "study-results.js", "stillframe.js"}
+    names = {"worklist", "ohif/readme.txt", "other/index.html", "study-tips.css", "study-results.js", "app-config.js"}
     for key in names:
         place.files.put(WebFile(key=key, data=b"mine", media_type="text/plain", cache_control="no-cache"))
     assert publish_site(list_site(), place.files).removed == 0
