@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @click.command(short_help="Put a study page and a viewer beside an archive.")
 @click.argument("destination", metavar="DEST")
 @viewer_option(
-    "Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder). Without it: no viewer, and one that is in "
-    "DEST is removed."
+    "Folder of a prebuilt OHIF viewer (npm package @ohif/app, its dist folder). Without it: no viewer, and one that is "
+    "in DEST is removed."
 )
 @public_root_option("URL of the service root, if the archive is not in DEST.")
 @store_options
