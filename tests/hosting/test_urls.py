@@ -65,10 +65,10 @@ def stored(keys: list[str | None], tmp_path_factory: pytest.TempPathFactory) -> 
         file = tree / key if find_site_key(f"/{key}") else tree / root / path_of_key(rest)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content + b"stillframe " + key.encode())
+            file.write_bytes(content + b"stillframe site " + key.encode())
         except OSError:  # a name of more than 255 bytes, or one that is a file here and a folder there
             continue
-        written[key] = content + b"stillframe " + key.encode()
+        written[key] = content + b"stillframe site " + key.encode()
     for path in (*TRAPS, *SITE_TRAPS):
         file = tree / path
         file.parent.mkdir(parents=True, exist_ok=True)
