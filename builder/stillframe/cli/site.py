@@ -33,8 +33,8 @@ def site(destination: str, viewer: Path | None, root: str, s3: S3Settings) -> in
     """Put a page that lists the studies, and OHIF, into DEST, a folder or s3://bucket/prefix that holds an archive.
 
     Everything there is named relatively, so it works below any address. Run it again after an update of Stillframe or
-    of OHIF; the archive is never touched. The viewer's configuration is app-config.js. A folder is then served by
-    stillframe serve or by nginx, a bucket by itself or behind CloudFront.
+    of OHIF; the archive is never touched. The viewer's configuration is app-config.js, which each run writes anew. A
+    folder is then served by stillframe serve or by nginx, a bucket by itself or behind CloudFront.
     """
     from stillframe.hosting.publish_site import publish_site
     from stillframe.hosting.site import list_site
