@@ -112,7 +112,8 @@ async function start(command, args, address, stops) {
   }, `${command} does not answer`);
 }
 
-function freePort() {
+/** A port of 127.0.0.1 that nobody listens on. */
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = net.createServer().on('error', reject);
     probe.listen(0, '127.0.0.1', () => {

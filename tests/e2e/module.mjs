@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { freePort } from './hosts.mjs';
 
 const HERE = import.meta.dirname;
 const TOP = path.join(HERE, '..', '..');
@@ -292,16 +292,6 @@ async function serve(tree, viewer) {
   const origin = `http://127.0.0.1:${port}`;
   await until(async () => assert.ok((await fetch(`${origin}/dicomweb/studies`)).ok));
   return origin;
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer().on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 /** OHIF's prebuilt viewer. Its package is unpacked, not installed: the dependencies it lists are those of a build. */

@@ -9,10 +9,10 @@ import axe from 'axe-core';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { freePort } from './hosts.mjs';
 import { startBucket } from './study-bucket.mjs';
 import { hostileStudies, makeStudies } from './study-lists.mjs';
 
@@ -627,16 +627,6 @@ async function serve(tree, viewer) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error('stillframe serve does not answer');
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer().on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 async function check(title, body) {

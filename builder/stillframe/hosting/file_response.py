@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -84,8 +84,7 @@ def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Resp
 
     `headers` are those of the whole object, with its Content-Type.
     """
-    conditions = {name: ", ".join(request.headers.getlist(name)) for name in CONDITIONS if name in request.headers}
-    answer = decide(request.method, conditions, opened.etag, opened.size)
+    answer = decide(request.method, read_conditions(request, CONDITIONS), opened.etag, opened.size)
     headers = {**headers, "ETag": opened.etag, "Accept-Ranges": "bytes"}
     if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         explanation = {"Content-Range": f"bytes */{opened.size}", "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
@@ -100,6 +99,11 @@ def respond(request: Request, opened: OpenFile, headers: dict[str, str]) -> Resp
     if request.method == "HEAD" or answer.start == answer.stop:
         return Response(None, answer.status, headers)
     return StreamingResponse(opened.read(answer.start, answer.stop), answer.status, headers)
+
+
+def read_conditions(request: Request, names: Iterable[str]) -> dict[str, str]:
+    """Those of the named headers that a request has."""
+    return {name: ", ".join(request.headers.getlist(name)) for name in names if name in request.headers}
 
 
 def _open_file(folder: Path, path: str) -> OpenFile:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from stillframe.hosting.conditional import decide
-from stillframe.hosting.file_response import read_file
+from stillframe.hosting.file_response import read_conditions, read_file
 from stillframe.hosting.service_script import named_root, service_script_beside
 from stillframe.hosting.site import Site, is_of_site
 from stillframe.hosting.site_keys import (
@@ -122,7 +122,7 @@ async def answer_site(files: SiteFiles, key: str, request: Request) -> Response:
     headers = {"Cache-Control": site_cache_control(key), "ETag": content.etag}
     if is_compressed(key):
         headers["Vary"] = "Accept-Encoding"
-    answer = decide(request.method, _conditions(request), content.etag, len(content.data))
+    answer = decide(request.method, read_conditions(request, _CONDITIONS), content.etag, len(content.data))
     if answer.status == 412:
         return PlainTextResponse("Precondition Failed\n", 412, {"Cache-Control": "no-store"})
     if answer.status == 304:
@@ -145,10 +145,6 @@ def _weights(value: str) -> Mapping[str, bool]:
         coding, _, parameter = (piece.strip() for piece in part.partition(";"))
         found[coding] = parameter.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return found
-
-
-def _conditions(request: Request) -> dict[str, str]:
-    return {name: ", ".join(request.headers.getlist(name)) for name in _CONDITIONS if name in request.headers}
 
 
 def _make_etag(data: bytes) -> str:

@@ -7,10 +7,8 @@ such copies (gzip_static of nginx).
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import gzip
-import hashlib
 import os
 import zlib
 from abc import ABC, abstractmethod
@@ -21,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final, override
 
 from stillframe.errors import NotFound, StoreError, machine_fault
-from stillframe.store.s3_client import PARALLEL, SCHEME, Bucket, Checksums
+from stillframe.store.s3_client import PARALLEL, SCHEME, Bucket
+from stillframe.store.s3_parts import check_sums
 from stillframe.store.s3_requests import iter_pages, persist
 
 GZIP_SUFFIX: Final = ".gz"
@@ -205,12 +204,7 @@ class WebBucket(WebFiles):
         if file.compressed:
             data = gzip.compress(data, _LEVEL, mtime=0)
             headers["ContentEncoding"] = "gzip"
-        self._call("put_object", file.key, Body=data, **headers, **self._sums(data))
-
-    def _sums(self, body: bytes) -> dict[str, str]:
-        if self.bucket.settings.checksums is Checksums.ALWAYS:
-            return {"ChecksumAlgorithm": "CRC32"}
-        return {"ContentMD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")}
+        self._call("put_object", file.key, Body=data, **headers, **check_sums(self.bucket, data))
 
     @override
     def delete(self, key: str) -> None:
