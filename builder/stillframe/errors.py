@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 
@@ -110,6 +110,9 @@ _SAID: Final = {
 }
 # What every task needs: where there is less, none can be blamed.
 _LEAST_BYTES: Final = 64 << 20
+# What is given back once memory has run out, so that this can be told: lines, a report, what they import.
+_RESERVED_BYTES: Final = 8 << 20
+_reserve: list[bytearray] = []
 
 
 def machine_fault(error: BaseException) -> str:
@@ -133,12 +136,23 @@ def machine_fault(error: BaseException) -> str:
     return ""
 
 
-def has_memory() -> bool:
-    """Whether this process can take what every task needs."""
+def has_memory(least: int = _LEAST_BYTES) -> bool:
+    """Whether this process can take so many bytes; what every task needs, if nothing is said."""
     try:
-        return bool(bytearray(_LEAST_BYTES))
+        return bool(bytearray(least))
     except MemoryError:
         return False
+
+
+def keep_reserve() -> None:
+    """Keep some memory back, with which this process can tell that there is no more."""
+    with suppress(MemoryError):
+        _reserve.append(bytearray(_RESERVED_BYTES))
+
+
+def free_reserve() -> None:
+    """Give back what was kept for the moment at which memory runs out."""
+    _reserve.clear()
 
 
 def check_memory(error: BaseException) -> None:
@@ -172,11 +186,13 @@ def machine_blamed() -> Iterator[None]:
         yield
     except StillframeError:
         raise
-    except MemoryError as error:
-        raise MachineError(NO_MEMORY) from error
+    except MemoryError:
+        free_reserve()
+        raise MachineError(NO_MEMORY) from None  # the frames of the failure hold what it took
     except Exception as error:
         blame_machine(error)
         if not has_memory():
+            free_reserve()
             raise MachineError(NO_MEMORY) from error
         raise
 

@@ -150,6 +150,15 @@ def test_no_limit_of_open_files_lets_a_job_hang_or_blames_an_input(folder: Path,
         assert not report_of(folder)["rejected"]
 
 
+@pytest.mark.parametrize("kibibytes", range(80_000, 320_000, 20_000))
+def test_no_limit_of_memory_ends_a_job_without_a_word_or_blames_an_input(folder: Path, kibibytes: int) -> None:
+    done = build(folder, f"ulimit -v {kibibytes}", "--workers", "0")
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, "there is not enough memory on this machine" in done.stderr) in ((0, False), (1, True))
+    if (folder / "report.json").exists():
+        assert not report_of(folder)["rejected"]
+
+
 @pytest.mark.parametrize(
     "redirect", ["exec >&-", "exec >/dev/full", "exec 2>&-", "exec 2>/dev/full", "exec <&- >&- 2>&-"]
 )

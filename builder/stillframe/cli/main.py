@@ -26,7 +26,7 @@ from stillframe.cli.serve import serve
 from stillframe.cli.site import site
 from stillframe.cli.streams import lost_output, safe_streams, tell
 from stillframe.cli.terminal import shown_logs
-from stillframe.errors import StillframeError, machine_blamed
+from stillframe.errors import NO_MEMORY, StillframeError, free_reserve, keep_reserve, machine_blamed
 from stillframe.process_start import forget_working_folder
 
 
@@ -46,8 +46,14 @@ _JOBS: Final = (["build"], ["delete"], ["index"], ["serve"], ["site"])
 def main() -> NoReturn:
     """Run the command line; every failure is one line on stderr and exit code 1."""
     forget_working_folder()
+    keep_reserve()
     with safe_streams():
-        code = _run()
+        try:
+            code = _run()
+        except MemoryError:  # while a failure was told
+            code = 1
+            free_reserve()
+            tell(f"stillframe: {NO_MEMORY}")
         if reason := lost_output():
             if sys.argv[1:2] not in _JOBS:  # nothing else does the work of the others
                 code = code or 1
