@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from mmap import mmap
 from typing import Final
 
 
@@ -112,7 +113,7 @@ _SAID: Final = {
 _LEAST_BYTES: Final = 64 << 20
 # What is given back once memory has run out, so that this can be told: lines, a report, what they import.
 _RESERVED_BYTES: Final = 8 << 20
-_reserve: list[bytearray] = []
+_reserve: list[mmap] = []
 
 
 def machine_fault(error: BaseException) -> str:
@@ -139,20 +140,22 @@ def machine_fault(error: BaseException) -> str:
 def has_memory(least: int = _LEAST_BYTES) -> bool:
     """Whether this process can take so many bytes; what every task needs, if nothing is said."""
     try:
-        return bool(bytearray(least))
-    except MemoryError:
+        mmap(-1, least).close()  # touches none of it
+    except (OSError, MemoryError):
         return False
+    return True
 
 
 def keep_reserve() -> None:
     """Keep some memory back, with which this process can tell that there is no more."""
-    with suppress(MemoryError):
-        _reserve.append(bytearray(_RESERVED_BYTES))
+    with suppress(OSError, MemoryError):
+        _reserve.append(mmap(-1, _RESERVED_BYTES))
 
 
 def free_reserve() -> None:
     """Give back what was kept for the moment at which memory runs out."""
-    _reserve.clear()
+    while _reserve:
+        _reserve.pop().close()
 
 
 def check_memory(error: BaseException) -> None:
