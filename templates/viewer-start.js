@@ -1,5 +1,6 @@
 // Runs on OHIF's page before OHIF: what its own page would set, and what the first picture needs early.
 (function () {
+  const QUIET_MS = 1000;
   const { src, dataset } = document.currentScript;
   const folder = new URL('.', src);
   window.PUBLIC_URL = folder.pathname;
@@ -14,8 +15,39 @@
   const configured = new Promise((resolve) => document.addEventListener('DOMContentLoaded', resolve));
   Promise.all([arrived, configured]).then(() => {
     fetchNext();
-    document.head.append(Object.assign(document.createElement('script'), { src: application.href }));
+    run(application.href);
+    const [entry] = performance.getEntriesByName(application.href);
+    if (entry?.transferSize) whenQuiet(runAgain); // not if it was in the cache
   });
+
+  function run(src) {
+    return new Promise((resolve) => {
+      const script = Object.assign(document.createElement('script'), { src, async: false });
+      script.onload = script.onerror = () => resolve(script.remove());
+      document.head.append(script);
+    });
+  }
+
+  // Chromium keeps the compiled code of a script that it runs a second time. So what ran for the first time runs again,
+  // to no effect, and what is compiled by now is kept: the next study shows in half the time.
+  async function runAgain() {
+    await Promise.all(names(dataset.again).map((name) => run(new URL(name, folder).href)));
+    performance.mark('stillframe-ran-again');
+  }
+
+  // An image has come, and the line and the processor rest.
+  function whenQuiet(act) {
+    let timer = 0;
+    const observer = new PerformanceObserver((entries) => {
+      if (!timer && !entries.getEntries().some(({ name }) => /\/(?:frames\/\d+|rendered)(?:\?|$)/.test(name))) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        observer.disconnect();
+        (window.requestIdleCallback ?? setTimeout)(act);
+      }, QUIET_MS);
+    });
+    observer.observe({ type: 'resource', buffered: true });
+  }
 
   function fetchNext() {
     for (const name of names(dataset.next)) {

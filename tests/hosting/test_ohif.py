@@ -6,14 +6,17 @@ import pytest
 
 from stillframe.errors import UsageError
 from stillframe.hosting.ohif import is_left_out, read_page, rewrite
-from tests.support.ohif import APP, DECODER, FILES, LEFT_OUT, WORKER
+from tests.support.ohif import APP, DECODER, FILES, LEFT_OUT, SMALL, WORKER
 
 _TEXTS = {path: data.decode(errors="replace") for path, data in FILES.items()}
 _HTML = _TEXTS["index.html"]
+_PAGE = read_page(_HTML, FILES, _TEXTS.__getitem__)
+_BOTH = pytest.mark.parametrize("files", [FILES, SMALL], ids=["as it comes", "without white space"])
 
 
-def test_what_the_page_loads() -> None:
-    page = read_page(_HTML, FILES, _TEXTS.__getitem__)
+@_BOTH
+def test_what_the_page_loads(files: dict[str, bytes]) -> None:
+    page = read_page(_HTML, files, lambda path: files[path].decode())
     assert page.script == APP
     assert page.styles == ("app.bundle.css",)
     assert set(page.preloads) == {
@@ -21,6 +24,7 @@ def test_what_the_page_loads() -> None:
         "15.bundle.0000000000000015.js",
     }  # fmt: skip
     assert page.early == (WORKER, DECODER)
+    assert page.again == (APP, *(path for path in page.preloads if path.endswith(".js")))
 
 
 @pytest.mark.parametrize("part", ['window.PUBLIC_URL="/"', "browserImportFunction", 'id="root"', 'id="react-portal"'])
@@ -40,7 +44,7 @@ def test_a_folder_without_the_page_s_script_is_refused() -> None:
         read_page(_HTML, [path for path in FILES if path != APP], _TEXTS.__getitem__)
 
 
-@pytest.mark.parametrize("part", ['__webpack_require__.p = "/";', "browserImportFunction('/dicom-microscopy-viewer/"])
+@pytest.mark.parametrize("part", ['__webpack_require__.p = "/"', "'/dicom-microscopy-viewer/"])
 def test_an_application_that_is_built_in_another_way_is_refused(part: str) -> None:
     texts = {**_TEXTS, APP: _TEXTS[APP].replace(part, "")}
     with pytest.raises(UsageError) as raised:
@@ -54,29 +58,46 @@ def test_an_application_that_loads_its_parts_in_another_way_is_only_slower() -> 
     assert page.preloads == page.early == ()
 
 
-def test_scripts_find_the_others_beside_themselves() -> None:
+@_BOTH
+def test_scripts_find_the_others_beside_themselves(files: dict[str, bytes]) -> None:
     for name in (APP, WORKER):
-        text = rewrite(name, FILES[name]).decode()
-        assert '__webpack_require__.p = "/"' not in text
-        assert "document.currentScript ? document.currentScript.src : self.location.href).href;" in text
-    app = rewrite(APP, FILES[APP]).decode()
-    assert (
-        "browserImportFunction(__webpack_require__.p + 'dicom-microscopy-viewer/dicomMicroscopyViewer.min.js')" in app
-    )
-    assert 'src: __webpack_require__.p + "ohif-logo.svg"' in app
+        text = rewrite(name, files[name], _PAGE).decode().replace(" ", "")
+        assert '__webpack_require__.p="/"' not in text
+        assert "?document.currentScript.src:self.location.href).href" in text
+    app = rewrite(APP, files[APP], _PAGE).decode().replace("'", '"')
+    assert 'browserImportFunction(window.PUBLIC_URL + "dicom-microscopy-viewer/dicomMicroscopyViewer.min.js")' in app
+    assert 'src: window.PUBLIC_URL + "ohif-logo.svg"' in app
+
+
+@_BOTH
+def test_the_application_starts_once_alone(files: dict[str, bytes]) -> None:
+    body = "if (window.stillframeStarted) return; window.stillframeStarted = true;"
+    app = rewrite(APP, files[APP], _PAGE).decode()
+    assert app.replace(" => ", "=>").startswith("(()=>{" + body)
+    assert body not in rewrite(WORKER, files[WORKER], _PAGE).decode()
+
+
+@pytest.mark.parametrize(
+    "begin", ['(() => {\n"use strict";\n', "(() => {'use strict';", "!function() {\n", "\n(() => {\n"]
+)
+def test_an_application_that_cannot_be_kept_from_a_second_start_runs_once(begin: str) -> None:
+    texts = {**_TEXTS, APP: begin + _TEXTS[APP].removeprefix("(() => {\n")}
+    page = read_page(_HTML, FILES, texts.__getitem__)
+    assert page.again == ()
+    assert "stillframeStarted" not in rewrite(APP, texts[APP].encode(), page).decode()
 
 
 def test_style_sheets_find_fonts_beside_themselves() -> None:
-    text = rewrite("app.bundle.css", FILES["app.bundle.css"]).decode()
+    text = rewrite("app.bundle.css", FILES["app.bundle.css"], _PAGE).decode()
     assert text == "@font-face{src:url(a34f9d1faa5f3315.woff2)} .b{background:url(data:,) url(//host/x)}"
-    assert rewrite("a.css", b"a{b:url('/c.png')}") == b"a{b:url('c.png')}"
+    assert rewrite("a.css", b"a{b:url('/c.png')}", _PAGE) == b"a{b:url('c.png')}"
 
 
 @pytest.mark.parametrize(
     "path", [DECODER, "assets/favicon.ico", "dicom-microscopy-viewer/dicomMicroscopyViewer.min.js"]
 )
 def test_other_files_stay_as_they_are(path: str) -> None:
-    assert rewrite(path, FILES[path]) == FILES[path]
+    assert rewrite(path, FILES[path], _PAGE) == FILES[path]
 
 
 def test_what_is_left_out() -> None:

@@ -1,4 +1,4 @@
-"""stillframe.js and OHIF's configuration in node: a fake registry of providers, a fake page."""
+"""stillframe.js, OHIF's configuration and its start in node: a fake registry of providers, a fake page."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ def test_configuration(tmp_path: Path) -> None:
 
 def test_no_root_is_the_same_as_none() -> None:
     assert render(CONFIG, title="Stillframe", root=None) == render(CONFIG, title="Stillframe")
+
+
+@needs_node
+def test_the_viewer_s_start() -> None:
+    run_tests("viewer-start.test.mjs")
 
 
 def test_the_module_is_small() -> None:

@@ -2,7 +2,8 @@
 
 Its scripts and its page name everything from the root of an origin. Here a script finds the others beside itself, and
 the page (`templates/viewer.html.j2`) names them relatively. What is replaced is looked for exactly, so that a version
-that is built in another way is refused and not broken.
+that is built in another way is refused and not broken. Scripts may have lost their white space and comments (`make
+viewer` takes them away), but not the names within them.
 """
 
 from __future__ import annotations
@@ -27,16 +28,24 @@ _LEFT_OUT: Final = re.compile(
     | (?:.*/)?\.[^/]*""",
     re.VERBOSE,
 )
-_PUBLIC_PATH: Final = '__webpack_require__.p = "/";'
+# What takes white space away numbers names that hide another of the same name.
+_REQUIRE: Final = r"__webpack_require__\d*"
+_PUBLIC_PATH: Final = re.compile(rf'({_REQUIRE}\.p\s*=\s*)"/"'.encode())
 # In a page that is the folder of the script which runs, in a worker that of the worker itself.
 _OWN_FOLDER: Final = (
-    "__webpack_require__.p = new URL('.', typeof document === 'object' && document.currentScript"
-    " ? document.currentScript.src : self.location.href).href;"
+    rb"\1new URL('.', typeof document === 'object' && document.currentScript"
+    b" ? document.currentScript.src : self.location.href).href"
 )
-_MICROSCOPY: Final = "browserImportFunction('/dicom-microscopy-viewer/"
-_MICROSCOPY_BESIDE: Final = "browserImportFunction(__webpack_require__.p + 'dicom-microscopy-viewer/"
-_LOGO: Final = 'src: "./ohif-logo.svg"'
-_LOGO_BESIDE: Final = 'src: __webpack_require__.p + "ohif-logo.svg"'
+_MICROSCOPY: Final = re.compile(rb"browserImportFunction\((['\"])/dicom-microscopy-viewer/")
+_MICROSCOPY_BESIDE: Final = rb"browserImportFunction(window.PUBLIC_URL + \1dicom-microscopy-viewer/"
+_LOGO: Final = re.compile(rb'src:\s*"\./ohif-logo\.svg"')
+_LOGO_BESIDE: Final = b'src: window.PUBLIC_URL + "ohif-logo.svg"'
+_REPLACED: Final = ((_PUBLIC_PATH, _OWN_FOLDER), (_MICROSCOPY, _MICROSCOPY_BESIDE), (_LOGO, _LOGO_BESIDE))
+# What an application has to have, and what a message calls it.
+_REQUIRED: Final = {'__webpack_require__.p = "/"': _PUBLIC_PATH, "'/dicom-microscopy-viewer/": _MICROSCOPY}
+_BEGIN: Final = re.compile(rb"\A\(\(\)\s*=>\s*\{(?!\s*['\"])")
+_BEGIN_ONCE: Final = rb"\g<0>if (window.stillframeStarted) return; window.stillframeStarted = true;"
+_SCRIPT: Final = re.compile(r"[^/]+\.js")
 _ROOTED_URL: Final = re.compile(r"url\((['\"]?)/(?!/)")
 
 _PAGE_SCRIPT: Final = re.compile(r'<script defer src="/([^"/]+\.js)"></script>')
@@ -45,14 +54,15 @@ _PAGE_STYLE: Final = re.compile(r'<link href="/([^"/]+\.css)" rel="stylesheet">'
 _PAGE_PARTS: Final = ('window.PUBLIC_URL="/"', "browserImportFunction", 'id="root"', 'id="react-portal"')
 
 _PLUGIN: Final = re.compile(r'pluginImports_(?:extensions|modes)\.push\("([^"]+)"\)')
-_MODULE: Final = re.compile(r'if \(module === "([^"]+)"\) \{\n(.*?)\n    return', re.DOTALL)
+_MODULE: Final = re.compile(r'if\s*\(module\s*===\s*"([^"]+)"\)\s*\{(.*?)return\b', re.DOTALL)
 _EXTENSION: Final = re.compile(r"[\"'](@ohif/extension-[\w-]+)[\"']")
-_CHUNK: Final = re.compile(r"__webpack_require__\.e\((?:/\*.*?\*/ ?)?\"?(\w[\w-]*)\"?\)")
-_WORKER: Final = re.compile(
-    r"new Worker\(new URL\(/\*.*?\*/ ?__webpack_require__\.p \+ __webpack_require__\.u\((\d+)\)"
+_CHUNK: Final = re.compile(rf"{_REQUIRE}\.e\((?:/\*.*?\*/ ?)?\"?(\w[\w-]*)\"?\)")
+_WORKER: Final = re.compile(rf"new Worker\(new URL\((?:/\*.*?\*/ ?)?{_REQUIRE}\.p\s*\+\s*{_REQUIRE}\.u\((\d+)\)")
+_DECODER: Final = re.compile(rf"openjphWasm\s*=\s*new URL\((?:/\*.*?\*/ ?)?{_REQUIRE}\((\d+)\)")
+_WASM: Final = (
+    r'(?<!\d){}\([\w, ]*\)\s*\{{\s*(?:"use strict";\s*)?'
+    r'module\.exports\s*=\s*__webpack_require__\d*\.p\s*\+\s*"([^"]+\.wasm)"'
 )
-_DECODER: Final = re.compile(r"openjphWasm = new URL\(/\*.*?\*/ ?__webpack_require__\((\d+)\)")
-_WASM: Final = r'^{}\(module.*?\n.*?\n?module\.exports = __webpack_require__\.p \+ "([^"]+\.wasm)"'
 _FIRST_MODE: Final = "@ohif/mode-longitudinal"  # of the route `viewer`
 
 
@@ -62,12 +72,14 @@ class ViewerPage:
 
     `script` is the application, `styles` are those of its own page. `preloads` are the scripts and style sheets that it
     goes on to load for the first picture. No link preloads the `early` files: the worker that decodes, and its decoder.
+    `again` are the scripts that do nothing when they run a second time in a page.
     """
 
     script: str
     styles: tuple[str, ...]
     preloads: tuple[str, ...]
     early: tuple[str, ...]
+    again: tuple[str, ...]
 
 
 def is_left_out(path: str) -> bool:
@@ -75,11 +87,13 @@ def is_left_out(path: str) -> bool:
     return bool(_LEFT_OUT.fullmatch(path)) or not is_asset_path(path)
 
 
-def rewrite(path: str, data: bytes) -> bytes:
-    """A file of OHIF's folder, naming the others relatively to itself."""
-    if path.endswith(".js") and "/" not in path:
-        for old, new in ((_PUBLIC_PATH, _OWN_FOLDER), (_MICROSCOPY, _MICROSCOPY_BESIDE), (_LOGO, _LOGO_BESIDE)):
-            data = data.replace(old.encode(), new.encode())
+def rewrite(path: str, data: bytes, page: ViewerPage) -> bytes:
+    """A file of OHIF's folder, naming the others relatively to itself; the application of its page starts once."""
+    if _SCRIPT.fullmatch(path):
+        for pattern, replacement in _REPLACED:
+            data = pattern.sub(replacement, data)
+        if path == page.script:
+            data = _BEGIN.sub(_BEGIN_ONCE, data)
     elif path.endswith(".css") and "/" not in path:
         data = _ROOTED_URL.sub(r"url(\1", data.decode()).encode()
     return data
@@ -106,11 +120,14 @@ def read_page(html: str, paths: Iterable[str], read: Callable[[str], str]) -> Vi
         if name not in known:
             raise UsageError(f"OHIF's folder is not complete: its index.html names {name}, which is not there")
     app = read(scripts[0])
-    for part in (_PUBLIC_PATH, _MICROSCOPY):
-        if part not in app:
+    data = app.encode()
+    for part, pattern in _REQUIRED.items():
+        if not pattern.search(data):
             raise UsageError(f"no OHIF that is known how to rewrite: nowhere in {scripts[0]} is {part}")
     chunks = _Chunks(app, known, read)
-    return ViewerPage(script=scripts[0], styles=styles, preloads=chunks.first(), early=chunks.decoder())
+    preloads = chunks.first()
+    again = (scripts[0], *filter(_SCRIPT.fullmatch, preloads)) if _BEGIN.match(data) else ()
+    return ViewerPage(script=scripts[0], styles=styles, preloads=preloads, early=chunks.decoder(), again=again)
 
 
 class _Chunks:
@@ -140,7 +157,7 @@ class _Chunks:
         for chunk in _WORKER.findall(self._app):
             text = self._text(chunk)
             for module in _DECODER.findall(text):
-                wasm = re.search(_WASM.format(module), text, re.MULTILINE)
+                wasm = re.search(_WASM.format(module), text)
                 if wasm:
                     return self._scripts[chunk], wasm[1]
         return ()

@@ -47,7 +47,7 @@ class Viewer:
         Raises:
             UsageError: if it cannot be read.
         """
-        return rewrite(path, _read(self.files[path]))
+        return rewrite(path, _read(self.files[path]), self.page)
 
 
 def read_viewer(folder: Path) -> Viewer:
