@@ -217,10 +217,8 @@ def end_processes(executor: Executor) -> None:
 
 def make_executor(workers: int) -> Executor:
     """An executor over that many processes, or the serial one for 0."""
-    if workers == 0:
-        prepare_process()
-        return SerialExecutor()
-    return ProcessExecutor(workers)
+    prepare_process()
+    return SerialExecutor() if workers == 0 else ProcessExecutor(workers)
 
 
 type Batch[K, A] = Sequence[tuple[K, A]]

@@ -6,6 +6,7 @@ store or a machine that fails raises.
 
 from __future__ import annotations
 
+import gc
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -65,7 +66,9 @@ def build_instance(task: InstanceTask) -> Built | Rejected | Watch:
     except ClaimHeld as held:
         return held.watch
     except Exception as error:
-        return Rejected.of(task.source, reason_of_input(task.source, error), task.uids)
+        rejected = Rejected.of(task.source, reason_of_input(task.source, error), task.uids)
+    gc.collect(1)  # what the error referred to may be large, and part of a cycle
+    return rejected
 
 
 @dataclass(frozen=True, slots=True)

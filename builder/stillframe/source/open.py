@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from contextlib import closing
 from typing import Final
 
@@ -73,6 +74,9 @@ def source_digest(source: InputRef) -> str:
 
 def digest_of(file: ReadableFile) -> str:
     """Digest of an input's bytes, `sha256:` before it; the file is left at its end."""
+    if isinstance(file, LoadedInput):
+        file.seek(0, io.SEEK_END)
+        return f"sha256:{hashlib.sha256(file.getvalue()).hexdigest()}"  # getvalue makes no copy
     file.seek(0)
     buffer = memoryview(bytearray(_DIGEST_BYTES))
     digest = hashlib.sha256()
