@@ -21,22 +21,21 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from stillframe.archive.holdings import held_objects
 from stillframe.archive.record import claimed, holder_of
 from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import ClaimLost, PreconditionFailed, StillframeError, StoreError
-from stillframe.layout import metadata_key
+from stillframe.layout import instance_key, metadata_key
 from stillframe.parallel import Watched, made_once
 from stillframe.store.base import Store
 from stillframe.wait_log import waiting
 
 LEASE_SECONDS: Final = 30.0
 """A claim that stands so long without being renewed belongs to nobody any more."""
-# Renewed when it is this part of a lease old; from twice that age on the work waits for the renewal.
-_RENEWED_AT: Final = 0.2
+RENEWED_AT: Final = 0.2
+"""Renewed when it is this part of a lease old; from twice that age on the work waits for the renewal."""
 # Writes of one claim that may find that an earlier one of it took place after all.
 _TRIES: Final = 5
 # The process of a holder: a claim names the attempt, the process (machine, number, start), and its renewals.
@@ -52,12 +51,14 @@ _PATIENCE: Final = 0.1
 class CommitState:
     """An instance's metadata as the store has them, None if it is not published; `etag` is None if nothing is there.
 
-    `abandoned` says that a job began to write the instance and did not end: objects of it may be there.
+    `abandoned` says that a job began to write the instance and did not end: objects of it may be there. `drafted` is
+    the version of a draft whose holder shows no life any more.
     """
 
     metadata: JSONDataset | None
     etag: str | None
     abandoned: bool = False
+    drafted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +96,36 @@ def settled_state(
     begun, pause = time.monotonic(), _FIRST_LOOK
     with ExitStack() as waits:
         while True:
-            stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
-            if stored is None:
-                return CommitState(None, None)
-            datasets = parse_datasets(stored.data) or []
-            known = bool(datasets) and InstanceUIDs(*named_uids(datasets[0])) == uids
-            metadata = datasets[0] if known else None
-            holder = holder_of(datasets[0]) if datasets else ""
-            if not holder:
-                # Metadata that are damaged say nothing of the objects beside them.
-                return CommitState(metadata, stored.etag, abandoned=metadata is None)
+            held, state, ended = _look(store, uids)
+            if not held:
+                return state
             now = time.monotonic()
-            if watch is None or stored.etag != watch.etag:
-                watch = Watch(stored.etag, now)
-            if now - watch.since >= lease or _has_ended(holder):
-                return CommitState(metadata, stored.etag, abandoned=True)
+            if watch is None or held != watch.etag:
+                watch = Watch(held, now)
+            if ended or now - watch.since >= lease:
+                return state
             if not patient and now - begun >= _PATIENCE:
                 raise ClaimHeld(watch)
             if pause == _FIRST_LOOK:
                 waits.enter_context(waiting("another job that writes an instance"))
             time.sleep(pause)
             pause = min(2 * pause, _LAST_LOOK)
+
+
+def _look(store: Store, uids: InstanceUIDs) -> tuple[str, CommitState, bool]:
+    """The version of another job's claim, empty if there is none; the state without it; whether its holder ended."""
+    stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
+    if stored is None:
+        drafted = store.drafted(instance_key(uids))
+        return drafted, CommitState(None, None, drafted=drafted), False
+    datasets = parse_datasets(stored.data) or []
+    known = bool(datasets) and InstanceUIDs(*named_uids(datasets[0])) == uids
+    metadata = datasets[0] if known else None
+    holder = holder_of(datasets[0]) if datasets else ""
+    if not holder:
+        # Metadata that are damaged say nothing of the objects beside them.
+        return "", CommitState(metadata, stored.etag, abandoned=metadata is None), False
+    return stored.etag, CommitState(metadata, stored.etag, abandoned=True), _has_ended(holder)
 
 
 def retract(store: Store, uids: InstanceUIDs, state: CommitState) -> None:
@@ -166,7 +176,7 @@ class Lease:
         self._store = store
         self._key = metadata_key(uids.study, uids.series, uids.instance)
         self._before = state.metadata
-        self._renew = _RENEWED_AT * seconds
+        self._renew = RENEWED_AT * seconds
         self._lock = threading.Lock()
         self._name = uuid.uuid4().hex  # of this attempt
         self._renewed = 0
@@ -174,7 +184,7 @@ class Lease:
         self._confirmed = 0.0
         self._held = True
         self._put()
-        _leases().add(self)
+        leases().add(self)
 
     def _put(self) -> None:
         asked = time.monotonic()
@@ -258,17 +268,24 @@ class Lease:
         """Stop renewing."""
         with self._lock:
             self._held = False
-        _leases().discard(self)
+        leases().discard(self)
 
 
-def _renew(leases: list[Lease]) -> None:
-    for lease in leases:
-        lease.renew_if_due()
+class Renewed(Protocol):
+    """What shows that its holder lives."""
+
+    def renew_if_due(self) -> None:
+        """Show it, if the last sign is old."""
+
+
+def _renew(claims: list[Renewed]) -> None:
+    for claim in claims:
+        claim.renew_if_due()
 
 
 @made_once
-def _leases() -> Watched[Lease]:
-    """The leases of this process, renewed by a thread of its own."""
+def leases() -> Watched[Renewed]:
+    """The claims of this process, renewed by a thread of its own."""
     return Watched("claims", 1.0, _renew)
 
 
@@ -316,12 +333,3 @@ def _has_ended(holder: str) -> bool:
     if not process or process["machine"] != _machine():
         return False
     return _started(int(process["pid"])) not in (process["started"], "")
-
-
-def discard_instance(store: Store, uids: InstanceUIDs) -> None:
-    """Remove what a dead worker left of an instance, unless its metadata had been published before."""
-    state = settled_state(store, uids)
-    if state.metadata is None and state.abandoned:
-        with suppress(ClaimLost), Lease(store, uids, state) as lease:
-            store.delete_many(list(held_objects(store, uids)))
-            lease.remove()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, settled_state
+from stillframe.archive.draft_claims import DraftLease, claim_instance
 from stillframe.archive.frame_rows import read_rows
 from stillframe.archive.holdings import digest_of_held, held_objects
 from stillframe.archive.record import (
@@ -31,7 +32,7 @@ from stillframe.build.pictures import make_pictures
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sink import Sink
-from stillframe.build.sinks import CompareSink, SizeSink, StoreSink
+from stillframe.build.sinks import CompareSink, DraftSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
@@ -71,6 +72,9 @@ def build_instance(task: InstanceTask) -> Built | Rejected | Watch:
     return rejected
 
 
+type _Sink = StoreSink | DraftSink
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """An open input: its state before its digest was taken, the digest, and its size in bytes."""
@@ -97,8 +101,8 @@ class _Worker:
             InputError: if the input cannot be published; nothing of it is left then.
             StoreError: if the store fails, or others keep coming in between.
         """
-        # Where requests cost something, what no list knows is taken for new: the claim tells if it is not.
-        new = self.task.store.parallel > 1 and self.task.first and self.task.listed is None
+        # What no list knows is taken for new: the claim tells if it is not.
+        new = self.task.first and self.task.listed is None
         for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
                 return self._act(new=new and not attempt)
@@ -228,11 +232,15 @@ class _Worker:
             with _COMPUTING:
                 self._produce(instance, source.file, SizeSink())
         # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
-        with Lease(task.store, task.uids, self.state, task.lease) as lease:
-            before = []
+        with claim_instance(task.store, task.uids, self.state, task.lease) as lease:
+            before: list[str] = []
             if self.published is not None or self.state.abandoned:
                 before = list(held_objects(task.store, task.uids))
-            sink = StoreSink(task.store, lease, frozenset(before))
+            sink: _Sink
+            if isinstance(lease, DraftLease):
+                sink = DraftSink(lease.draft)
+            else:
+                sink = StoreSink(task.store, lease, frozenset(before))
             try:
                 content, document = self._write(instance, source, sink)
                 with self.clock("write"):
@@ -258,7 +266,7 @@ class _Worker:
             changed=tuple(key for key in before if is_fixed(key)),
         )
 
-    def _write(self, instance: Instance, source: _Source, sink: StoreSink) -> tuple[Content, bytes]:
+    def _write(self, instance: Instance, source: _Source, sink: _Sink) -> tuple[Content, bytes]:
         """Put all but the metadata on its way; what that was, and the document of the metadata."""
         task = self.task
         with _COMPUTING:
@@ -279,7 +287,7 @@ class _Worker:
                 metadata = with_record(content.metadata, record, notes)
                 return replace(content, metadata=metadata, notes=notes), dumps([metadata])
 
-    def _withdraw(self, lease: Lease, sink: StoreSink) -> None:
+    def _withdraw(self, lease: Lease | DraftLease, sink: _Sink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""
         sink.abandon()
         lease.check()

@@ -13,7 +13,8 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
-from stillframe.archive.claims import Watch, discard_instance
+from stillframe.archive.claims import Watch
+from stillframe.archive.draft_claims import discard_instance
 from stillframe.archive.holdings import HeldInstance, digest_of_held, held_in_series, read_metadata
 from stillframe.archive.lists import PublishedInstance, listed_instances
 from stillframe.archive.record import Record

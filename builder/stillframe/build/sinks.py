@@ -19,7 +19,7 @@ from stillframe.errors import InputError, KeyRefused, PreconditionFailed, StoreE
 from stillframe.layout import Kind, parse_key
 from stillframe.options import DecoderLimits
 from stillframe.parallel import made_once
-from stillframe.store.base import ObjectHead, Store, Written
+from stillframe.store.base import Draft, ObjectHead, Store, Written
 
 _CHUNK_BYTES: Final = 1 << 20
 # Versions of one object that others may put there while a claim is held: left over from jobs that lost theirs.
@@ -99,6 +99,9 @@ class StoreSink:
             StoreError: if this object, or one before it, cannot be put.
         """
         self.digests[key] = _digest(data)
+        if isinstance(data, bytes) and self._uploads is None:
+            self.sizes[key] = self._put_fenced(key, data).size
+            return
         if self._uploads is None or not isinstance(data, bytes):
             self._lease.check()
             with _as_input():
@@ -151,6 +154,40 @@ class StoreSink:
         """See `sink.Sink`."""
         self.finish()
         self._store.delete_many(list(self.sizes))
+        self.sizes.clear()
+        self.digests.clear()
+
+
+class DraftSink:
+    """Puts objects into a draft, where nobody else does. `sizes` and `digests` are as those of `StoreSink`."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self.sizes: dict[str, int] = {}
+        self.digests: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes | ReadableFile) -> None:
+        """See `sink.Sink`.
+
+        Raises:
+            ClaimLost: if another job took over.
+            InputError: if the store refuses this object, and takes others.
+            StoreError: if it cannot be put.
+        """
+        self.digests[key] = _digest(data)
+        with _as_input():
+            self.sizes[key] = self._draft.put(key, data).size
+
+    def abandon(self) -> None:
+        """Nothing is under way."""
+
+    def finish(self) -> None:
+        """Nothing is under way."""
+
+    def restart(self) -> None:
+        """See `sink.Sink`."""
+        for key in self.sizes:
+            self._draft.delete(key)
         self.sizes.clear()
         self.digests.clear()
 

@@ -45,6 +45,33 @@ class KeptVersions:
     days: int | None
 
 
+class Draft(ABC):
+    """A resource that nobody sees while it is made, and that gets its place as a whole; nobody else can write there.
+
+    Every method raises `ClaimLost` if another job took over, `StoreError` if the store fails for good.
+    """
+
+    @abstractmethod
+    def put(self, key: str, data: bytes | ReadableFile) -> Written:
+        """Write an object of the resource, as `Store.put` does."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Show that whoever makes it lives."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Put the resource in its place, where nothing may be by now."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove what was not committed."""
+
+
 class Store(ABC):
     """Keys to bytes. What workers use is picklable: a worker process gets its own copy.
 
@@ -120,6 +147,20 @@ class Store(ABC):
     def kept_versions(self, key: str) -> KeptVersions | None:  # noqa: ARG002  # a folder has no versions
         """What is kept of an object that was deleted; None if nothing is."""
         return None
+
+    def draft(self, resource: str, stale: str = "") -> Draft | None:  # noqa: ARG002  # buckets cannot rename
+        """A draft of a resource that is not there; None if it is, or the store has no drafts.
+
+        `stale` is the version (`drafted`) of a draft whose holder shows no life: it is taken over.
+
+        Raises:
+            ClaimLost: if another job makes one.
+        """
+        return None
+
+    def drafted(self, resource: str) -> str:  # noqa: ARG002
+        """What changes while another job makes a draft of a resource, and lives; empty if none does."""
+        return ""
 
     @abstractmethod
     def below(self, name: str) -> Store:

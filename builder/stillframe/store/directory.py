@@ -6,25 +6,21 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from io import FileIO
 from pathlib import Path
-from typing import Final, override
+from typing import override
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.errors import KeyRefused, LayoutError, PreconditionFailed, StoreError, machine_fault
+from stillframe.errors import LayoutError, PreconditionFailed, StoreError
 from stillframe.layout import key_of_path, path_of_key
-from stillframe.store.base import Store, StoredObject, Written
+from stillframe.store.base import Draft, Store, StoredObject, Written
+from stillframe.store.drafts import begin_draft, held_version, remove_drafts
+from stillframe.store.folder_files import RACES, failure, write_all
 from stillframe.store.sync import SYNCFS, group_sync, sync_file
 from stillframe.wait_log import waiting
-
-_COPY_BYTES: Final = 1 << 20
-# How often a folder may vanish under the hands that make it: jobs that remove empty ones are few and soon done.
-_RACES: Final = 1000
 
 
 class DirectoryStore(Store):
@@ -61,7 +57,7 @@ class DirectoryStore(Store):
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _failure(f"the destination {self.root} cannot be written", error) from error
+            raise failure(f"the destination {self.root} cannot be written", error) from error
         self.check()
 
     def check(self) -> None:
@@ -95,7 +91,7 @@ class DirectoryStore(Store):
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return None  # nor could it be put
-            raise _failure(key, error) from error
+            raise failure(key, error) from error
 
     @override
     def put(
@@ -108,15 +104,40 @@ class DirectoryStore(Store):
             descriptor = _open_locked(_temporary_of(path), folder)
             if self.durable:
                 group_sync(self._top)  # which sees what fails from now on
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
+            try:
                 if conditional:
                     self._check(key, if_match, if_none_match, _temporary_of(path))
-                size = _write(file, data, path)
-                if self.durable and SYNCFS is None:
-                    sync_file(descriptor, folder)
+                os.ftruncate(descriptor, 0)  # what a killed job left
+                size = write_all(descriptor, data)
+                os.rename(_temporary_of(path), path)  # noqa: PTH104
+                self._finish(descriptor, folder)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            raise _failure(key, error) from error
+            raise failure(key, error) from error
         return Written(size, _etag(data) if conditional and isinstance(data, bytes) else "")
+
+    def _finish(self, descriptor: int, folder: str) -> None:
+        """See that a file that was written is on the disk, where that cannot be seen to for all of them at once."""
+        if self.durable and SYNCFS is None:
+            sync_file(descriptor, folder)
+
+    @override
+    def drafted(self, resource: str) -> str:
+        try:
+            return held_version(f"{self.root}/{resource}")
+        except OSError as error:
+            raise failure(resource, error) from error
+
+    @override
+    def draft(self, resource: str, stale: str = "") -> Draft | None:
+        try:
+            begun = begin_draft(f"{self.root}/{resource}", resource, stale, self._finish)
+            if begun is not None and self.durable:
+                group_sync(self._top)  # which sees what fails from now on
+        except OSError as error:
+            raise failure(resource, error) from error
+        return begun
 
     def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:
         current = self.get(key)
@@ -148,12 +169,13 @@ class DirectoryStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise _failure(folder, error) from error
+            raise failure(folder, error) from error
 
     def _walk(self, folder: str) -> Iterator[tuple[str, int]]:
         for entry in self._entries(folder):
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(entry.path)
+                if not entry.name.startswith("."):  # drafts, which have no key
+                    yield from self._walk(entry.path)
                 continue
             key = self._key(entry.path)
             if key is None:
@@ -182,7 +204,7 @@ class DirectoryStore(Store):
         try:
             group_sync(self._top)()
         except OSError as error:
-            raise _failure(f"{self._top} cannot be synced", error) from error
+            raise failure(f"{self._top} cannot be synced", error) from error
 
     @override
     def delete(self, key: str) -> None:
@@ -193,16 +215,10 @@ class DirectoryStore(Store):
         except NotADirectoryError:
             return
         except OSError as error:
-            raise _failure(key, error) from error
+            raise failure(key, error) from error
         folder = path.parent
         while str(folder) != self._top and _is_forsaken(folder) and _remove_forsaken(folder):
             folder = folder.parent
-
-
-def _failure(what: str, error: OSError) -> StoreError:
-    """The failure of a request, with what to do where it is this machine that lacks something."""
-    reason = f"{what}: {machine_fault(error) or error.strerror or error}"
-    return KeyRefused(reason) if error.errno == errno.ENAMETOOLONG else StoreError(reason)
 
 
 def _open_regular(path: str) -> ReadableFile:
@@ -212,20 +228,6 @@ def _open_regular(path: str) -> ReadableFile:
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file")
-
-
-def _write(file: FileIO, data: bytes | ReadableFile, path: str) -> int:
-    """Fill the temporary file and give it its name."""
-    file.truncate(0)
-    if isinstance(data, bytes):
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
-    else:
-        shutil.copyfileobj(data, file, _COPY_BYTES)
-    size = file.tell()
-    os.rename(_temporary_of(path), path)  # noqa: PTH104
-    return size
 
 
 def _etag(data: bytes) -> str:
@@ -238,11 +240,11 @@ def _temporary_of(path: str) -> str:
 
 
 def _is_forsaken(folder: Path) -> bool:
-    """Whether nothing is below a folder but folders and temporary files."""
+    """Whether nothing is below a folder but folders, temporary files and drafts."""
     try:
         with os.scandir(folder) as entries:
             return all(
-                _is_forsaken(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else _is_temporary(entry.name)
+                _is_temporary(entry.name) or (entry.is_dir(follow_symlinks=False) and _is_forsaken(Path(entry.path)))
                 for entry in entries
             )
     except OSError as error:
@@ -259,7 +261,8 @@ def _remove_forsaken(folder: Path) -> bool:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    gone = _remove_forsaken(Path(entry.path))
+                    temporary = _is_temporary(entry.name)
+                    gone = remove_drafts(entry.path) if temporary else _remove_forsaken(Path(entry.path))
                 else:
                     gone = _is_temporary(entry.name) and _remove_temporary(Path(entry.path))
                 if not gone:
@@ -299,7 +302,7 @@ def _open_locked(path: str, folder: str) -> int:
 
     The folder is made when it turns out to be missing, which it may also be because another job just emptied it.
     """
-    for _ in range(_RACES):
+    for _ in range(RACES):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:
