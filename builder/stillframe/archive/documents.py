@@ -31,25 +31,37 @@ def update_document(
     key: str,
     merge: Callable[[Any], Any],
     recover: Callable[[], Any] = lambda: None,
-    *,
-    derived: bool = False,
 ) -> None:
     """Replace the JSON document at `key` by `merge` of what is there, None if nothing is.
 
-    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same. What is `derived`
-    from other documents is merged until they say the same after it was written: whoever changes them, and then finds
+    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same.
+    """
+    derive_document(store, key, lambda: None, lambda existing, _: merge(existing), lambda _: recover())
+
+
+def derive_document[T](
+    store: Store,
+    key: str,
+    read: Callable[[], T],
+    merge: Callable[[Any, T], Any],
+    recover: Callable[[T], Any] = lambda _: None,
+) -> None:
+    """As `update_document`, where `merge` and `recover` take what `read` reads of other documents, too.
+
+    The document is merged until the others say the same after it was written: whoever changes them, and then finds
     nothing to change here, relies on that.
     """
     for attempt in range(ROUNDS):
         stored = store.get(key)
         existing = _parse(key, stored.data) if stored else None
-        merged = merge(recover() if stored and existing is None else existing)
+        others = read()
+        merged = merge(recover(others) if stored and existing is None else existing, others)
         try:
             changed = replace_document(store, key, merged, stored)
         except PreconditionFailed:
             give_way(store, attempt)
             continue
-        if not changed or not derived or merge(merged) == merged:
+        if not changed or read() == others:
             return
     raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
 

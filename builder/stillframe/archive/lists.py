@@ -15,7 +15,14 @@ from itertools import islice
 from typing import Final
 
 from stillframe.archive import qido
-from stillframe.archive.documents import ROUNDS, give_way, read_document, replace_object, update_document
+from stillframe.archive.documents import (
+    ROUNDS,
+    derive_document,
+    give_way,
+    read_document,
+    replace_object,
+    update_document,
+)
 from stillframe.archive.frame_index import FrameIndex, indexed_instances, merge_frame_index
 from stillframe.archive.holdings import committed_instances, read_metadata, unpublished
 from stillframe.archive.record import Record, record_of
@@ -127,11 +134,11 @@ def write_series_lists(store: Store, study: str, series: str, base_url: str = ""
     _update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
     key = instances_key(study, series)
     if create or store.head(key) is not None:
-        update_document(
+        derive_document(
             store,
             key,
-            lambda _: qido.instance_list(_metadata(store, study, series), base_url, of_series=True),
-            derived=True,
+            lambda: _metadata(store, study, series),
+            lambda _, metadata: qido.instance_list(metadata, base_url, of_series=True),
         )
 
 
@@ -156,29 +163,35 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
     """Merge some of a study's series into the documents of the study, and give it the thumbnail of one of them."""
     touched = sorted(series)
-    update_document(
+    derive_document(
         store,
         metadata_key(study),
-        lambda old: _merge_study(old, store, study, touched),
-        lambda: _merge_study(None, store, study, [*filter(is_uid, store.children(study_series_key(study)))]),
-        derived=True,
+        lambda: {uid: _metadata(store, study, uid) for uid in touched},
+        _merge_study,
+        lambda _: _merge_study(None, _all_metadata(store, study)),
     )
     _update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
 
     def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
-        update_document(store, key, lambda _: make(_metadata(store, study), base_url), derived=True)
+        derive_document(store, key, lambda: _metadata(store, study), lambda _, metadata: make(metadata, base_url))
 
     write_list(study_series_key(study), qido.series_list)
     write_list(instances_key(study), qido.instance_list)
 
 
 def _merge_study(
-    existing: list[JSONDataset] | None, store: Store, study: str, series: Collection[str]
+    existing: list[JSONDataset] | None, documents: Mapping[str, Collection[JSONDataset]]
 ) -> list[JSONDataset]:
-    """What the documents of some series say in place of what was said of them."""
-    others = [item for item in existing or () if text_value(item, SERIES_UID) not in series]
-    new = [rebase_bulk(instance, f"series/{uid}/") for uid in series for instance in _metadata(store, study, uid)]
+    """What the documents of some series, by UID, say in place of what was said of them."""
+    others = [item for item in existing or () if text_value(item, SERIES_UID) not in documents]
+    new = [rebase_bulk(instance, f"series/{uid}/") for uid, document in documents.items() for instance in document]
     return qido.merge_instances(others, new)
+
+
+def _all_metadata(store: Store, study: str) -> dict[str, list[JSONDataset]]:
+    """The metadata of every series of a study that is there."""
+    series = filter(is_uid, store.children(study_series_key(study)))
+    return {uid: _metadata(store, study, uid) for uid in series}
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:

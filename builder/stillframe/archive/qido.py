@@ -89,6 +89,8 @@ _SEVERAL: Final = frozenset({"00080008", "00083002", _MODALITIES})  # of a multi
 _REQUEST_ATTRIBUTES: Final = "00400275"
 _REQUEST_IDS: Final = {"00400009": "SH", "00401001": "SH"}  # Scheduled Procedure Step ID, Requested Procedure ID
 
+_EXACT: Final = 1 << 53  # up to here a double holds every integer
+
 type _UIDOrder = tuple[tuple[int, str], ...]
 
 
@@ -97,29 +99,35 @@ def sort_instances(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
 
     Where the instances of a series disagree, its lowest number counts. Components of UIDs compare as numbers.
     """
-    instances = list(metadata)
+    grouped: dict[str, list[JSONDataset]] = {}
     numbers: dict[str, float] = {}
-    for instance in instances:
+    for instance in metadata:
         series = text_value(instance, SERIES_UID)
+        grouped.setdefault(series, []).append(instance)
         numbers[series] = min(numbers.get(series, math.inf), _number(instance, SERIES_NUMBER))
 
-    def order(instance: JSONDataset) -> tuple[float, _UIDOrder, float, _UIDOrder]:
-        series = text_value(instance, SERIES_UID)
-        uid = text_value(instance, SOP_INSTANCE_UID)
-        return numbers[series], uid_order(series), _number(instance, INSTANCE_NUMBER), uid_order(uid)
+    def order(instance: JSONDataset) -> tuple[float, _UIDOrder]:
+        return _number(instance, INSTANCE_NUMBER), uid_order(text_value(instance, SOP_INSTANCE_UID))
 
-    return sorted(instances, key=order)
+    ordered = sorted(grouped, key=lambda series: (numbers[series], uid_order(series)))
+    return [instance for series in ordered for instance in sorted(grouped[series], key=order)]
 
 
 def _number(instance: JSONDataset, tag: str) -> float:
     """A number to sort by; infinity for none."""
-    element = readable_element(instance.get(tag, {}), "IS")
-    return math.inf if element is None else float(element["Value"][0])
+    element = instance.get(tag)
+    if element is None:
+        return math.inf
+    match element:
+        case {"vr": "IS", "Value": [int(number)]} if type(number) is int and abs(number) < _EXACT:
+            return float(number)  # as nearly all are
+    readable = readable_element(element, "IS")
+    return math.inf if readable is None else float(readable["Value"][0])
 
 
 def uid_order(uid: str) -> _UIDOrder:
     """What sorts UIDs as lists have them: components compare as numbers."""
-    return tuple((len(component), component) for component in uid.split("."))
+    return tuple([(len(component), component) for component in uid.split(".")])
 
 
 def merge_instances(existing: Iterable[JSONDataset], new: Iterable[JSONDataset]) -> list[JSONDataset]:

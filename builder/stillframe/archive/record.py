@@ -26,6 +26,7 @@ UNKNOWN: Final = "sha256:unknown"
 """The digest in metadata of what is not, or no longer, published: see `claimed`."""
 
 _GROUP: Final = "0099"
+_CREATORS: Final = _GROUP + "00"
 _OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))?")
 _FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
 _ASSIGNED: Final = ";uids=assigned"
@@ -199,8 +200,8 @@ def without_record(dataset: JSONDataset) -> JSONDataset:
     if not blocks:
         return dataset
     creators = {f"{_GROUP}00{block}" for block in blocks}
-    owned = tuple(f"{_GROUP}{block}" for block in blocks)
-    return {key: element for key, element in dataset.items() if key not in creators and not key.startswith(owned)}
+    owned = {f"{_GROUP}{block}" for block in blocks}
+    return {key: element for key, element in dataset.items() if key not in creators and key[:6] not in owned}
 
 
 def promised_frames(metadata: JSONDataset) -> int:
@@ -221,7 +222,7 @@ def _own_blocks(dataset: JSONDataset) -> list[str]:
     return [
         key[6:]
         for key, element in dataset.items()
-        if key.startswith(_GROUP + "00") and key[6:] >= "10" and element.get("Value") == [CREATOR]
+        if key[:6] == _CREATORS and key[6:] >= "10" and element.get("Value") == [CREATOR]
     ]
 
 
