@@ -17,6 +17,7 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.header import Stop
+from stillframe.dicom.known_elements import Header
 from stillframe.dicom.lenient import CountedReads, Unreadable, is_other_value, read_odd_element
 from stillframe.dicom.sequences import raw_data_element
 from stillframe.dicom.vr import dictionary_vr
@@ -76,6 +77,7 @@ class DataSetReader:
         self._strict = False
         self._odd = CountedReads(file)
         self._parts = 0
+        self._header = Header(encoding)
 
     @property
     def dataset(self) -> Dataset:
@@ -102,6 +104,8 @@ class DataSetReader:
             offset, self.stopped, odd = self._walk(Walker(data, self.encoding), start, stop)
             self.file.seek(start + offset)
             if self.stopped is not None or (odd is None and start + offset >= self.size):
+                if not strict:
+                    self._header.remember()
                 return None
             if odd is None:
                 length = max(length, _FIRST_BYTES)
@@ -120,18 +124,31 @@ class DataSetReader:
         The offset behind them, the tag that stopped it, if one did, and what is wrong there, if anything.
         """
         offset, end = 0, len(walker.data)
+        data, header = walker.data, self._header
         try:
-            for element in walker.elements(0, end):
-                offset, tag, _, value, length = element
-                if stop(tag):
-                    return offset, tag, None
-                if length == UNDEFINED_LENGTH or not self._may_be(tag):
-                    raise Odd("a value of undefined length, or a tag of no element")
-                if value + length > end:
-                    raise Short("ends inside a value")
-                self._count()
-                self._add(raw_data_element(walker, element, base))
-                offset = value + length
+            while offset < end:
+                while not self._strict and (known := header.find(data, offset)) is not None:
+                    if stop(known[1]):
+                        return offset, known[1], None
+                    self._count()
+                    self._add(known[2])
+                    offset += len(known[0])
+                for element in walker.elements(offset, end):
+                    start, tag, _, value, length = element
+                    if stop(tag):
+                        return offset, tag, None
+                    if length == UNDEFINED_LENGTH or not self._may_be(tag):
+                        raise Odd("a value of undefined length, or a tag of no element")
+                    if value + length > end:
+                        raise Short("ends inside a value")
+                    self._count()
+                    offset = value + length
+                    raw = raw_data_element(walker, element, base)
+                    self._add(raw if self._strict else header.add(data, start, offset, raw))
+                    if not (self._strict or self.encoding.implicit):
+                        break  # the next one may be known
+                else:
+                    break
         except Odd as odd:
             return offset, None, odd
         return offset, None, None if offset == end else Odd("a delimiter outside a sequence")

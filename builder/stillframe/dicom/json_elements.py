@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.json_model import PN_GROUPS, JSONDataset
 from stillframe.dicom.json_output import Output
+from stillframe.dicom.known_elements import KnownElement, SharedJSON
 from stillframe.dicom.lenient import Elements, RawItem, Unreadable, pydicom_at_work, raw_element
 from stillframe.dicom.numbers import (
     NUMBER_CODES,
@@ -82,7 +83,10 @@ def convert_dataset(datasets: tuple[Elements, ...], inherited: Charset, path: st
     for key, element in sorted([(_key(tag), element) for tag, element in datasets[0].items()]):
         if key[4:] == "0000" or (top and (key[:4] in ("0002", "7FE0"))) or key == "FFFCFFFC" or key[:4] == "FFFE":
             continue
-        converted[key] = _convert_element(key, element, scope)
+        if isinstance(element, KnownElement):
+            converted[key] = _convert_known(key, element, scope)
+        else:
+            converted[key] = _convert_element(key, element, scope)
     for tag in sorted(datasets[0].repeated) if isinstance(datasets[0], RawItem) else ():
         scope.note(f"{tag:08X}", "is there more than once, with different values; the last one counts")
     if _CHARSET in converted:
@@ -108,6 +112,21 @@ def _declared_charset(scope: _Scope) -> Charset:
     if not known:
         scope.note(_CHARSET, "unknown or misplaced Specific Character Set")
     return charset
+
+
+def _convert_known(key: str, element: KnownElement, scope: _Scope) -> dict[str, Any]:
+    """An element that other data sets may have; whoever gets one must not change it."""
+    output, shared = scope.output, element.shared
+    if shared is not None and shared.charset == scope.charset:
+        output.count(shared.parts)
+        return shared.converted
+    before, parts = (len(output.notes), len(output.bulk)), output.parts
+    converted = _convert_element(key, element, scope)
+    # What is guessed depends on what is around, and notes and bulk data are the instance's own.
+    told = (len(output.notes), len(output.bulk)) != before
+    if not told and element.VR in KNOWN_VRS and element.VR != "UN" and b"UN" not in (element.value or b""):
+        element.shared = SharedJSON(converted, scope.charset, output.parts - parts)
+    return converted
 
 
 def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Scope) -> dict[str, Any]:

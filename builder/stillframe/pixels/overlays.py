@@ -89,7 +89,8 @@ def embedded_overlays(dataset: Dataset, description: PixelDescription) -> tuple[
         return ()
     overlays = []
     cell_bits = 12 if description.packed else description.bits_allocated
-    for group in _GROUPS:
+    present = {tag >> 16 for tag in dataset.keys()}  # noqa: SIM118  (a data set iterates over its elements)
+    for group in filter(present.__contains__, _GROUPS):
         values = {
             element: _value(dataset, group, element) for element in (_ROWS, _COLUMNS, _BITS_ALLOCATED, _BIT_POSITION)
         }
