@@ -1,20 +1,20 @@
-"""One pass over the frames of an instance: what is read, put into the sink and shown, and the account of it."""
+"""One pass over the frames of an instance: what is put into the sink and shown, and the account of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stillframe.build.frame_work import FrameWork, MadeFrame, Way
 from stillframe.build.remarks import Remarks
 from stillframe.build.results import StageClock
 from stillframe.build.sink import LimitedSink
 from stillframe.codec.codestream import FrameRow
-from stillframe.codec.markers import MainHeader
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import bulk_data_key
 from stillframe.options import BuildOptions, Lossy
 from stillframe.pixels.lossy import loss_method, lossy_changes
-from stillframe.pixels.native import Frame
 from stillframe.pixels.reader import DamagedFrame, FrameReader
 from stillframe.pixels.thumbnail import PublishedFrame
 
@@ -59,29 +59,32 @@ class FramePass:
         for overlay in self.reader.overlays:
             overlay.restart()
 
-    def read(self, index: int) -> bytes:
-        """The compressed bytes of a frame; `index` counts from 0."""
-        with self.clock("decode" if self.reader.restores else "read"):
-            data = self.reader.encoded(index)
-        self.encoded_bytes += len(data)
-        return data
+    def made(self, way: Way) -> Iterator[MadeFrame]:
+        """What the wanted frames become, in their order."""
+        work = FrameWork(
+            reader=self.reader, uids=self.uids, options=self.options, clock=self.clock, way=way, lossy=self.lossy
+        )
+        return map(work.make, self.reader.indices)
 
-    def tolerate(self, index: int, damage: DamagedFrame, outcome: str) -> None:
-        """Take down that a frame is damaged.
+    def take(self, made: MadeFrame) -> None:
+        """Count a frame, and put its objects into the sink.
 
         Raises:
-            DamagedFrame: if that is not tolerated, or all frames are.
+            DamagedFrame: if all frames are damaged.
         """
-        self.damaged += 1
-        if not self.options.keep_damaged or self.damaged == self.reader.description.frames:
-            raise damage
-        self.remarks.add(index, f"damaged: {damage.reason}; {outcome}")
-
-    def show(self, index: int, pixels: Frame, passed: bytes | None = None, header: MainHeader | None = None) -> None:
-        """Keep the frame that stands for all: the middle one, or the first one behind it that is not damaged."""
-        if index >= self.reader.description.frames // 2 and self.middle is None:
-            foreign = None if passed is None else self.options.decoder_limits
-            self.middle = PublishedFrame(index, pixels, passed, header, foreign)
+        self.damaged += bool(made.damage)
+        if self.damaged == self.reader.description.frames:
+            raise DamagedFrame(made.index, made.damage)
+        self.encoded_bytes += made.encoded_bytes
+        self.masked += made.masked
+        self.signed += made.signed
+        self.remarks.add(made.index, *made.remarks)
+        for overlay, plane in zip(self.reader.overlays, made.planes, strict=False):
+            overlay.collect(plane)
+        if self.middle is None:
+            self.middle = made.shown
+        for key, data in made.objects:
+            self.put(key, data)
 
     def put(self, key: str, data: bytes) -> None:
         """Put an object of the instance into the sink."""

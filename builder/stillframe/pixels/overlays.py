@@ -25,13 +25,15 @@ _BITS_ALLOCATED, _BIT_POSITION, _DATA = 0x0100, 0x0102, 0x3000
 class EmbeddedOverlay:
     """One plane: its `group`, its `bit` of the pixel cells, and the frames that have it, collected one by one.
 
-    Bits of successive frames follow each other without padding, the first in the least significant bit (PS3.5 8.1.2).
+    `pixels` is how many a frame has. Bits of successive frames follow each other without padding, the first in the
+    least significant bit (PS3.5 8.1.2).
     """
 
-    def __init__(self, group: int, bit: int, frames: range) -> None:
+    def __init__(self, group: int, bit: int, frames: range, pixels: int) -> None:
         self.group = group
         self.bit = bit
         self.frames = frames
+        self._pixels = pixels
         self.restart()
 
     def restart(self) -> None:
@@ -39,11 +41,18 @@ class EmbeddedOverlay:
         self._packed = bytearray()
         self._rest = np.empty(0, "u1")
 
-    def collect(self, frame_index: int, cells: npt.NDArray[Any]) -> None:
-        """Take the plane out of the pixel cells of a frame, unmasked and unsigned; frames come in order."""
+    def plane(self, frame_index: int, cells: npt.NDArray[Any]) -> bytes:
+        """The plane of a frame, a bit a pixel, out of its cells, unmasked and unsigned; empty if it has none."""
         if frame_index not in self.frames:
+            return b""
+        return np.packbits(cells.reshape(-1) >> self.bit & 1, bitorder="little").tobytes()
+
+    def collect(self, plane: bytes) -> None:
+        """Add what `plane` made of the next frame; frames come in order."""
+        if not plane:
             return
-        bits = np.concatenate([self._rest, (cells.reshape(-1) >> self.bit & 1).astype("u1")])
+        bits = np.unpackbits(np.frombuffer(plane, "u1"), count=self._pixels, bitorder="little")
+        bits = np.concatenate([self._rest, bits])
         whole = len(bits) - len(bits) % 8
         self._packed += np.packbits(bits[:whole], bitorder="little").tobytes()
         self._rest = bits[whole:]
@@ -100,7 +109,8 @@ def embedded_overlays(dataset: Dataset, description: PixelDescription) -> tuple[
         if (values[_ROWS], values[_COLUMNS]) == (description.rows, description.columns) and (
             values[_BITS_ALLOCATED] == cell_bits and description.bits_stored <= bit < cell_bits
         ):
-            overlays.append(EmbeddedOverlay(group, bit, _frames(dataset, group, description.frames)))
+            frames = _frames(dataset, group, description.frames)
+            overlays.append(EmbeddedOverlay(group, bit, frames, description.rows * description.columns))
     return tuple(overlays)
 
 
