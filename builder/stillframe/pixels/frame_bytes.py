@@ -29,8 +29,11 @@ _HEAD_BYTES: Final = 64
 class FrameBytes:
     """The bytes of the frames of one instance, in its file.
 
-    `frames` is their number, `family` how they are compressed, as the first one shows or else the transfer syntax.
-    `notes` are what the owner of the image should know.
+    `frames` is their number, `family` how they are compressed, as the first one shows or else the transfer syntax;
+    `native` says that they are not. `notes` are what the owner of the image should know.
+
+    What is pickled knows what the bytes mean, but neither the file nor where in it they are, unless they are native:
+    `open` gives it a file then.
 
     Raises:
         PixelDataError: on creation if the pixel data cannot hold the frames the data set promises.
@@ -38,7 +41,8 @@ class FrameBytes:
 
     def __init__(self, instance: Instance, syntax: TransferSyntax, description: PixelDescription) -> None:
         assert instance.pixels is not None
-        self._file = instance.file
+        self.file = instance.file
+        self.native = instance.pixels.length is not None
         self._pixels = instance.pixels
         self._big = syntax.uid == EXPLICIT_BIG
         self._groups: list[tuple[Fragment, ...]] = []
@@ -60,7 +64,7 @@ class FrameBytes:
             instance.fragments,
             self.frames,
             offsets,
-            self._file,
+            self.file,
             family=self.family,
             single=raw_text(instance.dataset, 0x00080016) in SINGLE_FRAME,
         )
@@ -73,7 +77,7 @@ class FrameBytes:
         if syntax.is_passed_through or syntax.family is Family.ITEMS:
             return syntax.family
         head = [replace(first, length=min(first.length, _HEAD_BYTES)) for first in fragments.items[:1]]
-        found = family_of(read_frame(self._file, head, end_marker=False))
+        found = family_of(read_frame(self.file, head, end_marker=False))
         if syntax.is_native and found is None:
             raise PixelDataError(f"encapsulated pixel data under the native transfer syntax {syntax.uid}")
         return found or syntax.family
@@ -109,48 +113,54 @@ class FrameBytes:
             if frames > 1:
                 self.notes.append(f"Number of Frames is missing; the pixel data hold {frames}")
 
-    @property
-    def native(self) -> bool:
-        """Whether the frames are stored without compression."""
-        return not self._groups
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name not in ("file", "_groups", "_lengths")}
 
-    def encoded(self, frame_index: int) -> bytes:
-        """The compressed bytes of a frame; `frame_index` counts from 0."""
+    def stored(self, frame_index: int, description: PixelDescription) -> bytes | bytearray | memoryview:
+        """The bytes of a frame as they are in the file; `frame_index` counts from 0.
+
+        Raises:
+            PixelDataError: if the file became shorter.
+        """
+        if self.native:
+            start, end = _native_range(frame_index, description)
+            return self._read_bytes(start, end - start, description)
         length = self._lengths[frame_index] if self._lengths else None
-        return read_frame(self._file, self._groups[frame_index], length, end_marker=self.family in _END_MARKER)
+        return read_frame(self.file, self._groups[frame_index], length, end_marker=self.family in _END_MARKER)
 
     def encoded_size(self, frame_index: int) -> int:
         """The bytes that a compressed frame has in the file, from its place there; it is not read."""
         stored = sum(part.length for part in self._groups[frame_index])
         return min(self._lengths[frame_index], stored) if self._lengths else stored
 
-    def read_native(self, frame_index: int, description: PixelDescription) -> Frame:
-        """The samples of a native frame, with their unused bits.
-
-        Raises:
-            PixelDataError: if the file became shorter.
-        """
-        bits = frame_bits(description)
-        start = frame_index * bits
-        data = self._read_bytes(start // 8, (start + bits + 7) // 8 - start // 8, description)
-        return unpack_frame(data, description, first_bit=start % 8, order=">" if self._big else "<")
+    def unpack(self, frame_index: int, data: bytes | bytearray | memoryview, description: PixelDescription) -> Frame:
+        """The samples of a native frame, with their unused bits; `data` is what is `stored` of it."""
+        first_bit = frame_index * frame_bits(description) % 8
+        return unpack_frame(data, description, first_bit=first_bit, order=">" if self._big else "<")
 
     def _read_bytes(self, start: int, length: int, description: PixelDescription) -> bytearray | memoryview:
         """Part of the native pixel data; cells up to 12 bits in big endian OW words are brought back into order."""
         swapped = self._big and self._pixels.vr == "OW" and (description.bits_allocated <= 8 or description.packed)
-        if isinstance(self._file, LoadedInput) and not swapped:
+        if isinstance(self.file, LoadedInput) and not swapped:
             offset = self._pixels.offset + start
-            return self._file.getbuffer()[offset : offset + length]
+            return self.file.getbuffer()[offset : offset + length]
         margin = start % 2 if swapped else 0
         wanted = length + margin
         data = bytearray(wanted + wanted % 2 if swapped else wanted)
-        self._file.seek(self._pixels.offset + start - margin)
-        read = self._file.readinto(data)
+        self.file.seek(self._pixels.offset + start - margin)
+        read = self.file.readinto(data)
         if read < wanted:
             raise PixelDataError("the file became shorter while it was read")
         if swapped:
             data = bytearray(np.frombuffer(data, "u2").byteswap().tobytes())[margin : margin + length]
         return data
+
+
+def _native_range(frame_index: int, description: PixelDescription) -> tuple[int, int]:
+    """Where in the pixel data the bytes begin and end that hold a native frame."""
+    bits = frame_bits(description)
+    start = frame_index * bits
+    return start // 8, (start + bits + 7) // 8
 
 
 def _frames_in(length: int, bits: int) -> int:

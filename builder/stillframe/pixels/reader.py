@@ -13,6 +13,7 @@ from stillframe.codec.colour import NO_MARKERS, Colour, decide_colour
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.jpegxl_header import is_jpeg_xl
 from stillframe.codec.probe import probe_frame
+from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.lenient import raw_text
 from stillframe.dicom.read import Instance
@@ -36,6 +37,9 @@ _MARKED: Final = frozenset({Family.JPEG, Family.JPEG_LS})
 _DEFAULT_LIMITS: Final = DecoderLimits()
 
 
+type StoredFrame = bytes | bytearray | memoryview
+
+
 class Form(StrEnum):
     """How the frames of an instance are stored."""
 
@@ -57,6 +61,10 @@ def check_still_frames(syntax: TransferSyntax) -> None:
         raise PixelDataError(f"{syntax} is not supported")
 
 
+def _no_check() -> None:
+    """Nobody asks before a frame is read."""
+
+
 class DamagedFrame(PixelDataError):
     """One frame cannot be read or decoded, for a `reason` that does not name it."""
 
@@ -74,7 +82,9 @@ class FrameReader:
     frames in the form that viewers show, unless they keep their bytes. `notes` are what the
     owner of the image should know of the difference, `overlays` the planes in unused bits of the pixels.
     `indices` are the frames that are wanted, ascending: all of them, unless somebody asks for fewer. `on_read` is
-    called before each compressed frame is read. `limits` are what a decoder may take.
+    called before each frame is read. `limits` are what a decoder may take.
+
+    It can be pickled, but without its file: another process is given that (`file`) or the stored frames (`read_by`).
 
     Raises:
         PixelDataError: on creation if the pixel data cannot hold the frames the data set promises.
@@ -104,11 +114,28 @@ class FrameReader:
         self.description = replace(self.description, frames=self._bytes.frames)
         if self._bytes.family not in _MARKED and not _defines(self._bytes.family, description.photometric):
             raise PixelDataError(f"{description.photometric} is not defined for {self.named}")
-        self.on_read: Callable[[], None] = lambda: None
+        self.on_read: Callable[[], None] = _no_check
+        self._read_stored: Callable[[int], StoredFrame] | None = None
         self.indices: Sequence[int] = range(self.description.frames)
         self.overlays: tuple[EmbeddedOverlay, ...] = embedded_overlays(instance.dataset, self.description)
         if description.packed:
             self.notes.append("Bits Allocated was 12; the samples are published in 16 bits")
+
+    def __getstate__(self) -> dict[str, object]:
+        return vars(self) | {"on_read": _no_check, "_read_stored": None}
+
+    def read_by(self, read: Callable[[int], StoredFrame]) -> None:
+        """Have a function read stored frames from now on, by their indices."""
+        self._read_stored = read
+
+    @property
+    def file(self) -> ReadableFile:
+        """What the frames are read from. Native ones may be read from it where it was opened once more."""
+        return self._bytes.file
+
+    @file.setter
+    def file(self, file: ReadableFile) -> None:
+        self._bytes.file = file
 
     @property
     def native(self) -> bool:
@@ -221,10 +248,21 @@ class FrameReader:
         unsigned = self.syntax.family is not Family.JPEG_XL or not self.description.pixel_representation
         return self.published.encodable and unsigned
 
+    def stored(self, frame_index: int) -> StoredFrame:
+        """The bytes of a frame as they are in the file; `frame_index` counts from 0.
+
+        Raises:
+            DamagedFrame: if the file became shorter.
+        """
+        self.on_read()
+        if self._read_stored is not None:
+            return self._read_stored(frame_index)
+        with _naming(frame_index):
+            return self._bytes.stored(frame_index, self.description)
+
     def encoded(self, frame_index: int) -> bytes:
         """The compressed bytes of a frame; `frame_index` counts from 0."""
-        self.on_read()
-        data = self._bytes.encoded(frame_index)
+        data = bytes(self.stored(frame_index))
         if not self.restores or not is_jpeg_xl(data):
             return data
         with _naming(frame_index):
@@ -258,13 +296,14 @@ class FrameReader:
             PixelDataError: if the frame cannot be decoded, naming it; a `Contradiction` if it does not fit the data
                 set.
         """
-        return self.decode(frame_index, b"" if self.native else self.encoded(frame_index))
+        if not self.native:
+            return self.decode(frame_index, self.encoded(frame_index))
+        data = self.stored(frame_index)
+        with _naming(frame_index):
+            return self._finish_native(self._bytes.unpack(frame_index, data, self.description), None)
 
     def decode(self, frame_index: int, data: bytes) -> DecodedFrame:
-        """The pixels of one frame; `data` are its compressed bytes, where it is compressed."""
-        if self.native:
-            with _naming(frame_index):
-                return self._finish_native(self._bytes.read_native(frame_index, self.description), None)
+        """The pixels of one frame that is compressed; `data` are its bytes."""
         if self.named.is_passed_through:
             raise PixelDataError(f"{self.named} is not decoded here")
         facts = self.probe(frame_index, data)
@@ -352,7 +391,7 @@ class FrameReader:
         """The samples of a frame with their unused bits."""
         with _naming(frame_index):
             if self.native:
-                return self._bytes.read_native(frame_index, self.description)
+                return self._bytes.unpack(frame_index, self.stored(frame_index), self.description)
             data = self.encoded(frame_index)
             facts = self.probe(frame_index, data)
             samples = decode_compressed(data, facts, self.description, self._limits)
