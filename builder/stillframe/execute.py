@@ -34,6 +34,8 @@ from stillframe.worker_process import PRELOADED, new_pool, open_log, prepare_pro
 AHEAD: Final = 3
 """Tasks under way at once for every worker: enough to keep it busy, few enough to keep results in memory few."""
 
+# Seconds until somebody looks again whether idle workers are wanted.
+_SOON: Final = 0.02
 # Address space that the libraries take which every task needs (numpy, its BLAS, pydicom, codecs): 190 MB were measured.
 _IMPORTED_BYTES: Final = 192 << 20
 _TOO_LARGE: Final = "it needs more memory than a process has on this machine"
@@ -231,20 +233,24 @@ def run_batches[K, A, T](
     batches: Iterable[Batch[K, A]],
     window: int,
     pending: dict[Future[list[T]], Batch[K, A]] | None = None,
+    on_idle: Callable[[Iterable[Batch[K, A]]], bool] | None = None,
 ) -> Iterator[list[tuple[K, T | WorkerDied]]]:
     """Run batches of tasks with at most `window` of them under way; tags and results of each, as they finish.
 
     Where the process of a batch died, each of its tasks is tried by itself. The result of one whose process dies again
-    is that death. Batches under way stand in `pending`, which is left to whoever gives up.
+    is that death. Batches under way stand in `pending`, which is left to whoever gives up. Once none is to come,
+    `on_idle` is told of those under way whenever there is nothing else to do, and says whether it wants to be asked
+    again soon.
     """
     pending = {} if pending is None else pending
+    soon = False
 
     def submit(batch: Batch[K, A]) -> None:
         pending[executor.submit(work, [argument for _, argument in batch])] = batch
 
     def take_finished() -> Iterator[list[tuple[K, T | WorkerDied]]]:
         done = [future for future in pending if future.done()]
-        for future in done or wait(pending, return_when=FIRST_COMPLETED).done:
+        for future in done or wait(pending, _SOON if soon else None, FIRST_COMPLETED).done:
             batch, died = pending.pop(future), future.exception()
             if not isinstance(died, WorkerDied):
                 yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
@@ -259,4 +265,5 @@ def run_batches[K, A, T](
         while len(pending) >= window:
             yield from take_finished()
     while pending:
+        soon = on_idle is not None and on_idle(pending.values())
         yield from take_finished()

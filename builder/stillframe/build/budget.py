@@ -28,6 +28,22 @@ WORK_BYTES: Final = 4_000_000
 LEAST_SECONDS: Final = 300.0
 """For what is not pixels: eight million elements and items take some minutes."""
 
+_CHUNK_BYTES: Final = 2 << 20
+_WAITING_BYTES: Final = 64 << 20
+
+
+def chunk_frames(frame_bytes: int) -> int:
+    """How many frames of so many decoded bytes one process gives another at once: some milliseconds of work."""
+    return max(1, _CHUNK_BYTES // frame_bytes)
+
+
+def chunks_under_way(frame_bytes: int, processes: int) -> int:
+    """How many chunks of such frames of one instance may be under way, or made and wait for those before them.
+
+    That is 64 MiB of decoded frames, or at least a chunk for each process: no more than as many instances would take.
+    """
+    return max(processes, _WAITING_BYTES // (chunk_frames(frame_bytes) * frame_bytes))
+
 
 class Budget:
     """The bytes and the seconds of processor time that one instance may still take."""

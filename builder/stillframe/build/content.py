@@ -9,6 +9,7 @@ from stillframe.archive.record import without_record
 from stillframe.build.budget import BoundedSink, Budget
 from stillframe.build.frames import publish_frames
 from stillframe.build.results import StageClock
+from stillframe.build.sharing import MakeFrames, make_alone
 from stillframe.build.sink import Sink
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.assign_uids import notes_on_uids
@@ -77,7 +78,7 @@ class Producer:
     """One pass over an input, its objects put into `sink`.
 
     `prefix` is what stands before the keys. `choose` names the indices of the frames that are wanted of so many,
-    ascending; all are without it. `reader` is that of the frames, once there are any.
+    ascending; all are without it. `make` is who makes the frames. `reader` is theirs, once there are any.
     """
 
     uids: InstanceUIDs
@@ -86,6 +87,7 @@ class Producer:
     clock: StageClock
     prefix: str = ""
     choose: Callable[[int], Sequence[int]] = range
+    make: MakeFrames = make_alone
     reader: FrameReader | None = field(default=None, init=False)
     _bounded: BoundedSink = field(init=False)
 
@@ -95,7 +97,7 @@ class Producer:
         Raises:
             InputError: if the input cannot be published, or exceeds its budget.
         """
-        budget = Budget(instance.size, self.options.max_unpacked, self.clock.now)
+        budget = Budget(instance.size, self.options.max_unpacked, self.clock.spent)
         self._bounded = BoundedSink(self.sink, budget, self.prefix)
         instance = settle_syntax(instance)
         with self.clock("JSON"):
@@ -131,7 +133,7 @@ class Producer:
             reader.on_read = self._bounded.budget.check_time
             self.reader = reader
             self._bounded.budget.justify(reader.published.frame_bytes * reader.published.frames)
-        published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock)
+        published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock, self.make)
         frames = reader.description.frames
         changes = with_history(published.changes, content.metadata)
         if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one

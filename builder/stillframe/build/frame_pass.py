@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stillframe.build.frame_work import FrameWork, MadeFrame, Way
 from stillframe.build.remarks import Remarks
 from stillframe.build.results import StageClock
+from stillframe.build.sharing import MakeFrames, make_alone
 from stillframe.build.sink import LimitedSink
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import JSONDataset
@@ -38,8 +39,8 @@ class PublishedFrames:
 class FramePass:
     """One pass over the frames of one instance, begun anew by `start`. What they were like is counted on the way.
 
-    `lossy` says that they were compressed with loss; `choices` are then those by which they come out the same.
-    `middle` is the frame that stands for all.
+    `make` is who makes the frames. `lossy` says that they were compressed with loss; `choices` are then those by which
+    they come out the same. `middle` is the frame that stands for all.
     """
 
     reader: FrameReader
@@ -47,6 +48,7 @@ class FramePass:
     options: BuildOptions
     sink: LimitedSink
     clock: StageClock
+    make: MakeFrames = make_alone
     choices: frozenset[Lossy] = frozenset(Lossy)
 
     def start(self, *, lossy: bool) -> None:
@@ -64,7 +66,7 @@ class FramePass:
         work = FrameWork(
             reader=self.reader, uids=self.uids, options=self.options, clock=self.clock, way=way, lossy=self.lossy
         )
-        return map(work.make, self.reader.indices)
+        return self.make(work, self.reader.indices)
 
     def take(self, made: MadeFrame) -> None:
         """Count a frame, and put its objects into the sink.

@@ -12,6 +12,7 @@ from typing import Final
 from stillframe.build.frame_pass import FramePass, PublishedFrames
 from stillframe.build.frame_work import CannotKeep, FoundLossy, Way
 from stillframe.build.results import StageClock
+from stillframe.build.sharing import MakeFrames, make_alone
 from stillframe.build.sink import LimitedSink
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, HTJ2K_RPCL, Family
@@ -30,9 +31,14 @@ _ATTEMPTS: Final = 6
 
 
 def publish_frames(
-    reader: FrameReader, uids: InstanceUIDs, options: BuildOptions, sink: LimitedSink, clock: StageClock
+    reader: FrameReader,
+    uids: InstanceUIDs,
+    options: BuildOptions,
+    sink: LimitedSink,
+    clock: StageClock,
+    make: MakeFrames = make_alone,
 ) -> PublishedFrames:
-    """Put every wanted frame of an instance into `sink`.
+    """Put every wanted frame of an instance into `sink`; `make` is who makes what they become.
 
     Where a frame shows that all of them are otherwise than the data set says, they are published anew as it says.
 
@@ -40,7 +46,7 @@ def publish_frames(
         PixelDataError: if a frame cannot be read or decoded.
         InputError: if they come to more than the sink takes.
     """
-    publisher = _Publisher(reader, uids, options, sink, clock)
+    publisher = _Publisher(reader, uids, options, sink, clock, make)
     with clock("read"):
         form = reader.form(skip_damaged=options.keep_damaged)
     for _ in range(_ATTEMPTS):

@@ -31,6 +31,7 @@ from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.pictures import make_pictures
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.review import is_as_published
+from stillframe.build.sharing import MakeFrames, make_alone
 from stillframe.build.sink import Sink
 from stillframe.build.sinks import CompareSink, DraftSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
@@ -51,8 +52,8 @@ _ATTEMPTS: Final = 10
 _COMPUTING: Final = threading.Lock()
 
 
-def build_instance(task: InstanceTask) -> Built | Rejected | Watch:
-    """Publish one input into the task's store, or say why not.
+def build_instance(task: InstanceTask, make: MakeFrames = make_alone) -> Built | Rejected | Watch:
+    """Publish one input into the task's store, or say why not; `make` is who makes its frames.
 
     Where another job writes the instance, that is all that comes of it at first: a second attempt waits.
 
@@ -61,7 +62,7 @@ def build_instance(task: InstanceTask) -> Built | Rejected | Watch:
         MemoryError: if there is not enough for it.
     """
     try:
-        return _Worker(task).run()
+        return _Worker(task, make).run()
     except (FailedJob, MemoryError):  # the executor tells whose fault the latter is
         raise
     except ClaimHeld as held:
@@ -88,8 +89,9 @@ class _Source:
 class _Worker:
     """One task under way."""
 
-    def __init__(self, task: InstanceTask) -> None:
+    def __init__(self, task: InstanceTask, make: MakeFrames) -> None:
         self.task = task
+        self.make = make
         self.clock = StageClock()
         self.state = CommitState(None, None)
         self.remarks: tuple[str, ...] = ()
@@ -300,7 +302,7 @@ class _Worker:
     def _produce(self, instance: Instance, file: ReadableFile, sink: Sink, *, frames: bool = True) -> Content:
         choose = range if frames else no_frames
         prefix = self.task.store.key_prefix
-        producer = Producer(self.task.uids, self.task.options, sink, self.clock, prefix, choose)
+        producer = Producer(self.task.uids, self.task.options, sink, self.clock, prefix, choose, self.make)
         return producer.produce(instance, file)
 
 

@@ -21,12 +21,14 @@ from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.list_writer import ListWriter
+from stillframe.build.meeting import LARGE_SOURCE, arrange_meeting
+from stillframe.build.offers import HelpOffers
 from stillframe.build.plan import Plan, SeriesPlan
 from stillframe.build.report import Report, Unfinished
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.tasks import InstanceTask, Result
-from stillframe.build.workers import build_instances
+from stillframe.build.workers import build_instances, meeting_of
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import FailedJob, WorkerDied, machine_blamed
 from stillframe.execute import AHEAD, Batch, run_batches
@@ -159,10 +161,10 @@ class _Publisher:
             yield self._task(*self.held_up.popleft())
 
     def _task(self, candidate: _Candidate, watched: Watch | None = None) -> tuple[_Candidate, InstanceTask]:
-        request, uids = self.request, candidate.uids
+        request, uids, source = self.request, candidate.uids, candidate.inputs[0].source
         task = InstanceTask(
             store=self.roots.of(uids.study),
-            source=candidate.inputs[0].source,
+            source=source,
             uids=uids,
             options=request.options,
             replace=request.replace,
@@ -171,6 +173,7 @@ class _Publisher:
             listed=candidate.series.listed.get(uids.instance),
             lease=request.lease,
             watched=watched,
+            meeting=arrange_meeting() if request.workers > 1 and source.size >= LARGE_SOURCE else None,
         )
         return candidate, task
 
@@ -184,9 +187,15 @@ class _Publisher:
         size = _INSTANCE_BATCH if far else _SYNCED_TOGETHER if self.roots.store.durable else 1
         under_way: dict[Future[list[Result]], Batch[_Candidate, InstanceTask]] = {}
         window = self.request.workers * AHEAD
+        offers = HelpOffers(executor, self.request.workers)
+
+        def on_idle(batches: Iterable[Batch[_Candidate, InstanceTask]]) -> bool:
+            meetings = [meeting_of(task for _, task in batch) for batch in batches]
+            return offers.offer(len(meetings), filter(None, meetings))
+
         try:
             batches = _in_batches(tasks, size, sys.maxsize if far else _SYNCED_BYTES)
-            for results in run_batches(executor, build_instances, batches, window, under_way):
+            for results in run_batches(executor, build_instances, batches, window, under_way, on_idle):
                 self._take_in(results)
         except FailedJob:
             for future in wait(under_way, _GRACE_SECONDS).done:

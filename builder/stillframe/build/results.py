@@ -47,12 +47,23 @@ class Built:
     changed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StageClock:
-    """Adds the CPU seconds of blocks to `times`, by stage."""
+    """Adds the CPU seconds of blocks to `times`, by stage; `elsewhere` are those of other processes among them."""
 
     times: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     now: Callable[[], float] = cpu_time
+    elsewhere: float = 0.0
+
+    def spent(self) -> float:
+        """CPU seconds up to now, here and elsewhere."""
+        return self.now() + self.elsewhere
+
+    def add(self, times: Mapping[str, float]) -> None:
+        """Count what other processes did, in CPU seconds by stage."""
+        for stage, seconds in times.items():
+            self.times[stage] += seconds
+            self.elsewhere += seconds
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

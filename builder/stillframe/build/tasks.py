@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stillframe.archive.claims import LEASE_SECONDS, Watch
 from stillframe.archive.record import Record
+from stillframe.build.meeting import Meeting
 from stillframe.build.results import Built
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import FailedJob
@@ -21,6 +22,7 @@ class InstanceTask:
     With `verify_stored` what is stored is read before it counts as unchanged. `listed` is the record that the lists of
     the series give; where it is the instance's, they need nothing of it. `lease` is how many seconds a claim (`claims`)
     stands that nobody renews. `watched` is the claim of another job for which an attempt before this one did not wait.
+    `meeting` is where others may help with its frames.
     """
 
     store: Store
@@ -33,6 +35,7 @@ class InstanceTask:
     listed: Record | None = None
     lease: float = LEASE_SECONDS
     watched: Watch | None = None
+    meeting: Meeting | None = None
 
 
 type Result = Built | Rejected | Watch | FailedJob

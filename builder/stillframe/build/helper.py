@@ -1,0 +1,141 @@
+"""What an idle worker does: it makes frames of an instance that another worker publishes, and gives them back.
+
+Frames go back as values, each verified as in the worker that publishes them. A frame that cannot be made is not
+explained: that worker tries it itself, and what then goes wrong counts.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import socket
+from collections.abc import Buffer
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any, override
+
+from stillframe.build.channel import Channel, ChannelClosed
+from stillframe.build.frame_work import FrameWork, MadeFrame
+from stillframe.build.meeting import Meeting
+from stillframe.pixels.reader import StoredFrame
+
+
+@dataclass(frozen=True, slots=True)
+class HandedWork:
+    """Work on the frames of a pass, pickled. With `opened`, the file comes along that its native frames are in."""
+
+    work: bytes
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedFrames:
+    """Frames to make, of the work handed before: their indices and, where no file came along, their stored bytes.
+
+    `number` and `round` come back with what they became.
+    """
+
+    round: int
+    number: int
+    indices: tuple[int, ...]
+    stored: tuple[Any, ...] = ()  # a StoredFrame each, which may be a pickle.PickleBuffer on its way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeFrames:
+    """What frames became, up to the first that could not be made; `times` are CPU seconds by stage."""
+
+    round: int
+    number: int
+    made: tuple[MadeFrame, ...]
+    times: dict[str, float]
+
+
+def help_with_frames(meeting: Meeting) -> None:
+    """Make frames for whoever holds a meeting, until that is over; at once, if it is over already."""
+    connection = socket.socket(socket.AF_UNIX)
+    with closing(Channel(connection)) as channel:
+        try:
+            connection.connect(meeting.path)
+        except OSError:
+            return
+        with suppress(ChannelClosed), closing(_Helper(channel)) as helper:
+            channel.send_bytes(meeting.key)
+            while True:
+                helper.answer(channel.receive())
+
+
+class _Helper:
+    """The work at hand, and the frames that came without a file."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._work: FrameWork | None = None
+        self._file: io.BufferedReader | None = None
+        self._stored: dict[int, StoredFrame] = {}
+
+    def answer(self, message: HandedWork | HandedFrames) -> None:
+        """Take over work, or do some of it and send what came of it."""
+        if isinstance(message, HandedWork):
+            self._take_over(message)
+            return
+        assert self._work is not None
+        self._stored.clear()
+        self._stored.update(zip(message.indices, message.stored, strict=False))
+        made: list[MadeFrame] = []
+        # Whoever publishes the frame meets the same failure, or none, and says what it is.
+        with suppress(Exception):
+            made += map(self._work.make, message.indices)
+        times = dict(self._work.clock.times)
+        self._work.clock.times.clear()
+        self._channel.send(MadeFrames(round=message.round, number=message.number, made=tuple(made), times=times))
+
+    def _take_over(self, handed: HandedWork) -> None:
+        self.close()
+        self._work = work = pickle.loads(handed.work)  # noqa: S301  (from a worker of this job)
+        if handed.opened:
+            self._file = io.BufferedReader(_SharedFile(self._channel.take_descriptor()))
+            work.reader.file = self._file
+        else:
+            work.reader.read_by(self._stored.__getitem__)
+
+    def close(self) -> None:
+        """Close the file at hand."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class _SharedFile(io.RawIOBase):
+    """A file that another process has opened, read without moving the offset that both share."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: os.fstat(self._descriptor).st_size}[whence]
+        self._offset = max(0, start + offset)
+        return self._offset
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill the buffer; less of it at the end."""
+        count = os.preadv(self._descriptor, [buffer], self._offset)
+        self._offset += count
+        return count
+
+    @override
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
