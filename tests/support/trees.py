@@ -33,14 +33,15 @@ def build_tree(
     options: BuildOptions | None = None,
     executor: Executor | None = None,
     replace: bool = False,
+    workers: int = 2,
 ) -> Report:
-    """Build with the serial executor unless another is given."""
+    """Build with the serial executor unless another is given, which has so many workers."""
     store = DirectoryStore(str(destination))
     store.create()
     request = BuildRequest(
         sources=tuple(map(str, sources)),
         options=options or BuildOptions(),
-        workers=2,
+        workers=workers,
         replace=replace,
         destination=str(destination),
     )

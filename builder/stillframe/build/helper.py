@@ -52,18 +52,20 @@ class MadeFrames:
     times: dict[str, float]
 
 
-def help_with_frames(meeting: Meeting) -> None:
-    """Make frames for whoever holds a meeting, until that is over; at once, if it is over already."""
+def help_with_frames(meeting: Meeting) -> int:
+    """Make frames for whoever holds a meeting, until that is over; how many, none if it is over already."""
+    count = 0
     connection = socket.socket(socket.AF_UNIX)
     with closing(Channel(connection)) as channel:
         try:
             connection.connect(meeting.path)
         except OSError:
-            return
+            return count
         with suppress(ChannelClosed), closing(_Helper(channel)) as helper:
             channel.send_bytes(meeting.key)
             while True:
-                helper.answer(channel.receive())
+                count += helper.answer(channel.receive())
+    return count
 
 
 class _Helper:
@@ -75,11 +77,11 @@ class _Helper:
         self._file: io.BufferedReader | None = None
         self._stored: dict[int, StoredFrame] = {}
 
-    def answer(self, message: HandedWork | HandedFrames) -> None:
-        """Take over work, or do some of it and send what came of it."""
+    def answer(self, message: HandedWork | HandedFrames) -> int:
+        """Take over work, or do some of it and send what came of it; how many frames were made."""
         if isinstance(message, HandedWork):
             self._take_over(message)
-            return
+            return 0
         assert self._work is not None
         self._stored.clear()
         self._stored.update(zip(message.indices, message.stored, strict=False))
@@ -90,6 +92,7 @@ class _Helper:
         times = dict(self._work.clock.times)
         self._work.clock.times.clear()
         self._channel.send(MadeFrames(round=message.round, number=message.number, made=tuple(made), times=times))
+        return len(made)
 
     def _take_over(self, handed: HandedWork) -> None:
         self.close()

@@ -16,7 +16,7 @@ class HelpOffers:
     def __init__(self, executor: Executor, workers: int) -> None:
         self._executor = executor
         self._workers = workers
-        self._helping: dict[Future[None], Meeting] = {}
+        self._helping: dict[Future[int], Meeting] = {}
         self._ended: set[Meeting] = set()
 
     def offer(self, tasks: int, meetings: Iterable[Meeting]) -> bool:

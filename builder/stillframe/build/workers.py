@@ -47,11 +47,11 @@ def meeting_of(tasks: Iterable[InstanceTask]) -> Meeting | None:
     return next((task.meeting for task in tasks if task.meeting is not None), None)
 
 
-def help_with_frames(meeting: Meeting) -> None:
+def help_with_frames(meeting: Meeting) -> int:
     """See `helper.help_with_frames`."""
     from stillframe.build import helper
 
-    helper.help_with_frames(meeting)
+    return helper.help_with_frames(meeting)
 
 
 def scan_inputs(sources: Sequence[InputRef], max_unpacked: int, *, assign_uids: bool = False) -> list[Scanned]:
