@@ -1,31 +1,28 @@
 // Part of a Stillframe site.
-// What prebuilt viewers read wrongly, mended: metadata providers for Cornerstone3D, and an extension for OHIF that
-// installs them. No build step, no dependency. docs/how-to/use-the-browser-module.md says how to use it.
-// The archive is right without it: nothing here changes a value, only what a viewer makes of it.
+// For Cornerstone3D and OHIF: exact ranges, and what viewers read wrongly, mended.
+// How to use it: docs/how-to/use-the-browser-module.md.
 
 const PRIORITY = 1_000_000; // above the providers of OHIF, whose highest is 10,000
 const HTJ2K = '1.2.840.10008.1.2.4.202';
 const LUT_FUNCTIONS = ['LINEAR', 'LINEAR_EXACT', 'SIGMOID']; // PS3.3 C.11.2.1.3
-const STAGED_FROM_BYTES = 1 << 20; // smaller frames arrive whole in about the time that a second request takes
 const STEP = 1 / 16; // from black to white where Window Width is 1
-const KEPT_IMAGES = 1000; // of the overlays that were made last
+const KEPT_IMAGES = 1000; // of each memory, the last
+const RETRIEVAL = 'imageRetrieveConfiguration';
 const COLOURS = ['red', 'green', 'blue'];
 const IMAGE_ID = /^wadors:(.*\/studies\/[^/]+\/series\/[^/]+)\/instances\/([^/]+)\/frames\/(\d+)/;
 
 /**
- * Add the providers to a Cornerstone3D.
+ * Add the providers to a Cornerstone3D, the namespace of `@cornerstonejs/core`; the answer takes them away again.
  *
- * `cornerstone` is the namespace of `@cornerstonejs/core`. `metadata` answers the DICOM JSON that the page has given to
- * its loader for an image id, as `wadors.metaDataManager.get` does; in OHIF it is not needed.
- * Returns a function that takes everything away again.
+ * `metadata` answers the DICOM JSON of an image id, as `wadors.metaDataManager.get` does. OHIF needs none.
  */
 export function install(cornerstone, { metadata } = {}) {
   const { metaData } = cornerstone;
   let asking = false;
-  const ask = (type, imageId) => {
+  const ask = (type, ...query) => {
     asking = true;
     try {
-      return metaData.get(type, imageId);
+      return metaData.get(type, ...query);
     } finally {
       asking = false;
     }
@@ -36,15 +33,15 @@ export function install(cornerstone, { metadata } = {}) {
     voiLutModule: (imageId) => mendWindow(ask('voiLutModule', imageId)),
     imagePlaneModule: (imageId) => mendAspect(ask('imagePlaneModule', imageId), imageId, image),
     imagePixelModule: (imageId) => mendPalette(mendDeepColour(ask('imagePixelModule', imageId)), imageId, image),
-    imageRetrieveConfiguration: (imageId) => chooseStages(ask('imagePixelModule', imageId), imageId, image),
+    [RETRIEVAL]: makeRetrieval(cornerstone, ask, image),
     overlayPlaneModule: overlays,
   };
   const provide = (type, query) =>
-    !asking && Object.hasOwn(answers, type) && typeof query === 'string' && IMAGE_ID.test(query)
+    !asking && typeof query === 'string' && Object.hasOwn(answers, type) && (type === RETRIEVAL || IMAGE_ID.test(query))
       ? answers[type](query)
       : undefined;
   const widen = ({ detail }) => widenColourWindow(cornerstone, detail);
-  const shown = cornerstone.Enums.Events.STACK_NEW_IMAGE; // sent to the viewport's element, before it is drawn
+  const shown = cornerstone.Enums.Events.STACK_NEW_IMAGE;
   metaData.addProvider(provide, PRIORITY);
   document.addEventListener(shown, widen, true);
   return function uninstall() {
@@ -75,9 +72,8 @@ export const ohifExtension = {
 // ---- windows ----
 
 /**
- * A voiLutModule whose VOI LUT Function is a list: Cornerstone takes its first element, and of a text that is a letter.
- * Words that PS3.3 C.11.2.1.3 does not define are left out (LINEAR is the default), and so are windows that no function
- * allows: Window Width is at least 1 for LINEAR, above 0 for the others (C.11.2.1.2.1, C.11.2.1.3.1, C.11.2.1.3.2).
+ * A voiLutModule whose function is a list: Cornerstone takes its first element, and of a text that is a letter.
+ * Unknown words are left out, and windows that it does not allow (PS3.3 C.11.2.1.2.1, C.11.2.1.3).
  */
 function mendWindow(module) {
   if (!module) return module;
@@ -86,7 +82,7 @@ function mendWindow(module) {
   const centers = numbers(module.windowCenter);
   const widths = numbers(module.windowWidth);
   const least = known === undefined || known === 'LINEAR' ? 1 : Number.MIN_VALUE;
-  // Of width 1 the function has one step, above C - 0.5, which Cornerstone does not draw: half a step of integers here.
+  // Of width 1 the function is a step above C - 0.5, which Cornerstone does not draw.
   widths.forEach((width, index) => {
     if (width !== 1 || least !== 1) return;
     widths[index] += STEP;
@@ -104,17 +100,13 @@ function mendWindow(module) {
 
 // ---- colour of more than 8 bits ----
 
-/** What a colour transform decodes to is RGB. Called so, it keeps its depth: Cornerstone makes bytes of all else. */
+/** Decoded it is RGB. Called so, it keeps its depth: Cornerstone makes bytes of all else. */
 function mendDeepColour(module) {
   const transformed = ['YBR_RCT', 'YBR_ICT'].includes(module?.photometricInterpretation);
   return transformed && module.bitsStored > 8 ? { ...module, photometricInterpretation: 'RGB' } : module;
 }
 
-/**
- * Colour of more than 8 bits is shown over its whole range: Cornerstone shows every colour image from 0 to 255.
- *
- * No provider reaches that window, so it is set when a viewport gets such an image, unless someone chose another.
- */
+/** Its whole range, unless someone chose another. */
 function widenColourWindow(cornerstone, { image, renderingEngineId, viewportId }) {
   const bits = image?.imageFrame?.bitsStored;
   if (!image?.color || !(bits > 8) || image.imageFrame.photometricInterpretation === 'PALETTE COLOR') return;
@@ -127,7 +119,7 @@ function widenColourWindow(cornerstone, { image, renderingEngineId, viewportId }
 
 // ---- geometry ----
 
-/** An imagePlaneModule without a spacing gets that of Pixel Aspect Ratio: vertical, horizontal (PS3.3 C.7.6.3.1.7). */
+/** Without a spacing, that of Pixel Aspect Ratio: vertical, horizontal (PS3.3 C.7.6.3.1.7). */
 function mendAspect(module, imageId, image) {
   if (!module?.usingDefaultValues || module.rowPixelSpacing !== 1 || module.columnPixelSpacing !== 1) return module;
   const [vertical, horizontal] = numbers(image.values(imageId, 'PixelAspectRatio'));
@@ -138,13 +130,13 @@ function mendAspect(module, imageId, image) {
 
 // ---- palettes ----
 
-/** An imagePixelModule whose palette's tables are there: promises of them, where the viewer found no values. */
+/** Promises of a palette's tables, where the viewer found no values. */
 function mendPalette(module, imageId, image) {
   if (module?.photometricInterpretation !== 'PALETTE COLOR' || module.redPaletteColorLookupTableData) return module;
   const tables = COLOURS.map((colour, index) => {
     const [entries] = numbers(module[`${colour}PaletteColorLookupTableDescriptor`]);
     const table = image.bytes(imageId, `0028120${index + 1}`).then((bytes) => asTable(bytes, entries || 65536));
-    table.catch(() => {}); // whoever draws the image meets the failure; other questions are not its victims
+    table.catch(() => {}); // whoever needs it meets the failure
     return [`${colour}PaletteColorLookupTableData`, table];
   });
   return { ...module, ...Object.fromEntries(tables) };
@@ -157,9 +149,8 @@ function asTable(bytes, entries) {
 
 // ---- overlays ----
 
-/** Overlay planes as OHIF draws them, once they have been read; `redraw` is called when they are. */
 function makeOverlays(image, redraw) {
-  const made = new Map(); // image id -> module, or a promise of it; OHIF keeps pictures in the module
+  const made = new Map(); // by image id: a module, in which OHIF keeps pictures, or a promise
   return (imageId) => {
     const found = made.get(imageId);
     if (found && !(found instanceof Promise)) return found;
@@ -193,10 +184,8 @@ function overlayGroups(elements) {
 }
 
 /**
- * Where one overlay group lies, and which of its planes belongs to a frame (from 1); undefined where none does.
- *
- * Planes follow the frames one to one from Image Frame Origin on, or from the first; one plane without an origin
- * belongs to every frame (PS3.3 C.9.2, C.9.3).
+ * Where an overlay lies, and which of its planes belongs to a frame (from 1). Planes follow the frames from Image Frame
+ * Origin on, or from the first; one plane without an origin belongs to every frame (PS3.3 C.9.2, C.9.3).
  */
 function describeOverlay(elements, group, frame) {
   const value = (element) => elements[group + element]?.Value ?? [];
@@ -211,11 +200,7 @@ function describeOverlay(elements, group, frame) {
   return { rows, columns, top, left, index, ...texts };
 }
 
-/**
- * An overlay of the size of its image: OHIF scales those that begin elsewhere than at the first pixel.
- *
- * Bits follow each other without padding, planes too, from the least significant bit of a byte on (PS3.5 8.1.2).
- */
+/** An overlay of the size of its image. Bits are not padded, the lowest is first (PS3.5 8.1.2). */
 function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, elements) {
   const [height] = numbers(elements['00280010']?.Value);
   const [width] = numbers(elements['00280011']?.Value);
@@ -232,29 +217,260 @@ function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, element
   return { ...texts, rows: height, columns: width, x: 1, y: 1, pixelData: [plane.buffer] };
 }
 
-// ---- stages ----
+// ---- frames by exact ranges ----
+
+const [REPLICATE, SUBRESOLUTION, FULL] = [3, 6, 8]; // Cornerstone's ImageQualityStatus
+const PATIENCE_MS = { stack: 400, volume: 2000 }; // with a frame index
+const PASS_SHARE = 0.1; // of a volume's bytes
+const PASS_REQUESTS = 100; // by HTTP/2; by HTTP/1.1 a browser sends six
+const REST_REQUESTS = 16;
+const SOON_MS = 20; // not worth a request of its own
+const LATER_MS = 100; // worth a picture meanwhile
+const TRIES = 6; // without a byte between them
+const PAUSE_MS = 100;
 
 /**
- * How an image comes: large HTJ2K frames first halved twice, then whole; where no halved frame was published, whole.
+ * Where the first request of a frame ends, and the cuts that are worth a picture before the whole.
  *
- * undefined for images whose record does not say so: then the viewer's own configuration decides.
+ * `cuts` are its resolutions, smallest first; `end` is in bytes. The first has at least a quarter of the columns seen.
  */
-function chooseStages(module, imageId, image) {
-  const record = image.values(imageId, 'record')?.find((text) => /^format=\d+;/.test(text));
-  if (!module || !record) return undefined;
-  const { rows, columns, samplesPerPixel = 1, bitsAllocated = 8 } = module;
-  const bytes = (rows * columns * samplesPerPixel * bitsAllocated) / 8;
-  const [syntax] = image.values(imageId, 'AvailableTransferSyntaxUID') ?? [];
-  const halved = syntax === HTJ2K && /;reduced=(\d+,)*2[,;]/.test(record) && bytes >= STAGED_FROM_BYTES;
-  const whole = { id: 'whole', retrieveType: 'default' };
-  const reduced = { id: 'reduced', retrieveType: 'reduced' };
-  return {
-    stages: halved ? [reduced, whole] : [whole],
-    retrieveOptions: {
-      default: {}, // for prefetching too
-      reduced: { framesPath: '/reduced/2/frames/', decodeLevel: 0, imageQualityStatus: 6 }, // SUBRESOLUTION
-    },
+export function planStack(cuts, canvas, bytesPerMs) {
+  const whole = cuts.at(-1);
+  const scale = Math.min(1, canvas.width / whole.width, canvas.height / whole.height);
+  const first = cuts.find(({ width }) => 4 * width >= scale * whole.width);
+  const isSoon = (whole.end - first.end) / bytesPerMs <= SOON_MS;
+  return { end: isSoon ? whole.end : first.end, cuts: cuts.filter(({ end }) => end >= first.end && end < whole.end) };
+}
+
+/** The finest level that would cost at most PASS_SHARE of all frames' bytes. */
+export function planVolume(frames) {
+  const cost = (level) => frames.reduce((sum, cuts) => sum + cuts.find((cut) => cut.decodeLevel === level)?.end, 0);
+  return frames[0]?.map((cut) => cut.decodeLevel).findLast((level) => cost(level) <= PASS_SHARE * cost(0));
+}
+
+/** The answer to Cornerstone's question for a retrieve configuration: undefined for frames that are not ours. */
+function makeRetrieval(cornerstone, ask, image) {
+  const { cache } = cornerstone;
+  const line = { bytesPerMs: 2000, ranges: true }; // until it is measured
+  const frames = new Map(); // by image id, from the first byte to the last
+  const indexes = new Map(); // by series: promises of groups
+  const warn = (error) => console.warn('stillframe:', error); // another way follows
+  const recordOf = (imageId) => image.values(imageId, 'record')?.find((text) => /^format=\d+;/.test(text));
+  const isOurs = (imageId) =>
+    IMAGE_ID.test(imageId) && image.values(imageId, 'AvailableTransferSyntaxUID')?.[0] === HTJ2K && recordOf(imageId);
+
+  const readGroups = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).groups;
+  const readIndex = (series) =>
+    once(indexes, series, () => makeFrame(`${series}/frame-index`, line).read().then(readGroups).catch(warn));
+
+  async function find(imageId, kind) {
+    const [, series, instance, number] = IMAGE_ID.exec(imageId);
+    const groups = await Promise.race([readIndex(series), sleep(PATIENCE_MS[kind])]);
+    return once(frames, imageId, () => {
+      const { instances, levels } = groups?.find((group) => group.instances[instance]) ?? {};
+      const cuts = instances?.[instance][number - 1]?.map((end, index) => ({ ...levels[index], end }));
+      const url = imageId.slice('wadors:'.length);
+      const hasReduced = /;reduced=(\d+,)*2[,;]/.test(recordOf(imageId));
+      const reduced = hasReduced && makeFrame(url.replace('/frames/', '/reduced/2/frames/'), line);
+      return { ...makeFrame(url, line, cuts), reduced };
+    });
+  }
+
+  /** Has the viewer decode what has come: all, or of a prefix a level. It makes no request for it. */
+  function decode(imageId, bytes, listener, decodeLevel) {
+    return cornerstone.imageLoader.loadImage(imageId, {
+      ...listener.getLoaderImageOptions(imageId),
+      ignoreCache: true,
+      retrieveOptions: { rangeIndex: 0, decodeLevel: decodeLevel ?? 0 },
+      streamingData: {
+        url: imageId.slice('wadors:'.length),
+        encodedData: bytes,
+        totalBytes: decodeLevel === undefined ? bytes.length : Infinity,
+        chunkSize: 0,
+        initialChunkSize: 0,
+        responseHeaders: new Headers({ 'Content-Type': `image/jphc; transfer-syntax=${HTJ2K}` }),
+      },
+    });
+  }
+
+  /** The whole image, for others too. What fails is left to the viewer. */
+  async function finish(imageId, listener, kind, load) {
+    const cached = cache.getImageLoadObject(imageId)?.promise ?? cache.getImage(imageId, FULL);
+    try {
+      const promise = cached ?? load();
+      if (!cached) await cache.putImageLoadObject(imageId, { promise });
+      listener.successCallback(imageId, await promise);
+    } catch (error) {
+      warn(error);
+      await leave(imageId, listener, kind);
+    }
+    frames.delete(imageId);
+  }
+
+  function leave(imageId, listener, kind) {
+    const theirs = ask(RETRIEVAL, imageId, kind);
+    const create = theirs?.create ?? cornerstone.ProgressiveRetrieveImages.createProgressive;
+    return create(theirs ?? {}).loadImages([imageId], listener);
+  }
+
+  async function loadStackImage(imageId, listener) {
+    if (!isOurs(imageId)) return leave(imageId, listener, 'stack');
+    const { cuts, reduced, read } = await find(imageId, 'stack');
+    let shown = 0;
+    let showing;
+    const show = (bytes, decodeLevel) => {
+      shown = bytes.length;
+      showing = decode(imageId, bytes, listener, decodeLevel)
+        .then((picture) => {
+          cache.setPartialImage(imageId, picture);
+          listener.successCallback(imageId, picture);
+        }, warn)
+        .finally(() => (showing = undefined));
+    };
+    return finish(imageId, listener, 'stack', async () => {
+      if (cuts) {
+        const whole = cuts.at(-1);
+        const plan = planStack(cuts, listener.canvas ?? whole, line.bytesPerMs);
+        const told = (length, bytes) => {
+          const cut = plan.cuts.findLast(({ end }) => end <= length);
+          const isLate = (whole.end - length) / line.bytesPerMs > LATER_MS;
+          if (cut?.end > shown && !showing && (!shown || isLate)) show(bytes(cut.end), cut.decodeLevel);
+        };
+        await read(plan.end, { told });
+        await read(whole.end, { told });
+      } else if (reduced) {
+        await reduced.read().then((bytes) => show(bytes, 0), warn);
+      }
+      const bytes = await read();
+      await showing;
+      return decode(imageId, bytes, listener);
+    });
+  }
+
+  /** First every other frame at a low resolution, which its neighbours borrow, then all that is missing. */
+  async function loadVolume(imageIds, listener) {
+    const found = await Promise.all(imageIds.map((imageId) => find(imageId, 'volume')));
+    const level = planVolume(found.map(({ cuts }) => cuts).filter(Boolean));
+    const isOver = () => listener.loadStatus?.cancelled;
+    const put = (imageId, picture, imageQualityStatus) => {
+      if (isOver() || !imageId || cache.getImageQuality(imageId) >= imageQualityStatus || cache.getImageLoadObject(imageId)) return;
+      const copy = imageId === picture.imageId ? picture : { ...picture, imageId, imageQualityStatus };
+      cache.setPartialImage(imageId, copy);
+      listener.successCallback(imageId, copy);
+    };
+    const showFirst = async (index) => {
+      const imageId = imageIds[index];
+      const { cuts, reduced, read } = found[index];
+      if (isOver() || (cuts && level === undefined) || cache.getImageQuality(imageId) >= SUBRESOLUTION) return;
+      const cut = line.ranges && cuts?.find(({ decodeLevel }) => decodeLevel === level);
+      const part = cut && (await read(cut.end, { isPart: true }).catch(warn));
+      const bytes = part || (reduced && (await reduced.read()));
+      if (!bytes) return;
+      const picture = await decode(imageId, bytes, listener, part ? level : 0);
+      put(imageId, picture, SUBRESOLUTION);
+      for (const near of [index - 1, index + 1]) put(imageIds[near], picture, REPLICATE);
+    };
+    // By reversed bits, so spread over the volume.
+    const bits = (index) => [...index.toString(2)].reverse().join('');
+    const order = [...imageIds.keys()].sort((one, other) => (bits(one) < bits(other) ? -1 : 1));
+    const first = order.filter((index) => index % 2 === 0);
+    await inParallel(first, PASS_REQUESTS, (index) => showFirst(index).catch(warn));
+    await inParallel(order, REST_REQUESTS, async (index) => {
+      const imageId = imageIds[index];
+      const load = async () => decode(imageId, await found[index].read(undefined, { priority: 'low' }), listener);
+      if (!isOver()) await finish(imageId, listener, 'volume', load);
+    });
+  }
+
+  return (query) => {
+    const imageIds = IMAGE_ID.test(query) ? [query] : (cache?.getVolume?.(query)?.imageIds ?? []);
+    if (!imageIds.length || !imageIds.every(isOurs)) return undefined;
+    readIndex(IMAGE_ID.exec(imageIds[0])[1]);
+    const loadStack = (ids, listener) => Promise.all(ids.map((imageId) => loadStackImage(imageId, listener)));
+    return {
+      stages: [{ id: 'whole', retrieveType: 'default' }],
+      retrieveOptions: { default: {} }, // for prefetching
+      create: () => ({ loadImages: imageIds[0] === query ? loadStack : loadVolume }),
+    };
   };
+}
+
+/**
+ * A frame as far as it has come. `read(end)` asks once for what is missing, and goes on where connections are lost. A
+ * host that ignores ranges sends all in one answer; where a part is wanted that is refused.
+ */
+function makeFrame(url, line, cuts) {
+  let total = cuts?.at(-1).end ?? Infinity;
+  let chunks = [];
+  let length = 0;
+  let turn = Promise.resolve();
+
+  async function read(end = total, { told, isPart, priority } = {}) {
+    for (let failures = 0; length < end; ) {
+      const before = length;
+      try {
+        await request(end, told, isPart, priority);
+        if (end === Infinity) end = total = length;
+      } catch (error) {
+        if (error.final || (length === before && ++failures === TRIES)) throw error;
+        await sleep(PAUSE_MS * 2 ** failures);
+      }
+    }
+    return bytes(end);
+  }
+
+  async function request(end, told, isPart, priority = 'auto') {
+    const isRange = length > 0 || end < total;
+    const headers = isRange ? { Range: `bytes=${length}-${end < Infinity ? end - 1 : ''}` } : {};
+    const response = await fetch(url, { headers, priority });
+    const answered = performance.now();
+    const { ok, status, body } = response;
+    const size = response.headers.get('Content-Range')?.split('/')[1];
+    if (isRange && status === 200) line.ranges = false;
+    const fail = () => {
+      throw Object.assign(new Error(`${status} ${url}`), { final: status < 429 });
+    };
+    if (!ok || (isPart && status === 200) || (size && total < Infinity && Number(size) !== total)) {
+      await body?.cancel();
+      fail();
+    }
+    const start = status === 206 ? length : 0;
+    let position = start;
+    for (const reader = body.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const chunk = value.subarray(Math.max(0, length - position));
+      position += value.length;
+      length += chunk.length;
+      chunks.push(chunk);
+      told?.(length, bytes);
+    }
+    if (length > total) fail(); // another object than the frame index knows
+    const ms = performance.now() - answered;
+    if (told && position - start > 1 << 15 && ms > 1) line.bytesPerMs = (line.bytesPerMs + (position - start) / ms) / 2;
+  }
+
+  function bytes(end) {
+    const joined = new Uint8Array(length);
+    chunks.reduce((at, chunk) => (joined.set(chunk, at), at + chunk.length), 0);
+    chunks = [joined];
+    return joined.subarray(0, end);
+  }
+
+  return { cuts, read: (end, options) => (turn = turn.catch(() => {}).then(() => read(end, options))) };
+}
+
+/** Run a task of each item, `count` at a time. */
+async function inParallel(items, count, run) {
+  const rest = items.values();
+  const work = async () => {
+    for (const item of rest) await run(item);
+  };
+  await Promise.all(Array.from({ length: count }, work));
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 // ---- what opens in OHIF ----
@@ -266,13 +482,7 @@ const HANDLERS = {
 };
 const SETTLED_MS = 3000; // the series of a study arrive one by one
 
-/**
- * Frames go to the handler of stacks, videos to that of videos, whatever their SOP class.
- *
- * By itself OHIF takes secondary captures of 90 frames and more, and all of the video photographic class, for videos;
- * videos of other classes for frames; and images of classes that it has not heard of for nothing. MPEG-2 plays in no
- * browser: it counts as unsupported.
- */
+/** Frames go to the handler of stacks, videos to that of videos; MPEG-2 plays nowhere. */
 function mendHandlers(extensionManager, displaySetService) {
   const { videos, stacks, unsupported } = Object.fromEntries(
     Object.entries(HANDLERS).map(([name, id]) => [name, extensionManager.getModuleEntry(id)]),
@@ -297,12 +507,11 @@ function mendHandlers(extensionManager, displaySetService) {
   };
 }
 
-/** Whether it is a video by its transfer syntax (PS3.5 A.4.5 and following). */
+/** By its transfer syntax (PS3.5 A.4.5). */
 function isVideo(instance) {
   return /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/.test(syntaxOf(instance));
 }
 
-/** OHIF does not know the fragmentable transfer syntaxes, whose streams are the same. */
 function asWhole(instance) {
   const syntax = syntaxOf(instance)?.replace(/(\.10[2-6])\.1$/, '$1');
   return syntax === syntaxOf(instance)
@@ -318,7 +527,7 @@ function syntaxOf(instance) {
   return [instance.AvailableTransferSyntaxUID].flat()[0];
 }
 
-/** Where OHIF has a view of nothing in the study it says so, with the way to the page that shows or downloads it. */
+/** Where OHIF has a view of nothing it says so. */
 function tellWhatOpensNothing(displaySetService, uiNotificationService) {
   let timer;
   const told = new Set();
@@ -361,20 +570,12 @@ const TAGS = {
 };
 
 /**
- * What is known of an image at once (`values`), and what the metadata document of its series says (promises).
- *
- * OHIF's instances have the names of attributes for keys, but for private ones; of repeating groups the last remains.
+ * What is known of an image at once (`values`), and what its series' metadata say (promises). OHIF's instances have
+ * keywords for keys, but for private elements; of repeating groups the last remains.
  */
 function makeImageReader(ask, metadata) {
-  const documents = new Map(); // URL of a series -> promise of its instances' elements
-  const readSeries = (url) => {
-    if (!documents.has(url)) {
-      const reading = fetchElements(`${url}/metadata`);
-      remember(documents, url, reading);
-      reading.catch(() => documents.delete(url));
-    }
-    return documents.get(url);
-  };
+  const documents = new Map(); // by series: promises of its instances' elements
+  const readSeries = (url) => once(documents, url, () => fetchElements(`${url}/metadata`));
   const elements = async (imageId) => {
     const [, series, instance] = IMAGE_ID.exec(imageId);
     const found = (await readSeries(series)).get(instance);
@@ -386,7 +587,7 @@ function makeImageReader(ask, metadata) {
     values(imageId, name) {
       const dataset = metadata?.(imageId);
       const known = dataset ?? ask('instance', imageId) ?? {};
-      const key = dataset || name === 'record' ? findKey(known, TAGS[name]) : name; // asked at every drawing: be quick
+      const key = dataset || name === 'record' ? findKey(known, TAGS[name]) : name; // asked at every drawing
       const value = dataset ? known[key]?.Value : known[key];
       return value === undefined || value === null ? undefined : [value].flat();
     },
@@ -405,7 +606,7 @@ function findKey(object, pattern) {
   return undefined;
 }
 
-/** Of each instance of a series the elements that this module reads: overlays, palettes, rows and columns. */
+/** Of each instance of a series the elements that are read here. */
 async function fetchElements(url) {
   const wanted = /^(60[01][02468ACE]....|002812..|0028001[01])$/;
   const documents = await (await fetchOk(url, { headers: { Accept: 'application/dicom+json' } })).json();
@@ -423,13 +624,22 @@ async function fetchOk(url, options) {
   return response;
 }
 
-/** Keep a value, and no more than KEPT_IMAGES of them. */
 function remember(map, key, value) {
   map.set(key, value);
   if (map.size > KEPT_IMAGES) map.delete(map.keys().next().value);
 }
 
-/** Numbers of a value that is one, a list, a text of either, or missing. */
+/** What a map remembers, or else is to; a promise that fails is forgotten. */
+function once(map, key, make) {
+  if (!map.has(key)) {
+    const value = make();
+    remember(map, key, value);
+    value.catch?.(() => map.delete(key));
+  }
+  return map.get(key);
+}
+
+/** Numbers of a number, a list, a text of either, or nothing. */
 function numbers(value) {
   const items = [value].flat().flatMap((item) => (typeof item === 'string' ? item.split('\\') : (item ?? [])));
   return items.filter((item) => item !== '').map(Number);

@@ -66,7 +66,7 @@ const EVERYWHERE = {
   'palette-bulk': columns(COLOUR),
   'kept-jpeg': columns(COLOUR, 6),
   'retired-us': columns(WHOLE_RANGE),
-  'large-colour': { requests: ['reduced/2/frames/1', 'frames/1'] },
+  'large-colour': { requests: ['frames/1', 'frames/1'] }, // up to a resolution, and the rest
 };
 const IN_OHIF = {
   ...EVERYWHERE,

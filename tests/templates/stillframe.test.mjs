@@ -332,37 +332,6 @@ describe('overlays', () => {
   });
 });
 
-describe('stages', () => {
-  const record = 'format=3;reduced=1,2;lossy=auto;part10=auto';
-  const pixel = { rows: 1536, columns: 2048, samplesPerPixel: 3, bitsAllocated: 8 };
-  const ask = (instance, module = pixel) => {
-    const cornerstone = makeCornerstone({ instance, imagePixelModule: module, imageRetrieveConfiguration: 'theirs' });
-    install(cornerstone);
-    return cornerstone.metaData.get('imageRetrieveConfiguration', imageId(), 'stack');
-  };
-  const paths = ({ stages, retrieveOptions }) => stages.map(({ retrieveType }) => retrieveOptions[retrieveType].framesPath);
-  const large = { AvailableTransferSyntaxUID: HTJ2K, '00991002': record };
-
-  test('a large frame comes halved twice, then whole', () => {
-    assert.deepEqual(paths(ask(large)), ['/reduced/2/frames/', undefined]);
-    assert.deepEqual(paths(ask({ ...large, '00991002': 'format=2;reduced=2;lossy=keep' })), ['/reduced/2/frames/', undefined]);
-    assert.deepEqual(ask(large).retrieveOptions.default, {}); // what prefetching takes: whole, in one request
-  });
-  test('without such a variant a frame comes whole', () => {
-    for (const reduced of ['reduced=1', 'reduced=', 'reduced=12', 'reduced=1,3', 'lossy=2']) {
-      assert.deepEqual(paths(ask({ ...large, '00991002': `format=3;${reduced};lossy=auto` })), [undefined]);
-    }
-    assert.deepEqual(paths(ask({ ...large, AvailableTransferSyntaxUID: '1.2.840.10008.1.2.4.50' })), [undefined]);
-    assert.deepEqual(paths(ask(large, { ...pixel, rows: 512, columns: 512, samplesPerPixel: 1, bitsAllocated: 16 })), [undefined]);
-  });
-  test('the record may lie in any private block; without one the viewer decides', () => {
-    assert.equal(ask({ AvailableTransferSyntaxUID: HTJ2K, '00991102': record }).stages.length, 2);
-    assert.equal(ask({ AvailableTransferSyntaxUID: HTJ2K }), 'theirs');
-    assert.equal(ask({ AvailableTransferSyntaxUID: HTJ2K, '00991002': 'of someone else' }), 'theirs');
-    assert.equal(ask(undefined), 'theirs');
-  });
-});
-
 describe('in OHIF', () => {
   const instance = (SOPInstanceUID, SOPClassUID, syntax, more = {}) => ({
     SOPInstanceUID, SOPClassUID, AvailableTransferSyntaxUID: syntax, Modality: 'XX', ...more,

@@ -33,6 +33,11 @@ def test_providers_and_extension() -> None:
 
 
 @needs_node
+def test_frames() -> None:
+    run_tests("frames.test.mjs")
+
+
+@needs_node
 def test_configuration(tmp_path: Path) -> None:
     without, given = tmp_path / "without.js", tmp_path / "given.js"
     without.write_text(render(CONFIG, title="Stillframe"))
