@@ -333,8 +333,9 @@ function makeRetrieval(cornerstone, ask, image) {
         const plan = planStack(cuts, listener.canvas ?? whole, line.bytesPerMs);
         const told = (length, bytes) => {
           const cut = plan.cuts.findLast(({ end }) => end <= length);
-          const isLate = (whole.end - length) / line.bytesPerMs > LATER_MS;
-          if (cut?.end > shown && !showing && (!shown || isLate)) show(bytes(cut.end), cut.decodeLevel);
+          const rest = whole.end - length;
+          const isWorth = shown ? rest / line.bytesPerMs > LATER_MS : rest > 0;
+          if (cut?.end > shown && !showing && isWorth) show(bytes(cut.end), cut.decodeLevel);
         };
         await read(plan.end, { told });
         await read(whole.end, { told });

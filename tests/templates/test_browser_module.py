@@ -6,13 +6,16 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from stillframe.hosting.pages import render, templates_folder
 
 HERE = Path(__file__).resolve().parent
+DECODER = HERE.parent / "e2e" / "node_modules" / "codec-openjph-of-ohif"
 CONFIG, MODULE = "app-config.js.j2", "stillframe.js"
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -35,6 +38,16 @@ def test_providers_and_extension() -> None:
 @needs_node
 def test_frames() -> None:
     run_tests("frames.test.mjs")
+
+
+@needs_node
+@pytest.mark.slow
+@pytest.mark.skipif(not (DECODER / "dist").is_dir(), reason="tests/e2e/node_modules is not installed")
+def test_what_the_decoder_of_ohif_takes(tmp_path: Path) -> None:
+    samples = Path(pydicom.__file__).parent / "data" / "test_files"
+    command = [sys.executable, "-m", "stillframe", "build", str(samples), str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2  # some are broken
+    run_tests("decoder.test.mjs", TREE=str(tmp_path / "studies"))
 
 
 @needs_node
