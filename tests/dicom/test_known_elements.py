@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from stillframe.dicom.json_convert import Converted, convert
@@ -38,9 +39,9 @@ ONE = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in V
 def written(values: dict[str, Any], syntax: str) -> bytes:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = f"{ROOT}.1"
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.2")
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID(f"{ROOT}.1")
     dataset.StudyInstanceUID = dataset.SeriesInstanceUID = ROOT
     for name, value in values.items():
         if name == "CodeSequence":
