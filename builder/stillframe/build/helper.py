@@ -6,18 +6,16 @@ explained: that worker tries it itself, and what then goes wrong counts.
 
 from __future__ import annotations
 
-import io
-import os
 import pickle
 import socket
-from collections.abc import Buffer
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any, override
+from typing import Any
 
 from stillframe.build.channel import Channel, ChannelClosed
 from stillframe.build.frame_work import FrameWork, MadeFrame
 from stillframe.build.meeting import Meeting
+from stillframe.dicom.files import ReadableFile, reopen_file
 from stillframe.pixels.reader import StoredFrame
 
 
@@ -74,7 +72,7 @@ class _Helper:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._work: FrameWork | None = None
-        self._file: io.BufferedReader | None = None
+        self._file: ReadableFile | None = None
         self._stored: dict[int, StoredFrame] = {}
 
     def answer(self, message: HandedWork | HandedFrames) -> int:
@@ -98,7 +96,7 @@ class _Helper:
         self.close()
         self._work = work = pickle.loads(handed.work)  # noqa: S301  (from a worker of this job)
         if handed.opened:
-            self._file = io.BufferedReader(_SharedFile(self._channel.take_descriptor()))
+            self._file = reopen_file(self._channel.take_descriptor())
             work.reader.file = self._file
         else:
             work.reader.read_by(self._stored.__getitem__)
@@ -108,37 +106,3 @@ class _Helper:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-class _SharedFile(io.RawIOBase):
-    """A file that another process has opened, read without moving the offset that both share."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._offset = 0
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def seekable(self) -> bool:
-        return True
-
-    @override
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: os.fstat(self._descriptor).st_size}[whence]
-        self._offset = max(0, start + offset)
-        return self._offset
-
-    def readinto(self, buffer: Buffer) -> int:
-        """Fill the buffer; less of it at the end."""
-        count = os.preadv(self._descriptor, [buffer], self._offset)
-        self._offset += count
-        return count
-
-    @override
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._descriptor)
-        super().close()

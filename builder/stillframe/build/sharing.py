@@ -20,6 +20,7 @@ from stillframe.build.crew import Crew, Member
 from stillframe.build.frame_work import FrameWork, MadeFrame
 from stillframe.build.helper import HandedFrames, HandedWork, MadeFrames
 from stillframe.build.results import StageClock
+from stillframe.dicom.files import descriptor_of
 
 type MakeFrames = Callable[[FrameWork, Sequence[int]], Iterator[MadeFrame]]
 """Makes what frames of those indices become, in their order; raises what `FrameWork.make` raises of the first of them
@@ -155,10 +156,4 @@ def _descriptor(work: FrameWork) -> int | None:
 
     Compressed frames are small, and where they are in the file would be long to tell.
     """
-    if not work.reader.native:
-        return None
-    try:
-        descriptor: int = work.reader.file.fileno()  # type: ignore[attr-defined]  # some have it
-        return descriptor
-    except (AttributeError, OSError):
-        return None
+    return descriptor_of(work.reader.file) if work.reader.native else None

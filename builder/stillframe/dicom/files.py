@@ -1,8 +1,9 @@
-"""What the package asks of a file it reads; an input in memory; parts of files read as one file."""
+"""What the package asks of a file it reads; an input in memory; one file opened twice; parts of files as one."""
 
 from __future__ import annotations
 
 import io
+import os
 from bisect import bisect_right
 from collections.abc import Buffer, Sequence
 from itertools import accumulate
@@ -48,6 +49,56 @@ class LoadedInput(io.BytesIO):
     @override
     def close(self) -> None:
         """Leave the memory to the last view of it."""
+
+
+def descriptor_of(file: ReadableFile) -> int | None:
+    """The descriptor of an open file of the system; None of what is in memory, an object, or parts of others.
+
+    What waits in memory to be written to a temporary file is written by this.
+    """
+    fileno = getattr(file, "fileno", None)
+    try:
+        descriptor: int | None = fileno() if fileno is not None else None
+    except OSError:
+        return None
+    return descriptor
+
+
+def reopen_file(descriptor: int) -> ReadableFile:
+    """An open file once more, without the offset that all share who have it open; it closes the descriptor."""
+    return io.BufferedReader(_SharedFile(descriptor))
+
+
+class _SharedFile(io.RawIOBase):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: os.fstat(self._descriptor).st_size}[whence]
+        self._offset = max(0, start + offset)
+        return self._offset
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Fill the buffer; less of it at the end."""
+        count = os.preadv(self._descriptor, [buffer], self._offset)
+        self._offset += count
+        return count
+
+    @override
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
 
 
 # A file, and the offset and the number of the bytes wanted of it.
