@@ -127,12 +127,12 @@ class DataSetReader:
         data, header = walker.data, self._header
         try:
             while offset < end:
-                while not self._strict and (known := header.find(data, offset)) is not None:
-                    if stop(known[1]):
-                        return offset, known[1], None
-                    self._count()
-                    self._add(known[2])
-                    offset += len(known[0])
+                if not self._strict:
+                    count = len(self.elements)
+                    offset, stopped = header.take(data, offset, stop, self.elements)
+                    self._count(len(self.elements) - count)
+                    if stopped is not None or offset >= end:
+                        return offset, stopped, None
                 for element in walker.elements(offset, end):
                     start, tag, _, value, length = element
                     if stop(tag):
@@ -194,13 +194,13 @@ class DataSetReader:
         self._add(element)
         return None
 
-    def _count(self) -> None:
-        """One element more, also of a tag that was there before.
+    def _count(self, parts: int = 1) -> None:
+        """So many elements more, also of a tag that was there before.
 
         Raises:
             InputError: if there are too many.
         """
-        self._parts += 1
+        self._parts += parts
         if self._parts > MAX_PARTS:
             raise too_many_parts()
 

@@ -80,18 +80,30 @@ def convert_dataset(datasets: tuple[Elements, ...], inherited: Charset, path: st
         scope = _Scope(datasets, _declared_charset(scope), path, output)
     top = len(datasets) == 1
     converted: JSONDataset = {}
-    for key, element in sorted([(_key(tag), element) for tag, element in datasets[0].items()]):
+    parts = 0
+    for key, element in sorted([(_key_of(element, tag), element) for tag, element in datasets[0].items()]):
+        shared = element.shared if isinstance(element, KnownElement) else None
+        if shared is not None and (shared.charset is scope.charset or shared.charset == scope.charset):
+            converted[key] = shared.converted
+            parts += shared.parts
+            continue
         if key[4:] == "0000" or (top and (key[:4] in ("0002", "7FE0"))) or key == "FFFCFFFC" or key[:4] == "FFFE":
             continue
         if isinstance(element, KnownElement):
             converted[key] = _convert_known(key, element, scope)
         else:
             converted[key] = _convert_element(key, element, scope)
+    output.count(parts)
     for tag in sorted(datasets[0].repeated) if isinstance(datasets[0], RawItem) else ():
         scope.note(f"{tag:08X}", "is there more than once, with different values; the last one counts")
     if _CHARSET in converted:
         converted[_CHARSET] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     return converted
+
+
+def _key_of(element: RawDataElement | DataElement, tag: int) -> str:
+    shared = element.shared if isinstance(element, KnownElement) else None
+    return _key(int(tag)) if shared is None else shared.key
 
 
 # Each key once, however many items have it.
@@ -116,16 +128,13 @@ def _declared_charset(scope: _Scope) -> Charset:
 
 def _convert_known(key: str, element: KnownElement, scope: _Scope) -> dict[str, Any]:
     """An element that other data sets may have; whoever gets one must not change it."""
-    output, shared = scope.output, element.shared
-    if shared is not None and shared.charset == scope.charset:
-        output.count(shared.parts)
-        return shared.converted
+    output = scope.output
     before, parts = (len(output.notes), len(output.bulk)), output.parts
     converted = _convert_element(key, element, scope)
     # What is guessed depends on what is around, and notes and bulk data are the instance's own.
     told = (len(output.notes), len(output.bulk)) != before
     if not told and element.VR in KNOWN_VRS and element.VR != "UN" and b"UN" not in (element.value or b""):
-        element.shared = SharedJSON(converted, scope.charset, output.parts - parts)
+        element.shared = SharedJSON(key, converted, scope.charset, output.parts - parts)
     return converted
 
 

@@ -5,11 +5,15 @@ An element with the same bytes is the same element, and becomes the same JSON. S
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 
 from stillframe.dicom.walk import Encoding
+
+type Stop = Callable[[int], bool]
 
 LONGEST: Final = 1024
 """Bytes of an element that is remembered, its head included."""
@@ -28,18 +32,19 @@ class KnownElement(RawDataElement):
 
 
 class SharedJSON:
-    """What an element becomes in every data set whose text has the same character set."""
+    """What an element becomes in every data set whose text has the same character set, under its key."""
 
-    __slots__ = ("charset", "converted", "parts")
+    __slots__ = ("charset", "converted", "key", "parts")
 
-    def __init__(self, converted: dict[str, Any], charset: object, parts: int) -> None:
+    def __init__(self, key: str, converted: dict[str, Any], charset: object, parts: int) -> None:
+        self.key = key
         self.converted = converted
         self.charset = charset
         self.parts = parts
 
 
-type Known = tuple[bytes, int, KnownElement]
-"""An element by its bytes, with its tag."""
+type Known = tuple[bytes, int, int, KnownElement]
+"""An element by its bytes, with their number and its tag."""
 
 _LAST: Final[dict[Encoding, list[Known]]] = {}
 
@@ -56,26 +61,37 @@ class Header:
         self._next = 0
         self._met: list[Known] = []
 
-    def find(self, data: bytes, offset: int) -> Known | None:
-        """The element that begins at an offset, if it is the next one of the header before."""
-        if self._next < len(self._before):
-            known = self._before[self._next]
-            if data.startswith(known[0], offset):
-                self._next += 1
-                self._met.append(known)
-                return known
-        return None
+    def take(self, data: bytes, offset: int, stop: Stop, elements: dict[BaseTag, Any]) -> tuple[int, int | None]:
+        """Add the elements from an offset on that follow each other as in the header before.
+
+        The offset behind them, and the tag that stopped it, if one did.
+        """
+        before, number = self._before, self._next
+        begin, stopped = number, None
+        while number < len(before):
+            content, length, tag, element = before[number]
+            if not data.startswith(content, offset) or element.tag in elements:
+                break
+            if stop(tag):
+                stopped = tag
+                break
+            elements[element.tag] = element
+            offset += length
+            number += 1
+        self._met += before[begin:number]
+        self._next = number
+        return offset, stopped
 
     def add(self, data: bytes, start: int, end: int, element: RawDataElement) -> RawDataElement:
         """Take down an element that is another than the one before, and where its bytes are; what stands for it."""
         tag = int(element.tag)
         before = self._before
-        while self._next < len(before) and before[self._next][1] <= tag:
+        while self._next < len(before) and before[self._next][2] <= tag:
             self._next += 1
         if self._encoding.implicit or end - start > LONGEST:
             return element
         known = KnownElement.of(element)
-        self._met.append((data[start:end], tag, known))
+        self._met.append((data[start:end], end - start, tag, known))
         return known
 
     def remember(self) -> None:
