@@ -25,7 +25,7 @@ from stillframe.layout import frame_key, reduced_key
 from stillframe.options import BuildOptions
 from stillframe.pixels.codestreams import check_passed
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
-from stillframe.pixels.native import Frame, native_bytes
+from stillframe.pixels.native import Frame, native_bytes, same_samples
 from stillframe.pixels.reader import DamagedFrame, FrameReader
 from stillframe.pixels.samples import DecodedFrame
 from stillframe.pixels.thumbnail import PublishedFrame
@@ -196,7 +196,7 @@ class FrameWork:
             data = htj2k.encode_frame(frame, self.reader.published.bits_stored)
         with self.clock("verify"):
             header = parse_header(data)
-            if not np.array_equal(htj2k.decode_lossless(data, header), frame):
+            if not same_samples(htj2k.decode_lossless(data, header), frame):
                 raise CodecError("it did not come back from its codestream as it went in")
         if made.shown is not None:
             made.shown = PublishedFrame(made.index, frame, data, header)

@@ -70,6 +70,15 @@ def resolutions(header: MainHeader, size: int) -> tuple[Resolution, ...]:
     Raises:
         CodestreamError: if TLM does not list one tile-part per resolution, or does not add up to `size`.
     """
+    prefixes = _prefixes(header, size)
+    return tuple(
+        Resolution(level, *level_size(header, level), prefix)
+        for level, prefix in zip(range(header.levels, -1, -1), prefixes, strict=True)
+    )
+
+
+def _prefixes(header: MainHeader, size: int) -> list[int]:
+    """The lengths of the prefixes of `resolutions`; raises as that does."""
     lengths = header.tile_part_lengths
     if not header.single_tile or len(lengths) != header.levels + 1:
         raise CodestreamError(
@@ -81,10 +90,7 @@ def resolutions(header: MainHeader, size: int) -> tuple[Resolution, ...]:
     prefixes[-1] += len(_EOC)
     if prefixes[-1] != size:
         raise CodestreamError(f"TLM adds up to {prefixes[-1]} bytes with EOC, the codestream has {size}")
-    return tuple(
-        Resolution(level, *level_size(header, level), prefix)
-        for level, prefix in zip(range(header.levels, -1, -1), prefixes, strict=True)
-    )
+    return prefixes
 
 
 def reduce_codestream(data: bytes, level: int, header: MainHeader | None = None) -> bytes:
@@ -175,7 +181,7 @@ def _resolution_parts(data: bytes, header: MainHeader) -> Iterator[TilePart]:
         CodestreamError: at the first that is not so.
     """
     count = header.levels + 1
-    resolutions(header, len(data))
+    _prefixes(header, len(data))
     offset = header.header_length
     for index, length in enumerate(header.tile_part_lengths):
         part = parse_tile_part(data, offset)
@@ -183,7 +189,7 @@ def _resolution_parts(data: bytes, header: MainHeader) -> Iterator[TilePart]:
             raise CodestreamError(f"tile-part {index} has {part.length} bytes, TLM says {length}")
         if part.tile_index or part.part_index != index or part.count not in (0, count):
             raise CodestreamError(f"tile-part {index} of {count} is out of order: {part}")
-        for segment in iter_segments(data[offset : offset + length], SOT_LENGTH, Marker.SOD):
+        for segment in iter_segments(memoryview(data)[offset : offset + length], SOT_LENGTH, Marker.SOD):
             if segment.name not in _TILE_PART_SEGMENTS:
                 raise CodestreamError(f"tile-part {index} has a {segment.name} segment")
         yield part

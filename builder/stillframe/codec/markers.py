@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from stillframe.errors import CodestreamError
@@ -142,7 +143,7 @@ def parse_header(data: bytes) -> MainHeader:
     _only(bodies, Marker.QCD)
     return MainHeader(
         **_parse_siz(_only(bodies, Marker.SIZ)),
-        **_parse_cod(_only(bodies, Marker.COD), bodies.get(Marker.CAP, [])),
+        **_parse_cod(_only(bodies, Marker.COD), tuple(bodies.get(Marker.CAP, ()))),
         tile_part_lengths=_parse_tlm(bodies.get(Marker.TLM, [])),
         header_length=header_length,
         comments=tuple(body[2:].decode("latin-1") for body in bodies.get(Marker.COM, ()) if body[:2] == b"\0\1"),
@@ -150,7 +151,7 @@ def parse_header(data: bytes) -> MainHeader:
     )
 
 
-def _unpack(layout: str, data: bytes, offset: int, what: str) -> tuple[int, ...]:
+def _unpack(layout: str, data: bytes | memoryview, offset: int, what: str) -> tuple[int, ...]:
     try:
         return struct.unpack_from(layout, data, offset)
     except struct.error:
@@ -167,7 +168,7 @@ def _main_segments(data: bytes) -> tuple[tuple[Segment, ...], int]:
     return segments, segments[-1].offset + segments[-1].length
 
 
-def iter_segments(data: bytes, offset: int, stop: int) -> Iterator[Segment]:
+def iter_segments(data: bytes | memoryview, offset: int, stop: int) -> Iterator[Segment]:
     """The marker segments from `offset` up to the marker `stop`, which ends them.
 
     Raises:
@@ -195,6 +196,7 @@ def _only(bodies: dict[int, list[bytes]], marker: Marker) -> bytes:
     return own[0]
 
 
+@lru_cache(maxsize=64)  # the frames of a series have the same
 def _parse_siz(body: bytes) -> dict[str, Any]:
     """Image and tile size (A.5.1), as fields of `MainHeader`."""
     _, x1, y1, x0, y0, tile_w, tile_h, tile_x, tile_y, count = _unpack(">H8IH", body, 0, "SIZ")
@@ -220,7 +222,8 @@ def _parse_siz(body: bytes) -> dict[str, Any]:
     }
 
 
-def _parse_cod(body: bytes, capabilities: list[bytes]) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _parse_cod(body: bytes, capabilities: tuple[bytes, ...]) -> dict[str, Any]:
     """Coding style default (A.6.1), as fields of `MainHeader`; `capabilities` are the bodies of CAP."""
     flags, order, layers, transform, levels, xcb, ycb, style, wavelet = _unpack(">BBHBBBBBB", body, 0, "COD")
     if order >= len(_PROGRESSIONS) or transform > 1 or wavelet > 1 or levels > 32 or not layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -134,12 +135,15 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
     return description
 
 
+_tag: Final = lru_cache(Tag)
+
+
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header.
 
     Some writers give it another VR of numbers, which counts.
     """
-    element = raw_element(dataset, Tag(keyword))
+    element = raw_element(dataset, _tag(keyword))
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
         if default is None:

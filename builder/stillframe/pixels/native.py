@@ -94,6 +94,13 @@ def keep_bits(frame: Frame, bits: int) -> Frame:
     return (frame << unused) >> unused
 
 
+def same_samples(one: Frame, other: Frame) -> bool:
+    """Whether two frames have the same shape and samples. Of one type, eight bytes are compared at a time."""
+    if one.dtype != other.dtype or one.nbytes % 8 or not (one.flags.c_contiguous and other.flags.c_contiguous):
+        return np.array_equal(one, other)
+    return one.shape == other.shape and np.array_equal(one.reshape(-1).view("u8"), other.reshape(-1).view("u8"))
+
+
 def native_bytes(frame: Frame, bits_allocated: int) -> bytes:
     """A frame as Explicit VR Little Endian stores it (PS3.5 8.2): interleaved, little endian, 1-bit samples packed."""
     if bits_allocated == 1:

@@ -178,7 +178,8 @@ class FolderDraft(Draft):
 
     def _place(self, key: str) -> str:
         """The path of an object within the draft."""
-        place = path_of_key(key)[len(self._resource) + 1 :]
+        whole = path_of_key(key) if key == self._resource else key  # others are files of their names
+        place = whole[len(self._resource) + 1 :]
         if len(os.fsencode(self._path)) + 1 + len(place) >= _LONGEST_PATH:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         return place
