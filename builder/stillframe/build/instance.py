@@ -7,6 +7,7 @@ store or a machine that fails raises.
 from __future__ import annotations
 
 import gc
+import io
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob,
 from stillframe.layout import instance_key, is_fixed, metadata_key
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
 from stillframe.source.inputs import CHANGED, FileState, Rejected
-from stillframe.source.open import digest_of, load_input
+from stillframe.source.open import InputDigest, load_input
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
 _ATTEMPTS: Final = 10
@@ -78,11 +79,11 @@ type _Sink = StoreSink | DraftSink
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An open input: its state before its digest was taken, the digest, and its size in bytes."""
+    """An open input: its state before it was read, its digest, and its size in bytes."""
 
     file: ReadableFile
     state: FileState | None
-    digest: str
+    digest: InputDigest
     size: int
 
 
@@ -116,10 +117,11 @@ class _Worker:
             opened = load_input(task.source)
         with opened as file:
             with self.clock("read"):
-                source = _Source(file, state_of_open(file), digest_of(file), file.tell())
+                # Where others help with frames, its digest would be what they wait for.
+                state, digest = state_of_open(file), InputDigest(file, beside=task.meeting is not None)
+                source = _Source(file, state, digest, file.seek(0, io.SEEK_END))
             self.state = CommitState(None, None) if new else self._settled_state()
-            asked = Asked(source.digest, task.options, task.replace, task.first, task.verify_stored)
-            decision = decide(asked, published_record(self.published), task.listed, self._held, self._contents)
+            decision = self._decide(source)
             if decision in (Decision.DUPLICATE, Decision.UNCHANGED):
                 return self._built(Outcome(decision))
             if decision is Decision.RESUME and (resumed := self._resume()):
@@ -129,7 +131,7 @@ class _Worker:
                 instance = read_instance(file, task.options.max_unpacked)
             try:
                 if task.options.assign_uids:
-                    assign_uids(instance, lambda: source.digest)
+                    assign_uids(instance, source.digest.wait)
                 if instance.uids != task.uids:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:
@@ -140,6 +142,13 @@ class _Worker:
             finally:
                 if instance.file is not file:
                     instance.file.close()
+
+    def _decide(self, source: _Source) -> Decision:
+        task = self.task
+        if self.published is None:
+            return Decision.PUBLISH  # whatever it is: it need not be read to its end yet
+        asked = Asked(source.digest.wait(), task.options, task.replace, task.first, task.verify_stored)
+        return decide(asked, published_record(self.published), task.listed, self._held, self._contents)
 
     @property
     def published(self) -> JSONDataset | None:
@@ -197,6 +206,8 @@ class _Worker:
         Raises:
             InputError: saying so.
         """
+        source.digest.wait()  # until then it is being read
+        self.clock.add({"read": source.digest.seconds_beside()})
         if was_written(source.file, source.state) or has_changed(self.task.source):
             raise InputError(CHANGED)
 
@@ -285,7 +296,7 @@ class _Worker:
                 own = {metadata_key(uids.study, uids.series, uids.instance): digest_of_metadata(content.metadata)}
                 contents = digest_of_objects(sink.digests | own)
                 options = describe_options(task.options, content.choices)
-                record = Record(source.digest, options, written, contents)
+                record = Record(source.digest.wait(), options, written, contents)
                 metadata = with_record(content.metadata, record, notes)
                 return replace(content, metadata=metadata, notes=notes), dumps([metadata])
 

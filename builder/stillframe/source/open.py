@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import threading
+import time
+from concurrent.futures import Future
 from contextlib import closing
 from typing import Final
 
-from stillframe.dicom.files import LoadedInput, ReadableFile
+from stillframe.dicom.files import LoadedInput, ReadableFile, descriptor_of, reopen_file
 from stillframe.errors import InputError
 from stillframe.source.changes import has_changed, state_of_open, was_written
 from stillframe.source.files import open_file, open_unchanged
@@ -83,6 +87,44 @@ def digest_of(file: ReadableFile) -> str:
     while count := file.readinto(buffer):
         digest.update(buffer[:count])
     return f"sha256:{digest.hexdigest()}"
+
+
+class InputDigest:
+    """The digest of an input's bytes. With `beside`, a thread makes it while the input is read, where that is possible.
+
+    The file's offset is then left where it is; else the file is left at its end.
+    """
+
+    def __init__(self, file: ReadableFile, *, beside: bool = False) -> None:
+        self._digest: Future[tuple[str, float]] = Future()
+        self._counted = False
+        descriptor = descriptor_of(file) if beside else None
+        if descriptor is None:
+            self._digest.set_result((digest_of(file), 0.0))
+            return
+        other = reopen_file(os.dup(descriptor))
+        threading.Thread(target=self._make, args=(other,), name="digest", daemon=True).start()
+
+    def wait(self) -> str:
+        """The digest, once it is there.
+
+        Raises:
+            InputError, OSError: if the input cannot be read.
+        """
+        return self._digest.result()[0]
+
+    def seconds_beside(self) -> float:
+        """CPU seconds of a thread of its own, once they are known; told once."""
+        counted, self._counted = self._counted, True
+        return 0.0 if counted else self._digest.result()[1]
+
+    def _make(self, file: ReadableFile) -> None:
+        try:
+            with file:
+                made = digest_of(file), time.thread_time()
+            self._digest.set_result(made)
+        except Exception as error:
+            self._digest.set_exception(error)
 
 
 def load_input(source: InputRef) -> ReadableFile:
