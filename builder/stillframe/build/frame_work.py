@@ -90,6 +90,11 @@ class FrameWork:
     def __post_init__(self) -> None:
         self._first_shown = self.reader.description.frames
 
+    @property
+    def computes(self) -> bool:
+        """Whether making a frame takes more than copying it."""
+        return self.way is not Way.UNSEEN and not (self.way is Way.NATIVE and self.reader.native)
+
     def make(self, index: int) -> MadeFrame:
         """Make what one frame becomes; `index` counts from 0.
 

@@ -46,6 +46,7 @@ from stillframe.layout import instance_key, is_fixed, metadata_key
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
 from stillframe.source.inputs import CHANGED, FileState, Rejected
 from stillframe.source.open import InputDigest, load_input
+from stillframe.source.zip_inputs import SPOOL_BYTES
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
 _ATTEMPTS: Final = 10
@@ -117,8 +118,9 @@ class _Worker:
             opened = load_input(task.source)
         with opened as file:
             with self.clock("read"):
-                # Where others help with frames, its digest would be what they wait for.
-                state, digest = state_of_open(file), InputDigest(file, beside=task.meeting is not None)
+                # Where others help with frames, they would wait for its digest.
+                beside = task.meeting is not None and task.source.size > SPOOL_BYTES
+                state, digest = state_of_open(file), InputDigest(file, beside=beside)
                 source = _Source(file, state, digest, file.seek(0, io.SEEK_END))
             self.state = CommitState(None, None) if new else self._settled_state()
             decision = self._decide(source)

@@ -10,7 +10,7 @@ from multiprocessing import util
 from pathlib import Path
 from typing import Final
 
-LARGE_SOURCE: Final = 4 << 20
+LARGE_SOURCE: Final = 1 << 20
 """Bytes of an input from which on its frames may be worth sharing; what it holds decides then."""
 
 _KEY_BYTES: Final = 32

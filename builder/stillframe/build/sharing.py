@@ -40,7 +40,8 @@ def sharing_with(crew: Crew) -> MakeFrames:
     def make(work: FrameWork, indices: Sequence[int]) -> Iterator[MadeFrame]:
         first, rest = indices[:1], indices[1:]
         yield from make_alone(work, first)  # it often shows that all are to be published otherwise
-        if len(rest) * work.reader.description.frame_bytes >= _SHARED_BYTES and crew.open():
+        worth = work.computes and len(rest) * work.reader.description.frame_bytes >= _SHARED_BYTES
+        if worth and crew.open():
             yield from _Round(crew, work, rest).run()
         else:
             yield from make_alone(work, rest)
