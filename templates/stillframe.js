@@ -1,12 +1,12 @@
 // Part of a Stillframe site.
 // For Cornerstone3D and OHIF: exact ranges, and what viewers read wrongly, mended.
-// How to use it: docs/how-to/use-the-browser-module.md.
+// See docs/how-to/use-the-browser-module.md.
 
-const PRIORITY = 1_000_000; // above the providers of OHIF, whose highest is 10,000
+const PRIORITY = 1_000_000; // OHIF's highest is 10,000
 const HTJ2K = '1.2.840.10008.1.2.4.202';
 const LUT_FUNCTIONS = ['LINEAR', 'LINEAR_EXACT', 'SIGMOID']; // PS3.3 C.11.2.1.3
-const STEP = 1 / 16; // from black to white where Window Width is 1
-const KEPT_IMAGES = 1000; // of each memory, the last
+const STEP = 1 / 16; // from black to white: Cornerstone draws none of 0
+const KEPT_IMAGES = 1000;
 const RETRIEVAL = 'imageRetrieveConfiguration';
 const COLOURS = ['red', 'green', 'blue'];
 const IMAGE_ID = /^wadors:(.*\/studies\/[^/]+\/series\/[^/]+)\/instances\/([^/]+)\/frames\/(\d+)/;
@@ -29,11 +29,17 @@ export function install(cornerstone, { metadata } = {}) {
   };
   const image = makeImageReader(ask, metadata);
   const overlays = makeOverlays(image, () => cornerstone.getRenderingEngines?.()?.forEach((engine) => engine.render()));
+  const retrieve = makeRetrieval(cornerstone, ask, image);
+  const begun = new Set();
   const answers = {
     voiLutModule: (imageId) => mendWindow(ask('voiLutModule', imageId)),
-    imagePlaneModule: (imageId) => mendAspect(ask('imagePlaneModule', imageId), imageId, image),
+    imagePlaneModule(imageId) {
+      const [, series] = IMAGE_ID.exec(imageId);
+      if (!begun.has(series) && begun.add(series)) retrieve(imageId); // OHIF asks for this long before
+      return mendAspect(ask('imagePlaneModule', imageId), imageId, image);
+    },
     imagePixelModule: (imageId) => mendPalette(mendDeepColour(ask('imagePixelModule', imageId)), imageId, image),
-    [RETRIEVAL]: makeRetrieval(cornerstone, ask, image),
+    [RETRIEVAL]: retrieve,
     overlayPlaneModule: overlays,
   };
   const provide = (type, query) =>
@@ -55,9 +61,11 @@ let stopTelling = () => {};
 /** The extension for OHIF: an element of `window.config.extensions`. */
 export const ohifExtension = {
   id: 'stillframe',
-  preRegistration({ extensionManager }) {
+  preRegistration({ extensionManager, servicesManager }) {
     const { exports } = extensionManager.getModuleEntry('@ohif/extension-cornerstone.utilityModule.common');
-    install(exports.getCornerstoneLibraries().cornerstone);
+    const { cornerstone } = exports.getCornerstoneLibraries();
+    install(cornerstone);
+    mendStrategies(servicesManager.services.hangingProtocolService.registeredImageLoadStrategies, cornerstone);
   },
   onModeEnter({ extensionManager, servicesManager }) {
     const { displaySetService, uiNotificationService } = servicesManager.services;
@@ -73,7 +81,7 @@ export const ohifExtension = {
 
 /**
  * A voiLutModule whose function is a list: Cornerstone takes its first element, and of a text that is a letter.
- * Unknown words are left out, and windows that it does not allow (PS3.3 C.11.2.1.2.1, C.11.2.1.3).
+ * Other words are left out, and windows that it does not allow (PS3.3 C.11.2.1.2.1, C.11.2.1.3).
  */
 function mendWindow(module) {
   if (!module) return module;
@@ -82,7 +90,6 @@ function mendWindow(module) {
   const centers = numbers(module.windowCenter);
   const widths = numbers(module.windowWidth);
   const least = known === undefined || known === 'LINEAR' ? 1 : Number.MIN_VALUE;
-  // Of width 1 the function is a step above C - 0.5, which Cornerstone does not draw.
   widths.forEach((width, index) => {
     if (width !== 1 || least !== 1) return;
     widths[index] += STEP;
@@ -106,7 +113,6 @@ function mendDeepColour(module) {
   return transformed && module.bitsStored > 8 ? { ...module, photometricInterpretation: 'RGB' } : module;
 }
 
-/** Its whole range, unless someone chose another. */
 function widenColourWindow(cornerstone, { image, renderingEngineId, viewportId }) {
   const bits = image?.imageFrame?.bitsStored;
   if (!image?.color || !(bits > 8) || image.imageFrame.photometricInterpretation === 'PALETTE COLOR') return;
@@ -130,7 +136,6 @@ function mendAspect(module, imageId, image) {
 
 // ---- palettes ----
 
-/** Promises of a palette's tables, where the viewer found no values. */
 function mendPalette(module, imageId, image) {
   if (module?.photometricInterpretation !== 'PALETTE COLOR' || module.redPaletteColorLookupTableData) return module;
   const tables = COLOURS.map((colour, index) => {
@@ -142,7 +147,7 @@ function mendPalette(module, imageId, image) {
   return { ...module, ...Object.fromEntries(tables) };
 }
 
-/** The entries of a table: a byte each, or two (PS3.3 C.7.6.3.1.6). */
+/** A byte an entry, or two (PS3.3 C.7.6.3.1.6). */
 function asTable(bytes, entries) {
   return bytes.byteLength >= 2 * entries ? new Uint16Array(bytes.slice(0, 2 * entries)) : new Uint8Array(bytes);
 }
@@ -220,7 +225,7 @@ function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, element
 // ---- frames by exact ranges ----
 
 const [REPLICATE, SUBRESOLUTION, FULL] = [3, 6, 8]; // Cornerstone's ImageQualityStatus
-const PATIENCE_MS = { stack: 400, volume: 2000 }; // with a frame index
+const PATIENCE_MS = 1000; // with a frame index
 const PASS_SHARE = 0.1; // of a volume's bytes
 const PASS_REQUESTS = 100; // by HTTP/2; by HTTP/1.1 a browser sends six
 const REST_REQUESTS = 16;
@@ -230,9 +235,9 @@ const TRIES = 6; // without a byte between them
 const PAUSE_MS = 100;
 
 /**
- * Where the first request of a frame ends, and the cuts that are worth a picture before the whole.
+ * Where the first request of a frame ends, and the cuts worth a picture before the whole.
  *
- * `cuts` are its resolutions, smallest first; `end` is in bytes. The first has at least a quarter of the columns seen.
+ * `cuts` are its resolutions, smallest first. The first picture has at least a quarter of the columns seen.
  */
 export function planStack(cuts, canvas, bytesPerMs) {
   const whole = cuts.at(-1);
@@ -248,24 +253,28 @@ export function planVolume(frames) {
   return frames[0]?.map((cut) => cut.decodeLevel).findLast((level) => cost(level) <= PASS_SHARE * cost(0));
 }
 
-/** The answer to Cornerstone's question for a retrieve configuration: undefined for frames that are not ours. */
+/** Answers which retrieve configuration a stack or volume of our frames has. */
 function makeRetrieval(cornerstone, ask, image) {
   const { cache } = cornerstone;
   const line = { bytesPerMs: 2000, ranges: true }; // until it is measured
   const frames = new Map(); // by image id, from the first byte to the last
   const indexes = new Map(); // by series: promises of groups
-  const warn = (error) => console.warn('stillframe:', error); // another way follows
+  const warn = (error) => console.warn('stillframe:', error);
   const recordOf = (imageId) => image.values(imageId, 'record')?.find((text) => /^format=\d+;/.test(text));
   const isOurs = (imageId) =>
     IMAGE_ID.test(imageId) && image.values(imageId, 'AvailableTransferSyntaxUID')?.[0] === HTJ2K && recordOf(imageId);
 
   const readGroups = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).groups;
   const readIndex = (series) =>
-    once(indexes, series, () => makeFrame(`${series}/frame-index`, line).read().then(readGroups).catch(warn));
+    once(indexes, series, () => {
+      const reading = makeFrame(`${series}/frame-index`, line).read().then(readGroups).catch(warn);
+      reading.then(() => indexes.set(series, reading));
+      return Promise.race([reading, sleep(PATIENCE_MS)]);
+    });
 
-  async function find(imageId, kind) {
+  async function find(imageId) {
     const [, series, instance, number] = IMAGE_ID.exec(imageId);
-    const groups = await Promise.race([readIndex(series), sleep(PATIENCE_MS[kind])]);
+    const groups = await readIndex(series);
     return once(frames, imageId, () => {
       const { instances, levels } = groups?.find((group) => group.instances[instance]) ?? {};
       const cuts = instances?.[instance][number - 1]?.map((end, index) => ({ ...levels[index], end }));
@@ -276,7 +285,7 @@ function makeRetrieval(cornerstone, ask, image) {
     });
   }
 
-  /** Has the viewer decode what has come: all, or of a prefix a level. It makes no request for it. */
+  /** Has the viewer decode what has come: all, or of a prefix a level. No request follows. */
   function decode(imageId, bytes, listener, decodeLevel) {
     return cornerstone.imageLoader.loadImage(imageId, {
       ...listener.getLoaderImageOptions(imageId),
@@ -288,7 +297,7 @@ function makeRetrieval(cornerstone, ask, image) {
         totalBytes: decodeLevel === undefined ? bytes.length : Infinity,
         chunkSize: 0,
         initialChunkSize: 0,
-        responseHeaders: new Headers({ 'Content-Type': `image/jphc; transfer-syntax=${HTJ2K}` }),
+        responseHeaders: { get: () => `image/jphc; transfer-syntax=${HTJ2K}` },
       },
     });
   }
@@ -315,7 +324,7 @@ function makeRetrieval(cornerstone, ask, image) {
 
   async function loadStackImage(imageId, listener) {
     if (!isOurs(imageId)) return leave(imageId, listener, 'stack');
-    const { cuts, reduced, read } = await find(imageId, 'stack');
+    const { cuts, reduced, read } = await find(imageId);
     let shown = 0;
     let showing;
     const show = (bytes, decodeLevel) => {
@@ -348,9 +357,9 @@ function makeRetrieval(cornerstone, ask, image) {
     });
   }
 
-  /** First every other frame at a low resolution, which its neighbours borrow, then all that is missing. */
+  /** First every other frame at a low resolution, which its neighbours borrow, then all the rest. */
   async function loadVolume(imageIds, listener) {
-    const found = await Promise.all(imageIds.map((imageId) => find(imageId, 'volume')));
+    const found = await Promise.all(imageIds.map(find));
     const level = planVolume(found.map(({ cuts }) => cuts).filter(Boolean));
     const isOver = () => listener.loadStatus?.cancelled;
     const put = (imageId, picture, imageQualityStatus) => {
@@ -446,7 +455,7 @@ function makeFrame(url, line, cuts) {
       chunks.push(chunk);
       told?.(length, bytes);
     }
-    if (length > total) fail(); // another object than the frame index knows
+    if (length > total) fail();
     const ms = performance.now() - answered;
     if (told && position - start > 1 << 15 && ms > 1) line.bytesPerMs = (line.bytesPerMs + (position - start) / ms) / 2;
   }
@@ -461,18 +470,15 @@ function makeFrame(url, line, cuts) {
   return { cuts, read: (end, options) => (turn = turn.catch(() => {}).then(() => read(end, options))) };
 }
 
-/** Run a task of each item, `count` at a time. */
 async function inParallel(items, count, run) {
   const rest = items.values();
   const work = async () => {
     for (const item of rest) await run(item);
   };
-  await Promise.all(Array.from({ length: count }, work));
+  await Promise.all([...Array(count)].map(work));
 }
 
-function sleep(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // ---- what opens in OHIF ----
 
@@ -482,6 +488,18 @@ const HANDLERS = {
   unsupported: '@ohif/extension-default.sopClassHandlerModule.not-supported-display-sets-handler',
 };
 const SETTLED_MS = 3000; // the series of a study arrive one by one
+
+/** Hanging protocols that load volumes by a strategy leave ours to the volumes. */
+function mendStrategies(strategies, { cache, metaData }) {
+  for (const [name, load] of Object.entries(strategies)) {
+    strategies[name] = (given) => {
+      const { viewportId, volumeInputArray: inputs } = given.data;
+      if (!inputs.every(({ volumeId }) => metaData.get(RETRIEVAL, volumeId)?.create)) return load(given);
+      inputs.forEach(({ volumeId }) => cache.getVolume(volumeId).load());
+      return new Map([[viewportId, inputs]]);
+    };
+  }
+}
 
 /** Frames go to the handler of stacks, videos to that of videos; MPEG-2 plays nowhere. */
 function mendHandlers(extensionManager, displaySetService) {
@@ -508,7 +526,6 @@ function mendHandlers(extensionManager, displaySetService) {
   };
 }
 
-/** By its transfer syntax (PS3.5 A.4.5). */
 function isVideo(instance) {
   return /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/.test(syntaxOf(instance));
 }
@@ -528,7 +545,6 @@ function syntaxOf(instance) {
   return [instance.AvailableTransferSyntaxUID].flat()[0];
 }
 
-/** Where OHIF has a view of nothing it says so. */
 function tellWhatOpensNothing(displaySetService, uiNotificationService) {
   let timer;
   const told = new Set();
@@ -571,11 +587,11 @@ const TAGS = {
 };
 
 /**
- * What is known of an image at once (`values`), and what its series' metadata say (promises). OHIF's instances have
- * keywords for keys, but for private elements; of repeating groups the last remains.
+ * What is known of an image at once (`values`), and by its series' metadata (promises). OHIF's instances have keywords
+ * for keys, but for private elements; of repeating groups the last remains.
  */
 function makeImageReader(ask, metadata) {
-  const documents = new Map(); // by series: promises of its instances' elements
+  const documents = new Map(); // by series: promises of elements
   const readSeries = (url) => once(documents, url, () => fetchElements(`${url}/metadata`));
   const elements = async (imageId) => {
     const [, series, instance] = IMAGE_ID.exec(imageId);
@@ -607,7 +623,7 @@ function findKey(object, pattern) {
   return undefined;
 }
 
-/** Of each instance of a series the elements that are read here. */
+/** Of each instance the elements that are read here. */
 async function fetchElements(url) {
   const wanted = /^(60[01][02468ACE]....|002812..|0028001[01])$/;
   const documents = await (await fetchOk(url, { headers: { Accept: 'application/dicom+json' } })).json();

@@ -1,9 +1,9 @@
 // stillframe.js: which bytes it asks for and hands to the viewer's decoder. Hosts are real, the decoder is a record.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { install, planStack, planVolume } from '../../templates/stillframe.js';
+import { install, ohifExtension, planStack, planVolume } from '../../templates/stillframe.js';
 import { addLoading, makeBytes, makeListener, startHost } from './frames_host.mjs';
-import { makeCornerstone } from './viewers.mjs';
+import { makeCornerstone, makeOhif } from './viewers.mjs';
 
 const HTJ2K = '1.2.840.10008.1.2.4.202';
 const RECORD = 'format=3;reduced=2;lossy=any;part10=auto';
@@ -299,5 +299,59 @@ describe('what is not ours', () => {
     const configuration = cornerstone.metaData.get('imageRetrieveConfiguration', host.imageId('1.2.3.1'), 'stack');
     assert.deepEqual(configuration.retrieveOptions.default, {}); // what prefetching takes: whole, in one request
     assert.equal(typeof configuration.create, 'function');
+  });
+});
+
+const nextTurn = () => new Promise(setImmediate);
+
+/** Writes down which addresses are fetched until the test ends. */
+function watchFetch(read) {
+  const { fetch } = globalThis;
+  stops.push(() => (globalThis.fetch = fetch));
+  globalThis.fetch = (url, ...rest) => (read.push(String(url)), fetch(url, ...rest));
+  return read;
+}
+
+describe('the frame index', () => {
+  test('is read when a viewer first asks where an image lies, once', async () => {
+    const { cornerstone, imageIds, load } = await open({ count: 2 });
+    const read = [];
+    watchFetch(read);
+    imageIds.forEach((imageId) => cornerstone.metaData.get('imagePlaneModule', imageId));
+    const index = `${imageIds[0].slice('wadors:'.length).replace(/\/instances.*/, '')}/frame-index`;
+    await nextTurn();
+    assert.deepEqual(read, [index]);
+    await load('stack', makeListener({ canvas }));
+    assert.equal(read.filter((url) => url === index).length, 1);
+  });
+  test('is not read for frames that are not ours', async () => {
+    const { cornerstone, imageIds } = await open({ syntax: '1.2.840.10008.1.2.4.50' });
+    const read = watchFetch([]);
+    assert.equal(cornerstone.metaData.get('imagePlaneModule', imageIds[0]), undefined);
+    await nextTurn();
+    assert.deepEqual(read, []);
+  });
+});
+
+describe('a hanging protocol of OHIF that loads volumes by itself', () => {
+  const input = (volumeId) => ({ volumeId });
+  const start = async (options) => {
+    const { cornerstone } = await open(options);
+    const loaded = [];
+    const { getVolume } = cornerstone.cache;
+    cornerstone.cache.getVolume = (id) => ({ ...getVolume(id), load: () => loaded.push(id) });
+    const ohif = makeOhif(cornerstone);
+    ohifExtension.preRegistration(ohif.context);
+    return { loaded, run: (...ids) => ohif.strategies.nth({ data: { viewportId: 'v', volumeInputArray: ids.map(input) } }) };
+  };
+  test('leaves volumes of ours to their loader', async () => {
+    const { loaded, run } = await start();
+    assert.deepEqual(run('volume'), new Map([['v', [input('volume')]]]));
+    assert.deepEqual(loaded, ['volume']);
+  });
+  test('loads others', async () => {
+    const { loaded, run } = await start();
+    assert.equal(run('volume', 'another volume'), 'OHIF loads v');
+    assert.deepEqual(loaded, []);
   });
 });

@@ -82,6 +82,7 @@ export function makeOhif(cornerstone) {
   const active = [];
   const listeners = new Set();
   const shown = [];
+  const strategies = { nth: ({ data }) => `OHIF loads ${data.viewportId}` };
   const displaySetService = {
     EVENTS: { DISPLAY_SETS_ADDED: 'added' },
     SOPClassHandlerIds: Object.keys(entries).filter((id) => /video|stack|reports/.test(id)),
@@ -99,11 +100,18 @@ export function makeOhif(cornerstone) {
     made,
     shown,
     listeners,
+    strategies,
     displaySetService,
     entry: (part) => entries[Object.keys(entries).find((id) => id.includes(part))],
     context: {
       extensionManager: { getModuleEntry: (id) => entries[id] },
-      servicesManager: { services: { displaySetService, uiNotificationService: { show: (one) => shown.push(one) } } },
+      servicesManager: {
+        services: {
+          displaySetService,
+          hangingProtocolService: { registeredImageLoadStrategies: strategies },
+          uiNotificationService: { show: (one) => shown.push(one) },
+        },
+      },
     },
   };
 }
