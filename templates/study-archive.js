@@ -1,7 +1,7 @@
 // Part of a Stillframe site.
 // Where an archive's objects are, and reading them.
-import { ArrayReader } from './study-list.js';
 import { viewerRoute } from './study-content.js';
+import { RecordReader } from './study-reader.js';
 
 /** Why something could not be read, in words for a person. */
 export class ReadError extends Error {}
@@ -93,21 +93,22 @@ export async function readMetadata(url) {
   return metadata;
 }
 
-/** A JSON array while it arrives: `take(items)` gets what is complete so far, again and again. */
+/** A JSON array while it arrives: `take(items)` gets what is complete so far, as RecordReader has it, again and again. */
 export async function readGrowing(url, take) {
   const response = await fetchObject(url);
-  const reader = new ArrayReader();
+  const reader = new RecordReader();
   const stream = response.body.getReader();
-  for (let items = []; items; items = await readItems(stream, reader)) take(items);
+  for (let items = [], isOver = false; ; ({ items, isOver } = await readItems(stream, reader))) {
+    take(items);
+    if (isOver) return;
+  }
 }
 
-/** The items that came next; null behind the end of the list. */
+/** The items that came next, and whether the list is over. */
 async function readItems(stream, reader) {
   try {
     const { done, value } = await stream.read();
-    if (!done) return reader.push(value);
-    reader.end();
-    return null;
+    return { items: done ? reader.end() : reader.push(value), isOver: done };
   } catch (error) {
     const isBroken = error instanceof SyntaxError || (error instanceof TypeError && /encod|utf/i.test(error.message));
     await stream.cancel().catch(() => {}); // it may have failed by itself

@@ -17,6 +17,7 @@ import { makeHeadings, makeRow, makeSortings } from './study-table.js';
 
 const ANNOUNCE_MS = 500; // a reader of the screen hears a count once typing pauses
 const ADDRESS_MS = 150;
+const SLICE_MS = 5; // of reading ahead, between which the page answers
 const MOST_OPEN = 8; // studies that an address keeps open
 
 const findElements = (...ids) => Object.fromEntries(ids.map((id) => [id, document.getElementById(id)]));
@@ -57,8 +58,8 @@ export class StudyBrowser {
     this.#listen();
   }
 
-  /** Shows the studies of a list that was read. */
-  take(studies) {
+  /** Shows the studies of a list that was read. `tellDamaged` is called if some of them turn out to be damaged. */
+  take(studies, tellDamaged) {
     this.#studies = studies;
     this.#modalities = countModalities(studies);
     elements.tools.hidden = elements.table.hidden = false;
@@ -68,14 +69,20 @@ export class StudyBrowser {
     for (const uid of this.#view.open) if (byUid.has(uid)) this.rows.toggle(byUid.get(uid), true);
     if (history.state?.scroll) window.scrollTo({ top: history.state.scroll }); // back from a study
     performance.mark('stillframe-first-rows');
-    this.#indexAhead(0);
+    this.#indexAhead(studies, 0, tellDamaged);
   }
 
   /** Reads what searches look at while nothing else is to be done; a search that comes earlier reads what it needs. */
-  #indexAhead(start) {
-    const end = Math.min(start + 500, this.#studies.length);
-    for (let index = start; index < end; index += 1) textOfStudy(this.#studies[index]);
-    if (end < this.#studies.length) setTimeout(() => this.#indexAhead(end));
+  #indexAhead(studies, start, tellDamaged) {
+    const stop = performance.now() + SLICE_MS;
+    let index = start;
+    while (index < studies.length && performance.now() < stop) textOfStudy(studies[index++]);
+    if (index < studies.length) {
+      setTimeout(() => this.#indexAhead(studies, index, tellDamaged));
+      return;
+    }
+    const damaged = studies.filter(({ isDamaged }) => isDamaged).length;
+    if (damaged) tellDamaged(damaged);
   }
 
   /** Shows the studies that the view asks for, and writes the controls and the address to match it. */
@@ -90,9 +97,8 @@ export class StudyBrowser {
       : null;
     const all = this.#inOrder();
     const isAll = !finds && !view.from && !view.to;
-    const dated = isAll
-      ? all
-      : all.filter((study) => facets.date(study) && (!finds || finds(study, textOfStudy(study))));
+    const inTime = view.from || view.to ? all.filter(facets.date) : all;
+    const dated = finds ? inTime.filter((study) => finds(study, textOfStudy(study))) : inTime;
     const found = view.modalities.length ? dated.filter(facets.modality) : dated;
     this.#writeControls(new Map(isAll ? this.#modalities : countModalities(dated)));
     this.#writeCount(found.length);

@@ -3,7 +3,6 @@
 
 const UID = /^[0-9]+(\.[0-9]+)*$/;
 const TOKEN = /^[0-9A-Za-z_-]{16,128}$/;
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
 
 /** Whether a text may stand in a URL as a UID (PS3.5 9.1). */
 export const isUid = (text) => typeof text === 'string' && text.length <= 64 && UID.test(text);
@@ -63,47 +62,145 @@ export const formatCount = new Intl.NumberFormat('en').format;
 /** A TM as 14:05; "" for what is none. */
 export const formatTime = (time) => (/^\d{4}/.test(time) ? `${time.slice(0, 2)}:${time.slice(2, 4)}` : '');
 
-/** A study of the list `studies` (PS3.18 table 10.6.3-3). Its names are put into words when somebody asks. */
+/**
+ * A study of the list `studies` (PS3.18 table 10.6.3-3).
+ *
+ * `record` is its record, or the line that holds it: what says by what it is sorted and counted is read at once, the rest
+ * when somebody asks. `isDamaged` says then that the line holds no JSON; what it would have told is empty.
+ */
 class Study {
+  #record;
+  #about = null;
   #words = null;
 
-  constructor(uid, record) {
-    const groups = valuesOf(record, '00100010').find((value) => value && typeof value === 'object') ?? {};
+  constructor(record, { uid, date, time, modalities }) {
+    this.#record = record;
     this.uid = uid;
-    this.names = [groups.Alphabetic, groups.Ideographic, groups.Phonetic].filter((group) => typeof group === 'string');
-    this.patientId = textOf(record, '00100020');
-    this.birthDate = dayOf(textOf(record, '00100030'));
-    this.sex = textOf(record, '00100040');
-    this.accession = textOf(record, '00080050');
-    this.date = dayOf(textOf(record, '00080020'));
-    this.time = textOf(record, '00080030');
-    this.description = textOf(record, '00081030');
-    this.modalities = valuesOf(record, '00080061').map(asText).filter(Boolean);
-    this.seriesCount = countOf(record, '00201206');
-    this.instanceCount = countOf(record, '00201208');
+    this.date = dayOf(date);
+    this.time = time;
+    this.modalities = modalities;
+    this.isDamaged = false;
     this.text = null; // what searches look at, once one did
+  }
+
+  get names() {
+    return this.#read().names;
+  }
+
+  get patientId() {
+    return this.#read().patientId;
+  }
+
+  get birthDate() {
+    return this.#read().birthDate;
+  }
+
+  get sex() {
+    return this.#read().sex;
+  }
+
+  get accession() {
+    return this.#read().accession;
+  }
+
+  get description() {
+    return this.#read().description;
+  }
+
+  get seriesCount() {
+    return this.#read().seriesCount;
+  }
+
+  get instanceCount() {
+    return this.#read().instanceCount;
   }
 
   /** The patient's name by its first group. */
   get name() {
-    return this.#read()[0] ?? '';
+    return this.#readNames()[0] ?? '';
   }
 
   /** The patient's name by its other groups. */
   get otherNames() {
-    return this.#read().slice(1);
+    return this.#readNames().slice(1);
   }
 
-  #read() {
+  #readNames() {
     this.#words ??= this.names.map(formatName).filter(Boolean);
     return this.#words;
   }
+
+  #read() {
+    if (this.#about) return this.#about;
+    const record = typeof this.#record === 'string' ? parseRecord(this.#record) : this.#record;
+    this.isDamaged = record === null;
+    const groups = valuesOf(record, '00100010').find((value) => value && typeof value === 'object') ?? {};
+    this.#about = {
+      names: [groups.Alphabetic, groups.Ideographic, groups.Phonetic].filter((group) => typeof group === 'string'),
+      patientId: textOf(record, '00100020'),
+      birthDate: dayOf(textOf(record, '00100030')),
+      sex: textOf(record, '00100040'),
+      accession: textOf(record, '00080050'),
+      description: textOf(record, '00081030'),
+      seriesCount: countOf(record, '00201206'),
+      instanceCount: countOf(record, '00201208'),
+    };
+    this.#record = null;
+    return this.#about;
+  }
 }
 
-/** A record of the list `studies` as a study; null if its Study Instance UID cannot stand in a URL. */
+/** The record that a line holds; null if that is no JSON. */
+function parseRecord(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+/** A record of the list `studies`, or its line, as a study; null if its Study Instance UID cannot stand in a URL. */
 export function readStudy(record) {
-  const uid = textOf(record, '0020000D');
-  return isUid(uid) ? new Study(uid, record) : null;
+  const found = typeof record === 'string' ? readLine(record) : readRecord(record);
+  return found && isUid(found.uid) ? new Study(record, found) : null;
+}
+
+function readRecord(record) {
+  return {
+    uid: textOf(record, '0020000D'),
+    date: textOf(record, '00080020'),
+    time: textOf(record, '00080030'),
+    modalities: valuesOf(record, '00080061').map(asText).filter(Boolean),
+  };
+}
+
+/** The same from a line. What stands there in another form than archives write is parsed; null if it is no JSON. */
+function readLine(line) {
+  const values = line.includes('SQ"') ? [null] : QUICK.map((start) => quickValues(line, start));
+  if (values.includes(null)) {
+    const record = parseRecord(line);
+    return record && readRecord(record);
+  }
+  const [[uid = ''], [date = ''], [time = ''], modalities] = values;
+  return { uid, date, time, modalities };
+}
+
+const QUICK = ['"0020000D":{"vr":"UI"', '"00080020":{"vr":"DA"', '"00080030":{"vr":"TM"', '"00080061":{"vr":"CS"'];
+const TAG_LENGTH = 10;
+const VALUE = ',"Value":["';
+
+/** The values of an attribute in a line that are not empty; null if only parsing can tell. */
+function quickValues(line, start) {
+  const index = line.indexOf(start);
+  if (index < 0) return line.includes(start.slice(0, TAG_LENGTH)) ? null : [];
+  const begin = index + start.length;
+  if (line[begin] === '}') return [];
+  const end = line.indexOf('"]}', begin);
+  if (!line.startsWith(VALUE, begin) || end < 0) return null;
+  const text = line.slice(begin + VALUE.length, end);
+  if (text.includes('\\')) return null;
+  const values = text.includes('"') ? text.split('","').map((value) => value.trim()) : [text.trim()];
+  return values.some((value) => value.includes('"')) ? null : values.filter(Boolean);
 }
 
 /** A record of a study's list of series (table 10.6.3-4); null if its UID cannot stand in a URL. */
@@ -140,73 +237,4 @@ export function readInstance(record) {
 function countOf(record, tag) {
   const text = textOf(record, tag);
   return /^\d+$/.test(text) ? Number(text) : NaN;
-}
-
-/**
- * Reads a JSON array while it arrives, so that a list of many megabytes is never parsed in one go.
- *
- * `push` takes bytes (UTF-8) and returns the items that are complete, `end` the last ones. Both throw SyntaxError for what
- * is no JSON array.
- */
-export class ArrayReader {
-  #rest = new Uint8Array(0); // from the end of the last complete item on
-  #scanned = 0; // bytes of the rest that were looked at
-  #depth = 0;
-  #inString = false;
-  #escaped = false;
-  #first = true;
-
-  push(bytes) {
-    if (this.#rest.length) {
-      const joined = new Uint8Array(this.#rest.length + bytes.length);
-      joined.set(this.#rest);
-      joined.set(bytes, this.#rest.length);
-      bytes = joined;
-    }
-    const end = this.#scan(bytes);
-    const items = end ? this.#parse(bytes.subarray(0, end), this.#depth > 0) : [];
-    this.#rest = bytes.slice(end);
-    this.#scanned = this.#rest.length;
-    return items;
-  }
-
-  end() {
-    if (this.#first || this.#depth || this.#rest.some((byte) => byte > 0x20)) {
-      throw new SyntaxError('the list ends too early, or goes on behind its end');
-    }
-    return [];
-  }
-
-  /** Where the last complete item of the array ends, or the array itself; 0 if nothing new is complete. */
-  #scan(bytes) {
-    let [depth, inString, escaped, end] = [this.#depth, this.#inString, this.#escaped, 0];
-    for (let index = this.#scanned; index < bytes.length; index += 1) {
-      const byte = bytes[index];
-      if (inString) {
-        if (escaped) escaped = false;
-        else if (byte === BACKSLASH) escaped = true;
-        else if (byte === QUOTE) inString = false;
-      } else if (byte === QUOTE) inString = true;
-      else if (byte === OPEN_OBJECT || byte === OPEN_LIST) depth += 1;
-      else if (byte === CLOSE_OBJECT || byte === CLOSE_LIST) {
-        depth -= 1;
-        if (depth <= 1) end = index + 1;
-        if (depth <= 0) break;
-      }
-    }
-    [this.#depth, this.#inString, this.#escaped] = [depth, inString, escaped];
-    return end;
-  }
-
-  /** The items in a piece of the array's text; the piece ends behind an item, or (not `open`) behind the array. */
-  #parse(bytes, open) {
-    let text = new TextDecoder('utf-8', { fatal: true }).decode(bytes).trim();
-    if (this.#first) {
-      if (!text.startsWith('[')) throw new SyntaxError('not a list');
-      this.#first = false;
-    } else if (/^,\s*[^\s\]]/.test(text)) text = `[${text.slice(1)}`;
-    else if (text === ']') return [];
-    else throw new SyntaxError('no comma between the items of the list');
-    return JSON.parse(open ? `${text}]` : text);
-  }
 }

@@ -45,7 +45,7 @@ async function load(archive, browser) {
     tell(
       `${countWord(unreadable, 'record')} of the list cannot be read, and ${unreadable === 1 ? 'is' : 'are'} left out.`,
     );
-  browser.take(studies);
+  browser.take(studies, (damaged) => tell(`${countWord(damaged, 'record')} of the list cannot be read in full.`));
 }
 
 /** Says something in the place of the list, or above it; returns the element that says it. */

@@ -53,8 +53,8 @@ const simplify = (text) => fold(text).replace(SEPARATORS, ' ').trim();
 export function searchText(study) {
   const names = study.names.map(simplify);
   const joined = names.filter((name) => /[^\x00-\x7f]/.test(name)).map((name) => name.replaceAll(' ', ''));
-  const lines = { ...study, names: [...names, ...joined].join(' '), modalities: study.modalities.join(' ') };
-  return FIELDS.map((field) => simplify(lines[field])).join('\n');
+  const lines = { names: [...names, ...joined].join(' '), modalities: study.modalities.join(' ') };
+  return FIELDS.map((field) => simplify(lines[field] ?? study[field])).join('\n');
 }
 
 /**
@@ -72,7 +72,7 @@ export function compileSearch(text, modalities = []) {
     if (FIELD_WORDS[/^([a-z]+):$/i.exec(bare ?? '')?.[1].toLowerCase()]) continue; // its word is still to be typed
     const word = phrase ?? bare;
     const whole = limit || !field ? word : `${field}:${word}`; // a colon that is no field's
-    if (limit === 'date') tests.push(...asList(dateTest(whole)));
+    if (limit === 'date') tests.push(...asList(dateTest(whole) ?? noDateTest(whole)));
     else if (phrase !== undefined) tests.push(...asList(wordTest(simplify(whole), limit, known)));
     else {
       const dates = limit ? null : dateTest(whole);
@@ -85,7 +85,7 @@ export function compileSearch(text, modalities = []) {
       else tests.push(...words);
     }
   }
-  return (study, found) => tests.every((test) => test(study, found));
+  return tests.length === 1 ? tests[0] : (study, found) => tests.every((test) => test(study, found));
 }
 
 const asList = (test) => (test ? [test] : []);
@@ -96,8 +96,12 @@ function wordTest(word, field, known) {
   if (line >= 0 && field !== 'modalities') return (_study, found) => found.split('\n', line + 1)[line].includes(word);
   if (field !== 'modalities' && !known.has(word)) return (_study, found) => found.includes(word);
   const asWord = new RegExp(`(?<![\\p{L}\\p{N}])${word.replace(/[^\p{L}\p{N}]/gu, '\\$&')}(?![\\p{L}\\p{N}])`, 'u');
-  return field ? (study) => study.modalities.some((own) => fold(own) === word) : (_study, found) => asWord.test(found);
+  if (field) return (study) => study.modalities.some((own) => fold(own) === word);
+  return (_study, found) => found.includes(word) && asWord.test(found);
 }
+
+/** No study is of a day that is none; what may become one, as it is typed, is not looked for yet. */
+const noDateTest = (word) => (/^[\d.<>=/–-]*$/.test(word) ? null : () => false);
 
 /** A test for a date (2024, 2024-03, 20240317, 17.03.2024) or a range of them (2023..2024-02, >2020); null if it is none. */
 function dateTest(word) {

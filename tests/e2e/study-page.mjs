@@ -60,9 +60,10 @@ async function main() {
   const empty = writeList(path.join(work, 'empty'), []);
   const hostile = writeList(path.join(work, 'hostile'), hostileStudies());
   const broken = writeText(path.join(work, 'broken'), '[{"0020000D":{"vr":"UI","Value":["1.2"]}},');
+  const damaged = writeText(path.join(work, 'damaged'), damage(readFileSync(path.join(large, 'studies/index.json'), 'utf8')));
   writeText(path.join(work, 'unlisted', TOKEN), JSON.stringify(makeStudies(1)));
   const origins = {};
-  for (const [name, folder] of Object.entries({ kinds: TREE, large, empty, hostile, broken }))
+  for (const [name, folder] of Object.entries({ kinds: TREE, large, empty, hostile, broken, damaged }))
     origins[name] = await serve(folder, DIST);
   origins.plain = await serve(TREE, '');
   const bucket = await startBucket(TREE, origins.kinds);
@@ -96,6 +97,10 @@ async function main() {
   await check(
     'a broken list says so',
     at('broken', (page) => expectNotice(page, /cannot be read from .*\/dicomweb\/studies\. .*Try again/)),
+  );
+  await check(
+    'a long list with damage in two of its lines says so',
+    at('damaged', (page) => expectNotice(page, '2 records of the list cannot be read in full.')),
   );
   await check('a list that is denied says so', at('kinds', denyList, { path: '/nowhere' }));
   await check('no text of a list is more than text', at('hostile', trustNothing));
@@ -596,7 +601,14 @@ function watch() {
 }
 
 function writeList(folder, records) {
-  return writeText(folder, JSON.stringify(records));
+  return writeText(folder, `[${records.map((record) => JSON.stringify(record)).join(',\n')}]`); // as archives write it
+}
+
+/** A list of which two lines hold no JSON, which is not seen where lines are parted. */
+function damage(text) {
+  const lines = text.split(',\n');
+  for (const index of [10_000, 19_000]) lines[index] = lines[index].replace(/\]\}\}$/, '}}');
+  return lines.join(',\n');
 }
 
 function writeText(folder, text) {

@@ -164,7 +164,8 @@ test('dates: years, months, days, ranges, and what is half typed', () => {
     ],
   );
   assertFinds({ date: '', description: 'Follow-up of 2024' }, ['2024'], ['date:2024', '2023..2025']);
-  assertFinds({ date: 'unknown' }, [], ['2024', '>1900']);
+  assertFinds({ date: 'unknown' }, [], ['2024', '>1900', 'date:unknown']);
+  assertFinds({ date: '20240317' }, ['date:', 'date:2', 'date:>20', 'date:2023..20'], ['date:foo', 'date:2024x', 'date:"last year"']);
   assertFinds({ date: '20240317', names: ['Smith^A'] }, ['smith 2024', '2024 smith'], ['smith 2023']);
   assert.deepEqual(readDates('2024-03'), ['20240300', '20240399']);
   for (const word of ['smith', '12', '1.2.840', 'A2024', '..', '-', '2024-03-17-05', '99999'])
