@@ -59,9 +59,10 @@ class InstalledSite:
     def prepare(self) -> None:
         """Compress what never changes, before somebody waits for it: the largest first, which a viewer needs first."""
         keys = [key for key in self._files if is_compressed(key) and not is_shell(key)]
-        sizes = {key: len(self._files[key]()) for key in keys}
-        for key in sorted(keys, key=sizes.__getitem__, reverse=True):
-            self.read(key, compressed=True)
+        waiting = sorted(((key, self._files[key]()) for key in keys), key=lambda item: len(item[1]))
+        while waiting:
+            key, data = waiting.pop()
+            self._compress(key, data)
 
     def read(self, key: str, *, compressed: bool) -> Content | None:
         """A file, compressed if that is asked for and worth it; None if there is none."""
@@ -70,8 +71,11 @@ class InstalledSite:
         compressed = compressed and is_compressed(key)
         if not compressed or is_shell(key):
             return make_content(self._files[key](), compressed=compressed)
+        return self._kept.get(key) or self._compress(key, self._files[key]())
+
+    def _compress(self, key: str, data: bytes) -> Content:
         if key not in self._kept:
-            self._kept[key] = make_content(self._files[key](), compressed=True)
+            self._kept[key] = make_content(data, compressed=True)
         return self._kept[key]
 
 
