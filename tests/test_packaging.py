@@ -97,8 +97,8 @@ def test_an_installed_wheel_finds_its_templates(wheel: Path, tmp_path: Path) -> 
     (libraries,) = {path for path in sys.path if path.endswith("site-packages") and Path(path, "jinja2").is_dir()}
     # After the wheel's own folder, without following .pth files: the source checkout must stay out of sight.
     (packages / "libraries.pth").write_text(f"{libraries}\n")
-    code = "from stillframe.hosting import pages; print(pages.templates_folder()); "
-    code += "print(pages.render_viewer_config(root='/dicomweb'))"
+    code = "from stillframe.hosting import pages, viewer_config; print(pages.templates_folder()); "
+    code += "print(viewer_config.render_viewer_config())"
     shown = subprocess.run(
         [tmp_path / "venv/bin/python", "-c", code],
         cwd=tmp_path,

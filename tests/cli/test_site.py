@@ -33,6 +33,20 @@ def test_a_site_in_a_folder_with_an_archive(tmp_path: Path) -> None:
     assert {path: (tmp_path / "tree" / path).read_bytes() for path in TREE} == TREE
 
 
+def test_an_edited_configuration_stays_and_that_is_told(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", TREE)
+    command = ("site", tmp_path / "tree", "--viewer", write_ohif(tmp_path / "dist"))
+    run(*command)
+    config = tmp_path / "tree/app-config.js"
+    written = config.read_text()
+    config.write_text(f"{written}// mine\n")
+    again = run(*command)
+    assert again.stderr == "app-config.js has been edited, and stays as it is: --replace-config writes it anew\n"
+    assert config.read_text() == f"{written}// mine\n"
+    replaced = run(*command, "--replace-config")
+    assert (replaced.stderr, config.read_text()) == ("", written)
+
+
 def test_a_folder_without_an_archive_is_told(tmp_path: Path) -> None:
     done = run("site", tmp_path / "new")
     assert done.returncode == 0

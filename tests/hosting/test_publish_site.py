@@ -137,6 +137,39 @@ def test_an_update_takes_the_place_of_what_was_there(place: Place, site: Site, t
     assert len(place.archive()) == 4
 
 
+def edited(site: Site) -> bytes:
+    return site.files["app-config.js"]().replace(b"showStudyList: true", b"showStudyList: false")
+
+
+def put_config(place: Place, data: bytes) -> None:
+    place.files.put(
+        WebFile(key="app-config.js", data=data, media_type="text/javascript", cache_control="no-cache", compressed=True)
+    )
+
+
+def test_an_edited_configuration_stays_until_it_is_to_be_replaced(place: Place, site: Site) -> None:
+    publish_site(site, place.files)
+    changed = edited(site)
+    put_config(place, changed)
+    for other in (site, list_site()):  # without a viewer, too
+        report = publish_site(other, place.files)
+        assert (report.kept, report.unchanged + report.written) == (
+            True,
+            len(other.files) - ("app-config.js" in other.files),
+        )
+        assert place.files.get("app-config.js") == changed
+    report = publish_site(site, place.files, replace_config=True)
+    assert not report.kept
+    assert_published(site, place)
+
+
+def test_a_configuration_of_an_older_version_is_renewed(place: Place, site: Site) -> None:
+    lines = site.files["app-config.js"]().splitlines(keepends=True)
+    put_config(place, b"".join(lines[:1] + lines[2:]) + b"// older\n")
+    assert not publish_site(site, place.files).kept
+    assert_published(site, place)
+
+
 class _Killed(BaseException):
     pass
 

@@ -14,14 +14,16 @@ from stillframe.errors import StoreError
 from stillframe.store.web_files import WebFile, WebFolder
 
 
-def page(key: str, data: bytes = b"x", *, copy: bool = False) -> WebFile:
-    return WebFile(key=key, data=data, media_type="text/html", cache_control="no-cache", compressed=copy, copy=copy)
+def page(key: str, data: bytes = b"x", *, copy: str = "") -> WebFile:
+    return WebFile(
+        key=key, data=data, media_type="text/html", cache_control="no-cache", compressed=bool(copy), copy=copy
+    )
 
 
 def test_a_file_is_read_as_it_was_put(tmp_path: Path) -> None:
     files = WebFolder(tmp_path / "new" / "folder")
     with files.alone():
-        files.put(page("a/b.js", b"text " * 100, copy=True))
+        files.put(page("a/b.js", b"text " * 100, copy="a/b.js.gz"))
     assert files.get("a/b.js") == b"text " * 100
     assert gzip.decompress((files.root / "a/b.js.gz").read_bytes()) == b"text " * 100
     assert sorted(files.list("a/")) == ["a/b.js", "a/b.js.gz"]

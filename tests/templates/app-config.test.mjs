@@ -1,16 +1,16 @@
-// app-config.js, rendered by the tests that run this, in a page of its own: APP_CONFIG is its text, APP_CONFIG_OF_ROOT
-// that of a page for which a root was given.
+// app-config.js, rendered by the tests that run this, in a page of its own: APP_CONFIG is its text, APP_CONFIG_TITLED that
+// of a service with a name that would be markup.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import vm from 'node:vm';
 
-const WITHOUT = readFileSync(process.env.APP_CONFIG, 'utf8');
-const WITH = readFileSync(process.env.APP_CONFIG_OF_ROOT, 'utf8');
+const PLAIN = readFileSync(process.env.APP_CONFIG, 'utf8');
+const TITLED = readFileSync(process.env.APP_CONFIG_TITLED, 'utf8');
 const TOKEN = 'aZ09_-aZ09_-aZ09';
 
 /** What the script makes of a page at `href` whose scripts lie under `base`; `root` is what service.js has said. */
-function open(href, { base = 'https://host.example/', root, text = WITHOUT } = {}) {
+function open(href, { base = 'https://host.example/', root, text = PLAIN } = {}) {
   const [replaced, pushed, left] = [[], [], []];
   const location = Object.assign(new URL(href), { assign: (url) => left.push(url) });
   const window = {
@@ -41,11 +41,10 @@ test('without service.js it is the folder of the site', () => {
   assert.equal(open('https://host.example/viewer').source.wadoRoot, 'https://host.example');
 });
 
-test('a root that was given wins, and is absolute', () => {
-  const { source } = open('https://host.example/viewer', { text: WITH, root: 'https://other.example' });
-  assert.equal(source.wadoRoot, 'https://host.example/dicomweb');
+test('a name is text, whatever it holds', () => {
+  const { source } = open('https://host.example/viewer', { text: TITLED });
   assert.equal(source.friendlyName, '</script>"\'');
-  assert.doesNotMatch(WITH, /<\/script>/);
+  assert.doesNotMatch(TITLED, /<\/script>/);
 });
 
 test('the root of a host is the basename /', () => assert.equal(open('https://host.example/viewer').config.routerBasename, '/'));

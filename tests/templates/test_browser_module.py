@@ -13,10 +13,11 @@ import pydicom
 import pytest
 
 from stillframe.hosting.pages import render, templates_folder
+from stillframe.hosting.viewer_config import CONFIG, render_viewer_config
 
 HERE = Path(__file__).resolve().parent
 DECODER = HERE.parent / "e2e" / "node_modules" / "codec-openjph-of-ohif"
-CONFIG, MODULE = "app-config.js.j2", "stillframe.js"
+MODULE = "stillframe.js"
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
@@ -52,14 +53,10 @@ def test_what_the_decoder_of_ohif_takes(tmp_path: Path) -> None:
 
 @needs_node
 def test_configuration(tmp_path: Path) -> None:
-    without, given = tmp_path / "without.js", tmp_path / "given.js"
-    without.write_text(render(CONFIG, title="Stillframe"))
-    given.write_text(render(CONFIG, title="</script>\"'", root="/dicomweb"))
-    run_tests("app-config.test.mjs", APP_CONFIG=str(without), APP_CONFIG_OF_ROOT=str(given))
-
-
-def test_no_root_is_the_same_as_none() -> None:
-    assert render(CONFIG, title="Stillframe", root=None) == render(CONFIG, title="Stillframe")
+    plain, titled = tmp_path / "plain.js", tmp_path / "titled.js"
+    plain.write_text(render_viewer_config())
+    titled.write_text(render(f"{CONFIG}.j2", title="</script>\"'"))
+    run_tests("app-config.test.mjs", APP_CONFIG=str(plain), APP_CONFIG_TITLED=str(titled))
 
 
 @needs_node

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     "in DEST is removed."
 )
 @public_root_option("URL of the service root, if the archive is not in DEST.")
+@click.option("--replace-config", is_flag=True, help="Write app-config.js anew, even if somebody has edited it.")
 @store_options
-def site(destination: str, viewer: Path | None, root: str, s3: S3Settings) -> int:
+def site(destination: str, viewer: Path | None, root: str, replace_config: bool, s3: S3Settings) -> int:
     """Put a page that lists the studies, and OHIF, into DEST, a folder or s3://bucket/prefix that holds an archive.
 
     Everything there is named relatively, so it works below any address. Run it again after an update of Stillframe or
-    of OHIF; the archive is never touched. The viewer's configuration is app-config.js, which each run writes anew. A
-    folder is then served by stillframe serve or by nginx, a bucket by itself or behind CloudFront.
+    of OHIF; the archive is never touched. The viewer's configuration is app-config.js, which stays once you have edited
+    it. A folder is then served by stillframe serve or by nginx, a bucket by itself or behind CloudFront.
     """
     from stillframe.hosting.publish_site import publish_site
     from stillframe.hosting.site import list_site
@@ -42,8 +43,10 @@ def site(destination: str, viewer: Path | None, root: str, s3: S3Settings) -> in
 
     files, archive = _open(destination, s3)
     found = read_viewer(viewer.resolve()) if viewer else None
-    report = publish_site(list_site(found, root.rstrip("/")), files)
+    report = publish_site(list_site(found, root.rstrip("/")), files, replace_config=replace_config)
     say(f"{destination}: study page{' and viewer' if viewer else ''}: {_count(report)}")
+    if report.kept:
+        tell("app-config.js has been edited, and stays as it is: --replace-config writes it anew")
     if not viewer and report.removed:
         tell("the viewer that was there is removed; --viewer DIST puts one there")
     if not root and not _holds_archive(archive):

@@ -1,4 +1,4 @@
-"""The pages beside a tree: the study page and the viewer's configuration, rendered from `templates/`.
+"""The pages beside a tree, rendered from `templates/`.
 
 Rendering is pure: values in, text out. HTML is autoescaped, and what enters JavaScript goes through `tojson`. Nothing
 of an archive is rendered here: the study page reads the JSON lists in the browser.
@@ -25,14 +25,6 @@ def render_study_page(*, viewer: bool) -> str:
 def study_page_files() -> list[Path]:
     """The scripts and the style of the study page, which lie beside it under the same names."""
     return sorted(path for path in templates_folder().glob("study-*") if path.suffix in {".js", ".css"})
-
-
-def render_viewer_config(*, root: str | None = None) -> str:
-    """OHIF's `app-config.js` for the service at `root`, a URL that may be relative to that file.
-
-    Without one it is for the service that `service.js` names, which the page loads before.
-    """
-    return render("app-config.js.j2", title=TITLE, root=root)
 
 
 def render(template: str, **values: object) -> str:

@@ -22,6 +22,7 @@ from stillframe.hosting.site_keys import (
     site_cache_control,
     site_media_type,
 )
+from stillframe.hosting.viewer_config import CONFIG, is_edited
 from stillframe.parallel import side_by_side
 from stillframe.store.web_files import WebFile, WebFiles
 
@@ -30,15 +31,21 @@ _PAGE_PARTS: Final = "study-"  # what the keys of the study page's own files beg
 
 @dataclass(frozen=True, slots=True)
 class SiteReport:
-    """How many files of the site were written, were there as they should be, and were removed."""
+    """How many files of the site were written, were there as they should be, and were removed.
+
+    `kept` says that somebody has edited the viewer's configuration, which therefore stays.
+    """
 
     written: int
     unchanged: int
     removed: int
+    kept: bool = False
 
 
-def publish_site(site: Site, files: WebFiles) -> SiteReport:
+def publish_site(site: Site, files: WebFiles, *, replace_config: bool = False) -> SiteReport:
     """Make what is there the given site. A job that was killed is run again, and ends in the same.
+
+    A configuration of the viewer that somebody has edited stays, unless `replace_config` is set.
 
     Raises:
         UsageError: if a file of somebody else has the name of one of the site; nothing is written then.
@@ -47,17 +54,22 @@ def publish_site(site: Site, files: WebFiles) -> SiteReport:
     with files.alone():
         found = _find_shell(files, site)
         _refuse_strangers(found, site, files)
+        kept = not replace_config and is_edited(found.get(CONFIG, b""))
+        if kept:
+            del found[CONFIG]
         assets = sorted(key for key in site.files if not is_shell(key))
         there = set(files.list(f"{ASSETS}/"))
         missing = [key for key in assets if key not in there]  # the key holds the digest of the content
-        changed = [key for key in _in_order(site.files) if site.files[key]() != found.get(key)]
+        shell = [key for key in _in_order(site.files) if not (kept and key == CONFIG)]
+        changed = [key for key in shell if site.files[key]() != found.get(key)]
         side_by_side(files.parallel, lambda key: files.put(_web_file(site, key)), missing)
         for key in changed:
             files.put(_web_file(site, key))
         removed = _old_files(site, found, there)
         side_by_side(files.parallel, files.delete, removed)
     written = len(missing) + len(changed)
-    return SiteReport(written, len(site.files) - written, sum(not key.endswith(GZIP_SUFFIX) for key in removed))
+    gone = sum(not key.endswith(GZIP_SUFFIX) for key in removed)
+    return SiteReport(written, len(shell) + len(assets) - written, gone, kept)
 
 
 def _refuse_strangers(found: dict[str, bytes], site: Site, files: WebFiles) -> None:
@@ -102,5 +114,5 @@ def _web_file(site: Site, key: str) -> WebFile:
         media_type=site_media_type(key),
         cache_control=site_cache_control(key),
         compressed=is_compressed(key),
-        copy=not is_shell(key),
+        copy="" if is_shell(key) else f"{key}{GZIP_SUFFIX}",
     )

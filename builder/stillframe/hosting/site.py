@@ -12,15 +12,10 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from stillframe.hosting.pages import (
-    render,
-    render_study_page,
-    render_viewer_config,
-    study_page_files,
-    templates_folder,
-)
+from stillframe.hosting.pages import render, render_study_page, study_page_files, templates_folder
 from stillframe.hosting.service_script import service_script
 from stillframe.hosting.site_keys import INDEX, SERVICE_SCRIPT, VIEWER_ROUTES
+from stillframe.hosting.viewer_config import CONFIG, render_viewer_config
 from stillframe.hosting.viewer_folder import Viewer
 
 _MARK: Final = b"stillframe site"
@@ -54,7 +49,7 @@ def list_site(viewer: Viewer | None = None, root: str = "") -> Site:
         {
             **{f"{viewer.folder}{path}": partial(viewer.read, path) for path in viewer.files},
             **pages,
-            "app-config.js": lambda: render_viewer_config().encode(),
+            CONFIG: lambda: render_viewer_config().encode(),
             **dict.fromkeys(VIEWER_ROUTES, page),
         }
     )

@@ -23,7 +23,6 @@ from stillframe.store.s3_client import PARALLEL, SCHEME, Bucket
 from stillframe.store.s3_parts import check_sums
 from stillframe.store.s3_requests import iter_pages, persist
 
-GZIP_SUFFIX: Final = ".gz"
 _LEVEL: Final = 9  # compressed once, sent for years
 _PART_SUFFIX: Final = ".part"
 
@@ -32,7 +31,7 @@ _PART_SUFFIX: Final = ".part"
 class WebFile:
     """A file to put: its bytes without compression, and the headers with which it is sent.
 
-    `copy` asks a folder for a compressed copy beside a file that is compressed.
+    `copy` is the key of a compressed copy, which a folder holds beside a file that is compressed; empty for none.
     """
 
     key: str
@@ -40,7 +39,7 @@ class WebFile:
     media_type: str
     cache_control: str
     compressed: bool = False
-    copy: bool = False
+    copy: str = ""
 
 
 class WebFiles(ABC):
@@ -113,7 +112,7 @@ class WebFolder(WebFiles):
     @override
     def put(self, file: WebFile) -> None:
         if file.compressed and file.copy:
-            self._write(f"{file.key}{GZIP_SUFFIX}", gzip.compress(file.data, _LEVEL, mtime=0))
+            self._write(file.copy, gzip.compress(file.data, _LEVEL, mtime=0))
         self._write(file.key, file.data)
 
     def _write(self, key: str, data: bytes) -> None:
