@@ -137,10 +137,10 @@ def machine_fault(error: BaseException) -> str:
     return ""
 
 
-def has_memory(least: int = _LEAST_BYTES) -> bool:
-    """Whether this process can take so many bytes; what every task needs, if nothing is said."""
+def has_memory(least: int = 0) -> bool:
+    """Whether this process can take so many bytes, and what every task needs."""
     try:
-        mmap(-1, least).close()  # touches none of it
+        mmap(-1, max(least, _LEAST_BYTES)).close()  # touches none of it
     except (OSError, MemoryError):
         return False
     return True

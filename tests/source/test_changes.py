@@ -19,7 +19,6 @@ from stillframe.build.pipeline import build
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
-from stillframe.dicom.files import ReadableFile
 from stillframe.errors import InputError
 from stillframe.execute import SerialExecutor, make_executor
 from stillframe.options import BuildOptions
@@ -29,10 +28,10 @@ from stillframe.source.inputs import InputRef
 from stillframe.source.nested_archives import MEMORY_BYTES
 from stillframe.source.open import open_input
 from stillframe.source.zip_inputs import SPOOL_BYTES
-from stillframe.store.base import Written
 from stillframe.store.directory import DirectoryStore
 from tests.support.command import run
 from tests.support.dicom_files import image, to_bytes, write, write_series
+from tests.support.meddling_store import MeddlingStore
 from tests.support.trees import NoProgress, build_tree
 from tests.support.zips import zip_bytes
 
@@ -129,27 +128,26 @@ def test_a_large_file_that_changes_is_told(tmp_path: Path, change: Callable[[Pat
     assert [item.reason for item in report.rejected] == [REASON]
 
 
+@pytest.mark.parametrize("drafts", [True, False])
 @pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_while_objects_are_written_leaves_nothing(
-    tmp_path: Path, change: Callable[[Path], None], large: bool
+    tmp_path: Path, change: Callable[[Path], None], large: bool, drafts: bool
 ) -> None:
     path = tmp_path / "in.dcm"
     path.write_bytes(large_image() if large else to_bytes(image(1)))
     aged(path)
+    frames = []
 
-    class MeddlingStore(DirectoryStore):
-        changed = False
-
-        @override
-        def put(self, key: str, data: bytes | ReadableFile, **condition: Any) -> Written:
-            if "/frames/" in key and not self.changed:
-                self.changed = True
+    def meddle(key: str) -> None:
+        if "/frames/" in key:
+            frames.append(key)
+            if len(frames) == 1:
                 change(path)
-            return super().put(key, data, **condition)
 
-    store = MeddlingStore(str(tmp_path / "tree"))
+    store = MeddlingStore(str(tmp_path / "tree"), meddle, drafts=drafts)
     report = build(BuildRequest(sources=(str(path),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
+    assert frames
     assert [item.reason for item in report.rejected] == [REASON]
     assert not list((tmp_path / "tree").glob("studies/*/series/*/instances/*"))
 

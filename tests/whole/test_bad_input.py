@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -27,12 +27,10 @@ from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.codec.htj2k import encode_frame
-from stillframe.dicom.files import ReadableFile
 from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.options import BuildOptions
-from stillframe.store.base import Written
-from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
+from tests.support.meddling_store import MeddlingStore
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
 
@@ -475,13 +473,7 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
     source = write(tmp_path, "1.dcm", image(1, pixels))
     assert source.stat().st_size > 16 << 20
 
-    class MeddlingStore(DirectoryStore):
-        @override
-        def put(self, key: str, data: bytes | ReadableFile, **condition: Any) -> Written:
-            os.utime(source)
-            return super().put(key, data, **condition)
-
-    store = MeddlingStore(str(tmp_path / "tree"))
+    store = MeddlingStore(str(tmp_path / "tree"), lambda _key: os.utime(source))
     report = build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
     (rejected,) = report.rejected
     assert rejected.reason == "changed while it was being read; build again once it is whole"
