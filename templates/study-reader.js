@@ -2,7 +2,7 @@
 // Lists while they arrive. Computes only.
 
 const STUDY_UID = '"0020000D"';
-const PARSED_BYTES = 1 << 20; // what comes first is parsed, and with it the whole of a short list
+const PARSED_BYTES = 1 << 17; // what comes first is parsed, and with it the whole of a short list
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
 const [NEWLINE, COMMA] = [0x0a, 0x2c];
 

@@ -160,7 +160,7 @@ test('a line that holds no JSON is found when more of it is asked for', () => {
   assert.equal(readStudy('{"0020000D":{"vr":"UI","Value":[1.2.3]}}'), null);
 });
 
-const LONG = 2 ** 20 + 3000; // RecordReader parts lines behind the first MiB
+const LONG = 2 ** 20; // RecordReader parts lines behind the first 128 KiB
 
 function readRecords(whole, size) {
   const reader = new RecordReader();
