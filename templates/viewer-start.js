@@ -29,7 +29,7 @@
   }
 
   // Chromium keeps the compiled code of a script that it runs a second time. So what ran for the first time runs again,
-  // to no effect, and what is compiled by now is kept: the next study shows in half the time.
+  // to no effect, and what is compiled by now is kept for the next study.
   async function runAgain() {
     await Promise.all(names(dataset.again).map((name) => run(new URL(name, folder).href)));
     performance.mark('stillframe-ran-again');
