@@ -19,9 +19,9 @@ from stillframe.build.workers import build_instances
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import WorkerDied
 from stillframe.execute import ProcessExecutor, SerialExecutor, make_executor, run_batches
-from stillframe.store.base import Written
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import instance_uid, write_series
+from tests.support.told_store import ToldStore
 from tests.support.trees import build_tree, contents
 
 
@@ -110,16 +110,14 @@ def test_no_more_tasks_are_under_way_than_the_window_has_room_for() -> None:
     assert not pending
 
 
-class DyingStore(DirectoryStore):
-    """Its process is gone when the finished metadata of an instance come."""
+class DyingStore(ToldStore):
+    """Its process is gone when the finished metadata of a new instance come."""
 
     @override
-    def put(
-        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
-    ) -> Written:
-        if key.endswith("/metadata") and if_match is not None:
+    def before_put(self, key: str, data: bytes | ReadableFile) -> bytes | ReadableFile:
+        if key.endswith("/metadata"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
+        return data
 
 
 def die_or_build(tasks: Sequence[InstanceTask]) -> list[Result]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from io import BytesIO
+from typing import override
 
 from stillframe.dicom.files import ReadableFile
-from stillframe.store.base import Written
-from stillframe.store.directory import DirectoryStore
+from tests.support.told_store import ToldStore
 
 
-class DyingStore(DirectoryStore):
+class DyingStore(ToldStore):
     """A store in whose hands the process is killed: when the write of some number comes, or halfway through it.
 
     `writes` are those that came, in words.
@@ -23,23 +23,29 @@ class DyingStore(DirectoryStore):
         self.halfway = halfway
         self.writes: list[str] = []
 
-    def put(
-        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
-    ) -> Written:
-        self.writes.append(f"put {key}")
+    def _comes(self, what: str) -> bool:
+        """Whether the process is to die at this write."""
+        self.writes.append(what)
         self.left -= 1
-        if self.left < 0:
-            if not self.halfway:
-                os.kill(os.getpid(), signal.SIGKILL)
-            data = DyingFile(data if isinstance(data, bytes) else data.read())
-        return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
+        return self.left < 0
 
-    def delete(self, key: str) -> None:
-        self.writes.append(f"delete {key}")
-        self.left -= 1
-        if self.left < 0:
+    @override
+    def before_put(self, key: str, data: bytes | ReadableFile) -> bytes | ReadableFile:
+        if not self._comes(f"put {key}"):
+            return data
+        if not self.halfway:
             os.kill(os.getpid(), signal.SIGKILL)
-        super().delete(key)
+        return DyingFile(data if isinstance(data, bytes) else data.read())
+
+    @override
+    def before_delete(self, key: str) -> None:
+        if self._comes(f"delete {key}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @override
+    def before_commit(self, resource: str) -> None:
+        if self._comes(f"commit {resource}"):
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class DyingFile(BytesIO):

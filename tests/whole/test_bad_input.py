@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import imagecodecs
 import numpy as np
@@ -27,10 +27,11 @@ from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.codec.htj2k import encode_frame
+from stillframe.dicom.files import ReadableFile
 from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.options import BuildOptions
 from tests.support.dicom_files import ROOT, STUDY, encapsulated, image, instance_uid, noise, to_bytes, write
-from tests.support.meddling_store import MeddlingStore
+from tests.support.told_store import ToldStore
 from tests.support.trees import NoProgress, build_tree, contents
 from tests.support.zips import zip_bytes
 
@@ -473,7 +474,13 @@ def test_a_file_that_is_written_to_during_the_build_is_refused(tmp_path: Path) -
     source = write(tmp_path, "1.dcm", image(1, pixels))
     assert source.stat().st_size > 16 << 20
 
-    store = MeddlingStore(str(tmp_path / "tree"), lambda _key: os.utime(source))
+    class MeddlingStore(ToldStore):
+        @override
+        def before_put(self, key: str, data: bytes | ReadableFile) -> bytes | ReadableFile:
+            os.utime(source)
+            return data
+
+    store = MeddlingStore(str(tmp_path / "tree"))
     report = build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
     (rejected,) = report.rejected
     assert rejected.reason == "changed while it was being read; build again once it is whole"
