@@ -237,9 +237,13 @@ def _record(
 
 def _known_element(instances: Iterable[JSONDataset], tag: str, vr: str) -> dict[str, Any] | None:
     """The attribute of the first instance of which clients can read a value."""
-    elements = (instance[tag] for instance in instances if tag in instance)
-    readable = (readable_element(element, vr, several=tag in _SEVERAL) for element in elements)
-    return next(filter(None, readable), None)
+    several = tag in _SEVERAL
+    for instance in instances:
+        element = instance.get(tag)
+        readable = None if element is None else readable_element(element, vr, several=several)
+        if readable:
+            return readable
+    return None
 
 
 def _requests(instance: JSONDataset) -> list[JSONDataset]:

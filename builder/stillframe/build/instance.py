@@ -105,8 +105,8 @@ class _Worker:
             InputError: if the input cannot be published; nothing of it is left then.
             StoreError: if the store fails, or others keep coming in between.
         """
-        # What no list knows is taken for new: the claim tells if it is not.
-        new = self.task.first and self.task.listed is None
+        # Where requests cost something, what no list knows is taken for new: the claim tells if it is not.
+        new = self.task.store.parallel > 1 and self.task.first and self.task.listed is None
         for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
                 return self._act(new=new and not attempt)

@@ -78,7 +78,7 @@ class DirectoryStore(Store):
     @override
     def get(self, key: str) -> StoredObject | None:
         data = self.get_range(key, 0, -1)
-        return None if data is None else StoredObject(data, _etag(data))
+        return None if data is None else _StoredFile(data)
 
     @override
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
@@ -228,6 +228,20 @@ def _open_regular(path: str) -> ReadableFile:
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file")
+
+
+class _StoredFile(StoredObject):
+    """A file's bytes. Few ask for its tag, which takes as long to make as to read the file."""
+
+    __slots__ = ()
+
+    def __init__(self, data: bytes) -> None:
+        object.__setattr__(self, "data", data)
+
+    @property
+    def etag(self) -> str:
+        """The tag that names this version."""
+        return _etag(self.data)
 
 
 def _etag(data: bytes) -> str:
