@@ -81,7 +81,9 @@ def test_of_two_who_begin_one_makes_the_draft_and_the_other_sees_that_it_lives(s
 
 
 def test_what_is_there_already_has_no_draft(store: DirectoryStore) -> None:
+    assert store.seems_new(RESOURCE)
     store.put(METADATA, b"[]")
+    assert not store.seems_new(RESOURCE)
     assert store.draft(RESOURCE) is None
 
 

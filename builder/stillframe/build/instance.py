@@ -105,8 +105,9 @@ class _Worker:
             InputError: if the input cannot be published; nothing of it is left then.
             StoreError: if the store fails, or others keep coming in between.
         """
-        # Where requests cost something, what no list knows is taken for new: the claim tells if it is not.
-        new = self.task.store.parallel > 1 and self.task.first and self.task.listed is None
+        # What no list knows is taken for new where it seems so: the claim tells if it is not.
+        task = self.task
+        new = task.first and task.listed is None and task.store.seems_new(instance_key(task.uids))
         for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
                 return self._act(new=new and not attempt)

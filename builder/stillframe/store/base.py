@@ -148,6 +148,10 @@ class Store(ABC):
         """What is kept of an object that was deleted; None if nothing is."""
         return None
 
+    def seems_new(self, resource: str) -> bool:  # noqa: ARG002
+        """Whether a resource may be taken for one that is not there: where requests cost something, until one tells."""
+        return self.parallel > 1
+
     def draft(self, resource: str, stale: str = "") -> Draft | None:  # noqa: ARG002  # buckets cannot rename
         """A draft of a resource that is not there; None if it is, or the store has no drafts.
 

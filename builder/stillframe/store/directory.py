@@ -123,6 +123,10 @@ class DirectoryStore(Store):
             sync_file(descriptor, folder)
 
     @override
+    def seems_new(self, resource: str) -> bool:
+        return not os.path.lexists(f"{self.root}/{resource}")
+
+    @override
     def drafted(self, resource: str) -> str:
         try:
             return held_version(f"{self.root}/{resource}")
