@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, override
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 
 from stillframe.build.workers import build_instances, help_with_frames
+from stillframe.codec import htj2k
 from stillframe.execute import ProcessExecutor
 from tests.support.dicom_files import EXPLICIT, image_attributes, write_dicom
 
 FRAMES: Final = 48
+_PATIENCE: Final = 60.0
 
 
 def large_frames() -> npt.NDArray[Any]:
@@ -37,25 +42,32 @@ def write_large(folder: Path, syntax: str = EXPLICIT, **attributes: Any) -> Path
 class Helping(ProcessExecutor):
     """Worker processes; `helped` has how many frames those made who came to help.
 
-    With `before`, a function runs in the worker before each task, and is told whether it is to help.
+    Who publishes an instance waits with its second frame until somebody comes, however busy the machine is. With
+    `before`, a function runs in the worker before each task, and is told whether it is to help.
     """
 
-    def __init__(self, workers: int, before: Callable[[bool], None] | None = None) -> None:
+    def __init__(self, workers: int, before: Callable[[bool], object] = bool) -> None:
         super().__init__(workers)
         self._before = before
         self._help: list[Future[int]] = []
-        # All are there before there is work: on a busy machine, one may start when there is none any more.
-        wait([super(Helping, self).submit(time.sleep, 0.2) for _ in range(workers)])
+        self._flag = Path(tempfile.mkdtemp()) / "somebody came"
+        if workers == 1:
+            self._flag.touch()
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """See `ProcessExecutor`."""
         helps = fn is help_with_frames
-        if self._before is not None and fn in (help_with_frames, build_instances):
-            fn = partial(_after, self._before, helps, fn)
+        if fn in (help_with_frames, build_instances):
+            fn = partial(_prepared, self._before, self._flag, helps, fn)
         future = super().submit(fn, *args, **kwargs)
         if helps:
             self._help.append(future)
         return future
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        shutil.rmtree(self._flag.parent)
 
     @property
     def helped(self) -> list[int]:
@@ -63,6 +75,21 @@ class Helping(ProcessExecutor):
         return [future.result(60) for future in self._help if not future.exception(60)]
 
 
-def _after(before: Callable[[bool], None], helps: bool, fn: Callable[..., Any], *args: Any) -> Any:
-    before(helps)
-    return fn(*args)
+def _prepared(before: Callable[[bool], object], flag: Path, helps: bool, fn: Callable[..., Any], *args: Any) -> Any:
+    encode = htj2k.encode_frame
+    with patch.object(htj2k, "encode_frame", encode):
+        before(helps)
+        encode, encoded = htj2k.encode_frame, 0
+        if helps:
+            flag.touch()
+
+        def encode_together(frame: npt.NDArray[Any], bits: int) -> bytes:
+            nonlocal encoded
+            deadline = time.monotonic() + _PATIENCE
+            while encoded and not flag.exists() and time.monotonic() < deadline:
+                time.sleep(0.001)
+            encoded += 1
+            return encode(frame, bits)
+
+        htj2k.encode_frame = encode_together  # type: ignore[assignment]  # the patch above takes it back
+        return fn(*args)
