@@ -368,6 +368,26 @@ def test_members_who_die_leave_their_frames_to_the_others(
     assert isinstance(publish_both(KINDS[kind](tmp_path), tmp_path), Built)
 
 
+@pytest.mark.parametrize("kind", ["native", "kept JPEG"])
+def test_the_middle_frame_is_shown_although_a_member_failed_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """By then, who publishes the frames has made some behind it, of which the first would be shown otherwise."""
+    make, middle = FrameWork.make, COUNT // 2
+    failed = []
+
+    def fail(self: FrameWork, index: int) -> Any:
+        if threading.current_thread().name == "member" and index in (middle - 1, middle):
+            time.sleep(0.3)
+            failed.append(index)
+            raise MemoryError
+        return make(self, index)
+
+    monkeypatch.setattr(FrameWork, "make", fail)
+    assert isinstance(publish_both(KINDS[kind](tmp_path), tmp_path, 3), Built)
+    assert failed
+
+
 def test_who_does_not_know_the_key_is_no_member(tmp_path: Path) -> None:
     with Crew(meeting := arrange_meeting()) as crew:
         crew.open()
