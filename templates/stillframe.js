@@ -227,8 +227,7 @@ function drawPlane(bytes, { rows, columns, top, left, index, ...texts }, element
 const [REPLICATE, SUBRESOLUTION, FULL] = [3, 6, 8]; // Cornerstone's ImageQualityStatus
 const PATIENCE_MS = 1000; // with a frame index
 const PASS_SHARE = 0.1; // of a volume's bytes
-const PASS_REQUESTS = 100; // by HTTP/2; by HTTP/1.1 a browser sends six
-const REST_REQUESTS = 16;
+const REQUESTS = 100; // by HTTP/2; by HTTP/1.1 a browser sends six
 const SOON_MS = 20; // not worth a request of its own
 const LATER_MS = 100; // worth a picture meanwhile
 const TRIES = 6; // without a byte between them
@@ -363,33 +362,36 @@ function makeRetrieval(cornerstone, ask, image) {
     const level = planVolume(found.map(({ cuts }) => cuts).filter(Boolean));
     const isOver = () => listener.loadStatus?.cancelled;
     const put = (imageId, picture, imageQualityStatus) => {
-      if (isOver() || !imageId || cache.getImageQuality(imageId) >= imageQualityStatus || cache.getImageLoadObject(imageId)) return;
+      if (isOver() || !imageId || cache.getImageQuality(imageId) >= imageQualityStatus) return;
       const copy = imageId === picture.imageId ? picture : { ...picture, imageId, imageQualityStatus };
       cache.setPartialImage(imageId, copy);
       listener.successCallback(imageId, copy);
     };
-    const showFirst = async (index) => {
-      const imageId = imageIds[index];
+    const shows = [];
+    const show = async (index, bytes, decodeLevel) => {
+      const picture = await decode(imageIds[index], bytes, listener, decodeLevel);
+      put(imageIds[index], picture, SUBRESOLUTION);
+      for (const near of [index - 1, index + 1]) put(imageIds[near], picture, REPLICATE);
+    };
+    const readFirst = async (index) => {
       const { cuts, reduced, read } = found[index];
-      if (isOver() || (cuts && level === undefined) || cache.getImageQuality(imageId) >= SUBRESOLUTION) return;
+      if (isOver() || (cuts && level === undefined) || cache.getImageLoadObject(imageIds[index])) return;
       const cut = line.ranges && cuts?.find(({ decodeLevel }) => decodeLevel === level);
       const part = cut && (await read(cut.end, { isPart: true }).catch(warn));
-      const bytes = part || (reduced && (await reduced.read()));
-      if (!bytes) return;
-      const picture = await decode(imageId, bytes, listener, part ? level : 0);
-      put(imageId, picture, SUBRESOLUTION);
-      for (const near of [index - 1, index + 1]) put(imageIds[near], picture, REPLICATE);
+      const bytes = part || (reduced && (await reduced.read().catch(warn)));
+      if (bytes) shows.push(show(index, bytes, part ? level : 0).catch(warn));
     };
     // By reversed bits, so spread over the volume.
     const bits = (index) => [...index.toString(2)].reverse().join('');
     const order = [...imageIds.keys()].sort((one, other) => (bits(one) < bits(other) ? -1 : 1));
     const first = order.filter((index) => index % 2 === 0);
-    await inParallel(first, PASS_REQUESTS, (index) => showFirst(index).catch(warn));
-    await inParallel(order, REST_REQUESTS, async (index) => {
+    await inParallel(first, REQUESTS, readFirst);
+    await inParallel(order, REQUESTS, async (index) => {
       const imageId = imageIds[index];
       const load = async () => decode(imageId, await found[index].read(undefined, { priority: 'low' }), listener);
       if (!isOver()) await finish(imageId, listener, 'volume', load);
     });
+    await Promise.all(shows);
   }
 
   return (query) => {
@@ -604,7 +606,7 @@ function makeImageReader(ask, metadata) {
     values(imageId, name) {
       const dataset = metadata?.(imageId);
       const known = dataset ?? ask('instance', imageId) ?? {};
-      const key = dataset || name === 'record' ? findKey(known, TAGS[name]) : name; // asked at every drawing
+      const key = dataset || name === 'record' ? findKey(known, TAGS[name]) : name;
       const value = dataset ? known[key]?.Value : known[key];
       return value === undefined || value === null ? undefined : [value].flat();
     },
@@ -646,7 +648,7 @@ function remember(map, key, value) {
   if (map.size > KEPT_IMAGES) map.delete(map.keys().next().value);
 }
 
-/** What a map remembers, or else is to; a promise that fails is forgotten. */
+/** What a map remembers, or is to; a promise that fails is forgotten. */
 function once(map, key, make) {
   if (!map.has(key)) {
     const value = make();
@@ -656,7 +658,7 @@ function once(map, key, make) {
   return map.get(key);
 }
 
-/** Numbers of a number, a list, a text of either, or nothing. */
+/** Of a number, a list, a text of either, or nothing. */
 function numbers(value) {
   const items = [value].flat().flatMap((item) => (typeof item === 'string' ? item.split('\\') : (item ?? [])));
   return items.filter((item) => item !== '').map(Number);
