@@ -228,7 +228,7 @@ const [REPLICATE, SUBRESOLUTION, FULL] = [3, 6, 8]; // Cornerstone's ImageQualit
 const PATIENCE_MS = 1000; // with a frame index
 const PASS_SHARE = 0.1; // of a volume's bytes
 const REQUESTS = 100; // by HTTP/2; by HTTP/1.1 a browser sends six
-const SOON_MS = 20; // not worth a request of its own
+const SOON_MS = 30; // not worth a request of its own
 const LATER_MS = 100; // worth a picture meanwhile
 const TRIES = 6; // without a byte between them
 const PAUSE_MS = 100;
@@ -255,7 +255,7 @@ export function planVolume(frames) {
 /** Answers which retrieve configuration a stack or volume of our frames has. */
 function makeRetrieval(cornerstone, ask, image) {
   const { cache } = cornerstone;
-  const line = { bytesPerMs: 2000, ranges: true }; // until it is measured
+  const line = { bytesPerMs: 4000, ranges: true }; // until it is measured
   const frames = new Map(); // by image id, from the first byte to the last
   const indexes = new Map(); // by series: promises of groups
   const warn = (error) => console.warn('stillframe:', error);
