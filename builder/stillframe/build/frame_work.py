@@ -11,12 +11,12 @@ from enum import StrEnum
 
 import numpy as np
 
-from stillframe.build.multipart import wrap_part
 from stillframe.build.results import StageClock
 from stillframe.codec import codestream, htj2k
 from stillframe.codec.codestream import FrameRow
 from stillframe.codec.facts import FrameFacts
 from stillframe.codec.markers import MainHeader, parse_header
+from stillframe.codec.multipart import wrap_part
 from stillframe.codec.probe import allows
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, Family
 from stillframe.dicom.uids import InstanceUIDs

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from stillframe.build.multipart import unwrap_part
+from stillframe.codec.multipart import unwrap_part
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.layout import HEAD_BYTES

@@ -7,7 +7,7 @@ from email.parser import BytesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.build.multipart import wrap_part
+from stillframe.codec.multipart import wrap_part
 from stillframe.dicom.syntaxes import TRANSFER_SYNTAXES
 from stillframe.layout import HEAD_BYTES, Kind, media_type
 from tests.support.multipart import unwrap_part
