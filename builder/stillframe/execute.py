@@ -152,6 +152,9 @@ class ProcessExecutor(Executor):
         for future in list(self._under_way):
             _fail(future, MachineError(fault))
         self.end_processes()
+        other = getattr(self._hook, "__self__", None)
+        if isinstance(other, ProcessExecutor):  # one that was made before this one: the thread may have been its own
+            other._give_up(failure)
 
     def end_processes(self) -> None:
         """End the worker processes at once, whatever they work on; every task under way fails."""
