@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from stillframe.options import BuildOptions, Rendered
+from stillframe.options import BuildOptions, Rendered, Thumbnails
 from stillframe.pixels import decoding
 from stillframe.sandbox import ChildDied, Limits, Receive, Sandbox, start_starter
 from stillframe.worker_process import prepare_process
@@ -41,7 +41,7 @@ FAMILIES: dict[str, tuple[str, Callable[..., bytes]]] = {
     "lossless JPEG": (jpeg(70), frame_encoders.lossless_jpeg),
     "RLE": ("1.2.840.10008.1.2.5", frame_encoders.rle),
 }
-OPTIONS = BuildOptions(rendered=Rendered.NEVER, thumbnails=False)
+OPTIONS = BuildOptions(rendered=Rendered.NEVER, thumbnails=Thumbnails.NONE)
 
 
 def write_series(folder: Path, syntax: str, encode: Callable[..., bytes]) -> Path:

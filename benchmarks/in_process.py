@@ -20,7 +20,7 @@ from stillframe.build.pipeline import build
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.execute import SerialExecutor
-from stillframe.options import BuildOptions, Rendered
+from stillframe.options import BuildOptions, Rendered, Thumbnails
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
@@ -32,8 +32,8 @@ STAGES: Final = ("scan", "read", "decode", "encode", "verify", "index", "reduce"
 _CODING: Final = ("encode", "verify")
 _MEMORY: Final = Path("/dev/shm")
 DEFAULT: Final = BuildOptions()
-NO_PICTURES: Final = BuildOptions(rendered=Rendered.NEVER, thumbnails=False)
-ALL_PICTURES: Final = BuildOptions(rendered=Rendered.ALWAYS, thumbnails=True)
+NO_PICTURES: Final = BuildOptions(rendered=Rendered.NEVER, thumbnails=Thumbnails.NONE)
+ALL_PICTURES: Final = BuildOptions(rendered=Rendered.ALWAYS, thumbnails=Thumbnails.INSTANCES)
 
 
 @dataclass(frozen=True)

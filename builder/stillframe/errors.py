@@ -33,6 +33,10 @@ class CodecError(StillframeError):
     """An HTJ2K library failed, or a frame did not come back as it went in."""
 
 
+class CannotDraw(StillframeError):
+    """There is no picture of an image; the message is why."""
+
+
 class LayoutError(StillframeError):
     """A key or path that is not part of the published layout."""
 

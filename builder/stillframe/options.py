@@ -48,9 +48,17 @@ class Part10(StrEnum):
 class Rendered(StrEnum):
     """Which instances get an object under `rendered`."""
 
-    ALWAYS = "always"
     DOCUMENTS = "documents"  # and videos: what is published there as it is
+    ALWAYS = "always"
     NEVER = "never"
+
+
+class Thumbnails(StrEnum):
+    """Of what thumbnails are published."""
+
+    SERIES = "series"  # and studies, and the instances that viewers ask for by themselves
+    INSTANCES = "instances"  # all of them, too
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +75,8 @@ class BuildOptions:
     reduced: tuple[int, ...] = (2,)
     lossy: Lossy = Lossy.AUTO
     part10: Part10 = Part10.AUTO
-    rendered: Rendered = Rendered.ALWAYS
-    thumbnails: bool = True
+    rendered: Rendered = Rendered.DOCUMENTS
+    thumbnails: Thumbnails = Thumbnails.SERIES
     assign_uids: bool = False
     keep_damaged: bool = False
     base_url: str = ""

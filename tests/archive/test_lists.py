@@ -8,11 +8,13 @@ import pytest
 
 from stillframe.layout import STUDIES
 from tests.support.archives import Interrupted, publish
-from tests.support.dicom_files import SERIES, STUDY, image, noise, write
+from tests.support.dicom_files import SERIES, STUDY, image, instance_uid, noise, write
 from tests.support.memory_store import MemoryStore
 from tests.support.trees import objects
 
+MIDDLE = f"{instance_uid(1)}/thumbnail"
 LISTS = (
+    MIDDLE,
     "/frame-index", f"{SERIES}/metadata", f"{SERIES}/thumbnail", f"{SERIES}/instances", f"{STUDY}/metadata",
     f"{STUDY}/thumbnail", f"{STUDY}/series", f"{STUDY}/instances", STUDIES,
 )  # fmt: skip

@@ -121,7 +121,7 @@ def test_only_what_is_whole_is_listed(make_store: Making, source: Path) -> None:
     publish(store, source)
     before = objects(store)
     numbers = {number: InstanceUIDs(STUDY, SERIES, instance_uid(number)) for number in (1, 2, 3)}
-    store.delete(f"{instance_key(numbers[1])}/rendered")
+    store.delete(f"{instance_key(numbers[1])}/reduced/2/frames/1")
     retract(store, numbers[2], settled_state(store, numbers[2]))
     lost = next(key for key in before if key.startswith(f"studies/{OTHER_STUDY}/") and key.endswith("/metadata")
                 and parse_key(key).instance)  # fmt: skip
@@ -129,8 +129,8 @@ def test_only_what_is_whole_is_listed(make_store: Making, source: Path) -> None:
     with Lease(store, numbers[3], settled_state(store, numbers[3])) as lease:
         report = index(store)
         reasons = {parse_key(key).instance: reason for key, reason in report.left.items()}
-        assert reasons[instance_uid(1)].startswith("3 objects of")
-        assert "its metadata promise 4 objects" in reasons[instance_uid(1)]
+        assert reasons[instance_uid(1)].startswith("1 objects of")
+        assert "its metadata promise 2 objects" in reasons[instance_uid(1)]
         assert "given up" in reasons[instance_uid(2)]
         assert "being written" in reasons[instance_uid(3)]
         assert "metadata are missing" in reasons[f"{OTHER_STUDY}.1.1"]
@@ -249,7 +249,7 @@ def test_a_build_within_any_write_of_the_index_is_listed(source: Path, late: str
     assert objects(store) == objects(clean)
 
 
-@pytest.mark.parametrize("late", ["/frames/1", "/rendered", *LATE])
+@pytest.mark.parametrize("late", ["/frames/1", "/reduced/2/frames/1", f"{instance_uid(2)}/thumbnail", *LATE])
 def test_an_index_within_any_write_of_a_build_drops_nothing(source: Path, late: str) -> None:
     clean = MemoryStore()
     publish(clean, source)
@@ -270,11 +270,11 @@ def test_the_command_indexes_and_tells(tmp_path: Path, source: Path) -> None:
     for path in before:
         if "/instances/1" not in path.replace("index.json", ""):
             (tree / path).unlink()
-    (tree / f"{instance_key(UIDS)}/rendered").unlink()
+    (tree / f"{instance_key(UIDS)}/reduced/2/frames/1").unlink()
     done = run("index", tree, "--report", tmp_path / "report.json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"{tree}: 2 studies, 3 series, 5 instances listed, 1 not listed"
-    assert f"not listed {instance_key(UIDS)}: 3 objects of" in done.stderr
+    assert f"not listed {instance_key(UIDS)}: 1 objects of" in done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["summary"] | {"seconds": 0} == {
         "studies": 2, "series": 3, "instances": 5, "roots": 0, "notListed": 1, "seconds": 0

@@ -48,7 +48,7 @@ from tests.support.frame_encoders import (
     rle,
     with_segments,
 )
-from tests.support.published import UIDS, Published, build, publish_file, rejected
+from tests.support.published import PICTURES, UIDS, Published, build, publish_file, rejected
 from tests.support.trees import build_tree
 
 type Frame = npt.NDArray[Any]
@@ -219,7 +219,7 @@ def test_pictures_show_the_colours_of_the_codestream(
     frame = np.zeros((32, 48, 3), "u1")
     frame[:, :24], frame[:, 24:] = ((200, 60, 90), (60, 150, 220))
     data = with_segments(jpeg_of_components(frame), application)
-    publish(tmp_path, jpeg(50), [data], frame, options={"lossy": lossy}, PhotometricInterpretation=stated)
+    publish(tmp_path, jpeg(50), [data], frame, options={"lossy": lossy} | PICTURES, PhotometricInterpretation=stated)
     # By hand: 200 + 1.402 * (90 - 128), 200 - 0.344 * (60 - 128) - 0.714 * (90 - 128), 200 + 1.772 * (60 - 128).
     left = (147, 251, 80) if ybr else (200, 60, 90)
     store = DirectoryStore(str(tmp_path / "tree"))

@@ -29,7 +29,7 @@ from stillframe.codec.htj2k import decode_frame, decode_lossless, encode_frame
 from stillframe.codec.markers import parse_header
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.execute import ProcessExecutor
-from stillframe.layout import frame_key, instance_key, metadata_key, reduced_key, rendered_key, thumbnail_key
+from stillframe.layout import frame_key, instance_key, metadata_key, reduced_key
 from stillframe.options import BuildOptions, Lossy
 from stillframe.source.inputs import InputRef, Rejected
 from stillframe.store.directory import DirectoryStore
@@ -400,7 +400,7 @@ def test_frames_that_do_not_come_back_send_the_whole_instance_to_native(
         assert (published.value("00280004"), published.value("00280006")) == ("RGB", 0)
     keys = {key for key, _ in published.store.list(f"{instance_key(UIDS)}/")}
     wanted = {frame_key(UIDS, number) for number in (1, 2, 3)} | {metadata_key(STUDY, SERIES, INSTANCE)}
-    assert keys == wanted | {thumbnail_key(STUDY, SERIES, INSTANCE), rendered_key(UIDS)}
+    assert keys == wanted
     again = build_instance(
         InstanceTask(store=published.store, source=InputRef(path=str(path)), uids=UIDS, options=BuildOptions())
     )

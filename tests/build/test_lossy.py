@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ import pytest
 from openjpeg.utils import decode as openjpeg_decode
 from PIL import Image
 
-from stillframe import FORMAT_VERSION
 from stillframe.archive.record import record_of
 from stillframe.build.dryrun.run import Destination, forecast_build
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.execute import SerialExecutor
 from stillframe.layout import rendered_key, thumbnail_key
-from stillframe.options import BuildOptions, Lossy
+from stillframe.options import BuildOptions, Lossy, Thumbnails
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     INSTANCE,
@@ -46,7 +44,8 @@ from tests.support.frame_encoders import (
     jpegxl_lossy,
     with_segments,
 )
-from tests.support.published import UIDS, Published, publish_file, rejected
+from tests.support.older_trees import make_older
+from tests.support.published import PICTURES, UIDS, Published, publish_file, rejected
 from tests.support.trees import NoProgress, build_tree, contents
 
 type Frame = npt.NDArray[Any]
@@ -207,7 +206,7 @@ def test_every_kind_by_every_choice(tmp_path: Path, kind: Kind, choice: Lossy) -
     """The published form, what the metadata say of it, its record, and that its pictures show it."""
     data = kind.encode(kind.like)
     path = dicom(tmp_path, kind.named, [data], kind.like, PhotometricInterpretation=kind.photometric)
-    published = publish_file(path, tmp_path / "tree", lossy=choice)
+    published = publish_file(path, tmp_path / "tree", lossy=choice, **PICTURES)
     made = HTJ2K, "YBR_RCT" if kind.like.ndim == 3 else "MONOCHROME2", kind.transcoded
     whole = 255 if kind.like.itemsize == 1 else 4095 if kind.like.max() < 4096 else 65535
     syntax, photometric, recorded = {AUTO: kind.auto, KEEP: kind.kept, TRANSCODE: made}[choice]
@@ -263,9 +262,9 @@ def test_a_given_back_image_is_published_as_the_same_image_under_its_own_syntax(
             folder = tmp_path / f"{number} {photometric}"
             folder.mkdir()
             plain = dicom(folder, 50, [image], COLOUR, PhotometricInterpretation=photometric)
-            expected = publish_file(plain, folder / "plain")
+            expected = publish_file(plain, folder / "plain", **PICTURES)
             given = dicom(folder, 111, [recompressed(image)], COLOUR, PhotometricInterpretation=photometric)
-            found = publish_file(given, folder / "tree")
+            found = publish_file(given, folder / "tree", **PICTURES)
             assert found.built.notes == expected.built.notes
             assert [payload for _, payload in found.parts()] == [image]
             assert unrecorded(found) == unrecorded(expected)
@@ -416,20 +415,15 @@ def test_what_was_published_before_there_was_a_default_of_its_own_is_reviewed(tm
     """Records named the choice that was made, `lossy=keep` by default."""
     for name, path in _files(tmp_path / "in").items():
         tree = tmp_path / "trees" / name
-        build_tree(tree, path, options=BuildOptions(lossy=KEEP))
-        for file in tree.rglob("metadata"):
-            datasets = json.loads(file.read_bytes())
-            (tag,) = [tag for tag in datasets[0] if tag.startswith("0099") and tag.endswith("02")]
-            (options,) = datasets[0][tag]["Value"]
-            head, _, rest = options.partition(";lossy=")
-            former = head.replace(f"format={FORMAT_VERSION}", "format=2") + ";lossy=keep;" + rest.partition(";")[2]
-            datasets[0][tag]["Value"] = [former]
-            file.write_text(json.dumps(datasets, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
+        build_tree(tree, path, options=BuildOptions(lossy=KEEP, thumbnails=Thumbnails.NONE))
+        make_older(tree, 2, lossy="keep")
         differs = after is AUTO and name in REBUILT[KEEP, AUTO]
         told = dry_run(tree, path, after)["inputs"]
-        assert {outcome for outcome, count in told.items() if count} == {"rebuild" if differs else "unchanged"}
+        assert {outcome for outcome, count in told.items() if count} == {"rebuild" if differs else "redraw"}
         again = build_tree(tree, path, options=BuildOptions(lossy=after))
-        assert again.outcomes == {Outcome.REBUILT if differs else Outcome.UNCHANGED: 1}, name
+        assert again.outcomes == {Outcome.REBUILT if differs else Outcome.REDRAWN: 1}, name
+        build_tree(tmp_path / "fresh" / name, path, options=BuildOptions(lossy=after))
+        assert contents(tree) == contents(tmp_path / "fresh" / name)
 
 
 @pytest.mark.parametrize("choice", list(Lossy))

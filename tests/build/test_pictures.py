@@ -13,7 +13,7 @@ from pydicom.uid import RTDoseStorage, SegmentationStorage
 
 from stillframe.archive.representative import series_candidates, study_candidates
 from stillframe.build.results import Outcome
-from stillframe.options import BuildOptions, Rendered
+from stillframe.options import BuildOptions, Rendered, Thumbnails
 from tests.support.dicom_files import (
     ROOT,
     SERIES,
@@ -27,7 +27,7 @@ from tests.support.dicom_files import (
     write,
     write_series,
 )
-from tests.support.trees import build_tree, contents, document
+from tests.support.trees import PICTURED, build_tree, contents, document
 
 SERIES_PATH = f"studies/{STUDY}/series/{SERIES}"
 OTHER = f"{ROOT}.1.2"
@@ -39,7 +39,8 @@ def instance_path(number: int, series: str = SERIES) -> str:
 
 def test_a_thumbnail_and_a_rendered_image_show_the_middle_frame_in_its_window(tmp_path: Path) -> None:
     frames = np.stack([np.full((40, 60), value, "u2") for value in (0, 1000, 2000, 3000)])
-    build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", image(1, frames, WindowCenter="2000", WindowWidth="2001")))
+    source = write(tmp_path, "1.dcm", image(1, frames, WindowCenter="2000", WindowWidth="2001"))
+    build_tree(tmp_path / "tree", source, options=PICTURED)
     for leaf in ("thumbnail", "rendered"):
         picture = Image.open(tmp_path / "tree" / instance_path(1) / leaf)
         assert (picture.format, picture.size) == ("JPEG", (60, 40))
@@ -75,7 +76,8 @@ def test_samples_without_bits_stored_are_shown_in_their_range(tmp_path: Path) ->
     del dataset.BitsStored, dataset.HighBit
     colour = image(2, np.stack([ramp] * 3, axis=-1), BitsAllocated=16)
     del colour.BitsStored, colour.HighBit
-    report = build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset), write(tmp_path, "2.dcm", colour))
+    sources = write(tmp_path, "1.dcm", dataset), write(tmp_path, "2.dcm", colour)
+    report = build_tree(tmp_path / "tree", *sources, options=PICTURED)
     assert report.exit_code == 0
     assert np.abs(rendered(tmp_path / "tree") - np.rint(ramp / 60000 * 255)).max() <= 3
     assert np.abs(rendered(tmp_path / "tree", 2) - (ramp >> 8)[..., None]).max() <= 4
@@ -86,7 +88,7 @@ def test_floating_point_samples_without_a_window_are_shown_from_least_to_greates
     dataset = image(1)
     del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
     dataset.BitsAllocated, dataset.FloatPixelData = 32, ramp.tobytes()
-    assert build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset)).exit_code == 0
+    assert build_tree(tmp_path / "tree", write(tmp_path, "1.dcm", dataset), options=PICTURED).exit_code == 0
     assert np.abs(rendered(tmp_path / "tree") - np.rint((ramp - 1000) / 1000 * 255)).max() <= 3
 
 
@@ -103,7 +105,7 @@ def test_images_that_nothing_decodes_leave_the_study_its_thumbnail(tmp_path: Pat
 def test_objects_without_an_image_do_not_stand_for_a_series(tmp_path: Path) -> None:
     for number in range(1, 8):
         write(tmp_path, f"in/{number}.dcm", image(number) if number > 4 else without_pixels(number))
-    build_tree(tmp_path / "tree", tmp_path / "in")
+    build_tree(tmp_path / "tree", tmp_path / "in", options=BuildOptions(thumbnails=Thumbnails.INSTANCES))
     made = contents(tmp_path / "tree")
     assert made[f"{SERIES_PATH}/thumbnail"] == made[f"{instance_path(6)}/thumbnail"]
     assert [path for path in made if path.endswith("/thumbnail") and "instances" in path] == [
@@ -153,25 +155,49 @@ def test_candidates_come_from_the_middle_outwards(tmp_path: Path) -> None:
     assert series_candidates([]) == study_candidates([]) == []
 
 
-@pytest.mark.parametrize(
-    ("options", "leaves"),
-    [
-        (BuildOptions(), {"thumbnail", "rendered"}),
-        (BuildOptions(rendered=Rendered.DOCUMENTS), {"thumbnail"}),
-        (BuildOptions(rendered=Rendered.NEVER), {"thumbnail"}),
-        (BuildOptions(thumbnails=False), {"rendered"}),
-        (BuildOptions(thumbnails=False, rendered=Rendered.NEVER), set()),
-    ],
-)
-def test_options_choose_the_pictures(tmp_path: Path, options: BuildOptions, leaves: set[str]) -> None:
-    tree = tmp_path / "tree"
-    source = write_series(tmp_path / "in", 2)
-    build_tree(tree, source, options=options)
-    found = {Path(path).name for path in contents(tree)} & {"thumbnail", "rendered"}
-    assert found == leaves
-    build_tree(tmp_path / "back", source)
-    build_tree(tree, source)
-    assert contents(tree) == contents(tmp_path / "back")
+def pictures(tree: Path) -> set[str]:
+    """The pictures of a tree, by their paths."""
+    return {path for path in contents(tree) if Path(path).name in ("thumbnail", "rendered")}
+
+
+OF_LISTS = {f"{SERIES_PATH}/thumbnail", f"studies/{STUDY}/thumbnail"}
+CHOICES = {
+    "lean": (BuildOptions(), OF_LISTS | {f"{instance_path(3)}/thumbnail"}),
+    "no rendered": (BuildOptions(rendered=Rendered.NEVER), OF_LISTS | {f"{instance_path(3)}/thumbnail"}),
+    "all thumbnails": (
+        BuildOptions(thumbnails=Thumbnails.INSTANCES),
+        OF_LISTS | {f"{instance_path(number)}/thumbnail" for number in range(1, 5)},
+    ),
+    "no thumbnails": (
+        BuildOptions(rendered=Rendered.ALWAYS, thumbnails=Thumbnails.NONE),
+        {f"{instance_path(number)}/rendered" for number in range(1, 5)},
+    ),
+    "everything": (
+        PICTURED,
+        OF_LISTS | {f"{instance_path(number)}/{leaf}" for number in range(1, 5) for leaf in ("rendered", "thumbnail")},
+    ),
+    "nothing": (BuildOptions(rendered=Rendered.NEVER, thumbnails=Thumbnails.NONE), set()),
+}
+
+
+@pytest.mark.parametrize("before", CHOICES)
+@pytest.mark.parametrize("after", CHOICES)
+def test_other_pictures_are_drawn_from_what_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    """The tree is that of a new build; no frame is encoded for it."""
+    source = write_series(tmp_path / "in", 4)
+    tree, fresh = tmp_path / "tree", tmp_path / "fresh"
+    build_tree(tree, source, options=CHOICES[before][0])
+    assert pictures(tree) == CHOICES[before][1]
+    build_tree(fresh, source, options=CHOICES[after][0])
+    frames = {path: path.stat().st_mtime_ns for path in tree.rglob("frames/*")}
+    monkeypatch.setattr("stillframe.codec.htj2k.encode_frame", lambda *_: pytest.fail("a frame was encoded"))
+    report = build_tree(tree, source, options=CHOICES[after][0])
+    assert report.outcomes == {Outcome.UNCHANGED if before == after else Outcome.REDRAWN: 4}
+    assert contents(tree) == contents(fresh)
+    assert {path: path.stat().st_mtime_ns for path in tree.rglob("frames/*")} == frames
+    assert build_tree(tree, source, options=CHOICES[after][0]).outcomes == {Outcome.UNCHANGED: 4}
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,35 @@ def test_what_may_be_unpacked_is_an_option(tmp_path: Path) -> None:
     assert run("build", tmp_path / "a.zip", tmp_path / "out", "--max-unpacked", "0.1").returncode == 0
 
 
+@pytest.mark.slow
+def test_the_old_word_for_no_thumbnails_is_taken_and_told(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 3)
+    old = run("build", source, tmp_path / "old", "--no-thumbnails", "--workers", "0")
+    new = run("build", source, tmp_path / "new", "--thumbnails", "none", "--workers", "0")
+    assert (old.returncode, new.returncode) == (0, 0)
+    assert "--no-thumbnails is deprecated: give --thumbnails none" in old.stderr
+    assert "deprecated" not in new.stderr
+    assert contents(tmp_path / "old") == contents(tmp_path / "new")
+    assert not [path for path in contents(tmp_path / "new") if path.endswith("/thumbnail")]
+
+
+@pytest.mark.slow
+def test_writing_lists_loads_no_heavy_library_where_workers_draw(tmp_path: Path) -> None:
+    """Nor does looking at thumbnails that are right."""
+    source = write_series(tmp_path / "in", 3)
+    script = (
+        "import sys\n"
+        "from stillframe.cli.main import cli\n"
+        "status = cli(sys.argv[1:], standalone_mode=False)\n"
+        "print('loaded', [name for name in ('numpy', 'pydicom', 'imagecodecs') if name in sys.modules], status)"
+    )
+    for _ in range(2):
+        command = [sys.executable, "-c", script, "build", str(source), str(tmp_path / "tree"), "--workers", "1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "loaded [] 0"
+    assert len([path for path in contents(tmp_path / "tree") if path.endswith("/thumbnail")]) == 3
+
+
 def test_help_and_planning_need_no_heavy_library(tmp_path: Path) -> None:
     script = (
         "import sys, stillframe.cli.main, stillframe.build.pipeline\n"

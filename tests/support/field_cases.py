@@ -41,7 +41,9 @@ def problems_of(name: str, scratch: Path) -> list[str]:
 def _check_run(case: Path, scratch: Path, wanted: Mapping[str, Any]) -> Iterator[str]:
     scratch.mkdir()
     tree, report = scratch / "tree", scratch / "report.json"
-    done = run("build", case, tree, "--workers", "0", "--report", report, *wanted.get("options", ()))
+    done = run(
+        "build", case, tree, "--workers", "0", "--rendered", "always", "--report", report, *wanted.get("options", ())
+    )
     said = done.stdout + done.stderr
     if done.returncode != wanted.get("exit", 0):
         yield f"exit code {done.returncode}: {said}"

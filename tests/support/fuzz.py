@@ -24,7 +24,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -43,7 +43,6 @@ from stillframe.build.request import BuildRequest
 from stillframe.codec.htj2k import encode_frame
 from stillframe.errors import WorkerDied
 from stillframe.execute import ProcessExecutor, SerialExecutor
-from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import (
     DEFLATED_FRAMES,
@@ -73,7 +72,7 @@ from tests.support.frame_encoders import (
 from tests.support.multipart import unwrap_part
 from tests.support.same_json import bulk_uris, check_elements, show_values
 from tests.support.sample_files import sample_files
-from tests.support.trees import NoProgress
+from tests.support.trees import PICTURED, NoProgress
 
 HTJ2K, NATIVE = "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.1"
 PRIVATE = "1.2.826.0.1.3680043.9.9.9"
@@ -237,7 +236,7 @@ def attempt(source: str, case: Case, folder: str) -> Verdict:
 
 
 def _verdict(case: Case, path: Path, tree: str) -> Verdict:
-    request = BuildRequest(sources=(str(path),), options=BuildOptions(max_frame_bytes=1 << 26))
+    request = BuildRequest(sources=(str(path),), options=replace(PICTURED, max_frame_bytes=1 << 26))
     report = build(request, DirectoryStore(tree), SerialExecutor(), NoProgress())
     accounted = report.outcomes.total() + len(report.rejected) + len(report.skipped)
     if accounted != 1:

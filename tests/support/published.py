@@ -12,12 +12,14 @@ from stillframe.build.results import Built
 from stillframe.build.tasks import InstanceTask
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import frame_key, metadata_key
-from stillframe.options import BuildOptions
+from stillframe.options import BuildOptions, Rendered, Thumbnails
 from stillframe.source.inputs import InputRef, Rejected
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import INSTANCE, SERIES, STUDY
 
 UIDS = InstanceUIDs(STUDY, SERIES, INSTANCE)
+PICTURES: dict[str, Any] = {"rendered": Rendered.ALWAYS, "thumbnails": Thumbnails.INSTANCES}
+"""Options that ask for both pictures of an image."""
 
 
 @dataclass(frozen=True)

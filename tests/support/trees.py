@@ -12,9 +12,12 @@ from stillframe.build.pipeline import build
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.execute import SerialExecutor
-from stillframe.options import BuildOptions
+from stillframe.options import BuildOptions, Rendered, Thumbnails
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
+
+PICTURED = BuildOptions(rendered=Rendered.ALWAYS, thumbnails=Thumbnails.INSTANCES)
+"""All pictures of every image."""
 
 
 class NoProgress:

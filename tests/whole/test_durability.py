@@ -23,11 +23,11 @@ from tests.support.command import run
 from tests.support.dicom_files import ROOT, image, noise, write, write_series
 from tests.support.moments import EVERY, moments
 from tests.support.power_cut import PoweredStore
-from tests.support.trees import NoProgress, contents, objects
+from tests.support.trees import PICTURED, NoProgress, contents, objects
 
 
-def publish(source: Path, store: Store, **changes: bool) -> Report:
-    request = BuildRequest(sources=(str(source),), options=BuildOptions(), lease=0.02, **changes)  # type: ignore[arg-type]
+def publish(source: Path, store: Store, *, options: BuildOptions | None = None, **changes: bool) -> Report:
+    request = BuildRequest(sources=(str(source),), options=options or BuildOptions(), lease=0.02, **changes)  # type: ignore[arg-type]
     return build(request, store, SerialExecutor(), NoProgress())
 
 
@@ -78,6 +78,7 @@ def test_whatever_a_power_cut_takes_a_rerun_makes_good(tmp_path: Path, how: str,
         assert objects(again) == objects(clean), f"cut behind {whole.writes[moment - 1]}"
 
 
+DAMAGED_PICTURES = "the pictures that are stored differ from those that were published; they were drawn anew"
 DAMAGED = "what is stored differs from what was published; it was built anew"
 
 
@@ -90,7 +91,37 @@ def damage(tree: Path, ending: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["frames/1", "reduced/2/frames/1", "bulkdata/00091010", "rendered", "thumbnail"])
+@pytest.mark.parametrize("ending", ["rendered", "thumbnail"])
+def test_damage_of_a_picture_at_equal_size_is_found_where_it_is_looked_for(tmp_path: Path, ending: str) -> None:
+    source = write_inputs(tmp_path / "in")
+    tree = tmp_path / "tree"
+    publish(source, DirectoryStore(str(tree)), options=PICTURED)
+    expected = contents(tree)
+    damage(tree / "studies" / f"{ROOT}.1" / "series" / f"{ROOT}.1.1" / "instances", ending)
+    publish(source, DirectoryStore(str(tree)), options=PICTURED)
+    assert contents(tree) != expected
+    report = publish(source, DirectoryStore(str(tree)), verify_stored=True, options=PICTURED)
+    assert report.outcomes == {Outcome.UNCHANGED: 2, Outcome.REDRAWN: 1}
+    assert [item.notes[-1] for item in report.noted] == [DAMAGED_PICTURES]
+    assert contents(tree) == expected
+
+
+def test_damaged_thumbnails_that_belong_to_lists_are_drawn_again_by_the_next_build(tmp_path: Path) -> None:
+    source = write_inputs(tmp_path / "in")
+    tree = tmp_path / "tree"
+    publish(source, DirectoryStore(str(tree)))
+    expected = contents(tree)
+    thumbnails = [path for path in expected if path.endswith("/thumbnail")]
+    assert len(thumbnails) == 5  # of the study, of two series, of an instance of each
+    for path in thumbnails:
+        for spoiled in (expected[path][:-3] + b"\0" + expected[path][-2:], expected[path][:-9], b""):
+            assert spoiled != expected[path]
+            (tree / path).write_bytes(spoiled)
+            assert publish(source, DirectoryStore(str(tree))).outcomes == {Outcome.UNCHANGED: 3}
+            assert contents(tree) == expected
+
+
+@pytest.mark.parametrize("ending", ["frames/1", "reduced/2/frames/1", "bulkdata/00091010"])
 def test_damage_at_equal_size_is_found_where_it_is_looked_for(tmp_path: Path, ending: str) -> None:
     source = write_inputs(tmp_path / "in")
     tree = tmp_path / "tree"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.support.fuzz import Case, judge_colours, judge_elements, made_samples, mutate, run_cases, small_samples
-from tests.support.trees import build_tree
+from tests.support.trees import PICTURED, build_tree
 
 _SEEDS = 30
 
@@ -45,7 +45,7 @@ def test_a_mutation_follows_from_its_seed_and_changes_the_part_it_should() -> No
 
 def test_the_judges_see_an_element_that_is_lost_and_a_picture_in_other_colours(tmp_path: Path) -> None:
     samples = made_samples(tmp_path)
-    build_tree(tmp_path / "tree", samples["made-jfif"])
+    build_tree(tmp_path / "tree", samples["made-jfif"], options=PICTURED)
     (folder,) = (path.parent for path in (tmp_path / "tree").glob("studies/*/series/*/instances/*/metadata"))
     (metadata,) = json.loads((folder / "metadata").read_bytes())
     assert judge_elements(samples["made-jfif"], folder, metadata, ["Photometric Interpretation is RGB, but"]) == ""

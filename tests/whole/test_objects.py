@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from pydicom.encaps import generate_frames
 
 from stillframe.build.results import Outcome
 from stillframe.hosting import serve
-from stillframe.options import BuildOptions, Part10
+from stillframe.options import Part10
 from tests.support import dicom_objects
 from tests.support.dicom_files import STUDY, image, noise, without_pixels, write
 from tests.support.multipart import unwrap_part
 from tests.support.serving import serving
-from tests.support.trees import build_tree, contents, document
+from tests.support.trees import PICTURED, build_tree, contents, document
 
 MASK = np.zeros((3, 96, 80), bool)
 MASK[1, 10:50, 10:40] = True
@@ -38,7 +39,7 @@ def leaves(tree: Path, dataset: FileDataset) -> dict[str, bytes]:
 
 
 def published(tmp_path: Path, dataset: FileDataset, **options: Any) -> dict[str, bytes]:
-    report = build_tree(tmp_path / "tree", write(tmp_path, "in.dcm", dataset), options=BuildOptions(**options))
+    report = build_tree(tmp_path / "tree", write(tmp_path, "in.dcm", dataset), options=replace(PICTURED, **options))
     assert report.exit_code == 0, report.rejected
     return leaves(tmp_path / "tree", dataset)
 
@@ -171,7 +172,7 @@ def test_a_report_with_pixel_data_is_published_whole(tmp_path: Path, pixels: dic
 def test_a_study_of_many_kinds_over_http(tmp_path: Path, shared_data: Path) -> None:
     """As OHIF opens it: frames, the whole segmentation, the document, thumbnails, each with the type that it needs."""
     sources = [dcmread(path, stop_before_pixels=True) for path in sorted((shared_data / "mr-seg-sr-pdf").iterdir())]
-    report = build_tree(tmp_path / "tree", shared_data / "mr-seg-sr-pdf")
+    report = build_tree(tmp_path / "tree", shared_data / "mr-seg-sr-pdf", options=PICTURED)
     assert report.exit_code == 0
     images = [ds for ds in sources if "Rows" in ds and ds.SOPClassUID != uid.SegmentationStorage]
     (segmentation,) = (ds for ds in sources if ds.SOPClassUID == uid.SegmentationStorage)

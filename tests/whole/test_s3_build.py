@@ -17,7 +17,7 @@ from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.layout import Kind, cache_control, is_json, is_list, media_type, parse_key
-from stillframe.options import BuildOptions
+from stillframe.options import BuildOptions, Thumbnails
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
@@ -105,9 +105,9 @@ def test_other_options_replace_the_objects(bucket: Bucket, tmp_path: Path) -> No
     source = write_series(tmp_path / "in", 3)
     store = S3Store(bucket)
     publish(store, source)
-    report = publish(store, source, reduced=(1, 3), thumbnails=False)
+    report = publish(store, source, reduced=(1, 3), thumbnails=Thumbnails.NONE)
     assert set(report.outcomes) == {Outcome.REBUILT}
-    assert objects(store) == same_in_a_directory(tmp_path, source, reduced=(1, 3), thumbnails=False)
+    assert objects(store) == same_in_a_directory(tmp_path, source, reduced=(1, 3), thumbnails=Thumbnails.NONE)
     assert sorted(report.changed) == sorted({key for key in report.changed if not is_list(parse_key(key).kind)})
     assert any("/reduced/2/" in key for key in report.changed)
 

@@ -17,13 +17,15 @@ from typing import Any, Final
 from stillframe import __version__
 from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, retract, settled_state
 from stillframe.archive.documents import read_document
+from stillframe.archive.drawing import Draw, draw_here
 from stillframe.archive.frame_index import indexed_instances
-from stillframe.archive.holdings import held_objects
+from stillframe.archive.holdings import held_in_series, held_objects, with_thumbnail
 from stillframe.archive.lists import publish_series, publish_studies, publish_study, withdraw_instances
 from stillframe.archive.qido import base_url_of
 from stillframe.archive.record import record_of
 from stillframe.archive.reindex import index_series, settle_study
 from stillframe.archive.roots import Roots
+from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.dicom.json_model import STUDY_UID, named_uids, text_value
 from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.errors import ClaimLost, StoreError
@@ -113,7 +115,7 @@ class DeletionReport:
         }
 
 
-def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> DeletionReport:
+def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress, draw: Draw = draw_here) -> DeletionReport:
     """Remove a study, a series or an instance from an archive.
 
     Args:
@@ -121,6 +123,7 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
         scope: what goes.
         base_url: URL of the service root, for the lists that are written anew; those of before if empty.
         progress: is told of every step.
+        draw: draws thumbnails that belong to lists.
 
     Raises:
         StoreError: if the store fails. Deleting again goes on from there.
@@ -131,7 +134,7 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress) -> Del
     if _is_anything(store, scope.study):
         known = base_url_of(read_document(store, study_series_key(scope.study)) or ())
         url = roots.base_url(scope.study, base_url) or known
-        _Deletion(store=store, scope=scope, base_url=url, progress=progress, report=report).run()
+        _Deletion(store=store, scope=scope, base_url=url, draw=draw, progress=progress, report=report).run()
         if report.root:
             _drop_root(store, url)
     roots.store.sync()
@@ -151,6 +154,7 @@ class _Deletion:
     store: Store
     scope: Scope
     base_url: str
+    draw: Draw
     progress: Progress
     report: DeletionReport
 
@@ -176,10 +180,10 @@ class _Deletion:
         self._delist({uid: names for uid, names in by_series.items() if self._names_any(uid, names)})
         for uid in sorted({*by_series, self.scope.series} - {""}):
             if not read_document(store, metadata_key(study, uid)):
-                emptied = not index_series(store, study, uid, self.base_url).published
+                emptied = not index_series(store, study, uid, self.base_url, self.draw).published
                 report.series += emptied and uid in by_series
         if not read_document(store, metadata_key(study)):
-            report.studies += not settle_study(store, study, self.base_url)
+            report.studies += not settle_study(store, study, self.base_url, self.draw)
             publish_studies(store, [study], self.base_url)
 
     def _find(self) -> tuple[list[InstanceUIDs], set[str]]:
@@ -234,10 +238,15 @@ class _Deletion:
         store, study = self.store, self.scope.study
         self.progress.stage("lists", len(by_series))
         for series, instances in by_series.items():
-            withdraw_instances(store, study, series, instances)
-            publish_series(store, study, series, {}, self.base_url)
+            shown = withdraw_instances(store, study, series, instances)
+            shown |= publish_series(store, study, series, {}, self.base_url)
+            if read_document(store, metadata_key(study, series)):
+                # A deletion before this one may have ended before it came to them.
+                shown |= with_thumbnail(held_in_series(store, study, series))
+            update_series_thumbnails(store, study, series, shown, self.draw)
             self.progress.step()
         publish_study(store, study, by_series, self.base_url)
+        update_study_thumbnail(store, study, self.draw)
         publish_studies(store, [study], self.base_url)
 
     def _names_any(self, series: str, instances: Iterable[str]) -> bool:

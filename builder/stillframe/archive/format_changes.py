@@ -31,6 +31,7 @@ def _is_decided_colour(metadata: JSONDataset, source: TransferSyntax) -> bool:
 CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
     2: (_is_decided_colour,),  # the codestream says what the colours are, before the data set; rounded in doubles
     3: (),  # the forms that viewers show, and what becomes of lossy JPEG XL: all of it shows in the metadata
+    4: (),  # the record counts pictures apart: a build makes it anew, and the pictures
 }
 """By the version of the format that made them."""
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from stillframe.archive.documents import read_document
-from stillframe.archive.record import UNKNOWN, Holding, digest_of_metadata, digest_of_objects, holder_of, record_of
+from stillframe.archive.record import (
+    UNKNOWN,
+    Holding,
+    Record,
+    digest_of_metadata,
+    digest_of_objects,
+    holder_of,
+    record_of,
+)
 from stillframe.dicom.json_model import JSONDataset, named_uids, parse_datasets, rebase_bulk
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
@@ -20,11 +28,48 @@ _CHUNK_BYTES: Final = 16 << 20
 
 @dataclass(slots=True)
 class HeldInstance:
-    """What a store holds of an instance: its metadata or not, and other objects. `frames` are their bytes by number."""
+    """What a store holds of an instance: its metadata or not, and other objects. `frames` are their bytes by number.
+
+    `thumbnail` and `rendered` are the bytes of these two, None where they are not there, `others` all objects but them.
+    """
 
     has_metadata: bool = False
-    holding: Holding = field(default_factory=Holding)
+    others: Holding = field(default_factory=Holding)
+    thumbnail: int | None = None
+    rendered: int | None = None
     frames: dict[int, int] = field(default_factory=dict)
+
+    def add(self, key: str, size: int) -> None:
+        """Take in one of its objects."""
+        parsed = parse_key(key)
+        match parsed.kind:
+            case Kind.METADATA:
+                self.has_metadata = True
+            case Kind.THUMBNAIL:
+                self.thumbnail = size
+            case Kind.RENDERED:
+                self.rendered = size
+            case _:
+                self.others = Holding(self.others.objects + 1, self.others.size + size)
+                if parsed.kind is Kind.FRAME:
+                    self.frames[parsed.frame_number] = size
+
+    def counted(self, record: Record) -> Holding:
+        """What there is of the objects that a record promises: no pictures, where it counts them apart."""
+        if not record.counts_apart:
+            return _sum(self.others, self.thumbnail, self.rendered)
+        return _sum(self.others, None if self.frames else self.rendered)
+
+    def pictures(self, record: Record) -> Holding:
+        """What there is of an instance's own pictures, as its record counts them apart."""
+        if not record.counts_apart:
+            return Holding()
+        return _sum(Holding(), self.thumbnail if record.has_thumbnail else None, self.rendered if self.frames else None)
+
+
+def _sum(holding: Holding, *sizes: int | None) -> Holding:
+    known = [size for size in sizes if size is not None]
+    return Holding(holding.objects + len(known), holding.size + sum(known))
 
 
 def held_in_series(store: Store, study: str, series: str) -> dict[str, HeldInstance]:
@@ -32,15 +77,8 @@ def held_in_series(store: Store, study: str, series: str) -> dict[str, HeldInsta
     instances: dict[str, HeldInstance] = {}
     for key, size in store.list(f"{instances_key(study, series)}/"):
         parsed = parse_key(key)
-        if not parsed.instance:
-            continue
-        instance = instances.setdefault(parsed.instance, HeldInstance())
-        if parsed.kind is Kind.METADATA:
-            instance.has_metadata = True
-            continue
-        instance.holding = Holding(instance.holding.objects + 1, instance.holding.size + size)
-        if parsed.kind is Kind.FRAME:
-            instance.frames[parsed.frame_number] = size
+        if parsed.instance:
+            instances.setdefault(parsed.instance, HeldInstance()).add(key, size)
     return instances
 
 
@@ -50,12 +88,57 @@ def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
     return {key: size for key, size in store.list(f"{instance_key(uids)}/") if key != own}
 
 
-def digest_of_held(store: Store, uids: InstanceUIDs) -> str:
-    """The digest of all objects of an instance that a store holds, as its record has it; they are read for that."""
+def held_instance(store: Store, uids: InstanceUIDs) -> HeldInstance:
+    """What a store holds of an instance, its metadata aside."""
+    held = HeldInstance()
+    for key, size in held_objects(store, uids).items():
+        held.add(key, size)
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Digests of what a store holds of an instance: of the objects that its record promises, of its own pictures."""
+
+    objects: str
+    pictures: str
+
+
+def read_contents(store: Store, uids: InstanceUIDs, record: Record) -> Contents:
+    """The digests of all objects of an instance that a store holds, as a record has them; they are read for that."""
+    return contents_of(read_digests(store, uids), record)
+
+
+def read_digests(store: Store, uids: InstanceUIDs) -> dict[str, bytes]:
+    """The digest of every object of an instance that a store holds, by its key: the metadata without their record."""
     held = held_objects(store, uids)
     digests = dict(zip(held, side_by_side(store.parallel, lambda key: _digest(store, key), held), strict=True))
     metadata = metadata_key(uids.study, uids.series, uids.instance)
-    return digest_of_objects(digests | {metadata: digest_of_metadata(read_metadata(store, uids) or {})})
+    return digests | {metadata: digest_of_metadata(read_metadata(store, uids) or {})}
+
+
+def contents_of(digests: Mapping[str, bytes], record: Record) -> Contents:
+    """Two digests of the objects of an instance, as a record has them."""
+    apart = _pictures_apart(digests, record)
+    return Contents(
+        digest_of_objects({key: digest for key, digest in digests.items() if key not in apart}),
+        digest_of_pictures({key: digests[key] for key, own in apart.items() if own}),
+    )
+
+
+def digest_of_pictures(digests: dict[str, bytes]) -> str:
+    """One digest of an instance's own pictures, by their keys; empty if there are none."""
+    return digest_of_objects(digests) if digests else ""
+
+
+def _pictures_apart(keys: Iterable[str], record: Record) -> dict[str, bool]:
+    """The pictures among an instance's objects, where a record counts them apart, and whether they are its own."""
+    if not record.counts_apart:
+        return {}
+    kinds = {key: parse_key(key).kind for key in keys}
+    thumbnails = {key: record.has_thumbnail for key, kind in kinds.items() if kind is Kind.THUMBNAIL}
+    drawn = Kind.FRAME in kinds.values()
+    return thumbnails | {key: True for key, kind in kinds.items() if kind is Kind.RENDERED and drawn}
 
 
 def _digest(store: Store, key: str) -> bytes:
@@ -106,7 +189,8 @@ def unpublished(store: Store, study: str, series: str, instances: Collection[str
 class StoredSeries:
     """The metadata of the published instances of a series by SOP Instance UID, and why others of it are not.
 
-    `frames` are the sizes in bytes of the published instances' frames, by number.
+    `frames` are the sizes in bytes of the published instances' frames, by number; `thumbnails` are the instances that
+    have one.
     """
 
     study: str
@@ -114,15 +198,16 @@ class StoredSeries:
     published: dict[str, JSONDataset] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     frames: dict[str, dict[int, int]] = field(default_factory=dict)
+    thumbnails: frozenset[str] = frozenset()
 
 
 def read_series(store: Store, study: str, series: str) -> StoredSeries:
     """Look a series through: an instance is published if its metadata are committed and its objects are all there."""
     instances = held_in_series(store, study, series)
-    stored = StoredSeries(study=study, series=series)
+    stored = StoredSeries(study=study, series=series, thumbnails=with_thumbnail(instances))
 
     def read(instance: str) -> JSONDataset | str:
-        return _published_whole(store, InstanceUIDs(study, series, instance), instances[instance].holding)
+        return _published_whole(store, InstanceUIDs(study, series, instance), instances[instance])
 
     ordered = sorted(instances)
     for instance, metadata in zip(ordered, side_by_side(store.parallel, read, ordered), strict=True):
@@ -134,7 +219,12 @@ def read_series(store: Store, study: str, series: str) -> StoredSeries:
     return stored
 
 
-def _published_whole(store: Store, uids: InstanceUIDs, holding: Holding) -> JSONDataset | str:
+def with_thumbnail(instances: Mapping[str, HeldInstance]) -> frozenset[str]:
+    """Those of some instances that have a thumbnail, whoever owns it."""
+    return frozenset(uid for uid, held in instances.items() if held.thumbnail is not None)
+
+
+def _published_whole(store: Store, uids: InstanceUIDs, held: HeldInstance) -> JSONDataset | str:
     """The metadata of an instance that is published whole, or why it is not."""
     stored = store.get(metadata_key(uids.study, uids.series, uids.instance))
     if stored is None:
@@ -147,6 +237,7 @@ def _published_whole(store: Store, uids: InstanceUIDs, holding: Holding) -> JSON
     record = record_of(datasets[0])
     if record is None:
         return "it was given up by a build, or half deleted"
+    holding = held.counted(record)
     if record.promised != holding:
         promised = (
             f"{record.promised.objects} objects of {record.promised.size} bytes" if record.promised else "nothing"

@@ -2,7 +2,7 @@
 
 Order keeps readers safe: a list is written after everything it names. Each list is read, merged and written on the
 condition that nobody wrote it in between; what it is made from is read after it, so that the last of several jobs to
-write a list has seen what the others published. Thumbnails of series and studies are kept in step in the same way.
+write a list has seen what the others published. `thumbnails` are kept in step in the same way.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from stillframe.archive.documents import (
 from stillframe.archive.frame_index import FrameIndex, indexed_instances, merge_frame_index
 from stillframe.archive.holdings import committed_instances, read_metadata, unpublished
 from stillframe.archive.record import Record, record_of
-from stillframe.archive.representative import series_candidates, study_candidates
 from stillframe.archive.study_list import merge_study_list
+from stillframe.archive.thumbnails import listed_thumbnails
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import (
     SERIES_UID,
@@ -51,7 +51,6 @@ from stillframe.layout import (
     metadata_key,
     pending_key,
     study_series_key,
-    thumbnail_key,
 )
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store
@@ -59,10 +58,13 @@ from stillframe.store.base import Store
 
 @dataclass(frozen=True, slots=True)
 class PublishedInstance:
-    """What the lists need of an instance: its metadata, and the rows of its frames if they are HTJ2K."""
+    """What the lists need of an instance: its metadata, and the rows of its frames if they are HTJ2K.
+
+    Without `rows` (None) its frames are those that the frame index tells of already.
+    """
 
     metadata: JSONDataset
-    rows: tuple[FrameRow, ...] = ()
+    rows: tuple[FrameRow, ...] | None = ()
 
 
 _PATIENT_ID: Final = "00100020"
@@ -71,35 +73,18 @@ _PATIENT_NAME: Final = "00100010"
 _MOST_WORDS: Final = 200
 
 
-def _update_thumbnail(store: Store, key: str, candidates: Callable[[], Iterable[JSONDataset]]) -> None:
-    """Make the thumbnail at `key` a copy of that of the first candidate, or remove it if no candidate has one."""
-    for attempt in range(ROUNDS):
-        stored = store.get(key)
-        # Another job may just be replacing one of the candidates.
-        thumbnails = (store.get(thumbnail_key(*named_uids(instance))) for instance in candidates())
-        wanted = next(filter(None, thumbnails), None)
-        if wanted is None:
-            if stored is None:
-                return
-            store.delete(key)
-            continue  # another job may have put one there in between
-        try:
-            if not replace_object(store, key, wanted.data, stored):
-                return
-        except PreconditionFailed:
-            give_way(store, attempt)
-        # Once more: the image that it is a copy of may have been deleted meanwhile.
-    raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
-
-
 def publish_series(
     store: Store, study: str, series: str, instances: Mapping[str, PublishedInstance], base_url: str = ""
-) -> None:
-    """Merge instances, by SOP Instance UID, into the documents of their series, and give it its thumbnail."""
+) -> frozenset[str]:
+    """Merge instances, by SOP Instance UID, into the documents of their series.
+
+    Returns the instances whose thumbnails belonged to these before, as far as `thumbnails` tells.
+    """
     # Some may have been deleted while they waited for their lists: before, and below, until they were written.
     present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
-    rows = {uid: instance.rows for uid, instance in instances.items() if uid in present}
-    new = {uid: rebase_bulk(instances[uid].metadata, f"instances/{uid}/") for uid in rows}
+    new = {uid: rebase_bulk(item.metadata, f"instances/{uid}/") for uid, item in instances.items() if uid in present}
+    rows = {uid: own for uid in new if (own := instances[uid].rows) is not None}
+    shown: set[str] = set()
 
     def overtaken(listed: Iterable[str]) -> frozenset[str]:
         """Those of the instances that another job has replaced, and lists itself."""
@@ -113,6 +98,7 @@ def publish_series(
         return merge_frame_index(index, {uid: own for uid, own in rows.items() if uid not in replaced})
 
     def merge_metadata(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
+        shown.update(listed_thumbnails(metadata or ()))
         records = {text_value(item, SOP_INSTANCE_UID): record_of(item) for item in metadata or ()}
         replaced = overtaken(uid for uid, record in records.items() if uid in new and record != record_of(new[uid]))
         return qido.merge_instances(metadata or (), [item for uid, item in new.items() if uid not in replaced])
@@ -122,16 +108,13 @@ def publish_series(
     update_document(
         store, metadata_key(study, series), merge_metadata, lambda: committed_instances(store, study, series)
     )
-    withdraw_instances(store, study, series, list(rows))
+    shown |= withdraw_instances(store, study, series, list(new))
     write_series_lists(store, study, series, base_url)
+    return frozenset(shown)
 
 
 def write_series_lists(store: Store, study: str, series: str, base_url: str = "", *, create: bool = True) -> None:
-    """The thumbnail of a series and the list of its instances, as its metadata have it.
-
-    Without `create` a list that is missing stays so.
-    """
-    _update_thumbnail(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)))
+    """The list of the instances of a series, as its metadata have it. Without `create` one that is missing stays so."""
     key = instances_key(study, series)
     if create or store.head(key) is not None:
         derive_document(
@@ -142,13 +125,18 @@ def write_series_lists(store: Store, study: str, series: str, base_url: str = ""
         )
 
 
-def withdraw_instances(store: Store, study: str, series: str, instances: Collection[str]) -> None:
-    """Take those of some instances that are not published any more out of the metadata and frame index of a series."""
+def withdraw_instances(store: Store, study: str, series: str, instances: Collection[str]) -> frozenset[str]:
+    """Take those of some instances that are not published any more out of the metadata and frame index of a series.
+
+    Returns what `publish_series` does.
+    """
     gone = unpublished(store, study, series, instances)
+    shown: set[str] = set()
     if not gone:
-        return
+        return frozenset()
 
     def rest(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
+        shown.update(listed_thumbnails(metadata or ()))
         absent = unpublished(store, study, series, gone)  # read after the list, as everything it is made from
         return [item for item in metadata or () if text_value(item, SOP_INSTANCE_UID) not in absent]
 
@@ -158,10 +146,11 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
         frame_index_key(study, series),
         lambda old: merge_frame_index(old, {}, unpublished(store, study, series, gone)),
     )
+    return frozenset(shown)
 
 
 def publish_study(store: Store, study: str, series: Iterable[str], base_url: str = "") -> None:
-    """Merge some of a study's series into the documents of the study, and give it the thumbnail of one of them."""
+    """Merge some of a study's series into the documents of the study."""
     touched = sorted(series)
     derive_document(
         store,
@@ -170,7 +159,6 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
         _merge_study,
         lambda _: _merge_study(None, _all_metadata(store, study)),
     )
-    _update_thumbnail(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)))
 
     def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
         derive_document(store, key, lambda: _metadata(store, study), lambda _, metadata: make(metadata, base_url))

@@ -2,7 +2,7 @@
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME. (0099,xx01) is the digest of the source file,
 `sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number, their size and one
-digest of them all.
+digest of them all. Pictures are counted apart, since they come and go without the others.
 (0099,xx03) holds the notes of the report, a line each, absent if there are none. (0099,xx04) names who writes the
 instance at the moment (`claims`). The first two are UC, since LO ends at 64 characters.
 """
@@ -19,7 +19,7 @@ from stillframe import FORMAT_VERSION
 from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, dumps, first_value
 from stillframe.dicom.syntaxes import Family, transfer_syntax
 from stillframe.errors import InputError
-from stillframe.options import BuildOptions, Lossy
+from stillframe.options import BuildOptions, Lossy, Rendered, Thumbnails
 
 CREATOR: Final = "STILLFRAME"
 UNKNOWN: Final = "sha256:unknown"
@@ -27,14 +27,21 @@ UNKNOWN: Final = "sha256:unknown"
 
 _GROUP: Final = "0099"
 _CREATORS: Final = _GROUP + "00"
-_OPTIONS = re.compile(r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))?")
+_OPTIONS = re.compile(
+    r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))?(?:;pictures=(\d+),(\d+),([0-9a-f]{64}))?"
+)
 _FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
 _ASSIGNED: Final = ";uids=assigned"
-_WITH_THUMBNAILS: Final = "thumbnails=yes"
 _LOSSY: Final = re.compile(r";lossy=([a-z,]+)")
+_PICTURES: Final = re.compile(r";rendered=([a-z]+);thumbnails=([a-z]+)")
+_DAMAGED: Final = ";damaged=keep"
 _ANY: Final = "any"
 _ALL_CHOICES: Final = 3
 """The version of the format since which a record names all choices for lossy frames that give the same objects."""
+_PICTURES_APART: Final = 4
+"""The version since which pictures are counted apart from the other objects."""
+_OLD_THUMBNAILS: Final = "yes"
+"""What records of before call thumbnails of every instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +59,15 @@ class Record:
     `digest` is that of the source file, with `sha256:` before it. `options` are those that shaped the objects, as from
     `describe_options`, with all choices for lossy frames by which these come out the same. `promised` are the objects
     that were published, `contents` their digest, as from `digest_of_objects`; None and empty where the metadata do not
-    say.
+    say. `pictures` and `drawn` are the same of the pictures that are the instance's own. Lists own other ones.
     """
 
     digest: str
     options: str = ""
     promised: Holding | None = None
     contents: str = ""
+    pictures: Holding = Holding()
+    drawn: str = ""
 
     @classmethod
     def parse(cls, digest: str, options: str) -> Record:
@@ -66,7 +75,8 @@ class Record:
         match = _OPTIONS.fullmatch(options)
         if match is None:
             return cls(digest, options)
-        return cls(digest, match[1], Holding(int(match[2]), int(match[3])), match[4] or "")
+        pictures = Holding(int(match[5]), int(match[6])) if match[5] else Holding()
+        return cls(digest, match[1], Holding(int(match[2]), int(match[3])), match[4] or "", pictures, match[7] or "")
 
     @property
     def version(self) -> int:
@@ -74,9 +84,54 @@ class Record:
         match = _FORMAT.match(self.options)
         return int(match[1]) if match else 0
 
+    @property
+    def counts_apart(self) -> bool:
+        """Whether pictures are counted apart: in older records, `promised` and `contents` are of them, too."""
+        return self.version >= _PICTURES_APART
+
+    @property
+    def has_thumbnail(self) -> bool:
+        """Whether a thumbnail of its own was asked for."""
+        return self._thumbnails in (Thumbnails.INSTANCES, _OLD_THUMBNAILS)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it may stand for its series and its study."""
+        return self.has_thumbnail or self._thumbnails == Thumbnails.SERIES
+
+    @property
+    def has_rendered(self) -> bool:
+        """Whether a picture was asked for under `rendered`."""
+        return self._rendered == Rendered.ALWAYS
+
+    @property
+    def has_document(self) -> bool:
+        """Whether a document or a video was asked for under `rendered`."""
+        return self._rendered != Rendered.NEVER
+
+    @property
+    def keeps_damaged(self) -> bool:
+        """Whether damaged frames were tolerated."""
+        return _DAMAGED in self.options
+
+    @property
+    def _rendered(self) -> str:
+        match = _PICTURES.search(self.options)
+        return match[1] if match else ""
+
+    @property
+    def _thumbnails(self) -> str:
+        match = _PICTURES.search(self.options)
+        return match[2] if match else ""
+
     def fits(self, options: str) -> bool:
-        """Whether it is as it would be with `options`, as `describe_options` has them of what is asked for."""
-        return self._allows_choice(options) and _LOSSY.sub("", self.options) == _LOSSY.sub("", options)
+        """Whether it is as it would be with `options`, as `describe_options` has them of what is asked for.
+
+        Pictures aside, see `shows`.
+        """
+        return self._allows_choice(options) and _LOSSY.sub("", _unpictured(self.options)) == _LOSSY.sub(
+            "", _unpictured(options)
+        )
 
     def needs_review(self, options: str) -> bool:
         """Whether it may be as it would be with `options`, as from `describe_options`, although they differ.
@@ -85,6 +140,20 @@ class Record:
         """
         alike = self._allows_choice(options) and _shape(self.options) == _shape(options)
         return alike and not self.fits(options) and self.version <= FORMAT_VERSION
+
+    def shows(self, options: str) -> bool:
+        """Whether its pictures are those that `options` ask for, and counted as they are now."""
+        own, asked = _PICTURES.search(self.options), _PICTURES.search(options)
+        return self.counts_apart and own is not None and asked is not None and own[0] == asked[0]
+
+    def showing(self, options: str, choices: Collection[Lossy] = ()) -> str:
+        """Its options with the pictures and the other things that review allows to differ as in `options`.
+
+        A record that does not name all choices for lossy frames gets `choices`.
+        """
+        own = _LOSSY.search(self.options) if self.version >= _ALL_CHOICES else None
+        lossy = own[1] if own else _name_choices(choices)
+        return _LOSSY.sub(f";lossy={lossy}", options, count=1)
 
     def _allows_choice(self, options: str) -> bool:
         """Whether lossy frames may be as they would be with the choice among `options`."""
@@ -111,8 +180,12 @@ def digest_of_objects(digests: Mapping[str, bytes]) -> str:
     return whole.hexdigest()
 
 
+def _unpictured(options: str) -> str:
+    return _PICTURES.sub("", options)
+
+
 def _shape(options: str) -> str:
-    return _LOSSY.sub("", _FORMAT.sub("", options)).removesuffix(_ASSIGNED)
+    return _LOSSY.sub("", _FORMAT.sub("", _unpictured(options))).removesuffix(_ASSIGNED)
 
 
 def _choices(options: str) -> set[str]:
@@ -128,13 +201,16 @@ def describe_options(options: BuildOptions, choices: Collection[Lossy] = ()) -> 
         choices: for lossy frames, by which the objects come out the same; without any, as asked for.
     """
     levels = ",".join(map(str, options.reduced))
-    lossy = _ANY if set(choices) == set(Lossy) else ",".join(sorted(choices or {options.lossy}))
     return (
-        f"format={FORMAT_VERSION};reduced={levels};lossy={lossy};part10={options.part10}"
-        f";rendered={options.rendered};thumbnails={'yes' if options.thumbnails else 'no'}"
-        f"{';damaged=keep' if options.keep_damaged else ''}"
+        f"format={FORMAT_VERSION};reduced={levels};lossy={_name_choices(choices or {options.lossy})}"
+        f";part10={options.part10};rendered={options.rendered};thumbnails={options.thumbnails}"
+        f"{_DAMAGED if options.keep_damaged else ''}"
         f"{_ASSIGNED if options.assign_uids else ''}"
     )
+
+
+def _name_choices(choices: Collection[Lossy]) -> str:
+    return _ANY if set(choices) == set(Lossy) else ",".join(sorted(choices))
 
 
 def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ()) -> JSONDataset:
@@ -157,6 +233,8 @@ def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ())
     if record.promised:
         options += f";objects={record.promised.objects};bytes={record.promised.size}"
         options += f";sha256={record.contents}" if record.contents else ""
+        if record.drawn:
+            options += f";pictures={record.pictures.objects},{record.pictures.size},{record.drawn}"
     added = {
         f"{_GROUP}00{block}": {"vr": "LO", "Value": [CREATOR]},
         f"{_GROUP}{block}01": {"vr": "UC", "Value": [record.digest]},
@@ -212,10 +290,23 @@ def promised_frames(metadata: JSONDataset) -> int:
     return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
 
 
-def has_thumbnail(metadata: JSONDataset) -> bool:
-    """Whether an instance was published with a thumbnail: those with frames are, where the options asked for it."""
+def mark_of(metadata: JSONDataset) -> str:
+    """What the thumbnail of an instance says of what it was drawn from; empty where the record does not tell."""
     record = record_of(metadata)
-    return record is not None and _WITH_THUMBNAILS in record.options.split(";") and promised_frames(metadata) > 0
+    return mark(record.contents, record.version) if record is not None and record.contents else ""
+
+
+def mark(contents: str, version: int = FORMAT_VERSION) -> str:
+    """The mark of a thumbnail of an instance whose objects have that digest."""
+    return f"{CREATOR} format={version} sha256={contents}"
+
+
+def may_be_shown(metadata: JSONDataset) -> bool:
+    """Whether an instance may have a thumbnail: the options ask for it, and something decodes its frames."""
+    record = record_of(metadata)
+    if record is None or not record.is_shown or not promised_frames(metadata):
+        return False
+    return not transfer_syntax(str(first_value(metadata, SYNTAX))).is_passed_through
 
 
 def _own_blocks(dataset: JSONDataset) -> list[str]:

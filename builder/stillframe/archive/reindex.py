@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from stillframe import __version__
 from stillframe.archive.documents import ROUNDS, read_document, replace_document
+from stillframe.archive.drawing import Draw, draw_here
 from stillframe.archive.frame_index import indexed_instances, merge_frame_index
 from stillframe.archive.frame_rows import complete_rows
 from stillframe.archive.holdings import StoredSeries, read_series
 from stillframe.archive.lists import publish_studies, publish_study, write_series_lists
 from stillframe.archive.qido import sort_instances
 from stillframe.archive.roots import find_roots
+from stillframe.archive.thumbnails import listed_thumbnails, update_series_thumbnails, update_study_thumbnail
 from stillframe.dicom.json_model import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
 from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.errors import PreconditionFailed, StoreError, UsageError
@@ -71,13 +73,14 @@ class IndexReport:
         }
 
 
-def index_archive(store: Store, base_url: str, progress: Progress) -> IndexReport:
+def index_archive(store: Store, base_url: str, progress: Progress, draw: Draw = draw_here) -> IndexReport:
     """Write every list of an archive anew, in each of its roots, one series at a time.
 
     Args:
         store: the archive.
         base_url: URL of the service root, for RetrieveURLs; the name of a study's own root is put after it.
         progress: is told of every study.
+        draw: draws thumbnails that belong to lists.
 
     Raises:
         UsageError: if there is no archive.
@@ -92,7 +95,7 @@ def index_archive(store: Store, base_url: str, progress: Progress) -> IndexRepor
         root = store.below(name) if name else store
         url = f"{base_url.rstrip('/')}/{name}" if base_url and name else base_url
         report.roots += bool(name)
-        _index_root(root, name, url, progress, report)
+        _Indexing(store=root, name=name, base_url=url, draw=draw, report=report).run(progress)
     store.sync()
     report.seconds = time.monotonic() - started
     return report
@@ -107,16 +110,39 @@ def _roots(store: Store) -> Iterator[str]:
             yield name
 
 
-def _index_root(store: Store, name: str, base_url: str, progress: Progress, report: IndexReport) -> None:
-    """The lists of the studies below a root first, then the list of studies."""
-    stored = set(_uids(store, STUDIES))
-    progress.stage("unlisted study" if name else "studies", len(stored))  # its name is a secret
-    for study in sorted(stored):
-        report.studies += _index_study(store, name, study, base_url, report)
-        progress.step()
-    named = {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
-    for batch in batched(sorted(stored | named), _STUDY_BATCH) if stored | named else [()]:
-        publish_studies(store, batch, base_url)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Indexing:
+    """The lists of one root under way; `name` is that of the root, `base_url` its URL."""
+
+    store: Store
+    name: str
+    base_url: str
+    draw: Draw
+    report: IndexReport
+
+    def run(self, progress: Progress) -> None:
+        """The lists of the studies below the root first, then the list of studies."""
+        store, report = self.store, self.report
+        stored = set(_uids(store, STUDIES))
+        progress.stage("unlisted study" if self.name else "studies", len(stored))  # its name is a secret
+        for study in sorted(stored):
+            report.studies += self._index_study(study)
+            progress.step()
+        named = {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
+        for batch in batched(sorted(stored | named), _STUDY_BATCH) if stored | named else [()]:
+            publish_studies(store, batch, self.base_url)
+
+    def _index_study(self, study: str) -> bool:
+        """All documents of a study; whether anything of it is published."""
+        report = self.report
+        for series in sorted(_uids(self.store, study_series_key(study))):
+            stored = index_series(self.store, study, series, self.base_url, self.draw)
+            report.series += bool(stored.published)
+            report.instances += len(stored.published)
+            for instance, reason in stored.left.items():
+                key = instance_key(InstanceUIDs(study, series, instance))
+                report.left[f"{self.name}/{key}" if self.name else key] = reason
+        return settle_study(self.store, study, self.base_url, self.draw)
 
 
 def _uids(store: Store, resource: str) -> Iterator[str]:
@@ -124,19 +150,7 @@ def _uids(store: Store, resource: str) -> Iterator[str]:
     return (name for name in store.children(resource) if is_uid(name))
 
 
-def _index_study(store: Store, root: str, study: str, base_url: str, report: IndexReport) -> bool:
-    """All documents of a study; whether anything of it is published."""
-    for series in sorted(_uids(store, study_series_key(study))):
-        stored = index_series(store, study, series, base_url)
-        report.series += bool(stored.published)
-        report.instances += len(stored.published)
-        for instance, reason in stored.left.items():
-            key = instance_key(InstanceUIDs(study, series, instance))
-            report.left[f"{root}/{key}" if root else key] = reason
-    return settle_study(store, study, base_url)
-
-
-def index_series(store: Store, study: str, series: str, base_url: str) -> StoredSeries:
+def index_series(store: Store, study: str, series: str, base_url: str, draw: Draw = draw_here) -> StoredSeries:
     """Make the documents of a series those of what is published of it; without any, they go.
 
     Raises:
@@ -145,10 +159,11 @@ def index_series(store: Store, study: str, series: str, base_url: str) -> Stored
     below = (instances_key(study, series), thumbnail_key(study, series), frame_index_key(study, series))
     for _ in range(ROUNDS):
         try:
-            stored = _index_series(store, study, series)
+            stored, known = _index_series(store, study, series)
         except PreconditionFailed:
             continue
         write_series_lists(store, study, series, base_url, create=bool(stored.published))
+        update_series_thumbnails(store, study, series, known, draw)
         if stored.published:
             return stored
         _drop_empty(store, (*below, metadata_key(study, series)))
@@ -157,8 +172,8 @@ def index_series(store: Store, study: str, series: str, base_url: str) -> Stored
     raise StoreError(f"{study} {series} changed {ROUNDS} times while it was being indexed")
 
 
-def _index_series(store: Store, study: str, series: str) -> StoredSeries:
-    """The frame index and the metadata of a series.
+def _index_series(store: Store, study: str, series: str) -> tuple[StoredSeries, frozenset[str]]:
+    """The frame index and the metadata of a series; also the instances that may have a thumbnail.
 
     Raises:
         PreconditionFailed: if another job changed one of them meanwhile.
@@ -166,6 +181,7 @@ def _index_series(store: Store, study: str, series: str) -> StoredSeries:
     keys = (frame_index_key(study, series), metadata_key(study, series))
     before = {key: store.get(key) for key in keys}
     existing = read_document(store, keys[0]) or {}
+    shown = listed_thumbnails(read_document(store, keys[1]) or ())
     stored = read_series(store, study, series)
     kept, rows = complete_rows(store, stored, existing)
     index = merge_frame_index(existing, rows, frozenset(indexed_instances(existing)) - kept - rows.keys())
@@ -173,10 +189,10 @@ def _index_series(store: Store, study: str, series: str) -> StoredSeries:
     for key, document in zip(keys, (index, sort_instances(metadata)), strict=True):
         if stored.published or before[key] is not None:
             replace_document(store, key, document, before[key])
-    return stored
+    return stored, stored.thumbnails | shown.keys()
 
 
-def settle_study(store: Store, study: str, base_url: str) -> bool:
+def settle_study(store: Store, study: str, base_url: str, draw: Draw = draw_here) -> bool:
     """Make the documents of a study those of its series; without any instance they go. Whether it has one.
 
     Raises:
@@ -190,6 +206,7 @@ def settle_study(store: Store, study: str, base_url: str) -> bool:
         published = any(read_document(store, metadata_key(study, uid)) for uid in series)
         if published or any(store.head(key) is not None for key in documents):
             publish_study(store, study, series, base_url)
+            update_study_thumbnail(store, study, draw)
         if read_document(store, metadata_key(study)):
             return True
         _drop_empty(store, documents)

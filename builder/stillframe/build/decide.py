@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from stillframe.archive.record import Holding, Record, describe_options, record_of
+from stillframe.archive.holdings import Contents, HeldInstance
+from stillframe.archive.record import Record, describe_options, record_of
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.options import BuildOptions
 
@@ -23,6 +24,7 @@ class Decision(StrEnum):
     REPLACE = "replace"
     RESUME = "resume"  # a job that was cut off wrote it: the lists do not name it, or name it as it was before
     REVIEW = "review"  # an older format, or other options for UIDs: unchanged or to be rebuilt, which its metadata tell
+    REDRAW = "redraw"  # other pictures are asked for, or are missing; all else is as it would be
     UNCHANGED = "unchanged"
     DUPLICATE = "duplicate"  # the same bytes as another input of the job
     COMPARE = "compare"  # same UID, other bytes: a duplicate or a conflict, which only its pixels tell
@@ -30,9 +32,10 @@ class Decision(StrEnum):
 
 WRITTEN: Final = frozenset({Decision.PUBLISH, Decision.REBUILD, Decision.REPLACE})
 """Decisions that write the objects of an instance."""
-LISTED: Final = WRITTEN | {Decision.RESUME}
+LISTED: Final = WRITTEN | {Decision.RESUME, Decision.REDRAW}
 """Decisions that change the lists."""
 
+_UNREAD: Final = Contents("", "")
 UNRECORDED: Final = Record("")
 """The record of metadata that do not say what they were made of."""
 
@@ -61,8 +64,8 @@ def decide(
     asked: Asked,
     published: Record | None,
     listed: Record | None,
-    held: Callable[[], Holding],
-    contents: Callable[[], str] = str,
+    held: Callable[[], HeldInstance],
+    contents: Callable[[], Contents] = lambda: _UNREAD,
 ) -> Decision:
     """What becomes of an input.
 
@@ -71,7 +74,7 @@ def decide(
         published: the record of the instance, see `published_record`.
         listed: its record as the lists of its series have it, None if they do not name it.
         held: what the store holds of it. Finding that out takes requests, so it is called only where it matters.
-        contents: the digest of what the store holds of it, called only to verify it.
+        contents: the digests of what the store holds of it, called only to verify it.
     """
     if published is None:
         return Decision.PUBLISH
@@ -83,10 +86,17 @@ def decide(
         return Decision.DUPLICATE
     options = describe_options(asked.options)
     review = published.needs_review(options)
-    if not (published.fits(options) or review) or published.promised != held():
+    if not (published.fits(options) or review):
         return Decision.REBUILD
-    if asked.verify and published.contents != contents():
+    stored = held()
+    if published.promised != stored.counted(published):
+        return Decision.REBUILD
+    found = contents() if asked.verify else Contents(published.contents, published.drawn)
+    if published.contents != found.objects:
         return Decision.REBUILD  # damaged at equal size, or published before records had a digest
     if review:
         return Decision.REVIEW if listed == published else Decision.REBUILD
+    as_drawn = published.pictures == stored.pictures(published) and published.drawn == found.pictures
+    if not (published.shows(options) and as_drawn):
+        return Decision.REDRAW
     return Decision.UNCHANGED if listed == published else Decision.RESUME

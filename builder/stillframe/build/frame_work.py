@@ -144,8 +144,11 @@ class FrameWork:
     ) -> None:
         """Let a frame stand for all: the middle one, or the first one behind it that is not damaged.
 
-        Who makes only some of the frames shows the first of his that may be it.
+        Who makes only some of the frames shows the first of his that may be it. What is stored does not tell a frame
+        that was damaged from one without a sample that is not 0.
         """
+        if self.options.keep_damaged and not pixels.any():
+            return
         if self.reader.description.frames // 2 <= made.index < self._first_shown:
             self._first_shown = made.index
             foreign = None if codestream is None else self.options.decoder_limits

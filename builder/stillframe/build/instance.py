@@ -9,14 +9,22 @@ from __future__ import annotations
 import gc
 import io
 import threading
-from contextlib import suppress
+from collections.abc import Collection
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, settled_state
 from stillframe.archive.draft_claims import DraftLease, claim_instance
 from stillframe.archive.frame_rows import read_rows
-from stillframe.archive.holdings import digest_of_held, held_objects
+from stillframe.archive.holdings import (
+    Contents,
+    HeldInstance,
+    digest_of_pictures,
+    held_instance,
+    held_objects,
+    read_contents,
+)
 from stillframe.archive.record import (
     Holding,
     Record,
@@ -29,13 +37,15 @@ from stillframe.archive.record import (
 )
 from stillframe.build.content import Content, Producer, no_frames
 from stillframe.build.decide import Asked, Decision, decide, published_record
-from stillframe.build.pictures import make_pictures
+from stillframe.build.pictures import make_pictures, take_document
+from stillframe.build.redraw import redraw_instance
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sharing import MakeFrames, make_alone
 from stillframe.build.sink import Sink
 from stillframe.build.sinks import CompareSink, DraftSink, SizeSink, StoreSink
 from stillframe.build.tasks import InstanceTask
+from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
@@ -43,6 +53,7 @@ from stillframe.dicom.read import Instance, read_instance
 from stillframe.dicom.viewer_values import in_viewer_form
 from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed, metadata_key
+from stillframe.options import Lossy, Rendered, Thumbnails
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
 from stillframe.source.inputs import CHANGED, FileState, Rejected
 from stillframe.source.open import InputDigest, load_input
@@ -129,6 +140,8 @@ class _Worker:
                 return self._built(Outcome(decision))
             if decision is Decision.RESUME and (resumed := self._resume()):
                 return resumed
+            if decision is Decision.REDRAW and (redrawn := self._redraw()):
+                return redrawn
             with _COMPUTING, self.clock("read"):
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
@@ -139,8 +152,8 @@ class _Worker:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:
                     return self._compare(instance, source)
-                if decision is Decision.REVIEW and self._is_as_published(instance, file):
-                    return self._built(Outcome.UNCHANGED)
+                if decision is Decision.REVIEW and (reviewed := self._review(instance, file)):
+                    return reviewed
                 return self._publish(instance, source, replaces=decision is Decision.REPLACE)
             finally:
                 if instance.file is not file:
@@ -162,17 +175,19 @@ class _Worker:
         task = self.task
         return settled_state(task.store, task.uids, task.lease, task.watched, patient=task.watched is not None)
 
-    def _held(self) -> Holding:
-        held = held_objects(self.task.store, self.task.uids)
-        return Holding(len(held), sum(held.values()))
+    def _held(self) -> HeldInstance:
+        return held_instance(self.task.store, self.task.uids)
 
-    def _contents(self) -> str:
-        """The digest of what is stored; that it differs from what was published is told in the report."""
-        with self.clock("check"):
-            found = digest_of_held(self.task.store, self.task.uids)
+    def _contents(self) -> Contents:
+        """The digests of what is stored; that it differs from what was published is told in the report."""
         record = published_record(self.published)
-        if record is not None and record.contents not in ("", found):
+        assert record is not None
+        with self.clock("check"):
+            found = read_contents(self.task.store, self.task.uids, record)
+        if record.contents not in ("", found.objects):
             self.remarks = ("what is stored differs from what was published; it was built anew",)
+        elif record.drawn != found.pictures:
+            self.remarks = ("the pictures that are stored differ from those that were published; they were drawn anew",)
         return found
 
     def _resume(self) -> Built | None:
@@ -197,11 +212,46 @@ class _Worker:
             times=dict(self.clock.times),
         )
 
-    def _is_as_published(self, instance: Instance, file: ReadableFile) -> bool:
+    def _review(self, instance: Instance, file: ReadableFile) -> Built | None:
+        """The instance if it would be the same now, with other pictures perhaps; None if it would not."""
+        record = published_record(self.published)
         assert self.published is not None
+        assert record is not None
         with _COMPUTING:
             content = self._produce(instance, file, SizeSink(), frames=False)
-        return is_as_published(content, instance.transfer_syntax, self.published)
+        if not is_as_published(content, instance.transfer_syntax, self.published):
+            return None
+        if record.shows(describe_options(self.task.options)):
+            return self._built(Outcome.UNCHANGED)
+        return self._redraw(content.choices)
+
+    def _redraw(self, choices: Collection[Lossy] = ()) -> Built | None:
+        """The instance with the pictures that are asked for; None if it has to be built anew for them.
+
+        `choices` are those for lossy frames by which it comes out the same, where its record does not tell.
+        """
+        task = self.task
+        draws = task.options.thumbnails is Thumbnails.INSTANCES or task.options.rendered is Rendered.ALWAYS
+        with _COMPUTING if draws else nullcontext(), self.clock("render"):
+            redrawn = redraw_instance(task, self.state, choices)
+        if redrawn is None:
+            return None
+        rows: tuple[FrameRow, ...] = ()
+        rows_stay = published_record(self.published) == task.listed
+        if not rows_stay:
+            try:
+                rows = read_rows(task.store, task.uids, redrawn.metadata, task.options.decoder_limits)
+            except (CodecError, CodestreamError):
+                self.state = self._settled_state()
+                return None
+        return replace(
+            self._built(Outcome.REDRAWN, self.remarks),
+            metadata=redrawn.metadata,
+            rows=rows,
+            rows_stay=rows_stay,
+            bytes_written=redrawn.size,
+            changed=redrawn.changed,
+        )
 
     def _check_unchanged(self, source: _Source) -> None:
         """Refuse an input that somebody wrote to, or that another one took the place of, since it was found.
@@ -287,19 +337,31 @@ class _Worker:
         task = self.task
         with _COMPUTING:
             content = self._produce(instance, source.file, sink)
-            with self.clock("render"):
-                pictures, notes = make_pictures(task.uids, task.options, content)
+            documents, document_notes = take_document(task.uids, task.options, content)
             with self.clock("write"):
-                for key, data in pictures.items():
+                for key, data in documents.items():
                     sink.put(key, data)
-            self._check_unchanged(source)
-            written = Holding(len(sink.sizes), sum(sink.sizes.values()))
             with self.clock("JSON"):
                 uids = task.uids
                 own = {metadata_key(uids.study, uids.series, uids.instance): digest_of_metadata(content.metadata)}
                 contents = digest_of_objects(sink.digests | own)
-                options = describe_options(task.options, content.choices)
-                record = Record(source.digest.wait(), options, written, contents)
+            written = Holding(len(sink.sizes), sum(sink.sizes.values()))
+            with self.clock("render"):
+                pictures, picture_notes = make_pictures(task.uids, task.options, content, contents)
+            with self.clock("write"):
+                for key, data in pictures.items():
+                    sink.put(key, data)
+            self._check_unchanged(source)
+            with self.clock("JSON"):
+                record = Record(
+                    source.digest.wait(),
+                    describe_options(task.options, content.choices),
+                    written,
+                    contents,
+                    Holding(len(pictures), sum(map(len, pictures.values()))),
+                    digest_of_pictures({key: sink.digests[key] for key in pictures}),
+                )
+                notes = (*content.notes, *document_notes, *picture_notes)
                 metadata = with_record(content.metadata, record, notes)
                 return replace(content, metadata=metadata, notes=notes), dumps([metadata])
 

@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
+from stillframe.archive.drawing import Drawer
 from stillframe.archive.lists import PublishedInstance, publish_series, publish_studies, publish_study
 from stillframe.archive.roots import Roots
+from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.build.plan import Plan, SeriesPlan
+from stillframe.build.request import BuildRequest
 
 _THREADS: Final = 8
 # Series that wait for their lists, with the metadata of all their instances.
@@ -23,54 +26,72 @@ _MOST_WAITING: Final = 2 * _THREADS
 
 
 class ListWriter:
-    """Writes the lists of a job. `listed` are the series whose own lists are written."""
+    """Writes the lists of a job, and the thumbnails that belong to them. `listed` are the series whose own are written.
 
-    def __init__(self, roots: Roots, plan: Plan, base_url: str, stages: defaultdict[str, float]) -> None:
+    `draw` draws what is missing.
+    """
+
+    def __init__(
+        self, roots: Roots, plan: Plan, request: BuildRequest, stages: defaultdict[str, float], draw: Drawer
+    ) -> None:
+        self.draw = draw
         self._roots = roots
-        self._base_url = base_url
+        self._base_url = request.options.base_url
         self._stages = stages
         self._open: dict[str, int] = defaultdict(int)
         for series in plan.series:
             self._open[series.study] += 1
         self._touched: dict[str, list[str]] = {}
-        waits = roots.store.parallel > 1 or roots.store.durable
+        waits = roots.store.parallel > 1 or roots.store.durable or draw.apart
         self._threads = ThreadPoolExecutor(_THREADS) if waits else None
         self._pending: set[Future[None]] = set()
         self._lock = threading.Lock()
         self.listed: set[SeriesPlan] = set()
 
-    def close_series(self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], was_listed: bool) -> None:
-        """All instances of a series are settled: `built` are those its lists do not know yet, by UID.
+    def close_series(
+        self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], thumbnails: frozenset[str] | None
+    ) -> None:
+        """All instances of a series are settled.
+
+        Args:
+            plan: of the series.
+            built: those of its instances that its lists do not know yet, by UID.
+            thumbnails: the instances that had a thumbnail before; None if the series was in no list.
 
         Raises:
             StoreError: if the store fails, perhaps with lists of a series before.
         """
         if self._threads is None:
-            self._write(plan, built, was_listed)
+            self._write(plan, built, thumbnails)
             return
         while len(self._pending) >= _MOST_WAITING:
             self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
-        self._pending.add(self._threads.submit(self._write, plan, built, was_listed))
+        self._pending.add(self._threads.submit(self._write, plan, built, thumbnails))
 
     def _take(self, done: set[Future[None]]) -> None:
         self._pending -= done
         for future in done:
             future.result()
 
-    def _write(self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], was_listed: bool) -> None:
+    def _write(
+        self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], thumbnails: frozenset[str] | None
+    ) -> None:
         started = time.thread_time()
+        concerned = bool(built) or thumbnails is not None
         store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
-        if built or was_listed:
+        if concerned:
             store.sync()  # of what the lists will name
-            publish_series(store, plan.study, plan.series, built, base_url)
+            known = publish_series(store, plan.study, plan.series, built, base_url)
+            update_series_thumbnails(store, plan.study, plan.series, known | (thumbnails or frozenset()), self.draw)
         with self._lock:
-            if built or was_listed:
+            if concerned:
                 self._touched.setdefault(plan.study, []).append(plan.series)
             self.listed.add(plan)
             self._open[plan.study] -= 1
             last, touched = not self._open[plan.study], self._touched.get(plan.study)
         if last and touched:
             publish_study(store, plan.study, touched, base_url)
+            update_study_thumbnail(store, plan.study, self.draw)
         with self._lock:
             self._stages["lists"] += time.thread_time() - started
 

@@ -15,7 +15,15 @@ from typing import Final
 
 from stillframe.archive.claims import Watch
 from stillframe.archive.draft_claims import discard_instance
-from stillframe.archive.holdings import HeldInstance, digest_of_held, held_in_series, read_metadata
+from stillframe.archive.drawing import Drawer
+from stillframe.archive.holdings import (
+    Contents,
+    HeldInstance,
+    held_in_series,
+    read_contents,
+    read_metadata,
+    with_thumbnail,
+)
 from stillframe.archive.lists import PublishedInstance, listed_instances
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
@@ -31,7 +39,7 @@ from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances, meeting_of
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import FailedJob, WorkerDied, machine_blamed
-from stillframe.execute import AHEAD, Batch, run_batches
+from stillframe.execute import AHEAD, Batch, SerialExecutor, run_batches
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, Rejected
@@ -50,10 +58,14 @@ _GRACE_SECONDS: Final = 20.0
 
 @dataclass(slots=True, kw_only=True)
 class _Series:
-    """A series under way: the inputs still to be tried for each instance, and what has come of the others."""
+    """A series under way: the inputs still to be tried for each instance, and what has come of the others.
+
+    `thumbnails` are the instances that had one before.
+    """
 
     plan: SeriesPlan
     listed: Mapping[str, Record | None]
+    thumbnails: frozenset[str] = frozenset()
     settled: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
     built: dict[str, PublishedInstance] = field(default_factory=dict)
@@ -72,7 +84,9 @@ class _Candidate:
 class _Publisher:
     """Keeps the tasks going and has every list written as soon as all that it names is there."""
 
-    def __init__(self, request: BuildRequest, plan: Plan, roots: Roots, progress: Progress, report: Report) -> None:
+    def __init__(
+        self, request: BuildRequest, plan: Plan, roots: Roots, progress: Progress, report: Report, draw: Drawer
+    ) -> None:
         self.request = request
         self.roots = roots
         self.progress = progress
@@ -81,7 +95,7 @@ class _Publisher:
         self.next_inputs: deque[_Candidate] = deque()
         self.held_up: deque[tuple[_Candidate, Watch]] = deque()
         self.begun: dict[SeriesPlan, _Series] = {}
-        self.lists = ListWriter(roots, plan, request.options.base_url, report.stages)
+        self.lists = ListWriter(roots, plan, request, report.stages, draw)
 
     def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
@@ -119,6 +133,7 @@ class _Publisher:
         if not any(series.listed.values()):
             return frozenset()
         held = held_in_series(store, series.plan.study, series.plan.series)
+        series.thumbnails = with_thumbnail(held)
         count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
         with StageClock(self.report.stages, time.process_time)("check"):
             results = side_by_side(count, lambda candidate: self._is_unchanged(store, candidate, held), candidates)
@@ -135,14 +150,14 @@ class _Publisher:
             return False
         request = self.request
         asked = Asked(listed.digest, request.options, request.replace, verify=request.verify_stored)
-        holding = held.get(uid, HeldInstance()).holding
+        instance = held.get(uid, HeldInstance())
 
         @cache
-        def contents() -> str:
-            return digest_of_held(store, candidate.uids)
+        def contents() -> Contents:
+            return read_contents(store, candidate.uids, listed)
 
         def is_kept(published: Record | None) -> bool:
-            return decide(asked, published, listed, lambda: holding, contents) is Decision.UNCHANGED
+            return decide(asked, published, listed, lambda: instance, contents) is Decision.UNCHANGED
 
         return (
             is_kept(listed)
@@ -230,14 +245,16 @@ class _Publisher:
         if isinstance(result, Built):
             series.published.add(uids.instance)
             if result.metadata:
-                series.built[uids.instance] = PublishedInstance(result.metadata, result.rows)
+                series.built[uids.instance] = PublishedInstance(
+                    result.metadata, None if result.rows_stay else result.rows
+                )
         if len(candidate.inputs) > 1:
             first = candidate.first and not isinstance(result, Built)
             self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
             return
         series.settled.add(uids.instance)
         if len(series.settled) == len(series.plan.instances):
-            self.lists.close_series(series.plan, series.built, bool(series.listed))
+            self.lists.close_series(series.plan, series.built, series.thumbnails if series.listed else None)
             series.built = {}
 
     def unfinished(self) -> Unfinished:
@@ -271,7 +288,13 @@ def publish_plan(
     request: BuildRequest, plan: Plan, roots: Roots, executor: Executor, progress: Progress, report: Report
 ) -> None:
     """Publish what is planned. The report is told of every result, and of what ended the job."""
-    publisher = _Publisher(request, plan, roots, progress, report)
+    workers = 0 if isinstance(executor, SerialExecutor) else request.workers
+    with Drawer(workers, request.options.decoder_limits) as draw:
+        _publish_plan(_Publisher(request, plan, roots, progress, report, draw), executor)
+
+
+def _publish_plan(publisher: _Publisher, executor: Executor) -> None:
+    plan, progress, report = publisher.plan, publisher.progress, publisher.report
     total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
     progress.stage("publishing", total)
     try:
@@ -285,4 +308,6 @@ def publish_plan(
     except FailedJob as error:
         publisher.lists.stop()
         report.failure, report.unfinished = str(error), publisher.unfinished()
-    report.roots = {study: roots.name(study) for study in report.studies} if request.secret else {}
+    report.stages["render"] += publisher.lists.draw.seconds
+    roots = publisher.roots
+    report.roots = {study: roots.name(study) for study in report.studies} if roots.secret else {}

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     REBUILT = "rebuilt"
     REPLACED = "replaced"
     RESUMED = "resumed"  # written by an attempt that was cut off, listed by this one
+    REDRAWN = "redrawn"  # its pictures were made anew, or removed; its frames stay
     UNCHANGED = "unchanged"
     DUPLICATE = "duplicate"
 
@@ -30,8 +31,9 @@ class Outcome(StrEnum):
 class Built:
     """One instance in its published form: what the lists need, and what the report says of it.
 
-    `times` are CPU seconds by stage; `notes` are what the owner of the images should know; `changed` are the keys of
-    objects that never change otherwise, and did: caches may hold what was there.
+    `rows_stay` says that the rows which are listed still hold. `times` are CPU seconds by stage; `notes` are what the
+    owner of the images should know; `changed` are the keys of objects that never change otherwise, and did: caches may
+    hold what was there.
     """
 
     source: InputRef
@@ -39,6 +41,7 @@ class Built:
     outcome: Outcome
     metadata: JSONDataset = field(default_factory=dict)
     rows: tuple[FrameRow, ...] = ()
+    rows_stay: bool = False
     frames: int = 0
     bytes_read: int = 0
     bytes_written: int = 0

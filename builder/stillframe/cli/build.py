@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -22,6 +21,7 @@ from stillframe.cli.shared_options import (
     StoreAccess,
     access_options,
     choice_option,
+    cores,
     open_store,
     option_group,
     public_options,
@@ -39,6 +39,7 @@ from stillframe.options import (
     Lossy,
     Part10,
     Rendered,
+    Thumbnails,
 )
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, same_endpoint
@@ -58,9 +59,16 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return levels
 
 
+def _make_options(*, no_thumbnails: bool, thumbnails: Thumbnails, **options: Any) -> BuildOptions:
+    if no_thumbnails:
+        tell("--no-thumbnails is deprecated: give --thumbnails none")
+        thumbnails = Thumbnails.NONE
+    return BuildOptions(thumbnails=thumbnails, **options)
+
+
 _shape_options: Final = option_group(
     "options",
-    BuildOptions,
+    _make_options,
     click.option(
         "--reduced",
         default="2",
@@ -86,15 +94,17 @@ _shape_options: Final = option_group(
     choice_option(
         "--rendered",
         Rendered,
-        Rendered.ALWAYS,
-        "Publish rendered objects: documents, videos, and images as JPEG; only documents and videos; none.",
+        Rendered.DOCUMENTS,
+        "Publish rendered objects: documents and videos; images as JPEG, too; none.",
     ),
-    click.option(
-        "--thumbnails/--no-thumbnails",
-        default=True,
-        show_default=True,
-        help="Publish thumbnails of instances, series and studies.",
+    choice_option(
+        "--thumbnails",
+        Thumbnails,
+        Thumbnails.SERIES,
+        "Publish thumbnails of series, of studies, and of the instances that viewers ask for by themselves; of all "
+        "instances, too; none.",
     ),
+    click.option("--no-thumbnails", is_flag=True, help="Deprecated: as --thumbnails none."),
     click.option(
         "--assign-uids",
         is_flag=True,
@@ -250,7 +260,7 @@ def build(
     if secret and not job.dry_run and job.report_file is None:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
     far = any(location.startswith(SCHEME) for location in locations)
-    workers = _cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
+    workers = cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
     public_cache = job.cache == "public"
     store = open_store(
         destination, access.destination, public=public_cache, read_only=job.dry_run, durable=not job.no_sync
@@ -321,10 +331,6 @@ def _job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _print_inputs(report: Report, report_file: Path | None) -> None:

@@ -12,6 +12,7 @@ from stillframe.archive.roots import Roots
 from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     PublicSide,
+    cores,
     open_archive,
     option_group,
     public_options,
@@ -72,10 +73,11 @@ def delete(
     """
     check_report(report_file, destination)
     from stillframe.archive.delete import delete as run_delete
+    from stillframe.archive.drawing import Drawer
 
     store = open_archive(destination, s3)
-    with closing(TerminalProgress()) as progress:
-        report = run_delete(Roots(store, secret), scope, public.base_url, progress)
+    with Drawer(cores()) as draw, closing(TerminalProgress()) as progress:
+        report = run_delete(Roots(store, secret), scope, public.base_url, progress, draw)
     changed = ((report.root, key) for key in report.changed)
     invalidation = public.tell(changed, destination, s3.profile)
     try:

@@ -11,6 +11,7 @@ import click
 from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     base_url_option,
+    cores,
     open_archive,
     store_options,
 )
@@ -35,12 +36,13 @@ def index(destination: str, base_url: str, report_file: Path | None, s3: S3Setti
     itself. An instance that is not published whole stays as it is, and no list names it.
     """
     check_report(report_file, destination)
+    from stillframe.archive.drawing import Drawer
     from stillframe.archive.reindex import index_archive
 
     store = open_archive(destination, s3)
     try:
-        with closing(TerminalProgress()) as progress:
-            report = index_archive(store, base_url, progress)
+        with Drawer(cores()) as draw, closing(TerminalProgress()) as progress:
+            report = index_archive(store, base_url, progress, draw)
     except UsageError as error:
         raise UsageError(f"{destination}: {error}") from error
     try:

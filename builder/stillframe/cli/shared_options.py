@@ -81,6 +81,11 @@ def choice_option(flag: str, choices: type[StrEnum], default: StrEnum, text: str
     )
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _checked_url(_context: click.Context, parameter: click.Parameter, url: str) -> str:
     if url and not url.startswith(("http://", "https://")):
         raise UsageError(f"the URL of {parameter.opts[0]} must begin with http:// or https://: {url}")

@@ -6,7 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 # One data set in the DICOM JSON model (PS3.18 F.2): tag -> {"vr": ..., "Value": [...]}.
 type JSONDataset = dict[str, dict[str, Any]]
@@ -28,6 +28,13 @@ class BulkValue:
 
     path: str
     data: bytes
+
+
+class BulkData(Protocol):
+    """The values that left the JSON, by their path below `bulkdata/`."""
+
+    def get(self, path: str, default: bytes, /) -> bytes:
+        """A value, `default` if it is not there."""
 
 
 def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
@@ -77,11 +84,8 @@ def first_value(dataset: JSONDataset, tag: str) -> Any:
     return values[0] if values else None
 
 
-def binary_value(element: Mapping[str, Any], bulk: Mapping[str, bytes]) -> bytes:
-    """The bytes of a binary value, wherever the JSON model keeps them; none of any other value.
-
-    `bulk` are the values that left the JSON, by their path below `bulkdata/`.
-    """
+def binary_value(element: Mapping[str, Any], bulk: BulkData) -> bytes:
+    """The bytes of a binary value, wherever the JSON model keeps them; none of any other value."""
     if "BulkDataURI" in element:
         return bulk.get(str(element["BulkDataURI"]).removeprefix("bulkdata/"), b"")
     return b64decode(element.get("InlineBinary", ""))

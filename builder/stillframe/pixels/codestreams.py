@@ -61,6 +61,16 @@ def decode_reduced(data: bytes, level: int, header: MainHeader, limits: DecoderL
     return _run(partial(htj2k.decode_frame, level=level), data, header, limits, level)
 
 
+def decode_prefix(prefix: bytes, level: int, header: MainHeader, limits: DecoderLimits = _DEFAULT) -> Frame:
+    """The pixels of a codestream halved `level` times, from the bytes that reach them.
+
+    Raises:
+        CodecError: if they cannot be decoded.
+    """
+    decode = partial(htj2k.decode_frame, level=level, resilient=True)
+    return _run(decode, prefix + b"\xff\xd9", header, limits, level)
+
+
 def _run(decode: Decode, data: bytes, header: MainHeader, limits: DecoderLimits, level: int = 0) -> Frame:
     width, height = level_size(header, level)
     count = len(header.components)

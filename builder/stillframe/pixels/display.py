@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stillframe.dicom.json_model import JSONDataset, binary_value, first_value
+from stillframe.dicom.json_model import BulkData, JSONDataset, binary_value, first_value
 from stillframe.pixels.rendering import (
     Display,
     LookupTable,
@@ -48,8 +48,6 @@ _SEGMENTATION_TYPE: Final = "00620001"
 _LARGEST_FRACTION: Final = "0062000E"
 # Pixels longer than so many times their width, or wider than so many times their length, are taken for square.
 _LARGEST_ASPECT: Final = 100
-
-type BulkData = Mapping[str, bytes]
 
 
 def read_display(metadata: JSONDataset, frame_index: int, bulk: BulkData, *, floating: bool = False) -> Display:

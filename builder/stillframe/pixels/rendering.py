@@ -76,6 +76,11 @@ class Display:
     padding: tuple[float, float] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
 
+    @property
+    def needs_extent(self) -> bool:
+        """Whether the least and the greatest sample of a grey frame decide what is shown."""
+        return self.voi is None and self.palette is None and self.stored_range is None
+
 
 def linear_window(centre: float, width: float, function: str = "LINEAR") -> Ramp | Sigmoid | None:
     """A window by its VOI LUT Function (PS3.3 C.11.2.1.2, C.11.2.1.3); None where its width is not allowed."""

@@ -44,23 +44,40 @@ def make_thumbnail(frame: PublishedFrame, display: Display) -> bytes:
         CodecError: if the codestream cannot be decoded, or the library fails.
     """
     rows, columns = frame.pixels.shape[:2]
-    height, width = fit_size(rows, columns, display.spacing, THUMBNAIL_SIDE)
-    display = settle_window(display, frame.pixels)
-    image = render_frame(_smallest_sufficient(frame, display, height, width), display)
-    return encode_jpeg(reduce_image(image, height, width), _THUMBNAIL_QUALITY)
+    return draw_thumbnail(_smallest_sufficient(frame, display), rows, columns, settle_window(display, frame.pixels))
 
 
-def _smallest_sufficient(frame: PublishedFrame, display: Display, height: int, width: int) -> npt.NDArray[Any]:
-    """The frame at the lowest resolution of its codestream that is not smaller than asked for.
+def draw_thumbnail(pixels: npt.NDArray[Any], rows: int, columns: int, display: Display) -> bytes:
+    """The thumbnail of a frame of so many rows and columns, from its pixels at a resolution that is large enough.
 
-    Indices into a palette do not average, so these come whole.
+    Raises:
+        CodecError: if the library fails.
     """
-    if frame.codestream is None or display.palette is not None:
+    height, width = fit_size(rows, columns, display.spacing, THUMBNAIL_SIDE)
+    return encode_jpeg(
+        reduce_image(render_frame(pixels, settle_window(display, pixels)), height, width), _THUMBNAIL_QUALITY
+    )
+
+
+def sufficient_level(header: MainHeader, display: Display) -> int:
+    """The decode level at which a codestream is just large enough for the thumbnail; 0 is full resolution.
+
+    Indices into a palette do not average, and where the frame's own values decide what is shown, all of them do: these
+    come whole.
+    """
+    if display.palette is not None or (len(header.components) == 1 and display.needs_extent):
+        return 0
+    height, width = fit_size(header.height, header.width, display.spacing, THUMBNAIL_SIDE)
+    sizes = ((level, level_size(header, level)) for level in range(header.levels, 0, -1))
+    return next((level for level, size in sizes if size[0] >= width and size[1] >= height), 0)
+
+
+def _smallest_sufficient(frame: PublishedFrame, display: Display) -> npt.NDArray[Any]:
+    """The frame at the lowest resolution of its codestream that is not smaller than asked for."""
+    if frame.codestream is None:
         return frame.pixels
     header = frame.header or parse_header(frame.codestream)
-    levels = range(header.levels, 0, -1)
-    sizes = ((level, level_size(header, level)) for level in levels)
-    level = next((level for level, size in sizes if size[0] >= width and size[1] >= height), 0)
+    level = sufficient_level(header, display)
     if not level:
         return frame.pixels
     if frame.foreign is not None:

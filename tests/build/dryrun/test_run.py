@@ -33,7 +33,7 @@ from stillframe.layout import (
     parse_key,
     thumbnail_key,
 )
-from stillframe.options import BuildOptions, Part10
+from stillframe.options import BuildOptions, Part10, Thumbnails
 from stillframe.store.base import Store, Written
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import FOLDER_TAG, S3Store, compress_json
@@ -313,7 +313,7 @@ def test_every_build_into_a_store_is_foretold(store: Store, tmp_path: Path) -> N
     # The same objects at another address, and none of the pictures.
     moved = assert_next_build_is_foretold(store, source, reduced=(), base_url="https://example.org/dicomweb")
     assert set(moved.objects.count) == {Kind.QUERY}
-    assert_next_build_is_foretold(store, source, reduced=(), thumbnails=False)
+    assert_next_build_is_foretold(store, source, reduced=(), thumbnails=Thumbnails.NONE)
 
 
 def test_what_is_missing_in_a_store_is_foretold(store: Store, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_what_is_missing_in_a_store_is_foretold(store: Store, tmp_path: Path) ->
     # Without the metadata of a series nothing tells what its other lists hold.
     lists = frozenset({Kind.QUERY, Kind.METADATA, Kind.FRAME_INDEX, Kind.THUMBNAIL})
     resumed = assert_next_build_is_foretold(store, source, kept=lists)
-    assert (resumed.inputs, resumed.objects.count.total()) == ({Decision.RESUME: 5}, 9)
+    assert (resumed.inputs, resumed.objects.count.total()) == ({Decision.RESUME: 5}, 8)
 
 
 def test_what_has_no_room_for_a_record_would_be_rejected(tmp_path: Path) -> None:

@@ -70,12 +70,16 @@ class MeasureTask:
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """What one instance brings into lists: its metadata and its record as JSON, and rows of the frames made of it."""
+    """What one instance brings into lists: its metadata and its record as JSON, and rows of the frames made of it.
+
+    `thumbnail` are the bytes of its thumbnail, 0 if it has none.
+    """
 
     instance_uid: str
     metadata: bytes
     record: bytes
     rows: tuple[FrameRow, ...]
+    thumbnail: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,8 @@ class Measured:
 
     `own` are the objects that need no frame, with their sizes. `kind` is what instances have in common whose frames
     compress alike, `weight` the bytes of all its `frames` in the source. `same` means that it is published as it would
-    be now, in an older format.
+    be now, in an older format. `metadata` are those of the published instance, as far as they decide whose thumbnails
+    there are.
     """
 
     uids: InstanceUIDs
@@ -108,6 +113,7 @@ class Measured:
     frames: int
     weight: int
     same: bool
+    metadata: JSONDataset
 
 
 def spread(count: int, wanted: int) -> list[int]:
@@ -161,3 +167,14 @@ def estimate_objects(instance: Measured, pool: Pool) -> Objects:
         objects.count[kind] += round(count * per_count)
         objects.size[kind] += round(sample.objects.size[kind] * per_size)
     return objects
+
+
+def estimate_pictures(instance: Measured, pool: Pool) -> Objects:
+    """What is written of an instance whose frames stay: its metadata and its own pictures."""
+    objects, kinds = estimate_objects(instance, pool), {Kind.METADATA}
+    if instance.frames:
+        kinds |= {Kind.THUMBNAIL, Kind.RENDERED}
+    return Objects(
+        Counter({kind: count for kind, count in objects.count.items() if kind in kinds}),
+        Counter({kind: size for kind, size in objects.size.items() if kind in kinds}),
+    )

@@ -40,8 +40,9 @@ class Forecast:
     @property
     def requests(self) -> Requests:
         """About how many requests the build sends to a store, by the rules of `docs/reference/report.md`."""
-        written = sum(self.inputs[decision] for decision in WRITTEN)
-        again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE]
+        redrawn = self.inputs[Decision.REDRAW]
+        written = sum(self.inputs[decision] for decision in WRITTEN) + redrawn
+        again = self.inputs[Decision.REBUILD] + self.inputs[Decision.REPLACE] + redrawn
         count, size = self.objects.count, self.objects.size
         bodies = sum(count[kind] * requests_of_put(size[kind] / count[kind]) for kind in count)
         return Requests(

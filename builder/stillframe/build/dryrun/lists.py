@@ -12,10 +12,14 @@ from itertools import chain
 
 from stillframe.archive.documents import read_document
 from stillframe.archive.frame_index import merge_frame_index
-from stillframe.archive.qido import base_url_of
+from stillframe.archive.qido import base_url_of, merge_instances
+from stillframe.archive.record import mark_of
+from stillframe.archive.representative import series_candidates, study_candidates
 from stillframe.archive.roots import Roots
+from stillframe.archive.thumbnails import has_own_thumbnail, listed_thumbnails
 from stillframe.build.dryrun.estimate import Encode, ListEntry, Measured, Objects, Pool, Sample, find_sample
-from stillframe.dicom.json_model import SERIES_UID, dumps, text_value
+from stillframe.codec.jpeg_comment import comment_of
+from stillframe.dicom.json_model import SERIES_UID, JSONDataset, dumps, named_uids, text_value
 from stillframe.layout import (
     STUDIES,
     Kind,
@@ -39,7 +43,20 @@ class Change(IntEnum):
     NEW = 3
 
 
-type Changes = Sequence[tuple[Change, Measured]]
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An instance that would be listed: what happens to it in the lists, what it comes to, its metadata then.
+
+    `rewritten` says that its objects would be written anew.
+    """
+
+    change: Change
+    measured: Measured
+    metadata: JSONDataset
+    rewritten: bool
+
+
+type Changes = Sequence[Listed]
 
 
 def count_lists(
@@ -47,7 +64,7 @@ def count_lists(
 ) -> Objects:
     """The lists that would be written, below every root.
 
-    `changes` are what happens to instances, by the studies and series that are listed or would be.
+    `changes` are the instances to which something happens, by the studies and series that are listed or would be.
 
     Raises:
         StoreError: if the store fails.
@@ -105,7 +122,7 @@ class _Lists:
         samples = {uid: self._sample(changes) for uid, changes in series.items()}
         for uid, changes in series.items():
             parts, indexed = _index_parts(samples[uid].entries), any(entry.rows for entry in samples[uid].entries)
-            frames = sum(instance.frames for change, instance in changes if change is Change.NEW) if indexed else 1
+            frames = sum(item.measured.frames for item in changes if item.change is Change.NEW) if indexed else 1
             changed = indexed and _greatest(changes) >= Change.REPLACED
             self.count(frame_index_key(study, uid), parts, frames, changed=changed)
             self._count_level((study, uid), samples[uid], changes, moved)
@@ -118,17 +135,37 @@ class _Lists:
 
     def _sample(self, changes: Changes) -> Sample:
         """The sample to judge a series by: that of its middle instance, since the first is often unlike the others."""
-        return (find_sample(self.pool, changes[len(changes) // 2][1]) if changes else None) or Sample()
+        return (find_sample(self.pool, changes[len(changes) // 2].measured) if changes else None) or Sample()
 
     def _count_level(self, uids: tuple[str, str], sample: Sample, changes: Changes, moved: bool) -> None:
-        """Count what a series has and, without its UID, a study: metadata, list of instances, thumbnail."""
-        change, new = _greatest(changes), sum(change is Change.NEW for change, _ in changes)
-        fresh, thumbnails = change >= Change.REPLACED, sample.objects.count[Kind.THUMBNAIL]
+        """Count what a series has and, without its UID, a study: metadata, list of instances, thumbnails."""
+        change, new = _greatest(changes), sum(item.change is Change.NEW for item in changes)
+        fresh = change >= Change.REPLACED
         self.count(metadata_key(*uids), [entry.metadata for entry in sample.entries], new, changed=bool(change))
         self.count(instances_key(*uids), [entry.record for entry in sample.entries], new, changed=fresh or moved)
-        if thumbnails and (fresh or self.store.head(thumbnail_key(*uids)) is None):
-            self.objects.add(Kind.THUMBNAIL, sample.objects.size[Kind.THUMBNAIL] // thumbnails)
+        drawn = [entry.thumbnail for entry in sample.entries if entry.thumbnail]
+        for _ in range(self._thumbnails(uids, changes) if drawn or not sample.entries else 0):
+            self.objects.add(Kind.THUMBNAIL, sum(drawn) // max(1, len(drawn)))
+
+    def _thumbnails(self, uids: tuple[str, str], changes: Changes) -> int:
+        """How many thumbnails that belong to the lists of a series or a study would be written."""
+        own = {tuple(named_uids(item.metadata)): item for item in changes}
+        before = read_document(self.store, metadata_key(*uids)) or ()
+        metadata = merge_instances(before, (item.metadata for item in changes))
+
+        def is_written(key: str, instance: JSONDataset) -> bool:
+            item = own.get(tuple(named_uids(instance)))
+            if item is not None and item.rewritten:
+                return True
+            stored = self.store.get(key)
+            return stored is None or (comment_of(stored.data) != mark_of(instance) and not has_own_thumbnail(instance))
+
+        candidates = study_candidates(metadata) if not uids[1] else series_candidates(metadata)
+        keys = {thumbnail_key(*uids): candidate for candidate in candidates[:1]}
+        if uids[1]:
+            keys |= {thumbnail_key(*uids, uid): instance for uid, instance in listed_thumbnails(metadata).items()}
+        return sum(is_written(key, instance) for key, instance in keys.items())
 
 
 def _greatest(changes: Changes) -> Change:
-    return max((change for change, _ in changes), default=Change.NONE)
+    return max((item.change for item in changes), default=Change.NONE)

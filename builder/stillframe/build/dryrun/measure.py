@@ -12,6 +12,7 @@ from typing import Final
 
 from stillframe.archive.qido import instance_list
 from stillframe.archive.record import Holding, Record, describe_options, with_record
+from stillframe.archive.representative import decisive_metadata
 from stillframe.build.content import Producer, no_frames
 from stillframe.build.dryrun.estimate import (
     MOST_FRAMES,
@@ -22,7 +23,7 @@ from stillframe.build.dryrun.estimate import (
     Sample,
     choose_sample,
 )
-from stillframe.build.pictures import make_pictures
+from stillframe.build.pictures import make_pictures, measure_thumbnail, take_document
 from stillframe.build.results import StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sinks import SizeSink
@@ -31,6 +32,7 @@ from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
 from stillframe.errors import FailedJob, InputError
 from stillframe.layout import Kind, bulk_data_key, parse_key
+from stillframe.options import Thumbnails
 from stillframe.pixels.reader import FrameReader
 from stillframe.source.changes import has_changed, reason_of_input
 from stillframe.source.inputs import CHANGED, Rejected
@@ -38,6 +40,8 @@ from stillframe.source.open import digest_of, load_input, open_input
 
 # Threads of one process take turns: each needs a core and much memory.
 _COMPUTING: Final = threading.Lock()
+_DIGEST: Final = "0" * 64
+"""As long as the digest of objects that are not all made."""
 
 
 def measure_instance(task: MeasureTask) -> Measured | Rejected:
@@ -68,7 +72,9 @@ def _measure(task: MeasureTask) -> Measured:
             choose = partial(choose_sample, most=MOST_FRAMES) if task.frames else no_frames
             producer = Producer(task.uids, task.options, sink, StageClock(), task.prefix, choose)
             content = producer.produce(instance, file)
-            pictures, notes = make_pictures(task.uids, task.options, content)
+            documents, document_notes = take_document(task.uids, task.options, content)
+            pictures, picture_notes = make_pictures(task.uids, task.options, content, _DIGEST)
+            thumbnail = 0 if task.options.thumbnails is Thumbnails.NONE else measure_thumbnail(content)
         finally:
             if instance.file is not file:
                 instance.file.close()
@@ -76,8 +82,9 @@ def _measure(task: MeasureTask) -> Measured:
         raise InputError(CHANGED)
     reader, own, of_frames = producer.reader, [], Objects()
     bulk = {bulk_data_key(task.uids, value.path) for value in content.bulk}
-    sizes = sink.sizes | {key: len(data) for key, data in pictures.items()}
-    for key, size in sizes.items():
+    sizes = sink.sizes | {key: len(data) for key, data in documents.items()}
+    drawn = {key: len(data) for key, data in pictures.items()}
+    for key, size in (sizes | drawn).items():
         kind = parse_key(key).kind
         if reader is None or kind is Kind.PART10 or key in bulk:
             own.append((kind, size))
@@ -85,8 +92,15 @@ def _measure(task: MeasureTask) -> Measured:
             of_frames.add(kind, size)
     digest = hashlib.sha256(task.uids.instance.encode()).hexdigest()  # as long as the digest of the input
     holding = Holding(len(sizes), sum(sizes.values()))
-    record = Record(f"sha256:{digest}", describe_options(task.options, content.choices), holding)
-    metadata = with_record(content.metadata, record, notes)
+    record = Record(
+        f"sha256:{digest}",
+        describe_options(task.options, content.choices),
+        holding,
+        _DIGEST,
+        Holding(len(drawn), sum(drawn.values())),
+        _DIGEST if drawn else "",
+    )
+    metadata = with_record(content.metadata, record, (*content.notes, *document_notes, *picture_notes))
     own.append((Kind.METADATA, len(task.encode(dumps([metadata])))))
     (entry,) = instance_list([metadata], task.options.base_url)
     weights = [reader.stored_bytes(index) for index in range(content.frames)] if reader else []
@@ -96,7 +110,7 @@ def _measure(task: MeasureTask) -> Measured:
         frames=len(chosen),
         weight=sum(weights[index] for index in chosen),
         objects=of_frames,
-        entries=(ListEntry(task.uids.instance, dumps(metadata), dumps(entry), content.rows),),
+        entries=(ListEntry(task.uids.instance, dumps(metadata), dumps(entry), content.rows, thumbnail),),
     )
     return Measured(
         uids=task.uids,
@@ -106,6 +120,7 @@ def _measure(task: MeasureTask) -> Measured:
         frames=len(weights),
         weight=sum(weights),
         same=task.published is not None and is_as_published(content, instance.transfer_syntax, task.published),
+        metadata=decisive_metadata(metadata),
     )
 
 

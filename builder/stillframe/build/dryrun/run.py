@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import Final
 
-from stillframe.archive.holdings import HeldInstance, digest_of_held, held_in_series, read_metadata
+from stillframe.archive.holdings import Contents, HeldInstance, held_in_series, read_contents, read_metadata
 from stillframe.archive.lists import listed_instances
-from stillframe.archive.record import UNKNOWN, Record, describe_options
+from stillframe.archive.record import UNKNOWN, Record, describe_options, with_record
 from stillframe.archive.roots import Roots
 from stillframe.build.decide import LISTED, UNRECORDED, WRITTEN, Asked, Decision, decide, published_record
 from stillframe.build.dryrun.estimate import (
@@ -29,12 +29,13 @@ from stillframe.build.dryrun.estimate import (
     Pool,
     choose_sample,
     estimate_objects,
+    estimate_pictures,
     find_sample,
     make_pool,
     spread,
 )
 from stillframe.build.dryrun.forecast import Forecast
-from stillframe.build.dryrun.lists import Change, count_lists
+from stillframe.build.dryrun.lists import Change, Listed, count_lists
 from stillframe.build.dryrun.prices import Prices
 from stillframe.build.pipeline import plan_build
 from stillframe.build.plan import SeriesPlan
@@ -44,6 +45,7 @@ from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
+from stillframe.options import Rendered
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, InputRef, Rejected
@@ -118,7 +120,17 @@ class _Instance:
             return Change.NEW
         if self.listed.digest != self.digest:
             return Change.REPLACED
-        return Change.NONE if self.listed.fits(options) else Change.OPTIONS
+        return Change.NONE if self.listed.fits(options) and self.listed.shows(options) else Change.OPTIONS
+
+    def as_listed(self, options: str, known: Measured) -> Listed:
+        """The instance as the lists would have it, published with these options."""
+        change, metadata, record = self.change(options), known.metadata, self.listed
+        rewritten = change >= Change.REPLACED or self.outcome in (Decision.REBUILD, Decision.REPLACE)
+        if self.outcome is Decision.RESUME:
+            rewritten, record = False, self.published
+        if not rewritten and record is not None and record.counts_apart:
+            metadata = with_record(metadata, replace(record, options=record.showing(options)))
+        return Listed(change, known, metadata, rewritten)
 
 
 @dataclass(slots=True)
@@ -190,10 +202,10 @@ class _DryRun:
             instance.digest = digest
         asked = Asked(digest, self.request.options, self.request.replace, first, self.request.verify_stored)
 
-        def contents() -> str:
-            return digest_of_held(self.roots.of(instance.uids.study), instance.uids)
+        def contents() -> Contents:
+            return read_contents(self.roots.of(instance.uids.study), instance.uids, published or UNRECORDED)
 
-        instance.decision = decide(asked, published, instance.listed, lambda: instance.held.holding, contents)
+        instance.decision = decide(asked, published, instance.listed, lambda: instance.held, contents)
         if instance.decision is Decision.REVIEW:
             instance.metadata = read_metadata(self.roots.of(instance.uids.study), instance.uids)
 
@@ -243,13 +255,25 @@ class _DryRun:
         if isinstance(result, Rejected):
             return
         if instance.decision is Decision.REVIEW and result is not None:
-            instance.decision = Decision.UNCHANGED if result.same else Decision.REBUILD
+            instance.decision = self._review(instance) if result.same else Decision.REBUILD
+        if instance.decision is Decision.REDRAW and result is not None and self._has_other_document(instance, result):
+            instance.decision = Decision.REBUILD
         instance.metadata = None
         self.inputs[instance.decision] += 1
         if instance.outcome is None:
             instance.outcome, instance.source = instance.decision, source
             if result and instance.decision in LISTED:
                 instance.known = replace(result, uids=instance.uids)  # without a copy from another process
+
+    def _review(self, instance: _Instance) -> Decision:
+        """What becomes of an instance of an older format that would be the same now."""
+        shows = instance.published is not None and instance.published.shows(describe_options(self.request.options))
+        return Decision.UNCHANGED if shows else Decision.REDRAW
+
+    def _has_other_document(self, instance: _Instance, result: Measured) -> bool:
+        """Whether an instance without frames is to get the document that it has not, or the reverse."""
+        asked = self.request.options.rendered is not Rendered.NEVER
+        return not result.frames and instance.published is not None and instance.published.has_document != asked
 
     def _choose(self) -> list[_Instance]:
         """The instances to make next: some of every series and kind that no sample tells of, of so many series."""
@@ -287,28 +311,29 @@ class _DryRun:
         """
         pool, options = self._pool(), self.request.options
         shape = describe_options(options)
-        changes: defaultdict[str, defaultdict[str, list[tuple[Change, Measured]]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
+        changes: defaultdict[str, defaultdict[str, list[Listed]]] = defaultdict(lambda: defaultdict(list))
         for instance in self.instances:
             if instance.listed or instance.known:
                 series = changes[instance.uids.study][instance.uids.series]
                 if instance.known:
-                    series.append((instance.change(shape), instance.known))
+                    series.append(instance.as_listed(shape, instance.known))
         kept = [instance for instance in self.instances if instance.outcome]
         written = [
             (instance.source, instance.known) for instance in kept if instance.known and instance.outcome in WRITTEN
         ]
-        lists = count_lists(self.roots, options.base_url, self.destination.encode, changes, pool)
+        redrawn = [instance.known for instance in kept if instance.known and instance.outcome is Decision.REDRAW]
+        objects = count_lists(self.roots, options.base_url, self.destination.encode, changes, pool)
+        objects = sum((estimate_objects(known, pool) for _, known in written), objects)
+        objects = sum((estimate_pictures(known, pool) for known in redrawn), objects)
         return Forecast(
             inputs=+self.inputs,
-            objects=sum((estimate_objects(known, pool) for _, known in written), lists),
+            objects=objects,
             sample=self.sample,
             studies=len({instance.uids.study for instance in kept}),
             series=len({(instance.uids.study, instance.uids.series) for instance in kept}),
             frames=sum(known.frames for _, known in written),
             bytes_read=sum(source.size for source, _ in written),
-            examined=sum(instance.held.holding.objects for instance in kept if instance.outcome in _MEASURED),
+            examined=sum(instance.held.others.objects for instance in kept if instance.outcome in _MEASURED),
             prices=self.destination.prices,
         )
 

@@ -1,0 +1,96 @@
+"""Thumbnails are drawn where the libraries are, and foreign codestreams in a sandbox: in processes of their own.
+
+Whoever writes lists imports no numpy for that. The processes are beside those of a job, so that no list waits for the
+images behind it. They start with the first thumbnail.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from types import TracebackType
+from typing import Final, Self
+
+from stillframe.dicom.json_model import JSONDataset
+from stillframe.errors import CannotDraw, WorkerDied
+from stillframe.execute import end_processes, make_executor
+from stillframe.options import DecoderLimits
+from stillframe.store.base import Store
+
+type Draw = Callable[[Store, JSONDataset], bytes | None]
+"""The thumbnail of an instance, from the store that holds it and its metadata; None if nothing can be drawn of it."""
+
+_DEFAULT: Final = DecoderLimits()
+
+
+def draw_here(store: Store, metadata: JSONDataset, limits: DecoderLimits = _DEFAULT) -> bytes | None:
+    """Draw a thumbnail in this process.
+
+    Raises:
+        StoreError: if the store fails.
+    """
+    from stillframe.archive.pictures import read_thumbnail
+
+    try:
+        return read_thumbnail(store, metadata, limits)
+    except CannotDraw:
+        return None
+
+
+def _draw_timed(store: Store, metadata: JSONDataset, limits: DecoderLimits) -> tuple[bytes | None, float]:
+    """A thumbnail, and the CPU seconds that it took."""
+    from stillframe.sandbox import cpu_time
+
+    started = cpu_time()
+    return draw_here(store, metadata, limits), cpu_time() - started
+
+
+class Drawer:
+    """Draws thumbnails for whoever calls it, from any thread. Its context ends the processes.
+
+    With 0 workers it draws in this process; `apart` says whether it does not. `seconds` are those of the processor.
+    """
+
+    def __init__(self, workers: int, limits: DecoderLimits = _DEFAULT) -> None:
+        self.apart = workers > 0
+        self._workers = workers
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._executor: Executor | None = None
+        self.seconds = 0.0
+
+    def __call__(self, store: Store, metadata: JSONDataset) -> bytes | None:
+        """See `Draw`; of a frame that ends its process nothing can be drawn.
+
+        Raises:
+            FailedJob: if the store or the machine fails.
+        """
+        with self._lock:
+            if self._executor is None:
+                self._executor = make_executor(self._workers)
+            executor = self._executor
+        try:
+            picture, seconds = executor.submit(_draw_timed, store, metadata, self._limits).result()
+        except WorkerDied:
+            return None
+        with self._lock:
+            self.seconds += seconds
+        return picture
+
+    def close(self) -> None:
+        """End the processes."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and self._executor is not None:
+            end_processes(self._executor)
+        self.close()
