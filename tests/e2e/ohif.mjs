@@ -7,7 +7,7 @@ export const CANVAS = '[data-cy="viewport-pane"] canvas.cornerstone-canvas';
 export const SLIDE = 'div.ol-layer canvas';
 export const PANES = '[data-cy="viewport-grid"]';
 const TOAST = '[data-sonner-toast]';
-const SERIES = '[data-cy^="study-browser-thumbnail"]';
+export const SERIES = '[data-cy^="study-browser-thumbnail"]';
 
 /** Takes away what OHIF shows a new user, once in a browser's profile. */
 export async function greet(page, base, study) {
