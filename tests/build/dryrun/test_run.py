@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -39,6 +42,7 @@ from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import FOLDER_TAG, S3Store, compress_json
 from stillframe.store.s3_client import Bucket
 from tests.support.dicom_files import ROOT, SERIES, STUDY, encapsulated, image, instance_uid, noise, write, write_series
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.faulty_store import FaultyStore
 from tests.support.memory_store import MemoryStore
 from tests.support.trees import NoProgress, build_tree, contents, objects
@@ -344,46 +348,44 @@ def test_what_has_no_room_for_a_record_would_be_rejected(tmp_path: Path) -> None
 
 
 class CountedRequests:
-    """Counts what a client sends to a server as S3 would get it.
+    """Counts what reaches a server, whichever client sent it, as S3 would get it. `bucket` is the way through here.
 
     Left out are the claims that a slow machine holds so long as to renew them, and what SeaweedFS alone is asked: where
     it refuses to create a key that others begin with, whether it is there, and the request that it takes.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
-        self.sent: Counter[tuple[str, str]] = Counter()
-        self.again: Counter[tuple[str, str]] = Counter()
-        self._events = bucket.client.meta.events
-        self._events.register("before-send.s3", self._count)
+    def __init__(self, bucket: Bucket, proxy: FaultyProxy) -> None:
+        self._proxy = proxy
+        self.bucket = replace(bucket, settings=replace(bucket.settings, endpoint_url=proxy.endpoint_url))
 
-    def _count(self, **event: Any) -> None:
-        name, request = event["event_name"].rpartition(".")[2], event["request"]
-        self.sent[name, request.url] += 1
-        if request.headers.get("If-Match") in (FOLDER_TAG, FOLDER_TAG.encode()):
-            self.again["PutObject", request.url] += 1
-            self.again["HeadObject", request.url] += 1
-
-    def stop(self) -> None:
-        self._events.unregister("before-send.s3", self._count)
-
-    def _renewed(self, name: str, url: str) -> int:
-        """A claim and a commit are two; what is more was renewed."""
-        claims = name == "PutObject" and "/instances/" in url and url.endswith("/metadata")
-        return max(0, self.sent[name, url] - 2) if claims else 0
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self._proxy.requests.clear()
 
     @property
     def requests(self) -> Requests:
-        names: Counter[str] = Counter()
-        for (name, url), count in self.sent.items():
-            names[name] += count - self._renewed(name, url) - self.again[name, url]
-        puts = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
-        deletes = ("DeleteObject", "DeleteObjects")
-        found = Requests(
-            sum(names[name] for name in puts), names["ListObjectsV2"], names["GetObject"] + names["HeadObject"],
-            sum(names[name] for name in deletes),
-        )  # fmt: skip
-        assert found.put + found.list + found.get + found.delete == names.total()
-        return found
+        sent: Counter[tuple[str, str]] = Counter()
+        for request in self._proxy.requests:
+            sent[request.method, request.target] += 1
+            if FOLDER_TAG.encode() in request.head:
+                sent["PUT", request.target] -= 1
+                sent["HEAD", request.target] -= 1
+        found: Counter[str] = Counter()
+        for (method, target), count in sent.items():
+            claims = method == "PUT" and "/instances/" in target and target.endswith("/metadata")
+            kept = min(count, 2) if claims else count  # a claim and a commit are two; what is more was renewed
+            deletes = method == "DELETE" or (method == "POST" and "delete" in urlsplit(target).query)
+            lists = method == "GET" and "list-type" in urlsplit(target).query
+            found["delete" if deletes else "list" if lists else method] += kept
+        assert found.keys() <= {"PUT", "POST", "GET", "HEAD", "list", "delete"}
+        return Requests(found["PUT"] + found["POST"], found["list"], found["GET"] + found["HEAD"], found["delete"])
+
+
+@pytest.fixture
+def counted(bucket: Bucket) -> Iterator[CountedRequests]:
+    """Of an empty bucket."""
+    with FaultyProxy(bucket.settings.endpoint_url or "") as proxy:
+        yield CountedRequests(bucket, proxy)
 
 
 def assert_requests(foretold: Requests, made: Requests) -> None:
@@ -400,19 +402,19 @@ def remote_dry_run(store: S3Store, source: Path) -> Forecast:
 
 
 @pytest.mark.parametrize("study", ["ct-volume", "mr-seg-sr-pdf"])
-def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shared_data: Path, study: str) -> None:
-    store = S3Store(bucket, "archive")
-    counted = CountedRequests(bucket)
+def test_requests_and_bytes_of_a_build_into_s3_are_foretold(
+    counted: CountedRequests, shared_data: Path, study: str
+) -> None:
+    store = S3Store(counted.bucket, "archive")
+    counted.forget()
     forecast = remote_dry_run(store, shared_data / study)
     asked = counted.requests
     assert (asked.put, asked.delete) == (0, 0)
     assert not list(store.list(""))
-    counted.sent.clear()
-    counted.again.clear()
+    counted.forget()
     build(
         BuildRequest(sources=(str(shared_data / study),), options=BuildOptions()), store, SerialExecutor(), NoProgress()
     )
-    counted.stop()
     made = counted.requests
     assert_requests(forecast.requests, made)
     objects = list(store.list(""))
@@ -420,31 +422,27 @@ def test_requests_and_bytes_of_a_build_into_s3_are_foretold(bucket: Bucket, shar
         kind: forecast.objects.count[kind] for kind in Kind if forecast.objects.count[kind]
     }
     assert forecast.objects.size.total() == pytest.approx(sum(size for _, size in objects), rel=0.10)
-    counted = CountedRequests(bucket)
     again = remote_dry_run(store, shared_data / study)
     assert set(again.inputs) == {Decision.UNCHANGED}
     assert not again.objects.count
-    counted.sent.clear()
-    counted.again.clear()
+    counted.forget()
     build(
         BuildRequest(sources=(str(shared_data / study),), options=BuildOptions()), store, SerialExecutor(), NoProgress()
     )
-    counted.stop()
     made = counted.requests
     assert_requests(again.requests, made)
 
 
-def test_a_study_that_is_published_anew_in_s3_is_foretold(bucket: Bucket, tmp_path: Path) -> None:
-    store, source = S3Store(bucket), write_series(tmp_path / "in", 5)
+def test_a_study_that_is_published_anew_in_s3_is_foretold(counted: CountedRequests, tmp_path: Path) -> None:
+    store, source = S3Store(counted.bucket), write_series(tmp_path / "in", 5)
     build(BuildRequest(sources=(str(source),), options=BuildOptions()), store, SerialExecutor(), NoProgress())
     request = BuildRequest(sources=(str(source),), options=BuildOptions(reduced=()))
     before = {key: store.get(key) for key, _ in store.list("")}
     destination = Destination(store, compress_json, S3_STANDARD)
     _, forecast = forecast_build(request, destination, SerialExecutor(), NoProgress())
     assert {key: store.get(key) for key, _ in store.list("")} == before
-    counted = CountedRequests(bucket)
+    counted.forget()
     build(request, store, SerialExecutor(), NoProgress())
-    counted.stop()
     made = counted.requests
     assert forecast.inputs == {Decision.REBUILD: 5}
     # The lists of records and the frame index stay as they are.

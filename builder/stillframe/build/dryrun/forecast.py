@@ -12,6 +12,7 @@ from stillframe.build.dryrun.prices import Prices, Requests, requests_of_put
 from stillframe.layout import Kind
 
 # Documents that a build reads to write the lists of a series and of a study, and to see that they still hold.
+_READS_ANEW: Final = 3
 _READS_OF_SERIES: Final = 10
 _READS_OF_STUDY: Final = 14
 # A dry run reviews by itself, so that it can tell what is unchanged and what would be rebuilt.
@@ -48,7 +49,11 @@ class Forecast:
         return Requests(
             put=bodies + written,
             list=1 + self.series + again,
-            get=self.inputs.total() + self.examined + _READS_OF_SERIES * self.series + _READS_OF_STUDY * self.studies,
+            get=self.inputs.total()
+            + self.examined
+            + _READS_ANEW * again
+            + _READS_OF_SERIES * self.series
+            + _READS_OF_STUDY * self.studies,
             delete=again,
         )
 
