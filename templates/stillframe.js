@@ -252,7 +252,7 @@ export function planVolume(frames) {
   return frames[0]?.map((cut) => cut.decodeLevel).findLast((level) => cost(level) <= PASS_SHARE * cost(0));
 }
 
-/** Answers which retrieve configuration a stack or volume of our frames has. */
+/** Answers which retrieve configuration our frames have. */
 function makeRetrieval(cornerstone, ask, image) {
   const { cache } = cornerstone;
   const line = { bytesPerMs: 4000, ranges: true }; // until it is measured
@@ -342,7 +342,7 @@ function makeRetrieval(cornerstone, ask, image) {
         const told = (length, bytes) => {
           const cut = plan.cuts.findLast(({ end }) => end <= length);
           const rest = whole.end - length;
-          const isWorth = shown ? rest / line.bytesPerMs > LATER_MS : rest > 0;
+          const isWorth = shown || plan.end === whole.end ? rest / line.bytesPerMs > LATER_MS : rest > 0;
           if (cut?.end > shown && !showing && isWorth) show(bytes(cut.end), cut.decodeLevel);
         };
         await read(plan.end, { told });
