@@ -9,6 +9,7 @@
 #   make test-pythons    the quick tests with each Python of PYTHONS that this machine has
 #   make e2e      open every kind of object in OHIF and Cornerstone3D (needs node and chromium)
 #   make e2e-core    the part of it that every change has to pass
+#   make bench-viewers    load frames and volumes in viewers in every way, side by side
 #   make fuzz     build mutated files and judge what is published, for MINUTES=10
 #   make bench    run the benchmarks      make wheel    sdist and wheel in ./dist
 #   make lock     renew the exact versions that the tests are run with
@@ -21,7 +22,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo viewer serve test test-fast test-minimum test-pythons coverage check types hooks e2e e2e-core fuzz bench wheel lock docs picture clean
+.PHONY: help demo viewer serve test test-fast test-minimum test-pythons coverage check types hooks e2e e2e-core bench-viewers fuzz bench wheel lock docs picture clean
 
 PORT ?= 8080
 SITE ?= site
@@ -178,6 +179,11 @@ e2e: .venv/.installed-test tests/e2e/node_modules/.installed
 
 e2e-core:
 	@E2E_CORE=1 $(MAKE) --no-print-directory e2e
+
+# RUNS=5 loads in each way, SLICES=174 of the volume, OPENINGS=20 of each frame; PARTS="frames volume ohif openings".
+bench-viewers: .venv/.installed-test tests/e2e/node_modules/.installed
+	STILLFRAME_BIN=$(BIN) RUNS="$(RUNS)" SLICES="$(SLICES)" OPENINGS="$(OPENINGS)" PARTS="$(PARTS)" VIEWERS="$(VIEWERS)" \
+	  node tests/e2e/bench-viewers.mjs
 
 tests/e2e/node_modules/.installed: tests/e2e/package.json
 	@command -v npm >/dev/null || { echo "make e2e needs node 18.17 or newer with npm (Debian: apt-get install nodejs npm)." >&2; exit 1; }
