@@ -33,16 +33,17 @@ export async function startNginx({ tree, work, stops, isHttp2 }) {
 }
 
 /**
- * A host in front of another. `ignoresRanges`: it sends whole objects; `loses`: of every so many requests one connection
- * is lost, in the middle of the body.
+ * A host in front of another. `ignoresRanges`: it sends whole objects; `loses`: of every so many requests for frames and
+ * frame indexes one connection is lost, in the middle of the body.
  */
 export async function startFaulty(origin, { ignoresRanges, loses, stops }) {
   let count = 0;
   const server = http.createServer((request, response) => {
     const headers = { ...request.headers };
     if (ignoresRanges) delete headers.range;
-    count += 1;
-    const isLost = loses && count % loses === 0;
+    const isFrame = /\/frames\/\d+$|\/frame-index$/.test(request.url); // the viewer itself has to start
+    if (isFrame) count += 1;
+    const isLost = isFrame && loses && count % loses === 0;
     const upstream = http.request(`${origin}${request.url}`, { method: request.method, headers }, (answer) => {
       const answered = { ...answer.headers };
       if (ignoresRanges) delete answered['accept-ranges'];
