@@ -35,7 +35,7 @@ class Place:
         self.files = files
 
     def stillframe(self, command: str, *arguments: str | Path) -> str:
-        first = arguments if command == "build" else ()
+        first = (*arguments, "--workers", "0") if command == "build" else ()
         rest = () if command == "build" else arguments
         done = run(command, *first, self.location, *rest, *self.options, STILLFRAME_SECRET=_SECRET)
         assert done.returncode == 0, done.stderr
