@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import threading
@@ -19,6 +20,7 @@ from pydicom.uid import SegmentationStorage
 
 from stillframe.archive.claims import Watch
 from stillframe.build import budget, sharing
+from stillframe.build.channel import Channel
 from stillframe.build.crew import Crew
 from stillframe.build.frame_work import FrameWork
 from stillframe.build.helper import help_with_frames
@@ -386,6 +388,56 @@ def test_the_middle_frame_is_shown_although_a_member_failed_at_it(
     monkeypatch.setattr(FrameWork, "make", fail)
     assert isinstance(publish_both(KINDS[kind](tmp_path), tmp_path, 3), Built)
     assert failed
+
+
+@pytest.mark.parametrize("thread", ["frames-in", "frames-out"])
+def test_nobody_waits_for_a_member_whose_words_find_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    """What is sent or received is as large as frames are; the process that publishes them may have no room for it."""
+    lacked = []
+    send, receive = Channel.send, Channel.receive
+
+    def lack() -> None:
+        if threading.current_thread().name == thread:
+            lacked.append(thread)
+            raise MemoryError
+
+    def send_much(self: Channel, *arguments: Any) -> None:
+        lack()
+        send(self, *arguments)
+
+    def receive_much(self: Channel) -> Any:
+        received = receive(self)
+        lack()
+        return received
+
+    monkeypatch.setattr(Channel, "send", send_much)
+    monkeypatch.setattr(Channel, "receive", receive_much)
+    assert isinstance(publish_both(KINDS["native"](tmp_path), tmp_path), Built)
+    assert lacked
+
+
+def test_frames_are_made_although_no_file_can_be_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may have as many files open as it is allowed to; one that is publishing frames already goes on."""
+    refused = []
+
+    def refuse(descriptor: int) -> int:
+        refused.append(descriptor)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    path = native(tmp_path, random_samples((COUNT, 700, 700), "u2", 12), BitsStored=12)  # too large for memory
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", refuse)
+        source = InputRef(path=str(path), state=state_of(path.stat()), size=path.stat().st_size)
+        task = InstanceTask(
+            store=DirectoryStore(str(tmp_path / "tree")), source=source, uids=UIDS, options=BuildOptions(reduced=())
+        )
+        with crew_of(2) as crew:
+            built = build_instance(task, sharing_with(crew))
+    assert isinstance(built, Built), built
+    assert built.frames == COUNT
+    assert refused
 
 
 def test_who_does_not_know_the_key_is_no_member(tmp_path: Path) -> None:

@@ -81,10 +81,14 @@ class Channel:
         """The open file that came with the last value, which is the caller's to close."""
         return self._descriptors.pop()
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """End the connection; the other end is told, and whoever waits here."""
         with suppress(OSError):  # the other end has closed it
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """As `hang_up`, and nothing of the connection stays."""
+        self.hang_up()
         self._socket.close()
         while self._descriptors:
             os.close(self._descriptors.pop())

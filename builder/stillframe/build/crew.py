@@ -126,9 +126,13 @@ class Member:
         return len(self.under_way) >= _AHEAD
 
     def hand_work(self, round_: int, work: HandedWork, descriptor: int | None) -> None:
-        """Hand over work, and the open file that its frames are in."""
-        self.round = round_
+        """Hand over work, and the open file that its frames are in.
+
+        Raises:
+            OSError: if no more files can be opened.
+        """
         self._outbox.put((work, None if descriptor is None else os.dup(descriptor)))
+        self.round = round_
 
     def hand_frames(self, frames: HandedFrames) -> None:
         """Have frames made."""
@@ -141,20 +145,25 @@ class Member:
         self._channel.close()
 
     def _listen(self, key: bytes, inbox: SimpleQueue[tuple[Member, Any]]) -> None:
-        with suppress(ChannelClosed):
-            if hmac.compare_digest(self._channel.receive_bytes(len(key)), key):
-                inbox.put((self, Came))
-                while True:
-                    inbox.put((self, self._channel.receive()))
-        inbox.put((self, Left))
+        try:
+            with suppress(ChannelClosed, MemoryError):
+                if hmac.compare_digest(self._channel.receive_bytes(len(key)), key):
+                    inbox.put((self, Came))
+                    while True:
+                        inbox.put((self, self._channel.receive()))
+        finally:
+            inbox.put((self, Left))  # whatever it was: nobody may wait for this member any more
 
     def _speak(self) -> None:
         while (message := self._outbox.get()) is not None:
             value, descriptor = message
-            with suppress(ChannelClosed):  # `_listen` tells
+            try:
                 self._channel.send(value, descriptor)
-            if descriptor is not None:
-                os.close(descriptor)
+            except (ChannelClosed, MemoryError):
+                self._channel.hang_up()  # what it was to hear is lost: `_listen` tells
+            finally:
+                if descriptor is not None:
+                    os.close(descriptor)
 
 
 def _listen_at(path: str) -> socket.socket | None:

@@ -118,22 +118,21 @@ class _Round:
         self._work.clock.add(answer.times)
 
     def _hand_out(self, member: Member, chunk: _Chunk) -> None:
-        """Have a member make a chunk."""
-        if member.round != self._number:
-            member.hand_work(self._number, self._work_for_members(), self._descriptor)
-        stored: list[bytes | pickle.PickleBuffer] = []
-        if self._descriptor is None:
-            with self._work.clock("read"):
-                try:
-                    for index in chunk.indices:
-                        data = self._work.reader.stored(index)
-                        stored.append(data if isinstance(data, bytes) else pickle.PickleBuffer(data))
-                except Exception:  # it counts when the frame's turn comes
-                    chunk.made = ()
-                    return
-        member.hand_frames(
-            HandedFrames(round=self._number, number=chunk.number, indices=chunk.indices, stored=tuple(stored))
-        )
+        """Have a member make a chunk; one that cannot be handed out is not made ahead of its turn."""
+        try:
+            if member.round != self._number:
+                member.hand_work(self._number, self._work_for_members(), self._descriptor)
+            stored = self._stored(chunk) if self._descriptor is None else ()
+        except Exception:  # it counts when the frame's turn comes
+            chunk.made = ()
+            return
+        member.hand_frames(HandedFrames(round=self._number, number=chunk.number, indices=chunk.indices, stored=stored))
+
+    def _stored(self, chunk: _Chunk) -> tuple[bytes | pickle.PickleBuffer, ...]:
+        """The frames of a chunk as they are stored."""
+        with self._work.clock("read"):
+            read = map(self._work.reader.stored, chunk.indices)
+            return tuple(data if isinstance(data, bytes) else pickle.PickleBuffer(data) for data in read)
 
     def _work_for_members(self) -> HandedWork:
         """The work as it is now: what this process takes down of the frames is of no use to others."""
@@ -145,10 +144,12 @@ class _Round:
     def _make_ahead(self, chunk: _Chunk) -> None:
         """Make a chunk here before its turn comes."""
         made: list[MadeFrame] = []
-        with suppress(Exception):  # it counts when the frame's turn comes
-            for index in chunk.indices:
+        for index in chunk.indices:
+            with suppress(Exception):  # it counts when the frame's turn comes
                 made.append(self._work.make(index))
-                self._turn()
+            if not made or made[-1].index != index:
+                break
+            self._turn()
         chunk.made = tuple(made)
 
 
