@@ -295,6 +295,20 @@ def test_the_old_word_for_no_thumbnails_is_taken_and_told(tmp_path: Path) -> Non
     assert not [path for path in contents(tmp_path / "new") if path.endswith("/thumbnail")]
 
 
+def test_the_old_word_and_another_choice_are_refused_together(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 1)
+    done = run("build", source, tmp_path / "out", "--no-thumbnails", "--thumbnails", "instances")
+    assert done.returncode == 1
+    assert "--no-thumbnails is --thumbnails none, and --thumbnails instances is given, too" in done.stderr
+
+
+def test_a_dry_run_tells_of_pictures_that_would_be_drawn(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", 2)
+    assert run("build", source, tmp_path / "out", "--workers", "0").returncode == 0
+    done = run("build", source, tmp_path / "out", "--workers", "0", "--thumbnails", "instances", "--dry-run")
+    assert re.search(r"^ +2 would get other pictures", done.stdout, re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_writing_lists_loads_no_heavy_library_where_workers_draw(tmp_path: Path) -> None:
     """Nor does looking at thumbnails that are right."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from stillframe.archive.roots import find_roots
 from stillframe.build.report import Report
@@ -61,9 +62,16 @@ def _levels(_context: click.Context, _parameter: click.Parameter, value: str) ->
 
 def _make_options(*, no_thumbnails: bool, thumbnails: Thumbnails, **options: Any) -> BuildOptions:
     if no_thumbnails:
+        if _was_given("thumbnails") and thumbnails is not Thumbnails.NONE:
+            raise click.UsageError(f"--no-thumbnails is --thumbnails none, and --thumbnails {thumbnails} is given, too")
         tell("--no-thumbnails is deprecated: give --thumbnails none")
         thumbnails = Thumbnails.NONE
     return BuildOptions(thumbnails=thumbnails, **options)
+
+
+def _was_given(parameter: str) -> bool:
+    """Whether an option stands on the command line."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
 _shape_options: Final = option_group(

@@ -18,6 +18,7 @@ from stillframe.store.directory import DirectoryStore
 _WOULD = {
     Decision.PUBLISH: "would be published",
     Decision.REBUILD: "would be rebuilt: other options, an older format, or objects are missing",
+    Decision.REDRAW: "would get other pictures, or none, or an older format's record anew; no frame is touched",
     Decision.REPLACE: "would replace what is published",
     Decision.RESUME: "would be listed: written by a job that was cut off",
     Decision.UNCHANGED: "unchanged",
