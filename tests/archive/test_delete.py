@@ -162,6 +162,51 @@ def test_what_a_killed_build_was_about_to_write_goes_too(tmp_path: Path, source:
     assert not (tmp_path / "tree" / "studies" / STUDY).exists()
 
 
+def leave_draft(tree: Path, uids: InstanceUIDs) -> None:
+    """What a job leaves that is killed while it writes a new instance (note 33)."""
+    place = tree / instance_key(uids)
+    frames = place.parent / f".{place.name}.part" / "0123456789abcdef" / "frames"
+    frames.mkdir(parents=True)
+    (frames / "1").write_bytes(b"a frame")
+
+
+NEW = InstanceUIDs(STUDY, SERIES, instance_uid(9))
+
+
+@pytest.mark.parametrize("scope", [Scope(STUDY), Scope(STUDY, SERIES), Scope(STUDY, SERIES, NEW.instance)], ids=str)
+@pytest.mark.parametrize("others", ["a", "c"])
+def test_a_draft_that_a_killed_build_left_goes_too(tmp_path: Path, source: Path, scope: Scope, others: str) -> None:
+    """Whether there are other instances of its series, or nothing else of its study."""
+    store, clean = DirectoryStore(str(tmp_path / "tree")), DirectoryStore(str(tmp_path / "clean"))
+    publish(store, source / others)
+    leave_draft(tmp_path / "tree", NEW)
+    publish(clean, source / others)
+    if others == "a" and not scope.instance:
+        remove(clean, scope)
+    report = remove(store, scope)
+    assert report.found
+    assert report.instances == 1 + (3 if others == "a" and not scope.instance else 0)
+    assert contents(tmp_path / "tree") == contents(tmp_path / "clean")
+
+
+def test_the_deletion_waits_for_who_makes_a_draft(tmp_path: Path, source: Path) -> None:
+    store = DirectoryStore(str(tmp_path / "tree"))
+    publish(store, source / "c")
+    before = contents(tmp_path / "tree")
+    draft = store.draft(instance_key(NEW))
+    assert draft is not None
+    draft.put(f"{instance_key(NEW)}/frames/1", b"a frame")
+    reports: list[DeletionReport] = []
+    other = threading.Thread(target=lambda: reports.append(remove(store, Scope(STUDY))))
+    other.start()
+    other.join(0.3)
+    assert other.is_alive()
+    draft.close()
+    other.join(60)
+    assert reports[0].found
+    assert contents(tmp_path / "tree") == before
+
+
 def test_deleting_what_is_not_there_writes_nothing(make_store: Making, source: Path) -> None:
     store = make_store()
     assert not remove(store, Scope(STUDY)).found

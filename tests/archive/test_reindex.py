@@ -142,6 +142,18 @@ def test_only_what_is_whole_is_listed(make_store: Making, source: Path) -> None:
     assert objects(store) == before
 
 
+def test_an_instance_that_was_only_drafted_is_told(tmp_path: Path, source: Path) -> None:
+    """A job made it ready where no key leads to."""
+    store = DirectoryStore(str(tmp_path))
+    publish(store, source)
+    new = InstanceUIDs(STUDY, SERIES, instance_uid(9))
+    draft = store.draft(instance_key(new))
+    assert draft is not None
+    assert index(store).left == {instance_key(new): "it is being written, or was when a job ended"}
+    draft.close()
+    assert index(store).left == {}
+
+
 def test_a_damaged_metadata_document_or_frame_is_told(source: Path) -> None:
     store = MemoryStore()
     publish(store, source)

@@ -19,7 +19,7 @@ from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, retr
 from stillframe.archive.documents import read_document
 from stillframe.archive.drawing import Draw, draw_here
 from stillframe.archive.frame_index import indexed_instances
-from stillframe.archive.holdings import held_in_series, held_objects, with_thumbnail
+from stillframe.archive.holdings import drafted_instances, held_in_series, held_objects, with_thumbnail
 from stillframe.archive.lists import publish_series, publish_studies, publish_study, withdraw_instances
 from stillframe.archive.qido import base_url_of
 from stillframe.archive.record import record_of
@@ -144,7 +144,8 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress, draw: 
 
 def _is_anything(store: Store, study: str) -> bool:
     listed = (text_value(record, STUDY_UID) == study for record in read_document(store, STUDIES) or ())
-    return any(True for _ in store.list(f"{STUDIES}/{study}")) or any(listed)
+    drafted = drafted_instances(store, f"{STUDIES}/{study}")
+    return any(True for _ in store.list(f"{STUDIES}/{study}")) or any(listed) or bool(drafted)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,7 +191,7 @@ class _Deletion:
         """The instances that go, those that lists alone name among them, and the series that they may leave empty."""
         keys = [parse_key(key) for key, _ in self.store.list(self.scope.prefix)]
         instances = {InstanceUIDs(key.study, key.series, key.instance) for key in keys if key.instance}
-        instances |= self._named()
+        instances |= {*self._named(), *drafted_instances(self.store, self.scope.prefix)}
         series = {key.series for key in keys if key.series} | {uids.series for uids in instances}
         for uid in series | {self.scope.series} - {""}:
             instances |= self._named(uid)
@@ -268,13 +269,26 @@ class _Deletion:
         return removed
 
     def _remove_claimed(self, uids: InstanceUIDs, state: CommitState) -> dict[str, int]:
+        own = metadata_key(uids.study, uids.series, uids.instance)
         if state.etag is None and not held_objects(self.store, uids):
-            return {}
+            return {own: 0} if self._remove_draft(uids, state) else {}
         with Lease(self.store, uids, state) as lease:
             sizes = held_objects(self.store, uids)
             self.store.delete_many(list(sizes))
             lease.remove()
-        return sizes | {metadata_key(uids.study, uids.series, uids.instance): 0}
+        return sizes | {own: 0}
+
+    def _remove_draft(self, uids: InstanceUIDs, state: CommitState) -> bool:
+        """Remove what a job left that ended before the instance got its place; whether there was anything."""
+        resource = instance_key(uids)
+        if not any(True for _ in self.store.drafts(resource)):
+            return False
+        draft = self.store.draft(resource, state.drafted)
+        if draft is None:  # another job was here
+            raise ClaimLost(f"{resource} was taken over by another job")
+        draft.close()
+        self.store.delete(metadata_key(uids.study, uids.series, uids.instance))  # and folders that are empty now
+        return True
 
 
 def _drop_root(store: Store, base_url: str) -> None:

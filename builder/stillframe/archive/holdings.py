@@ -24,6 +24,7 @@ from stillframe.parallel import side_by_side
 from stillframe.store.base import Store
 
 _CHUNK_BYTES: Final = 16 << 20
+_UNFINISHED: Final = "it is being written, or was when a job ended"
 
 
 @dataclass(slots=True)
@@ -80,6 +81,12 @@ def held_in_series(store: Store, study: str, series: str) -> dict[str, HeldInsta
         if parsed.instance:
             instances.setdefault(parsed.instance, HeldInstance()).add(key, size)
     return instances
+
+
+def drafted_instances(store: Store, resource: str) -> list[InstanceUIDs]:
+    """The instances at or below a resource that a job is about to write for the first time, or was when it ended."""
+    keys = (parse_key(f"{drafted}/metadata") for drafted in store.drafts(resource))
+    return [InstanceUIDs(key.study, key.series, key.instance) for key in keys]
 
 
 def held_objects(store: Store, uids: InstanceUIDs) -> dict[str, int]:
@@ -216,6 +223,9 @@ def read_series(store: Store, study: str, series: str) -> StoredSeries:
         else:
             stored.published[instance] = metadata
             stored.frames[instance] = instances[instance].frames
+    for uids in drafted_instances(store, instances_key(study, series)):
+        if uids.instance not in instances:
+            stored.left[uids.instance] = _UNFINISHED
     return stored
 
 
@@ -231,7 +241,7 @@ def _published_whole(store: Store, uids: InstanceUIDs, held: HeldInstance) -> JS
         return "its metadata are missing"
     datasets = parse_datasets(stored.data)
     if datasets and holder_of(datasets[0]):
-        return "it is being written, or was when a job ended"
+        return _UNFINISHED
     if not datasets or InstanceUIDs(*named_uids(datasets[0])) != uids:
         return "its metadata are damaged"
     record = record_of(datasets[0])

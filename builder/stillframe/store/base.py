@@ -162,6 +162,10 @@ class Store(ABC):
         """
         return None
 
+    def drafts(self, resource: str) -> Iterator[str]:  # noqa: ARG002
+        """The resources that there are drafts of, of this one and those below it: also what a job left that ended."""
+        return iter(())
+
     def drafted(self, resource: str) -> str:  # noqa: ARG002
         """What changes while another job makes a draft of a resource, and lives; empty if none does."""
         return ""

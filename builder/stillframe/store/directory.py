@@ -17,7 +17,7 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.errors import LayoutError, PreconditionFailed, StoreError
 from stillframe.layout import key_of_path, path_of_key
 from stillframe.store.base import Draft, Store, StoredObject, Written
-from stillframe.store.drafts import begin_draft, held_version, remove_drafts
+from stillframe.store.drafts import begin_draft, draft_folder, held_version, remove_drafts
 from stillframe.store.folder_files import RACES, failure, write_all
 from stillframe.store.sync import SYNCFS, group_sync, sync_file
 from stillframe.wait_log import waiting
@@ -142,6 +142,22 @@ class DirectoryStore(Store):
         except OSError as error:
             raise failure(resource, error) from error
         return begun
+
+    @override
+    def drafts(self, resource: str) -> Iterator[str]:
+        path = f"{self.root}/{resource}".rstrip("/")
+        if os.path.isdir(draft_folder(path)):  # noqa: PTH112
+            yield resource
+        yield from self._drafts_below(path)
+
+    def _drafts_below(self, folder: str) -> Iterator[str]:
+        for entry in self._entries(folder):
+            if not entry.is_dir(follow_symlinks=False):
+                continue
+            if not _is_temporary(entry.name):
+                yield from self._drafts_below(entry.path)
+            elif (key := self._key(f"{folder}/{entry.name[1:].removesuffix('.part')}/metadata")) is not None:
+                yield key.rpartition("/")[0]
 
     def _check(self, key: str, if_match: str | None, if_none_match: bool, temporary: str) -> None:
         current = self.get(key)
