@@ -9,12 +9,13 @@ from typing import Any, override
 import numpy as np
 import pytest
 
+from stillframe.archive.claims import Lease, settled_state
 from stillframe.archive.delete import Scope
 from stillframe.archive.drawing import Drawer, draw_here
 from stillframe.archive.holdings import read_metadata
 from stillframe.archive.reindex import index_archive
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.layout import thumbnail_key
+from stillframe.layout import frame_key, thumbnail_key
 from stillframe.options import BuildOptions, Thumbnails
 from stillframe.store.directory import DirectoryStore
 from tests.support.archives import SECRET, Interrupted, objects_of_roots, publish, remove
@@ -110,6 +111,22 @@ def test_a_build_removes_what_a_killed_one_left(source: Path) -> None:
     store.put(key(2), before[key(4)])
     publish(store, source)
     assert objects(store) == before
+
+
+def test_frames_of_a_replacement_that_came_to_nothing_are_not_shown(source: Path, tmp_path: Path) -> None:
+    """They are there when the middle moves to their instance, whose former input is then published again."""
+    store, other, clean = MemoryStore(), MemoryStore(), MemoryStore()
+    publish(store, *files(source, 1, 2, 3, 4, 5))
+    publish(other, write(tmp_path, "other.dcm", image(4, noise(99))))
+    uids = InstanceUIDs(STUDY, SERIES, instance_uid(4))
+    with Lease(store, uids, settled_state(store, uids)) as lease:
+        store.put(frame_key(uids, 1), other.objects[frame_key(uids, 1)].data)
+        lease.give_up()
+    publish(store, *files(source, 6, 7))
+    assert key(4) not in thumbnails(store)
+    publish(store, *files(source, 4))
+    publish(clean, source)
+    assert objects(store) == objects(clean)
 
 
 def test_a_deletion_removes_what_a_killed_one_left(source: Path) -> None:

@@ -12,10 +12,12 @@ from typing import Final
 
 from stillframe.archive.documents import ROUNDS, give_way, read_document, replace_object
 from stillframe.archive.drawing import Draw
+from stillframe.archive.holdings import read_metadata
 from stillframe.archive.record import mark_of, record_of
 from stillframe.archive.representative import asked_for, series_candidates, study_candidates
 from stillframe.codec.jpeg_comment import comment_of
 from stillframe.dicom.json_model import SOP_INSTANCE_UID, JSONDataset, named_uids, text_value
+from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import PreconditionFailed, StoreError
 from stillframe.layout import metadata_key, thumbnail_key
 from stillframe.parallel import side_by_side
@@ -121,7 +123,10 @@ def _picture(store: Store, metadata: JSONDataset, at_hand: dict[str, bytes], dra
             at_hand[key] = stored.data if stored else b""
         if mark and comment_of(at_hand[key]) == mark:
             return at_hand[key]
-    return draw(store, metadata)
+    picture = draw(store, metadata)
+    # Frames that another job is replacing are partly its own. It draws them when it lists them, or whoever comes after.
+    now = read_metadata(store, InstanceUIDs(study, series, instance))
+    return picture if now is not None and record_of(now) == record_of(metadata) else None
 
 
 def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
