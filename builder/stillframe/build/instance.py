@@ -368,6 +368,8 @@ class _Worker:
     def _withdraw(self, lease: Lease | DraftLease, sink: _Sink) -> None:
         """Take back the objects of an instance that was not published before and will not be now."""
         sink.abandon()
+        if isinstance(lease, DraftLease):
+            return  # it goes with its draft; what has its place by now is another job's
         lease.check()
         if self.published is None:
             self.task.store.delete_many(list(held_objects(self.task.store, self.task.uids)))
