@@ -386,8 +386,13 @@ def test_the_middle_frame_is_shown_although_a_member_failed_at_it(
         return make(self, index)
 
     monkeypatch.setattr(FrameWork, "make", fail)
-    assert isinstance(publish_both(KINDS[kind](tmp_path), tmp_path, 3), Built)
-    assert failed
+    for attempt in range(10):  # until a member came in time
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        assert isinstance(publish_both(KINDS[kind](folder), folder, 3), Built)
+        if failed:
+            return
+    pytest.fail("no member ever got to the middle frame")
 
 
 @pytest.mark.parametrize("thread", ["frames-in", "frames-out"])
