@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from typing import Any, override
 
 import pytest
 
+from stillframe import execute
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import WorkerDied
 from stillframe.execute import ProcessExecutor, SerialExecutor, make_executor, run_batches
 from stillframe.store.directory import DirectoryStore
+from stillframe.worker_process import start_fork_server
 from tests.support.dicom_files import instance_uid, write_series
 from tests.support.told_store import ToldStore
 from tests.support.trees import build_tree, contents
@@ -223,6 +226,22 @@ with ProcessExecutor(1) as executor:
     second = forkserver._forkserver._forkserver_pid
     print(first != second, "a-secret" in Path(f"/proc/{second}/environ").read_text())
 """
+
+
+def test_a_server_that_is_just_ending_is_no_lack_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[int] = []
+
+    def start() -> None:
+        if threading.current_thread() is not threading.main_thread() and len(refused) < 2:
+            refused.append(1)
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        start_fork_server()
+
+    with ProcessExecutor(1) as executor:
+        monkeypatch.setattr(execute, "start_fork_server", start)
+        with pytest.raises(WorkerDied):
+            executor.submit(os._exit, 3).result(60)
+    assert len(refused) == 2
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -22,8 +23,9 @@ from concurrent.futures import (
     InvalidStateError,
     wait,
 )
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
@@ -38,6 +40,10 @@ AHEAD: Final = 3
 _SOON: Final = 0.02
 # Address space that the libraries take which every task needs (numpy, its BLAS, pydicom, codecs): 190 MB were measured.
 _IMPORTED_BYTES: Final = 192 << 20
+# Times that a process is started while the server of workers is ending, and the seconds between them.
+_STARTS: Final = 20
+_PAUSE: Final = 0.1
+
 _TOO_LARGE: Final = "it needs more memory than a process has on this machine"
 
 
@@ -127,19 +133,29 @@ class ProcessExecutor(Executor):
             try:
                 return self._pool.submit(run_task, self._environment, fn, *args, **kwargs)
             except BrokenProcessPool:
-                self._pool.shutdown(wait=False)
-                self._pool = new_pool(self._workers, self._log)
-                return self._pool.submit(run_task, self._environment, fn, *args, **kwargs)
+                return _persistently(partial(self._submit_anew, fn, *args, **kwargs))
+
+    def _submit_anew(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        self._pool.shutdown(wait=False)
+        self._pool = new_pool(self._workers, self._log)
+        return self._pool.submit(run_task, self._environment, fn, *args, **kwargs)
+
+    def _lone_pool(self) -> ProcessPoolExecutor:
+        """A pool of one process, which lives before it has a task."""
+        pool = new_pool(1, self._log)
+        try:
+            with self._lock:
+                start_fork_server()
+            pool.submit(run_task, self._environment, has_memory).result()
+        except BaseException:
+            pool.shutdown()
+            raise
+        return pool
 
     def _again(self, outer: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """Run a task that was under way when a process died, alone in a process of its own."""
         try:
-            with self._alone, starting(), new_pool(1, self._log) as pool:
-                with self._lock:
-                    start_fork_server()
-                pool.submit(
-                    run_task, self._environment, has_memory
-                ).result()  # the process lives before it has the task
+            with self._alone, starting(), _persistently(self._lone_pool) as pool:
                 _copy(pool.submit(run_task, self._environment, fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
             _fail(outer, error)
@@ -170,6 +186,15 @@ class ProcessExecutor(Executor):
         except RuntimeError:  # its thread never started, and nothing else ends its processes
             self.end_processes()
         self._log.close()
+
+
+def _persistently[T](start: Callable[[], T]) -> T:
+    """What `start` returns. A server of workers that was killed refuses connections before it counts as ended."""
+    for _ in range(_STARTS - 1):
+        with suppress(ConnectionError):
+            return start()
+        time.sleep(_PAUSE)
+    return start()
 
 
 @contextmanager
