@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from imagecodecs import jpegls_decode, jpegls_encode
-from inputs import Frames, ct_slices, radiograph
+from inputs import Frames, bits_of, ct_slices, radiograph
 
 from stillframe.codec import htj2k
 from stillframe.codec.codestream import reduce_codestream
@@ -35,7 +35,7 @@ class Coding:
 
 def code_htj2k(frames: Frames) -> Coding:
     """Encode and verify every frame as a build does."""
-    bits = 16 if frames.dtype.kind == "i" else 12
+    bits = bits_of(frames)
     began = time.process_time()
     codestreams = [htj2k.encode_frame(frame, bits) for frame in frames]
     encoded = time.process_time()
@@ -65,7 +65,7 @@ def _coding(began: float, encoded: float, frames: Frames, codestreams: list[byte
 
 def reduce_milliseconds(frames: Frames) -> float:
     """CPU milliseconds of cutting the variant of level 2 from a frame."""
-    codestreams = [htj2k.encode_frame(frame, 16 if frame.dtype.kind == "i" else 12) for frame in frames]
+    codestreams = [htj2k.encode_frame(frame, bits_of(frame)) for frame in frames]
     headers = [parse_header(data) for data in codestreams]
     began = time.process_time()
     for data, header in zip(codestreams, headers, strict=True):

@@ -52,8 +52,13 @@ def radiograph(number: int) -> Frames:
     return pixels
 
 
+def bits_of(frames: Frames) -> int:
+    """Bits Stored of these frames."""
+    return 16 if frames.dtype.kind == "i" else 12
+
+
 def _write_slice(folder: Path, number: int, slice_: Frames, **attributes: Any) -> None:
-    bits = {"BitsStored": 16 if slice_.dtype.kind == "i" else 12}
+    bits = {"BitsStored": bits_of(slice_)}
     write(folder, f"{number:05}.dcm", image(number, slice_, **bits | attributes))
 
 

@@ -80,3 +80,15 @@ def processes_of_session(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] != "Z":
                 found.append(int(entry.parent.name))
     return found
+
+
+def workers_of_session(session: int) -> list[int]:
+    """Fork servers and their children, which have one command line, but for the first: that is the server itself."""
+    return sorted(pid for pid in processes_of_session(session) if b"forkserver" in _command_of(pid))[1:]
+
+
+def _command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

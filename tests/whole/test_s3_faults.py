@@ -37,7 +37,7 @@ from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_fault
 from tests.support.forked import forked_process
 from tests.support.jobs import Job
 from tests.support.s3_server import S3Endpoint, S3Server
-from tests.support.trees import NoProgress, objects, processes_of_session
+from tests.support.trees import NoProgress, objects, workers_of_session
 
 pytestmark = pytest.mark.slow
 TIMES = int(os.environ.get("STILLFRAME_FAULTS", "0"))
@@ -142,18 +142,6 @@ def start(bucket: Bucket, prefix: str, *sources: Path, options: Sequence[str] = 
     return Job([*sources, f"s3://{bucket.name}/{prefix}", *place, *options], workers=workers)
 
 
-def workers_of(job: Job) -> list[int]:
-    """A fork server and its children have one command line; the server was there first."""
-    return sorted(pid for pid in processes_of_session(job.pid) if b"forkserver" in command_of(pid))[1:]
-
-
-def command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 def test_a_job_waits_for_a_server_that_is_started_anew(tmp_path: Path, s3_server: S3Endpoint) -> None:
     """An orderly stop: SeaweedFS may lose what it took last when it is killed, which no client can make good."""
     source = write_inputs(tmp_path / "in", 24)
@@ -214,7 +202,7 @@ def test_a_job_whose_workers_are_killed_goes_on_without_them(bucket: Bucket, tmp
         job = start(bucket, store.prefix, source)
         wait_for_objects(store, job)
         time.sleep(randomly.uniform(0, 0.8))
-        for pid in workers_of(job)[:1]:
+        for pid in workers_of_session(job.pid)[:1]:
             os.kill(pid, signal.SIGKILL)
             killed += 1
         told = job.finish()

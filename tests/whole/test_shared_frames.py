@@ -34,7 +34,7 @@ from tests.support.jobs import Job
 from tests.support.large import FRAMES, Helping, large_frames, write_large
 from tests.support.multipart import unwrap_part
 from tests.support.published import UIDS
-from tests.support.trees import NoProgress, build_tree, contents, objects, processes_of_session
+from tests.support.trees import NoProgress, build_tree, contents, objects, processes_of_session, workers_of_session
 from tests.support.zips import zip_bytes
 
 pytestmark = pytest.mark.slow
@@ -174,18 +174,6 @@ def test_a_job_killed_at_any_moment_and_run_again_ends_in_the_same_tree(
     assert killed
 
 
-def workers_of(job: Job) -> list[int]:
-    """A fork server and its children have one command line; the server was there first, starters of sandboxes last."""
-    return sorted(pid for pid in processes_of_session(job.pid) if b"forkserver" in command_of(pid))[1:]
-
-
-def command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_worker_that_is_killed_costs_nothing_but_time(
@@ -195,7 +183,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     randomly = random.Random(seed)
     job = Job([source, tmp_path / "tree"])
     wait_for_files(tmp_path / "tree", job, randomly.uniform(0.05, 0.6) * len(expected))
-    workers = workers_of(job)
+    workers = workers_of_session(job.pid)
     assert len(workers) >= 2
     os.kill(randomly.choice(workers), signal.SIGKILL)
     told = job.finish()

@@ -18,7 +18,7 @@ from stillframe.options import DecoderLimits
 from stillframe.pixels.codestreams import decode_prefix, decode_published
 from stillframe.pixels.display import read_display
 from stillframe.pixels.native import Frame
-from stillframe.pixels.published import check_size, decode_stored, is_blank, is_codestream
+from stillframe.pixels.published import check_size, decode_stored, is_blank, is_codestream, is_floating
 from stillframe.pixels.rendering import Display
 from stillframe.pixels.thumbnail import PublishedFrame, draw_thumbnail, make_rendered, sufficient_level
 from stillframe.store.base import Store
@@ -63,7 +63,7 @@ def _draw(store: Store, metadata: JSONDataset, draw: Callable[[int, Display], by
     for index in range(frames // 2, frames):
         try:
             with drawing():
-                picture = draw(index, read_display(metadata, index, bulk, floating=_is_floating(metadata)))
+                picture = draw(index, read_display(metadata, index, bulk, floating=is_floating(metadata)))
         except CannotDraw:
             if not tolerant:
                 raise
@@ -142,11 +142,6 @@ def _is_blank(pixels: Frame, metadata: JSONDataset) -> bool:
     """Whether a frame may be one that was damaged: zeros, where damage is tolerated."""
     record = record_of(metadata)
     return record is not None and record.keeps_damaged and is_blank(pixels)
-
-
-def _is_floating(metadata: JSONDataset) -> bool:
-    bits = metadata.get("00280100", {}).get("Value", [0])[0]
-    return "00280103" not in metadata and bits in (32, 64)
 
 
 class _StoredBulk:

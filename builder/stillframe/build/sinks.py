@@ -99,13 +99,13 @@ class StoreSink:
             StoreError: if this object, or one before it, cannot be put.
         """
         self.digests[key] = _digest(data)
-        if isinstance(data, bytes) and self._uploads is None:
-            self.sizes[key] = self._put_fenced(key, data).size
-            return
-        if self._uploads is None or not isinstance(data, bytes):
+        if not isinstance(data, bytes):
             self._lease.check()
             with _as_input():
                 self.sizes[key] = self._store.put(key, data).size
+            return
+        if self._uploads is None:
+            self.sizes[key] = self._put_fenced(key, data).size
             return
         self.sizes[key] = len(data)
         self._pending.append(self._uploads.submit(len(data), partial(self._put_fenced, key, data)))

@@ -69,10 +69,14 @@ def reopen_file(descriptor: int) -> ReadableFile:
     return io.BufferedReader(_SharedFile(descriptor))
 
 
-class _SharedFile(io.RawIOBase):
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._offset = 0
+class _SeekableFile(io.RawIOBase):
+    """An unbuffered file with an offset of its own, which stops at 0."""
+
+    _offset = 0
+
+    def _end(self) -> int:
+        """The size of the file in bytes."""
+        raise NotImplementedError
 
     @override
     def readable(self) -> bool:
@@ -84,9 +88,18 @@ class _SharedFile(io.RawIOBase):
 
     @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: os.fstat(self._descriptor).st_size}[whence]
-        self._offset = max(0, start + offset)
+        origin = self._end() if whence == io.SEEK_END else self._offset if whence == io.SEEK_CUR else 0
+        self._offset = max(0, origin + offset)
         return self._offset
+
+
+class _SharedFile(_SeekableFile):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @override
+    def _end(self) -> int:
+        return os.fstat(self._descriptor).st_size
 
     def readinto(self, buffer: Buffer) -> int:
         """Fill the buffer; less of it at the end."""
@@ -113,25 +126,14 @@ def join_files(parts: Sequence[Part]) -> ReadableFile:
     return io.BufferedReader(_Joined(parts), _BUFFER_BYTES)
 
 
-class _Joined(io.RawIOBase):
+class _Joined(_SeekableFile):
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = [part for part in parts if part[2]]
         self._ends = list(accumulate(length for _, _, length in self._parts))
-        self._offset = 0
 
     @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def seekable(self) -> bool:
-        return True
-
-    @override
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._ends[-1] if self._ends else 0}[whence]
-        self._offset = max(0, start + offset)
-        return self._offset
+    def _end(self) -> int:
+        return self._ends[-1] if self._ends else 0
 
     def readinto(self, buffer: Buffer) -> int:
         """Fill the buffer, at most to the end of a part; 0 at the end of the last."""

@@ -28,12 +28,18 @@ _DESCRIBING: Final = (
     *(_BITS_ALLOCATED, "00280101", "00280102", _SIGN),
 )
 # Of floating point samples there are no others (PS3.3 C.7.6.24, C.7.6.25); these have no sign of their own.
+_INTEGERS: Final = "PixelData"
 _FLOATING: Final = {32: "FloatPixelData", 64: "DoubleFloatPixelData"}
 
 
 def is_codestream(metadata: JSONDataset) -> bool:
     """Whether the frames of an instance are codestreams of their own, whose first byte is that of the object."""
     return bool(first_value(metadata, SYNTAX) == HTJ2K_RPCL)
+
+
+def is_floating(metadata: JSONDataset) -> bool:
+    """Whether the samples of an instance are floating point numbers."""
+    return _keyword(metadata) != _INTEGERS
 
 
 def check_size(header: MainHeader, metadata: JSONDataset) -> None:
@@ -108,4 +114,4 @@ def _describe(metadata: JSONDataset) -> Dataset:
 def _keyword(metadata: JSONDataset) -> str:
     bits = first_value(metadata, _BITS_ALLOCATED)
     floating = first_value(metadata, _SIGN) is None and isinstance(bits, int)
-    return _FLOATING.get(bits, "PixelData") if floating else "PixelData"
+    return _FLOATING.get(bits, _INTEGERS) if floating else _INTEGERS
