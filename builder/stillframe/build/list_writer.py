@@ -17,7 +17,7 @@ from stillframe.archive.drawing import Drawer
 from stillframe.archive.lists import PublishedInstance, publish_series, publish_studies, publish_study
 from stillframe.archive.roots import Roots
 from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
-from stillframe.build.plan import Plan, SeriesPlan
+from stillframe.build.plan import SeriesPlan
 from stillframe.build.request import BuildRequest
 
 _THREADS: Final = 8
@@ -26,27 +26,20 @@ _MOST_WAITING: Final = 2 * _THREADS
 
 
 class ListWriter:
-    """Writes the lists of a job, and the thumbnails that belong to them. `listed` are the series whose own are written.
+    """Writes the lists of a job, and the thumbnails that belong to them. `draw` draws what is missing."""
 
-    `draw` draws what is missing.
-    """
-
-    def __init__(
-        self, roots: Roots, plan: Plan, request: BuildRequest, stages: defaultdict[str, float], draw: Drawer
-    ) -> None:
+    def __init__(self, roots: Roots, request: BuildRequest, stages: defaultdict[str, float], draw: Drawer) -> None:
         self.draw = draw
         self._roots = roots
         self._base_url = request.options.base_url
         self._stages = stages
-        self._open: dict[str, int] = defaultdict(int)
-        for series in plan.series:
-            self._open[series.study] += 1
+        self._left: dict[str, int] = {}  # series of a study that are not closed
         self._touched: dict[str, list[str]] = {}
         waits = roots.store.parallel > 1 or roots.store.durable or draw.apart
         self._threads = ThreadPoolExecutor(_THREADS) if waits else None
         self._pending: set[Future[None]] = set()
         self._lock = threading.Lock()
-        self.listed: set[SeriesPlan] = set()
+        self._listed: list[SeriesPlan] = []
 
     def close_series(
         self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], thumbnails: frozenset[str] | None
@@ -68,6 +61,12 @@ class ListWriter:
             self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
         self._pending.add(self._threads.submit(self._write, plan, built, thumbnails))
 
+    def take_listed(self) -> list[SeriesPlan]:
+        """The series whose own lists were written since this was asked last."""
+        with self._lock:
+            listed, self._listed = self._listed, []
+        return listed
+
     def _take(self, done: set[Future[None]]) -> None:
         self._pending -= done
         for future in done:
@@ -86,9 +85,11 @@ class ListWriter:
         with self._lock:
             if concerned:
                 self._touched.setdefault(plan.study, []).append(plan.series)
-            self.listed.add(plan)
-            self._open[plan.study] -= 1
-            last, touched = not self._open[plan.study], self._touched.get(plan.study)
+            self._listed.append(plan)
+            left = self._left[plan.study] = self._left.get(plan.study, plan.in_study) - 1
+            last, touched = not left, self._touched.get(plan.study)
+            if last:
+                del self._left[plan.study]
         if last and touched:
             publish_study(store, plan.study, touched, base_url)
             update_study_thumbnail(store, plan.study, self.draw)

@@ -11,11 +11,15 @@ from stillframe.source.inputs import Header, Rejected
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesPlan:
-    """One series: for each SOP Instance UID the inputs that hold it, in the order of the sources."""
+    """One series: for each SOP Instance UID the inputs that hold it, in the order of the sources.
+
+    `in_study` is how many series of its study the job has.
+    """
 
     study: str
     series: str
     instances: Mapping[str, tuple[Header, ...]]
+    in_study: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,6 @@ def _series_of(study: str, headers: Iterable[Header]) -> list[SeriesPlan]:
     for header in headers:
         grouped[header.uids.series][header.uids.instance].append(header)
     return [
-        SeriesPlan(study, uid, {instance: tuple(found) for instance, found in grouped[uid].items()})
+        SeriesPlan(study, uid, {instance: tuple(found) for instance, found in grouped[uid].items()}, len(grouped))
         for uid in sorted(grouped)
     ]

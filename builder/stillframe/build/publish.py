@@ -95,7 +95,7 @@ class _Publisher:
         self.next_inputs: deque[_Candidate] = deque()
         self.held_up: deque[tuple[_Candidate, Watch]] = deque()
         self.begun: dict[SeriesPlan, _Series] = {}
-        self.lists = ListWriter(roots, plan, request, report.stages, draw)
+        self.lists = ListWriter(roots, request, report.stages, draw)
 
     def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
@@ -259,11 +259,11 @@ class _Publisher:
 
     def unfinished(self) -> Unfinished:
         """What the job leaves undone where it ends now."""
-        written, missing = [], []
+        written, missing, listed = [], [], set(self.lists.take_listed())
         for plan in self.plan.series:
             series = self.begun.get(plan) or _Series(plan=plan, listed={})
             missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in series.settled]
-            if plan not in self.lists.listed:
+            if plan not in listed:
                 written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]
         return Unfinished(tuple(sorted(missing)), tuple(written))
 
