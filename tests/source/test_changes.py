@@ -222,7 +222,7 @@ def test_a_log_that_grows_is_passed_over(tmp_path: Path) -> None:
 
 def settled(path: Path, seconds: float) -> tuple[list[Any], float]:
     started = time.monotonic()
-    items = let_settle([InputRef(path=str(path), size=path.stat().st_size, state=state_of(path.stat()))], seconds)
+    items = [*let_settle([InputRef(path=str(path), size=path.stat().st_size, state=state_of(path.stat()))], seconds)]
     return items, time.monotonic() - started
 
 

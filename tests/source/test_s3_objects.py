@@ -25,7 +25,7 @@ from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef, Rejected, S3Object
 from stillframe.source.open import load_input, open_input, read_head
 from stillframe.source.s3_file import MAX_RANGE_BYTES, open_object
-from stillframe.source.s3_objects import list_objects
+from stillframe.source.s3_objects import iter_objects
 from stillframe.source.zip_inputs import SPOOL_BYTES
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
@@ -272,7 +272,7 @@ def test_a_large_object_is_a_file_over_ranges(bucket: Bucket) -> None:
 
 
 def large_input(bucket: Bucket) -> InputRef:
-    (source,) = list_objects(location(bucket, "large"), bucket.settings)
+    (source,) = iter_objects(location(bucket, "large"), bucket.settings)
     ref = InputRef(path=str(source), size=source.size, remote=source)
     assert pickle.loads(pickle.dumps(ref)) == ref
     return ref
@@ -303,7 +303,7 @@ def test_fragments_are_walked_without_a_request_for_each(bucket: Bucket) -> None
     data = bytes(30 << 20)
     put(bucket, {"large": data})
     with watched(bucket) as traffic:
-        (source,) = list_objects(location(bucket, "large"), traffic.bucket.settings)
+        (source,) = iter_objects(location(bucket, "large"), traffic.bucket.settings)
         with open_object(source) as file:
             for place in range(0, len(data), 300_000):
                 file.seek(place)
@@ -361,7 +361,7 @@ def test_a_large_object_that_changes_before_it_is_read(bucket: Bucket, tmp_path:
 
 def test_ranges_on_their_way_are_of_the_same_version(bucket: Bucket) -> None:
     put(bucket, {"large": bytes(60 << 20)})
-    (source,) = list_objects(location(bucket, "large"), bucket.settings)
+    (source,) = iter_objects(location(bucket, "large"), bucket.settings)
     with open_object(source) as file:
         assert not any(file.read(9 << 20))
         bucket.client.delete_object(Bucket=bucket.name, Key="large")
@@ -371,7 +371,7 @@ def test_ranges_on_their_way_are_of_the_same_version(bucket: Bucket) -> None:
 
 def test_a_large_object_that_changes_between_two_ranges(bucket: Bucket) -> None:
     put(bucket, {"large": bytes(1 << 20)})
-    (source,) = list_objects(location(bucket, "large"), bucket.settings)
+    (source,) = iter_objects(location(bucket, "large"), bucket.settings)
     with open_object(source) as file:
         file.read(10)
         put(bucket, {"large": bytes(range(256)) * (1 << 12)})
@@ -540,7 +540,7 @@ def test_a_killed_store_ends_the_job_and_the_next_completes_it(tmp_path: Path, w
 def test_a_wrong_size_is_the_stores_failure(bucket: Bucket) -> None:
     """What a store sends that ignores ranges is not taken for one."""
     put(bucket, {"one": bytes(1000)})
-    (source,) = list_objects(location(bucket, "one"), bucket.settings)
+    (source,) = iter_objects(location(bucket, "one"), bucket.settings)
     wrong = InputRef(path=str(source), size=2000, remote=replace(source, size=2000))
     with pytest.raises(StoreError, match="asked for 2000 bytes, the store sends 1000"):
         load_input(wrong)

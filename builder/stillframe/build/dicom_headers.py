@@ -16,8 +16,8 @@ from stillframe.build.workers import scan_inputs
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
 from stillframe.progress import Progress
-from stillframe.source.find import Found
 from stillframe.source.inputs import Header, InputRef, Rejected, Skipped
+from stillframe.source.packing import Found
 from stillframe.source.scan import Scanned, scan_heads, with_missing_told
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from io import BufferedReader, FileIO
+from itertools import chain
 from typing import Final
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import reason_of
-from stillframe.source.inputs import CHANGED, FileState, InputRef, Skipped
+from stillframe.scratch import Scratch
+from stillframe.source.inputs import CHANGED, FileState, InputRef
+from stillframe.source.packing import Found, Packing
 from stillframe.wait_log import waiting
 
 _NANOSECONDS: Final = 1_000_000_000
@@ -65,33 +68,47 @@ def reason_of_input(source: InputRef, error: Exception) -> str:
 
 
 def let_settle(
-    items: Iterable[InputRef | Skipped], seconds: float, sleep: Callable[[float], object] = time.sleep
-) -> list[InputRef | Skipped]:
+    items: Iterable[Found], seconds: float, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Found]:
     """The items, once files among them that were written less than so many seconds ago had time to become whole.
+
+    Those before the first such file come at once, the others wait in a temporary file.
 
     This waits once, at most that long, and not at all without such files. Times in the future count for nothing. A
     file that was written to less than half as long before the end of the wait keeps the state in which it was found, so
     that whoever reads it sees that it is changing.
     """
-    items = list(items)
-    now, grace = time.time_ns(), int(seconds * _NANOSECONDS)
-    young = {
-        index: item
-        for index, item in enumerate(items)
-        if isinstance(item, InputRef) and item.state is not None and _is_young(item.state, now, grace)
-    }
-    if not young:
-        return items
-    newest = max(item.state.modified for item in young.values() if item.state is not None)
-    with waiting("files that were written a moment ago"):
-        sleep((newest + grace - now) / _NANOSECONDS)
-    for index, item in young.items():
-        items[index] = _look_again(item, grace // 2)
-    return items
+    items, grace = iter(items), int(seconds * _NANOSECONDS)
+    for item in items:
+        if _modified(item) > time.time_ns() - grace:
+            break
+        yield item
+    else:
+        return
+    scratch, packing = Scratch("CREATE TABLE items (number INTEGER PRIMARY KEY, name BLOB, packed TEXT)"), Packing()
+    young: dict[int, int] = {}  # when items were written that may be young, by their numbers
+    for number, waits in enumerate(chain([item], items)):
+        scratch.run("INSERT INTO items VALUES (?, ?, ?)", number, *packing.pack(waits))
+        if _modified(waits) > time.time_ns() - grace:
+            young[number] = _modified(waits)
+    now = time.time_ns()
+    young = {number: modified for number, modified in young.items() if _is_young(modified, now, grace)}
+    if young:
+        with waiting("files that were written a moment ago"):
+            sleep((max(young.values()) + grace - now) / _NANOSECONDS)
+    for number, name, packed in scratch.rows("SELECT * FROM items ORDER BY number"):
+        item = packing.unpack(name, packed)
+        yield _look_again(item, grace // 2) if number in young and isinstance(item, InputRef) else item
+    scratch.close()
 
 
-def _is_young(state: FileState, now: int, grace: int) -> bool:
-    return 0 <= now - state.modified < grace
+def _modified(item: Found) -> int:
+    """When the file of an item was written, in nanoseconds; 0 where nothing is known of it."""
+    return item.state.modified if isinstance(item, InputRef) and item.state is not None else 0
+
+
+def _is_young(modified: int, now: int, grace: int) -> bool:
+    return 0 <= now - modified < grace
 
 
 def _look_again(item: InputRef, grace: int) -> InputRef:
@@ -100,6 +117,6 @@ def _look_again(item: InputRef, grace: int) -> InputRef:
     except OSError:
         return item
     state = state_of(status)
-    if not stat.S_ISREG(status.st_mode) or _is_young(state, time.time_ns(), grace):
+    if not stat.S_ISREG(status.st_mode) or _is_young(state.modified, time.time_ns(), grace):
         return item
     return replace(item, size=state.size, state=state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from stillframe.errors import InputError, UsageError
@@ -14,12 +14,12 @@ from stillframe.parallel import map_ahead
 from stillframe.source.changes import let_settle, state_of
 from stillframe.source.folders import Walk
 from stillframe.source.inputs import InputRef, Rejected, Skipped
+from stillframe.source.met import Met
 from stillframe.source.nested_archives import NestedArchives
-from stillframe.source.s3_objects import check_location, list_objects
+from stillframe.source.packing import Found
+from stillframe.source.s3_objects import check_location, iter_objects
 from stillframe.source.zip_inputs import list_members, looks_like_archive
 from stillframe.store.s3_client import PARALLEL, SCHEME, S3Settings
-
-type Found = InputRef | Rejected | Skipped
 
 _NO_SETTINGS = S3Settings()
 
@@ -61,10 +61,10 @@ def iter_inputs(
     check_sources(sources, s3)
     nested = NestedArchives()
 
-    def expand(item: InputRef | Skipped) -> list[Found]:
-        return [item] if isinstance(item, Skipped) or not _named_archive(item) else _expand(item, max_unpacked, nested)
+    def expand(item: Found) -> list[Found]:
+        return _expand(item, max_unpacked, nested) if isinstance(item, InputRef) and _named_archive(item) else [item]
 
-    def is_far(item: InputRef | Skipped) -> bool:
+    def is_far(item: Found) -> bool:
         return isinstance(item, InputRef) and item.remote is not None and _named_archive(item)
 
     items = let_settle(_iter_items(sources, destination, s3), settle)
@@ -74,34 +74,28 @@ def iter_inputs(
 
 def _iter_items(sources: Iterable[str], destination: str, s3: S3Settings) -> Iterator[InputRef | Skipped]:
     """Files and objects, archives among them as one."""
-    walk = Walk(destination)
-    files: dict[tuple[int, int], str] = {}
-    objects: set[str] = set()
-    for source in sources:
-        if source.startswith(SCHEME):
-            new = [remote for remote in list_objects(source, s3) if str(remote) not in objects]
-            objects.update(map(str, new))
-            yield from (InputRef(path=str(remote), size=remote.size, remote=remote) for remote in new)
-            continue
-        for file in walk.files(Path(source)):
-            item = file if isinstance(file, Skipped) else _look_at(file, files)
-            if item is not None:
-                yield item
+    with closing(Met()) as met:
+        walk = Walk(destination, met)
+        for source in sources:
+            if source.startswith(SCHEME):
+                new = met.new_objects(iter_objects(source, s3))
+                yield from (InputRef(path=str(remote), size=remote.size, remote=remote) for remote in new)
+                continue
+            for file in walk.files(Path(source)):
+                item = file if isinstance(file, Skipped) else _look_at(file, met)
+                if item is not None:
+                    yield item
 
 
-def _look_at(path: str, seen: dict[tuple[int, int], str]) -> InputRef | Skipped | None:
-    """What is at a path; None if the very path came before.
-
-    `seen` holds the files met before, by device and inode, whatever their names.
-    """
+def _look_at(path: str, met: Met) -> InputRef | Skipped | None:
+    """What is at a path; None if the very path came before."""
     try:
         status = os.stat(path)  # noqa: PTH116  (a hot loop over millions of files)
     except OSError:
         return InputRef(path=path)  # a broken link: reading it tells so in the report
-    first = seen.get((status.st_dev, status.st_ino))
+    first = met.file(status, path)
     if first is not None:
         return None if first == path else Skipped(path, f"the same file as {first}")
-    seen[status.st_dev, status.st_ino] = path
     if stat.S_ISDIR(status.st_mode):
         return InputRef(path=path)  # it could not be listed; the report says so
     if not stat.S_ISREG(status.st_mode):

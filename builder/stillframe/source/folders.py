@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from stillframe.errors import blame_machine
 from stillframe.source.inputs import Skipped
+from stillframe.source.met import Met
+
+# Stands behind a name in a listing and before what is there: no name holds it, and it is sorted before all that do.
+_END: Final = "\0"
+_FOLDER: Final = "d"
+_LINK: Final = "l"
 
 
 class Walk:
-    """Walks through folders, each once, and never into the destination."""
+    """Walks through folders, each once, and never into the destination. `met` knows those that it came to."""
 
-    def __init__(self, destination: str) -> None:
-        self._folders: dict[tuple[int, int], str] = {}
+    def __init__(self, destination: str, met: Met) -> None:
+        self._met = met
         # In a tree `studies` may be a link to where there is more room.
         roots = [destination, f"{destination}/studies"] if destination else []
         self._roots = [os.path.realpath(root) for root in roots]
-        self._root_ids = [_identify(root) for root in self._roots]
+        self._root_ids = [_identify(status) for root in self._roots if (status := _status(root))]
 
     def files(self, path: Path) -> Iterator[str | Skipped]:
         """Paths of everything at or below `path` that is not a folder, or is one that cannot be listed.
@@ -32,11 +40,11 @@ class Walk:
         waiting = [str(path)]
         while waiting:
             folder = waiting.pop()
-            identity = _identify(folder)
-            first = self._folders.setdefault(identity, folder) if identity else folder
-            if identity and identity in self._root_ids:
+            status = _status(folder)
+            first = self._met.folder(status, folder) if status else None
+            if status and _identify(status) in self._root_ids:
                 yield Skipped(folder, "the destination", noteworthy=True)
-            elif first != folder:
+            elif first not in (None, folder):
                 yield Skipped(folder, f"the same folder as {first}")
             else:
                 yield from self._list(folder, waiting)
@@ -45,17 +53,18 @@ class Walk:
         """The files of a folder. Its folders are put on the stack `waiting`, so that the first is taken next."""
         try:
             with os.scandir(folder) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
+                listed = sorted(map(_listed, entries))  # texts: a folder may hold a million files
         except OSError as error:
             blame_machine(error)
             yield folder  # trying to read it tells why in the report
             return
         folders = []
-        for entry in ordered:
-            path = f"{folder}/{entry.name}"
-            if self._roots and entry.is_symlink() and self._leads_into_destination(path):
+        for line in listed:
+            name, _, kind = line.partition(_END)
+            path = f"{folder}/{name}"
+            if self._roots and _LINK in kind and self._leads_into_destination(path):
                 yield Skipped(path, "a link into the destination", noteworthy=True)
-            elif _is_folder(entry):
+            elif _FOLDER in kind:
                 folders.append(path)
             else:
                 yield path
@@ -66,17 +75,23 @@ class Walk:
         return any(target == root or target.startswith(f"{root}/") for root in self._roots)
 
 
-def _identify(folder: str) -> tuple[int, int] | None:
-    """Device and inode, which no other folder has; None if it is not there."""
+def _status(folder: str) -> os.stat_result | None:
+    """What the system says of a folder; None if it is not there."""
     try:
-        status = os.stat(folder)  # noqa: PTH116
+        return os.stat(folder)  # noqa: PTH116
     except OSError:
         return None
+
+
+def _identify(status: os.stat_result) -> tuple[int, int]:
+    """Device and inode, which no other folder has."""
     return status.st_dev, status.st_ino
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+def _listed(entry: os.DirEntry[str]) -> str:
+    """An entry of a folder as a line of a listing: its name, and whether it is a folder, and whether a link."""
+    kind = ""
+    with suppress(OSError):
+        kind += _LINK if entry.is_symlink() else ""
+        kind += _FOLDER if entry.is_dir() else ""
+    return f"{entry.name}{_END}{kind}"

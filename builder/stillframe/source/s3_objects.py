@@ -25,12 +25,12 @@ def check_location(location: str, settings: S3Settings) -> None:
         StoreError: if the store does not tell, within seconds.
     """
     patience = min(_FIRST_CONTACT_SECONDS, settings.patience)
-    if next(_iter_objects(location, settings, patience), None) is None:
+    if next(_iter_patiently(location, settings, patience), None) is None:
         raise UsageError(f"no such object, and none below it: {location}")
 
 
-def list_objects(location: str, settings: S3Settings) -> list[S3Object]:
-    """The object that `s3://bucket/key` names and every one below `s3://bucket/key/`, in the order of their keys.
+def iter_objects(location: str, settings: S3Settings) -> Iterator[S3Object]:
+    """The object that `s3://bucket/key` names and every one below `s3://bucket/key/`, as the store lists them.
 
     What stands for a folder, an empty object whose key ends with a slash, is left out. A location that ends with a
     slash, or names a bucket alone, is a prefix and nothing else.
@@ -39,10 +39,10 @@ def list_objects(location: str, settings: S3Settings) -> list[S3Object]:
         UsageError: if it is no such location.
         StoreError: if the store fails.
     """
-    return sorted(_iter_objects(location, settings, settings.patience), key=lambda source: source.key)
+    return _iter_patiently(location, settings, settings.patience)
 
 
-def _iter_objects(location: str, settings: S3Settings, patience: float) -> Iterator[S3Object]:
+def _iter_patiently(location: str, settings: S3Settings, patience: float) -> Iterator[S3Object]:
     name, _ = parse_location(location)
     bucket = Bucket(name, settings)
     key = location.removeprefix(SCHEME).partition("/")[2]  # as it is: keys may begin with a slash
