@@ -64,14 +64,14 @@ def test_secrets_that_were_learned_are_hidden() -> None:
 
 @given(st.text(), st.text())
 def test_a_report_gives_its_paths_back_and_acts_on_no_terminal(path: str, key: str) -> None:
-    text = plain_json({"rejected": [{"path": path, "reason": "x"}], "changed": [key]})
+    text = "".join(plain_json({"rejected": [{"path": path, "reason": "x"}], "changed": [key]}))
     assert all(line.isprintable() for line in text.split("\n"))
     assert json.loads(text) == {"rejected": [{"path": path, "reason": "x"}], "changed": [key]}
 
 
 def test_a_report_names_files_that_no_unicode_names() -> None:
     path = os.fsdecode(b"in/\xff\x1b[2J http://a:b@c/?d.dcm")
-    report = json.loads(plain_json({"passedOver": [{"path": path}], "failure": {"notPublished": [path]}}))
+    report = json.loads("".join(plain_json({"passedOver": [{"path": path}], "failure": {"notPublished": [path]}})))
     assert os.fsencode(report["passedOver"][0]["path"]) == b"in/\xff\x1b[2J http://a:b@c/?d.dcm"
     assert report["failure"]["notPublished"] == [path]
 
@@ -85,7 +85,7 @@ def test_reasons_and_notes_of_a_report_hold_no_secrets() -> None:
         "notListed": [{"key": url, "reason": url}],
     }
     hidden = f"http://{HIDDEN}@c/d?{HIDDEN}"
-    assert json.loads(plain_json(report)) == {
+    assert json.loads("".join(plain_json(report))) == {
         "failure": {"reason": hidden},
         "invalidation": {"failure": hidden},
         "notes": [{"path": url, "notes": [hidden]}],

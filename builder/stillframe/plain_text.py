@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "***"
@@ -82,10 +82,32 @@ def plain_line(text: str) -> str:
     return printable(without_secrets(text))
 
 
-def plain_json(report: Mapping[str, Any]) -> str:
-    """A report as JSON that may be shown on a terminal. Its paths read as they are once it is parsed."""
-    text = json.dumps(_told(report), indent=2, ensure_ascii=False)
-    return "\n".join(map(_escaped, text.split("\n"))) + "\n"
+def plain_json(report: Mapping[str, Any]) -> Iterator[str]:
+    """A report as JSON that may be shown on a terminal, in pieces. Its paths read as they are once it is parsed.
+
+    Iterators in it become lists, which are never in memory as a whole.
+    """
+    for piece in _pieces(report, 0, quoting=False):
+        yield "\n".join(map(_escaped, piece.split("\n")))
+    yield "\n"
+
+
+def _pieces(value: Any, depth: int, *, quoting: bool) -> Iterator[str]:
+    """A value as JSON: a piece for each entry of a list that is made on the way, and for each member beside such."""
+    end, begin = "\n" + "  " * depth, "\n" + "  " * (depth + 1)
+    if isinstance(value, Iterator):
+        count = 0
+        for count, entry in enumerate(value, 1):
+            yield ("[" if count == 1 else ",") + begin
+            yield from _pieces(entry, depth + 1, quoting=quoting)
+        yield f"{end}]" if count else "[]"
+    elif isinstance(value, Mapping) and any(isinstance(member, Iterator | Mapping) for member in value.values()):
+        for index, (name, member) in enumerate(value.items()):
+            yield f"{',' if index else '{'}{begin}{json.dumps(name, ensure_ascii=False)}: "
+            yield from _pieces(member, depth + 1, quoting=name in _QUOTING)
+        yield end + "}"
+    else:
+        yield json.dumps(_told(value, quoting=quoting), indent=2, ensure_ascii=False).replace("\n", end)
 
 
 def _told(value: Any, *, quoting: bool = False) -> Any:

@@ -29,6 +29,12 @@ class NoProgress:
     def step(self, count: int = 1) -> None:
         """See `stillframe.build.pipeline.Progress`."""
 
+    def reject(self, reason: str) -> None:
+        """See `stillframe.build.pipeline.Progress`."""
+
+    def inside(self, name: str, done: int, total: int) -> None:
+        """See `stillframe.build.pipeline.Progress`."""
+
 
 def build_tree(
     destination: Path,

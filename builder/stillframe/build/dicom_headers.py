@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
-from itertools import batched
+from itertools import batched, tee
 from typing import Final
 
+from stillframe.build.catalogue import Catalogue
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import StageClock
@@ -24,45 +25,72 @@ from stillframe.source.scan import Scanned, scan_heads, with_missing_told
 _SCAN_BATCH: Final = 32
 
 
-def read_headers(
-    request: BuildRequest, found: list[Found], executor: Executor, progress: Progress, report: Report
-) -> Iterator[Header]:
-    """Headers of all inputs that have one, in the order of the inputs; the report is told of the others."""
-    options = request.options
-    inputs = [source for source in found if isinstance(source, InputRef)]
-    progress.stage("reading headers", len(inputs))
-    with StageClock(report.stages, time.process_time)("scan"):
-        scanned: dict[InputRef, Scanned] = {}
-        left = []
-        for source, header in zip(inputs, scan_heads(inputs, assign_uids=options.assign_uids), strict=True):
-            if header is None:
-                left.append(source)
-            else:
-                scanned[source] = header
-                progress.step()
-        batches = ([(source, source) for source in batch] for batch in batched(left, _SCAN_BATCH))
-        scan = partial(scan_inputs, max_unpacked=options.max_unpacked, assign_uids=options.assign_uids)
-        for results in run_batches(executor, scan, batches, request.workers * AHEAD):
-            for source, result in results:
-                scanned[source] = Rejected.of(source, result) if isinstance(result, WorkerDied) else result
-            progress.step(len(results))
-    present = _paths_beside_dicomdirs(found, scanned)
+def list_inputs(found: Iterable[Found], progress: Progress, report: Report) -> Catalogue:
+    """A catalogue of all that is found; the report is told of what is no input.
+
+    Raises:
+        UsageError, StoreError: as finding does.
+    """
+    catalogue = Catalogue()
+    progress.stage("finding files", 0)
     for item in found:
-        header = scanned[item] if isinstance(item, InputRef) else item
-        if isinstance(header, Skipped):
-            header = with_missing_told(header, present)
-        if isinstance(header, Header):
-            yield header
-        elif isinstance(header, Rejected):
-            report.add(header)
-        elif isinstance(item, InputRef) and str(item) in request.sources:  # whoever names a file means it
-            report.add(Rejected(path=header.path, reason=header.reason))
+        catalogue.add(item)
+        progress.step()
+        if isinstance(item, Rejected):
+            report.add(item)
+        elif isinstance(item, Skipped):
+            report.pass_over(item)
+    return catalogue
+
+
+def read_headers(
+    request: BuildRequest, catalogue: Catalogue, executor: Executor, progress: Progress, report: Report
+) -> None:
+    """Read the headers of all inputs into the catalogue; the report is told of inputs that have none.
+
+    Raises:
+        StoreError: if a store of inputs fails.
+    """
+    named = frozenset(request.sources)
+    progress.stage("reading headers", catalogue.inputs)
+    with StageClock(report.stages, time.process_time)("scan"):
+        for (ordinal, source), scanned in _scan(request, catalogue, executor):
+            if isinstance(scanned, Header):
+                catalogue.add_header(ordinal, scanned)
+            elif isinstance(scanned, Rejected):
+                report.add(scanned)
+            elif scanned.files:
+                catalogue.add_directory(ordinal, scanned)
+            else:
+                _pass_over(scanned, str(source), named, report)
+            progress.step()
+        catalogue.order()
+    for directory in catalogue.iter_directories():
+        _pass_over(with_missing_told(directory, catalogue.names()), directory.path, named, report)
+
+
+def _scan(
+    request: BuildRequest, catalogue: Catalogue, executor: Executor
+) -> Iterator[tuple[tuple[int, InputRef], Scanned]]:
+    """Every input with its place and with what it is: first those whose first bytes tell, then the others."""
+    options = request.options
+    inputs, again = tee(catalogue.iter_inputs())
+    heads = scan_heads((source for _, source in again), assign_uids=options.assign_uids)
+    for item, scanned in zip(inputs, heads, strict=True):
+        if scanned is None:
+            catalogue.put_off(item[0])
         else:
-            report.skipped.append(header)
+            yield item, scanned
+    scan = partial(scan_inputs, max_unpacked=options.max_unpacked, assign_uids=options.assign_uids)
+    left = ((item, item[1]) for item in catalogue.iter_put_off())
+    for results in run_batches(executor, scan, batched(left, _SCAN_BATCH), request.workers * AHEAD):
+        for item, result in results:
+            yield item, Rejected.of(item[1], result) if isinstance(result, WorkerDied) else result
 
 
-def _paths_beside_dicomdirs(found: list[Found], scanned: Mapping[InputRef, Scanned]) -> frozenset[str]:
-    """The paths of all inputs in lower case, where a DICOMDIR wants to know."""
-    if not any(isinstance(header, Skipped) and header.files for header in scanned.values()):
-        return frozenset()
-    return frozenset((str(item) if isinstance(item, InputRef) else item.path).lower() for item in found)
+def _pass_over(skipped: Skipped, name: str, named: frozenset[str], report: Report) -> None:
+    """Report a file that is no input; it is rejected where it is a source itself, since who names a file means it."""
+    if name in named:
+        report.add(Rejected(path=skipped.path, reason=skipped.reason))
+    else:
+        report.pass_over(skipped)

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
-from stillframe.archive.lists import published_patient
 from stillframe.archive.roots import Roots
-from stillframe.build.dicom_headers import read_headers
-from stillframe.build.plan import Plan, make_plan, name_one_patient
-from stillframe.build.publish import publish_plan
+from stillframe.build.catalogue import Catalogue
+from stillframe.build.dicom_headers import list_inputs, read_headers
+from stillframe.build.publish import publish_catalogue
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
-from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import UsageError, machine_blamed
-from stillframe.parallel import side_by_side
 from stillframe.progress import Progress
 from stillframe.source.find import check_sources, iter_inputs
-from stillframe.source.inputs import Header
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, S3Settings, check_place, parse_location
 
@@ -38,52 +33,27 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
         UsageError: if a source does not exist.
         FailedJob: if a store or the machine fails before anything is published.
     """
-    report = Report()
+    report = Report(on_reject=progress.reject)
     started = time.monotonic()
-    roots = Roots(store, request.secret)
     with machine_blamed():
-        plan = plan_build(request, roots, executor, progress, report)
-    publish_plan(request, plan, roots, executor, progress, report)
+        catalogue = catalogue_inputs(request, executor, progress, report)
+    publish_catalogue(request, catalogue, Roots(store, request.secret), executor, progress, report)
+    catalogue.close()
     report.seconds = time.monotonic() - started
     return report
 
 
-def plan_build(request: BuildRequest, roots: Roots, executor: Executor, progress: Progress, report: Report) -> Plan:
-    """Find the inputs, read their headers and plan; the report is told of those that have no part in it.
+def catalogue_inputs(request: BuildRequest, executor: Executor, progress: Progress, report: Report) -> Catalogue:
+    """Find the inputs and read their headers; the report is told of those that have no part in the job.
 
     Raises:
         UsageError: if a source does not exist.
-        StoreError: if the store fails.
+        StoreError: if a store of sources fails.
     """
-    progress.stage("finding files", 0)
-    found = list(
-        iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3, request.settle)
-    )
-    headers = list(read_headers(request, found, executor, progress, report))
-    replaced = {header.uids for header in headers} if request.replace else frozenset()
-    plan = make_plan(headers, _published_patients(roots, headers, replaced).get)
-    for rejected in plan.rejected:
-        report.add(rejected)
-    return plan
-
-
-def _published_patients(
-    roots: Roots, headers: Iterable[Header], replaced: Container[InstanceUIDs]
-) -> dict[str, tuple[str, str] | None]:
-    """Patient ID and name of the studies that are published already.
-
-    Not of one that is to be replaced as a whole, by inputs that agree on another patient.
-    """
-    studies: dict[str, list[Header]] = defaultdict(list)
-    for header in headers:
-        studies[header.uids.study].append(header)
-    ordered = sorted(studies)
-
-    def find(study: str) -> tuple[str, str] | None:
-        gone = replaced if name_one_patient(studies[study]) else frozenset[InstanceUIDs]()
-        return published_patient(roots.of(study), study, gone)
-
-    return dict(zip(ordered, side_by_side(roots.store.parallel, find, ordered), strict=True))
+    found = iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3, request.settle)
+    catalogue = list_inputs(found, progress, report)
+    read_headers(request, catalogue, executor, progress, report)
+    return catalogue
 
 
 def check_destination(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stillframe.source.inputs import Header, Rejected
+from stillframe.source.inputs import Header
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,65 +22,59 @@ class SeriesPlan:
     in_study: int = 1
 
 
+type Named = tuple[str, str]
+"""Patient ID and Patient's Name as an input has them, either of them perhaps empty."""
+
+
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Series grouped by study, studies in order of their UIDs."""
+class StudyPatient:
+    """Whom the instances of a study have to name: by Patient ID, or by name where nobody gives an ID.
 
-    series: tuple[SeriesPlan, ...]
-    rejected: tuple[Rejected, ...]
-
-
-type PublishedPatient = Callable[[str], tuple[str, str] | None]
-
-
-def make_plan(headers: Iterable[Header], published_patient: PublishedPatient) -> Plan:
-    """Group instances by study and series, and take out those that name another patient than their study.
-
-    A study has one patient (PS3.3 A.1.2): the one it is published under, else the one most of its instances name.
-    `published_patient` gives Patient ID and name of a study the store already holds, or None.
+    `whose` says in a reason who that is.
     """
-    studies: dict[str, list[Header]] = defaultdict(list)
-    for header in headers:
-        studies[header.uids.study].append(header)
-    series: list[SeriesPlan] = []
-    rejected: list[Rejected] = []
-    for study in sorted(studies):
-        members, strangers = _one_patient(studies[study], published_patient(study))
-        rejected.extend(strangers)
-        series.extend(_series_of(study, members))
-    return Plan(tuple(series), tuple(rejected))
+
+    identity: str
+    by_id: bool
+    whose: str
+
+    def is_named(self, named: Named) -> bool:
+        """Whether an input belongs to the patient. Who gives neither ID nor name goes with the study."""
+        return _identity(named, self.by_id) in ("", self.identity)
+
+    @property
+    def reason(self) -> str:
+        """Why others are rejected. It carries no names or IDs: reasons end up in logs."""
+        return f"its Patient {'ID' if self.by_id else 'Name'} is not {self.whose}"
 
 
-def _one_patient(headers: Sequence[Header], published: tuple[str, str] | None) -> tuple[list[Header], list[Rejected]]:
-    """Headers of the study's patient, and the others rejected. Reasons carry no names or IDs: they end up in logs.
+def choose_patient(named: Mapping[Named, int], published: Named | None) -> StudyPatient:
+    """A study has one patient (PS3.3 A.1.2): the one it is published under, else the one most of its inputs name.
 
-    Patients are told apart by Patient ID; by name where nobody gives an ID. Who gives neither goes with the study.
+    Args:
+        named: how many inputs of the study name whom, in the order in which they come first.
+        published: whom the study names where it is published already.
     """
-    known = [(header.patient_id, header.patient_name) for header in headers] + [published or ("", "")]
-    by_id = any(patient_id for patient_id, _ in known)
-    counted = Counter(filter(None, (_identity(patient, by_id) for patient in known[:-1])))
-    patient = _identity(known[-1], by_id) or max(counted, key=lambda name: counted[name], default="")
-    whose = "that of most of its study"
-    if _identity(known[-1], by_id):
+    ours = published or ("", "")
+    by_id = any(patient_id for patient_id, _ in (*named, ours))
+    if own := _identity(ours, by_id):
         whose = "the one its study is published under (the whole study again, with --replace, corrects that)"
-    members, strangers = [], []
-    for header in headers:
-        if _identity((header.patient_id, header.patient_name), by_id) in ("", patient):
-            members.append(header)
-        else:
-            reason = f"its Patient {'ID' if by_id else 'Name'} is not {whose}"
-            strangers.append(Rejected.of(header.source, reason, header.uids))
-    return members, strangers
+        return StudyPatient(own, by_id, whose)
+    counted: Counter[str] = Counter()
+    for patient, count in named.items():
+        counted[_identity(patient, by_id)] += count
+    del counted[""]
+    most = max(counted, key=lambda identity: counted[identity], default="")
+    return StudyPatient(most, by_id, "that of most of its study")
 
 
-def name_one_patient(headers: Iterable[Header]) -> bool:
+def name_one_patient(named: Iterable[Named]) -> bool:
     """Whether inputs agree on who the patient is."""
-    known = [(header.patient_id, header.patient_name) for header in headers]
+    known = list(named)
     by_id = any(patient_id for patient_id, _ in known)
     return len({_identity(patient, by_id) for patient in known} - {""}) <= 1
 
 
-def _identity(patient: tuple[str, str], by_id: bool) -> str:
+def _identity(patient: Named, by_id: bool) -> str:
     """What tells patients apart, in a form that reading, publishing and reading again do not change."""
     if by_id:
         return _spaced(patient[0])
@@ -92,11 +86,9 @@ def _spaced(text: str) -> str:
     return "\\".join(" ".join(value.split()) for value in text.split("\\")).rstrip("\\")
 
 
-def _series_of(study: str, headers: Iterable[Header]) -> list[SeriesPlan]:
-    grouped: dict[str, dict[str, list[Header]]] = defaultdict(lambda: defaultdict(list))
+def group_instances(headers: Iterable[Header]) -> dict[str, tuple[Header, ...]]:
+    """The headers of a series by SOP Instance UID, in the order of the sources."""
+    grouped: dict[str, list[Header]] = {}
     for header in headers:
-        grouped[header.uids.series][header.uids.instance].append(header)
-    return [
-        SeriesPlan(study, uid, {instance: tuple(found) for instance, found in grouped[uid].items()}, len(grouped))
-        for uid in sorted(grouped)
-    ]
+        grouped.setdefault(header.uids.instance, []).append(header)
+    return {uid: tuple(found) for uid, found in grouped.items()}

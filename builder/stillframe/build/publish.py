@@ -27,18 +27,20 @@ from stillframe.archive.holdings import (
 from stillframe.archive.lists import PublishedInstance, listed_instances
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
+from stillframe.build.catalogue import Catalogue
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.list_writer import ListWriter
 from stillframe.build.meeting import LARGE_SOURCE, arrange_meeting
 from stillframe.build.offers import HelpOffers
-from stillframe.build.plan import Plan, SeriesPlan
-from stillframe.build.report import Report, Unfinished
+from stillframe.build.plan import SeriesPlan
+from stillframe.build.planning import iter_series
+from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances, meeting_of
 from stillframe.dicom.uids import InstanceUIDs
-from stillframe.errors import FailedJob, WorkerDied, machine_blamed
+from stillframe.errors import FailedJob, MachineError, WorkerDied, machine_blamed
 from stillframe.execute import AHEAD, Batch, SerialExecutor, run_batches
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
@@ -64,7 +66,7 @@ class _Series:
     """
 
     plan: SeriesPlan
-    listed: Mapping[str, Record | None]
+    listed: Mapping[str, Record | None] = field(default_factory=dict)
     thumbnails: frozenset[str] = frozenset()
     settled: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
@@ -85,16 +87,23 @@ class _Publisher:
     """Keeps the tasks going and has every list written as soon as all that it names is there."""
 
     def __init__(
-        self, request: BuildRequest, plan: Plan, roots: Roots, progress: Progress, report: Report, draw: Drawer
+        self,
+        request: BuildRequest,
+        catalogue: Catalogue,
+        roots: Roots,
+        progress: Progress,
+        report: Report,
+        draw: Drawer,
     ) -> None:
         self.request = request
         self.roots = roots
         self.progress = progress
         self.report = report
-        self.plan = plan
+        self.catalogue = catalogue
         self.next_inputs: deque[_Candidate] = deque()
         self.held_up: deque[tuple[_Candidate, Watch]] = deque()
-        self.begun: dict[SeriesPlan, _Series] = {}
+        self.open: dict[SeriesPlan, _Series] = {}  # planned, and not listed yet
+        self.planned = ("", "")  # study and series of what was planned last
         self.lists = ListWriter(roots, request, report.stages, draw)
 
     def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
@@ -118,14 +127,26 @@ class _Publisher:
                 yield from self.later_tasks()
 
     def _open_series(self) -> Iterator[_Series]:
-        """The series of the plan with what is listed of them; read ahead where the store is far away."""
+        """The series of the job with what is listed of them; read ahead where the store is far away."""
 
-        def open_one(plan: SeriesPlan) -> _Series:
-            return _Series(plan=plan, listed=listed_instances(self.roots.of(plan.study), plan.study, plan.series))
+        def open_one(series: _Series) -> _Series:
+            study = series.plan.study
+            series.listed = listed_instances(self.roots.of(study), study, series.plan.series)
+            return series
 
-        with closing(map_ahead(open_one, self.plan.series, self.roots.store.parallel)) as opened:
-            for series in opened:
-                self.begun[series.plan] = series
+        parallel = self.roots.store.parallel
+        with closing(self._planned_series()) as planned, closing(map_ahead(open_one, planned, parallel)) as opened:
+            yield from opened
+
+    def _planned_series(self) -> Generator[_Series]:
+        """The series of the job as they are planned; those that are listed are forgotten."""
+        plans = iter_series(self.catalogue, self.roots, self.report, replace=self.request.replace)
+        with closing(plans):
+            for plan in plans:
+                for listed in self.lists.take_listed():
+                    del self.open[listed]
+                self.planned = plan.study, plan.series
+                series = self.open[plan] = _Series(plan=plan)
                 yield series
 
     def _unchanged(self, store: Store, series: _Series, candidates: Sequence[_Candidate]) -> frozenset[str]:
@@ -257,15 +278,18 @@ class _Publisher:
             self.lists.close_series(series.plan, series.built, series.thumbnails if series.listed else None)
             series.built = {}
 
-    def unfinished(self) -> Unfinished:
-        """What the job leaves undone where it ends now."""
-        written, missing, listed = [], [], set(self.lists.take_listed())
-        for plan in self.plan.series:
-            series = self.begun.get(plan) or _Series(plan=plan, listed={})
-            missing += [str(inputs[0].source) for uid, inputs in plan.instances.items() if uid not in series.settled]
-            if plan not in listed:
-                written += [InstanceUIDs(plan.study, plan.series, uid) for uid in sorted(series.published)]
-        return Unfinished(tuple(sorted(missing)), tuple(written))
+    def tell_unfinished(self) -> None:
+        """Tell the report what the job leaves undone where it ends now."""
+        for listed in self.lists.take_listed():
+            del self.open[listed]
+        for plan, series in self.open.items():
+            for uid, inputs in plan.instances.items():
+                if uid not in series.settled:
+                    self.report.add_missing(str(inputs[0].source))
+            for uid in sorted(series.published):
+                self.report.add_unlisted(InstanceUIDs(plan.study, plan.series, uid))
+        for name in self.catalogue.first_inputs_behind(*self.planned):
+            self.report.add_missing(name)
 
 
 def _in_batches(
@@ -284,19 +308,19 @@ def _in_batches(
         yield batch
 
 
-def publish_plan(
-    request: BuildRequest, plan: Plan, roots: Roots, executor: Executor, progress: Progress, report: Report
+def publish_catalogue(
+    request: BuildRequest, catalogue: Catalogue, roots: Roots, executor: Executor, progress: Progress, report: Report
 ) -> None:
-    """Publish what is planned. The report is told of every result, and of what ended the job."""
+    """Publish what is in a catalogue. The report is told of every result, and of what ended the job."""
     workers = 0 if isinstance(executor, SerialExecutor) else request.workers
     with Drawer(workers, request.options.decoder_limits) as draw:
-        _publish_plan(_Publisher(request, plan, roots, progress, report, draw), executor)
+        _publish(_Publisher(request, catalogue, roots, progress, report, draw), executor)
 
 
-def _publish_plan(publisher: _Publisher, executor: Executor) -> None:
-    plan, progress, report = publisher.plan, publisher.progress, publisher.report
-    total = sum(len(inputs) for series in plan.series for inputs in series.instances.values())
-    progress.stage("publishing", total)
+def _publish(publisher: _Publisher, executor: Executor) -> None:
+    report = publisher.report
+    report.root_of = publisher.roots.name if publisher.roots.secret else None
+    publisher.progress.stage("publishing", publisher.catalogue.headers)
     try:
         # Closed here: left to the garbage collector, its threads would end at any moment and in any thread.
         with machine_blamed(), closing(publisher.tasks()) as tasks:
@@ -307,7 +331,7 @@ def _publish_plan(publisher: _Publisher, executor: Executor) -> None:
             publisher.lists.finish()
     except FailedJob as error:
         publisher.lists.stop()
-        report.failure, report.unfinished = str(error), publisher.unfinished()
+        report.failure = str(error)
+        with suppress(MachineError):  # as the one before: no room for what is to be told
+            publisher.tell_unfinished()
     report.stages["render"] += publisher.lists.draw.seconds
-    roots = publisher.roots
-    report.roots = {study: roots.name(study) for study in report.studies} if roots.secret else {}

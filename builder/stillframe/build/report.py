@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stillframe import __version__
+from stillframe.build.entries import Entries, Kind, Rows, Share
 from stillframe.build.results import Built, Outcome
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.source.inputs import Rejected, Skipped
@@ -16,67 +18,159 @@ from stillframe.source.inputs import Rejected, Skipped
 class Unfinished:
     """What a job left undone: inputs that are not published, and instances that are, but in no list yet."""
 
-    missing: tuple[str, ...] = ()
-    unlisted: tuple[InstanceUIDs, ...] = ()
+    missing: Sequence[str] = ()
+    unlisted: Sequence[InstanceUIDs] = ()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """An input of which there is more to say than that it is published, by its path."""
+
+    source: str
+    outcome: Outcome
+    notes: tuple[str, ...]
+    uids: InstanceUIDs
+
+
 class Report:
     """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time.
 
     `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
-    caches may hold as they were before; `roots` are the studies' own service roots, where they have such.
+    caches may hold as they were before; `roots` are the studies' own service roots, where they have such. `on_reject`
+    is told why an input is rejected, as it is.
+
+    What there is to tell of single inputs, and of studies, stands in a temporary file. Each of these sequences is read
+    from there whenever it is looked at, in the order that the report has.
+
+    Raises:
+        MachineError: in whatever takes in or reads such, if the disk of temporary files takes no more.
     """
 
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    rejected: list[Rejected] = field(default_factory=list)
-    duplicates: list[Built] = field(default_factory=list)
-    noted: list[Built] = field(default_factory=list)
-    studies: set[str] = field(default_factory=set)
-    series: set[tuple[str, str]] = field(default_factory=set)
-    skipped: list[Skipped] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    roots: dict[str, str] = field(default_factory=dict)
-    failure: str = ""
-    unfinished: Unfinished = Unfinished()
-    frames: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    seconds: float = 0.0
-    stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    def __init__(self, *, failure: str = "", on_reject: Callable[[str], None] = lambda _: None) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.failure = failure
+        self.frames = self.bytes_read = self.bytes_written = 0
+        self.seconds = 0.0
+        self.stages: defaultdict[str, float] = defaultdict(float)
+        self.root_of: Callable[[str], str] | None = None
+        self._on_reject = on_reject
+        self._entries = Entries()
+        self._rejections = 0
 
     def add(self, result: Built | Rejected) -> None:
         """Count one input's result."""
         if isinstance(result, Rejected):
-            self.rejected.append(result)
+            self._reject(result)
             return
         self.outcomes[result.outcome] += 1
-        self.studies.add(result.uids.study)
-        self.series.add((result.uids.study, result.uids.series))
+        self._entries.add_series(result.uids.study, result.uids.series)
         self.frames += result.frames
         self.bytes_read += result.bytes_read
         self.bytes_written += result.bytes_written
-        self.changed += result.changed
+        for key in result.changed:
+            self._entries.add_changed(key)
         for stage, seconds in result.times.items():
             self.stages[stage] += seconds
-        if result.outcome is Outcome.DUPLICATE:
-            self.duplicates.append(replace(result, metadata={}, rows=()))
-        elif result.notes:
-            self.noted.append(replace(result, metadata={}, rows=()))
+        if result.outcome is Outcome.DUPLICATE or result.notes:
+            kind = Kind.DUPLICATE if result.outcome is Outcome.DUPLICATE else Kind.NOTED
+            self._entries.add(kind, str(result.source), "", [result.outcome, result.notes, _values(result.uids)])
+
+    def _reject(self, rejected: Rejected) -> None:
+        self._rejections += 1
+        self._entries.add(
+            Kind.REJECTED, rejected.path, rejected.reason, [rejected.study, rejected.series, rejected.instance]
+        )
+        self._on_reject(rejected.reason)
+
+    def pass_over(self, skipped: Skipped) -> None:
+        """Count a file that is no input."""
+        self._entries.add(Kind.PASSED_OVER, skipped.path, "", [skipped.reason, skipped.noteworthy])
+
+    def add_missing(self, path: str) -> None:
+        """Take down an input that the job, which ends early, does not publish."""
+        self._entries.add(Kind.MISSING, path)
+
+    def add_unlisted(self, uids: InstanceUIDs) -> None:
+        """Take down an instance that the job, which ends early, published and did not list."""
+        self._entries.add(Kind.UNLISTED, "", "", _values(uids))
+
+    @property
+    def rejected(self) -> Rows[Rejected]:
+        """What is not published, and why."""
+
+        def make(path: str, reason: str, uids: list[str]) -> Rejected:
+            return Rejected(path=path, reason=reason, study=uids[0], series=uids[1], instance=uids[2])
+
+        return self._entries.of_kind(Kind.REJECTED, make)
+
+    @property
+    def reasons(self) -> Iterator[Share]:
+        """Why inputs are rejected, the most frequent reason first; of reasons that differ in numbers alone, one."""
+        return self._entries.reasons(Kind.REJECTED)
+
+    @property
+    def folders(self) -> Iterator[Share]:
+        """Where inputs are that are rejected: folders and archives, that with the most first."""
+        return self._entries.folders(Kind.REJECTED)
+
+    @property
+    def skipped(self) -> Rows[Skipped]:
+        """What is no input."""
+        return self._entries.of_kind(Kind.PASSED_OVER, lambda path, _, rest: Skipped(path, rest[0], noteworthy=rest[1]))
+
+    @property
+    def duplicates(self) -> Rows[Noted]:
+        """Inputs that are the same instance as others."""
+        return self._entries.of_kind(Kind.DUPLICATE, _noted)
+
+    @property
+    def noted(self) -> Rows[Noted]:
+        """Inputs that differ from what is published of them."""
+        return self._entries.of_kind(Kind.NOTED, _noted)
+
+    @property
+    def studies(self) -> Rows[str]:
+        """The studies of all inputs that are published or unchanged."""
+        return self._entries.studies
+
+    @property
+    def series(self) -> Rows[tuple[str, str]]:
+        """UIDs of study and series, as `studies`."""
+        return self._entries.series
+
+    @property
+    def changed(self) -> Rows[str]:
+        """Keys of objects that were there before, and are others now or gone."""
+        return self._entries.changed
+
+    @property
+    def unfinished(self) -> Unfinished:
+        """What a job that ended early left undone."""
+        missing = self._entries.of_kind(Kind.MISSING, lambda *entry: entry[0])
+        return Unfinished(missing, self._entries.of_kind(Kind.UNLISTED, lambda *entry: InstanceUIDs(*entry[2])))
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """The service root of each study, where every study has its own."""
+        return {study: self.root_of(study) for study in self.studies} if self.root_of else {}
 
     @property
     def exit_code(self) -> int:
         """0 if everything is published, 2 if some inputs were rejected, 1 if the job could not finish."""
-        return 1 if self.failure else 2 if self.rejected else 0
+        return 1 if self.failure else 2 if self._rejections else 0
 
-    def as_json(self) -> dict[str, Any]:
-        """The report as it is written to a file; `docs/reference/report.md` describes it."""
+    def as_document(self) -> dict[str, Any]:
+        """The report as it is written to a file; `docs/reference/report.md` describes it.
+
+        Members that may be long are iterators, which make them one after the other.
+        """
+        roots = self.root_of
         return {
             "version": 1,
             "stillframe": __version__,
             "summary": {
                 **{str(outcome): self.outcomes[outcome] for outcome in Outcome},
-                "rejected": len(self.rejected),
+                "rejected": self._rejections,
                 "passedOver": len(self.skipped),
                 "studies": len(self.studies),
                 "series": len(self.series),
@@ -86,32 +180,48 @@ class Report:
                 "seconds": round(self.seconds, 3),
                 "cpuSeconds": {stage: round(seconds, 3) for stage, seconds in sorted(self.stages.items())},
             },
-            "studies": sorted(self.studies),
-            **({"roots": dict(sorted(self.roots.items()))} if self.roots else {}),
+            "studies": iter(self.studies),
+            **({"roots": self.roots} if roots and len(self.studies) else {}),
             **({"failure": self._failure()} if self.failure else {}),
-            "changed": sorted(set(self.changed)),
-            "rejected": [
-                asdict(rejected) for rejected in sorted(self.rejected, key=lambda file: (file.path, file.reason))
-            ],
-            "passedOver": [
-                {"path": file.path, "reason": file.reason} for file in sorted(self.skipped, key=lambda file: file.path)
-            ],
-            "duplicates": _entries(self.duplicates),
-            "notes": _entries(self.noted),
+            "changed": iter(self.changed),
+            "rejected": map(asdict, self.rejected),
+            "passedOver": ({"path": file.path, "reason": file.reason} for file in self.skipped),
+            "duplicates": map(_as_json, self.duplicates),
+            "notes": map(_as_json, self.noted),
         }
+
+    def as_json(self) -> dict[str, Any]:
+        """`as_document` with all of it in memory."""
+        return {name: _in_memory(member) for name, member in self.as_document().items()}
 
     def _failure(self) -> dict[str, Any]:
-        unlisted = [asdict(uids) for uids in self.unfinished.unlisted]
-        return {"reason": self.failure, "notPublished": list(self.unfinished.missing), "notListed": unlisted}
-
-
-def _entries(results: list[Built]) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": str(result.source),
-            "outcome": str(result.outcome),
-            "notes": list(result.notes),
-            **asdict(result.uids),
+        left = self.unfinished
+        return {
+            "reason": self.failure,
+            "notPublished": iter(left.missing),
+            "notListed": map(asdict, left.unlisted),
         }
-        for result in sorted(results, key=lambda result: str(result.source))
-    ]
+
+
+def _in_memory(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _in_memory(member) for name, member in value.items()}
+    return [*value] if isinstance(value, Iterator) else value
+
+
+def _noted(path: str, _: str, rest: list[Any]) -> Noted:
+    outcome, notes, uids = rest
+    return Noted(source=path, outcome=Outcome(outcome), notes=tuple(notes), uids=InstanceUIDs(*uids))
+
+
+def _values(uids: InstanceUIDs) -> list[str]:
+    return [uids.study, uids.series, uids.instance]
+
+
+def _as_json(noted: Noted) -> dict[str, Any]:
+    return {
+        "path": noted.source,
+        "outcome": str(noted.outcome),
+        "notes": list(noted.notes),
+        **asdict(noted.uids),
+    }

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from stillframe.archive.roots import find_roots
 from stillframe.build.report import Report
 from stillframe.build.results import Outcome
+from stillframe.cli.rejections import print_rejected
 from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     FiniteRange,
@@ -301,7 +302,7 @@ def build(
         changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
         invalidation = public.tell(changed, destination, access.destination.profile)
     try:
-        write_report(report.as_json(), job.report_file, dryRun=forecast, invalidation=invalidation)
+        write_report(report.as_document(), job.report_file, dryRun=forecast, invalidation=invalidation)
     finally:
         _print_inputs(report, job.report_file)
         if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
@@ -343,13 +344,10 @@ def _job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
 
 def _print_inputs(report: Report, report_file: Path | None) -> None:
     """Print every input that a person should look at, on stderr."""
-    for rejected in sorted(report.rejected, key=lambda rejected: rejected.path):
-        uids = "  ".join(filter(None, (rejected.study, rejected.series, rejected.instance)))
-        reason = f"{rejected.reason}  [{uids}]" if uids else rejected.reason
-        tell(f"rejected   {rejected.path}: {reason}")
+    print_rejected(report, report_file)
     for label, results in (("duplicate", report.duplicates), ("note", report.noted)):
-        print_some(label, [(str(built.source), "; ".join(built.notes)) for built in results], report_file)
-    print_some("not read", [(file.path, file.reason) for file in report.skipped if file.noteworthy], report_file)
+        print_some(label, ((noted.source, "; ".join(noted.notes)) for noted in results), report_file)
+    print_some("not read", ((file.path, file.reason) for file in report.skipped if file.noteworthy), report_file)
 
 
 def _print_summary(report: Report, destination: str) -> None:
@@ -370,7 +368,7 @@ def _print_summary(report: Report, destination: str) -> None:
 def _print_failure(report: Report, report_file: Path | None) -> None:
     """Print why the job ended early, and where that leaves the archive."""
     left = report.unfinished
-    print_some("not published", [(path, "") for path in left.missing], report_file)
+    print_some("not published", ((path, "") for path in left.missing), report_file)
     done = report.outcomes.total() - len(left.unlisted)
     tell(f"stillframe: {report.failure}")
     if not (done or left.unlisted or left.missing):

@@ -92,9 +92,8 @@ def _print_deletion(report: DeletionReport, destination: str, report_file: Path 
     if not report.found:
         tell(f"stillframe: no {report.scope} in {destination}")
         return
-    print_some(
-        "built anew", [(instance_key(uids), "published by another job meanwhile") for uids in report.kept], report_file
-    )
+    anew = sorted(map(instance_key, report.kept))
+    print_some("built anew", ((key, "published by another job meanwhile") for key in anew), report_file)
     parts = [plural(report.studies, "study", "studies")] if report.studies else []
     parts += [f"{report.series} series"] if report.series else []
     parts += [plural(report.instances, "instance")]

@@ -53,7 +53,7 @@ def index(destination: str, base_url: str, report_file: Path | None, s3: S3Setti
 
 
 def _print_index(report: IndexReport, destination: str, report_file: Path | None) -> None:
-    print_some("not listed", report.left.items(), report_file)
+    print_some("not listed", sorted(report.left.items()), report_file)
     parts = [plural(report.studies, "study", "studies"), f"{report.series} series"]
     parts += [f"{plural(report.instances, 'instance')} listed"]
     parts += [f"{len(report.left)} not listed"] if report.left else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Protocol
@@ -48,7 +49,8 @@ class _Part(Protocol):
 def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | None) -> None:
     """Write a report as JSON, with further parts by their names. Without a path, write nothing.
 
-    None but its owner may read it: it names inputs, and the roots of unlisted studies.
+    Members that are iterators are written one after the other, and are never in memory as a whole. None but its owner
+    may read it: it names inputs, and the roots of unlisted studies.
 
     Raises:
         UsageError: if it cannot be written.
@@ -57,30 +59,35 @@ def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | Non
         return
     report = report | {name: part.as_json() for name, part in parts.items() if part is not None}
     try:
-        _write_private(path, plain_json(report).encode())
+        _write_private(path, (piece.encode() for piece in plain_json(report)))
     except OSError as error:
         reason = machine_fault(error) or error.strerror
         raise UsageError(f"the report cannot be written to {path}: {reason}") from error
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def _write_private(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file that its owner alone may read; one that is there stays as it is until the new one is complete.
 
     A device or a pipe is written to. So is a file in a folder that takes no others.
     """
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        _write(path, pieces)
         return
     path = path.resolve()
     if not os.access(path.parent, os.W_OK | os.X_OK):
         path.chmod(0o600)
-        path.write_bytes(data)
+        _write(path, pieces)
         return
     with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:  # of mode 0600
         try:
-            file.write(data)
+            file.writelines(pieces)
             file.close()
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink()
             raise
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(pieces)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,13 @@ _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
 # So many notes, duplicates and the like are shown on the terminal; the report holds all of them.
 _SHOWN: Final = 10
+# A rate is told once a stage is so old.
+_SETTLED_SECONDS: Final = 2.0
+# Reasons are told apart while a job runs, but for their numbers, up to so many; so many stand in a line.
+_REASONS: Final = 100
+_SHOWN_REASONS: Final = 3
+_OTHERS: Final = "for other reasons"
+_NUMBER: Final = re.compile(r"[0-9][0-9.]*")
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -29,12 +38,18 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path | None) -> None:
     """Print the first few paths, each with its text, on stderr, and where to find the others."""
-    items = sorted(items)
-    for path, text in items[:_SHOWN]:
-        tell(f"{label:<10} {path}{': ' + text if text else ''}")
-    if len(items) > _SHOWN:
-        where = f"in {report_file}" if report_file else "with --report FILE"
-        tell(f"{label:<10} ... and {len(items) - _SHOWN} more, all {where}")
+    more = 0
+    for index, (path, text) in enumerate(items):
+        if index < _SHOWN:
+            tell(f"{label:<10} {path}{': ' + text if text else ''}")
+        more = max(0, index + 1 - _SHOWN)
+    if more:
+        tell(f"{label:<10} ... and {more} more, {where_all_are(report_file)}")
+
+
+def where_all_are(report_file: Path | None) -> str:
+    """Where to find what a terminal is not shown."""
+    return f"all in {report_file}" if report_file else "all with --report FILE"
 
 
 def print_invalidation(invalidation: Invalidation | None, report_file: Path | None, *, complete: bool = True) -> None:
@@ -60,14 +75,15 @@ class TerminalProgress(Progress):
     """A bar that redraws itself on a terminal, or a line now and then in a log. Both go to stderr."""
 
     def __init__(self) -> None:
-        self._name = ""
+        self._name = self._inside = ""
         self._total = self._done = 0
         self._started = self._shown = 0.0
+        self._rejected: Counter[str] = Counter()
 
     @override
     def stage(self, name: str, total: int) -> None:
         self.close()
-        self._name, self._total, self._done = name, total, 0
+        self._name, self._total, self._done, self._inside = name, total, 0, ""
         self._started = self._shown = time.monotonic()
         if live_terminal():
             self._draw()
@@ -77,6 +93,19 @@ class TerminalProgress(Progress):
     @override
     def step(self, count: int = 1) -> None:
         self._done += count
+        self._show()
+
+    @override
+    def reject(self, reason: str) -> None:
+        kind = _NUMBER.sub("#", reason)
+        self._rejected[kind if kind in self._rejected or len(self._rejected) < _REASONS else _OTHERS] += 1
+
+    @override
+    def inside(self, name: str, done: int, total: int) -> None:
+        self._inside = f"{name}: frame {done:,} of {total:,}" if total else ""
+        self._show()
+
+    def _show(self) -> None:
         now = time.monotonic()
         if now - self._shown < (_REDRAW_SECONDS if live_terminal() else _LOG_SECONDS):
             return
@@ -84,21 +113,48 @@ class TerminalProgress(Progress):
         if live_terminal():
             self._draw()
         else:
-            tell(f"{self._name}: {self._done} of {self._total}")
+            done = f"{self._done} of {self._total}" if self._total else f"{self._done}"
+            tell(f"{self._name}: {', '.join(filter(None, (done, *self._pace(), self._reasons(), self._inside)))}")
+
+    def _pace(self) -> tuple[str, ...]:
+        """How fast it goes, and how long it will take at that."""
+        elapsed = time.monotonic() - self._started
+        if elapsed <= _SETTLED_SECONDS or not self._done:
+            return ()
+        rate = self._done / elapsed
+        left = (f"{duration((self._total - self._done) / rate)} left",) if self._total else ()
+        return (f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s", *left)
+
+    def _reasons(self) -> str:
+        """How many inputs are rejected, and the most frequent reasons."""
+        if not self._rejected:
+            return ""
+        most = "; ".join(f"{count:,}: {reason}" for reason, count in self._rejected.most_common(_SHOWN_REASONS))
+        more = "; ..." if len(self._rejected) > _SHOWN_REASONS else ""
+        return f"{self._rejected.total():,} rejected ({most}{more})"
 
     def _draw(self) -> None:
-        share = self._done / self._total if self._total else 0.0
+        share = min(1.0, self._done / self._total) if self._total else 0.0
         bar = "#" * int(share * _BAR_WIDTH)
-        elapsed = time.monotonic() - self._started
-        left = f"{elapsed / share - elapsed:.0f} s left" if share > 0 and elapsed > 2 else ""
-        counts = f"{self._done}/{self._total}" if self._total else ""
-        redraw(f"{self._name:<16} [{bar:<{_BAR_WIDTH}}] {counts} {left}")
+        counts = f"{self._done}/{self._total}" if self._total else f"{self._done}" if self._done else ""
+        rejected = f"{self._rejected.total():,} rejected" if self._rejected else ""
+        parts = filter(None, (counts, *self._pace(), rejected, self._inside))
+        redraw(f"{self._name:<16} [{bar:<{_BAR_WIDTH}}] {'  '.join(parts)}")
 
     def close(self) -> None:
         """End the stage's line."""
         if self._name:
             redraw("")
         self._name = ""
+
+
+def duration(seconds: float) -> str:
+    """A span of time, as precisely as anybody wants to know how long something will take."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

@@ -37,8 +37,9 @@ from stillframe.build.dryrun.estimate import (
 from stillframe.build.dryrun.forecast import Forecast
 from stillframe.build.dryrun.lists import Change, Listed, count_lists
 from stillframe.build.dryrun.prices import Prices
-from stillframe.build.pipeline import plan_build
+from stillframe.build.pipeline import catalogue_inputs
 from stillframe.build.plan import SeriesPlan
+from stillframe.build.planning import iter_series
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.dicom.json_model import JSONDataset
@@ -81,13 +82,14 @@ def forecast_build(
         UsageError: if a source does not exist.
         StoreError: if the store fails.
     """
-    report = Report()
+    report = Report(on_reject=progress.reject)
     started = time.monotonic()
     roots = Roots(destination.store, request.secret)
-    plan = plan_build(request, roots, executor, progress, report)
-    progress.stage("estimating", sum(len(inputs) for series in plan.series for inputs in series.instances.values()))
+    catalogue = catalogue_inputs(request, executor, progress, report)
+    progress.stage("estimating", catalogue.headers)
     run = _DryRun(request, roots, destination, executor, progress, report)
-    run.measure(plan.series)
+    with closing(iter_series(catalogue, roots, report, replace=request.replace)) as series:
+        run.measure(series)
     forecast = run.forecast()
     report.seconds = time.monotonic() - started
     return report, forecast
@@ -147,7 +149,7 @@ class _DryRun:
     inputs: Counter[Decision] = field(default_factory=Counter)
     sample: Counter[str] = field(default_factory=Counter)
 
-    def measure(self, series: Sequence[SeriesPlan]) -> None:
+    def measure(self, series: Iterable[SeriesPlan]) -> None:
         """Measure every instance that would be listed, some of them with frames, until these tell of all others.
 
         Raises:
@@ -163,7 +165,7 @@ class _DryRun:
             side_by_side(max(self.request.workers, min(self.roots.store.parallel, _FAR_SERIES)), self._decide, waiting)
             self._advance(waiting)
 
-    def _open_all(self, series: Sequence[SeriesPlan]) -> Iterator[_Instance]:
+    def _open_all(self, series: Iterable[SeriesPlan]) -> Iterator[_Instance]:
         """Every instance of the plan with the decision about its first input."""
         threads = max(self.request.workers, min(self.roots.store.parallel, _FAR_SERIES))
         with closing(map_ahead(self._open, series, threads)) as opened:
