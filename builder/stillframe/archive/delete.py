@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from stillframe import __version__
 from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, retract, settled_state
-from stillframe.archive.documents import read_document
+from stillframe.archive.documents import read_document, read_summaries
 from stillframe.archive.drawing import Draw, draw_here
 from stillframe.archive.frame_index import indexed_instances
 from stillframe.archive.holdings import drafted_instances, held_in_series, held_objects, with_thumbnail
@@ -25,8 +25,9 @@ from stillframe.archive.qido import base_url_of
 from stillframe.archive.record import record_of
 from stillframe.archive.reindex import index_series, settle_study
 from stillframe.archive.roots import Roots
+from stillframe.archive.study_list import listed_studies
 from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
-from stillframe.dicom.json_model import STUDY_UID, named_uids, text_value
+from stillframe.dicom.json_model import named_uids
 from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.errors import ClaimLost, StoreError
 from stillframe.layout import (
@@ -143,9 +144,10 @@ def delete(roots: Roots, scope: Scope, base_url: str, progress: Progress, draw: 
 
 
 def _is_anything(store: Store, study: str) -> bool:
-    listed = (text_value(record, STUDY_UID) == study for record in read_document(store, STUDIES) or ())
-    drafted = drafted_instances(store, f"{STUDIES}/{study}")
-    return any(True for _ in store.list(f"{STUDIES}/{study}")) or any(listed) or bool(drafted)
+    if any(True for _ in store.list(f"{STUDIES}/{study}")) or drafted_instances(store, f"{STUDIES}/{study}"):
+        return True
+    studies = store.get(STUDIES)
+    return studies is not None and study in listed_studies(studies.data)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,10 +182,10 @@ class _Deletion:
         # A job that had published one of them before may have listed it since: it sees that, or this does.
         self._delist({uid: names for uid, names in by_series.items() if self._names_any(uid, names)})
         for uid in sorted({*by_series, self.scope.series} - {""}):
-            if not read_document(store, metadata_key(study, uid)):
+            if not read_summaries(store, metadata_key(study, uid)):
                 emptied = not index_series(store, study, uid, self.base_url, self.draw).published
                 report.series += emptied and uid in by_series
-        if not read_document(store, metadata_key(study)):
+        if not read_summaries(store, metadata_key(study)):
             report.studies += not settle_study(store, study, self.base_url, self.draw)
             publish_studies(store, [study], self.base_url)
 
@@ -200,8 +202,8 @@ class _Deletion:
     def _named(self, series: str = "") -> set[InstanceUIDs]:
         """The instances that go of those that the metadata of the study name, or the documents of a series."""
         study = self.scope.study
-        metadata = read_document(self.store, metadata_key(study, series)) or ()
-        named = {InstanceUIDs(*named_uids(dataset)) for dataset in metadata}
+        summaries = read_summaries(self.store, metadata_key(study, series))
+        named = {InstanceUIDs(*named_uids(summary)) for summary in summaries}
         if series:
             index = read_document(self.store, frame_index_key(study, series))
             named |= {InstanceUIDs(study, series, uid) for uid in indexed_instances(index)}
@@ -240,8 +242,8 @@ class _Deletion:
         self.progress.stage("lists", len(by_series))
         for series, instances in by_series.items():
             shown = withdraw_instances(store, study, series, instances)
-            shown |= publish_series(store, study, series, {}, self.base_url)
-            if read_document(store, metadata_key(study, series)):
+            shown |= publish_series(store, study, series, None, self.base_url)
+            if read_summaries(store, metadata_key(study, series)):
                 # A deletion before this one may have ended before it came to them.
                 shown |= with_thumbnail(held_in_series(store, study, series))
             update_series_thumbnails(store, study, series, shown, self.draw)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from stillframe.archive.entries import Entries, Made, parse_entries
 from stillframe.archive.frame_index import parse_frame_index
-from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets
+from stillframe.dicom.json_model import JSONDataset, named_uids, parse_datasets
 from stillframe.dicom.uids import is_uid
 from stillframe.errors import PreconditionFailed, StoreError
 from stillframe.layout import Key, Kind, parse_key
@@ -20,59 +23,120 @@ from stillframe.store.base import Store, StoredObject
 ROUNDS: Final = 1000
 
 
+class Before:
+    """A document as it is before it is replaced. Its bytes are let go once they are taken: they may be many."""
+
+    def __init__(self, store: Store, key: str, stored: StoredObject | None) -> None:
+        self.key = key
+        self.version = stored.etag if stored else None
+        self._store = store
+        self._data = stored.data if stored else None
+        self._digest = _digest(stored.data) if stored else b""
+
+    def take(self) -> bytes | None:
+        """The bytes, None if there is no such object; only once."""
+        data, self._data = self._data, None
+        return data
+
+    def take_entries(self) -> Entries | None:
+        """As `take`, the entries; None if there is no such object, or it is damaged."""
+        data = self.take()
+        return None if data is None else _entries_of(self._store, self.key, data, self._digest, self.version or "")
+
+    def replace(self, data: bytes, summaries: Sequence[JSONDataset] | None = None) -> bool:
+        """Write it where it is the same still (or still missing); whether its bytes change.
+
+        Args:
+            data: the new document.
+            summaries: those of its entries, where they are known.
+
+        Raises:
+            PreconditionFailed: if another one is there.
+        """
+        digest, version = _digest(data), self.version
+        changed = version is None or digest != self._digest
+        if changed:
+            missing = self.version is None
+            version = self._store.put(self.key, data, if_match=self.version, if_none_match=missing).etag
+        if summaries is not None:
+            _KNOWN.remember(self.key, _Known(self._store, version or "", digest, summaries))
+        return changed
+
+
+def read_before(store: Store, key: str) -> Before:
+    """A document to be replaced."""
+    return Before(store, key, store.get(key))
+
+
+def version_of(store: Store, key: str) -> str | None:
+    """What names the version of a document that is there, None if none is."""
+    head = store.head(key)
+    return None if head is None else head.etag
+
+
 def read_document(store: Store, key: str) -> Any:
     """The JSON document at `key`; None if there is none, or it is damaged: not what the key promises."""
     stored = store.get(key)
-    return None if stored is None else _parse(key, stored.data)
+    if stored is None:
+        return None
+    parsed = parse_key(key)
+    if parsed.kind is Kind.FRAME_INDEX:
+        return parse_frame_index(stored.data)
+    datasets = parse_datasets(stored.data)
+    return datasets if datasets is not None and all(_belongs(dataset, parsed) for dataset in datasets) else None
 
 
-def update_document(
-    store: Store,
-    key: str,
-    merge: Callable[[Any], Any],
-    recover: Callable[[], Any] = lambda: None,
-) -> None:
-    """Replace the JSON document at `key` by `merge` of what is there, None if nothing is.
-
-    `recover` makes anew what a damaged document said. Nothing is written if the bytes stay the same.
-    """
-    derive_document(store, key, lambda: None, lambda existing, _: merge(existing), lambda _: recover())
+def read_entries(store: Store, key: str) -> tuple[Entries, str | None]:
+    """The entries of a document, and its version; no entries of one that is damaged, or not there."""
+    stored = store.get(key)
+    if stored is None:
+        return Entries(), None
+    return _entries_of(store, key, stored.data, _digest(stored.data), stored.etag) or Entries(), stored.etag
 
 
-def derive_document[T](
-    store: Store,
-    key: str,
-    read: Callable[[], T],
-    merge: Callable[[Any, T], Any],
-    recover: Callable[[T], Any] = lambda _: None,
-) -> None:
-    """As `update_document`, where `merge` and `recover` take what `read` reads of other documents, too.
+def read_summaries(store: Store, key: str) -> Sequence[JSONDataset]:
+    """The summaries of the entries of a document; none of one that is damaged, or not there."""
+    if store.parallel > 1:
+        return read_versioned(store, key)[0]
+    stored = store.get(key)
+    entries = _entries_of(store, key, stored.data, _digest(stored.data)) if stored else None
+    return entries.summaries if entries else ()
 
-    The document is merged until the others say the same after it was written: whoever changes them, and then finds
-    nothing to change here, relies on that.
+
+def read_versioned(store: Store, key: str) -> tuple[Sequence[JSONDataset], str | None]:
+    """As `read_summaries`, and the version of the document."""
+    known = _KNOWN.get(key)
+    if known is not None and known.version and known.store is store and store.parallel > 1:
+        version = version_of(store, key)  # where a document is far away it is not fetched again
+        if version is None or version == known.version:
+            return known.summaries if version else (), version
+    entries, version = read_entries(store, key)
+    return entries.summaries, version
+
+
+def update_document(store: Store, key: str, make: Callable[[Before], Made]) -> None:
+    """Replace the document at `key` by what `make` makes of it. Nothing is written if the bytes stay the same."""
+    derive_document(store, key, lambda before: (make(before), None), lambda: None)
+
+
+def derive_document[T](store: Store, key: str, make: Callable[[Before], tuple[Made, T]], look: Callable[[], T]) -> None:
+    """As `update_document`, of a document that is made from others, too.
+
+    `make` tells which versions of the others it read, `look` which are there. The document is made until the others are
+    the same after it was written: whoever changes them, and then finds nothing to change here, relies on that.
     """
     for attempt in range(ROUNDS):
-        stored = store.get(key)
-        existing = _parse(key, stored.data) if stored else None
-        others = read()
-        merged = merge(recover(others) if stored and existing is None else existing, others)
+        before = read_before(store, key)
+        made, versions = make(before)
         try:
-            changed = replace_document(store, key, merged, stored)
+            changed = before.replace(made.data, made.summaries)
         except PreconditionFailed:
             give_way(store, attempt)
             continue
-        if not changed or read() == others:
+        del made
+        if not changed or look() == versions:
             return
     raise StoreError(f"{key} changed {ROUNDS} times while it was being updated")
-
-
-def replace_document(store: Store, key: str, value: Any, before: StoredObject | None) -> bool:
-    """As `replace_object`, with a JSON document."""
-    data = dumps(value)
-    changed = replace_object(store, key, data, before)
-    if changed:
-        _remember(key, data, value)
-    return changed
 
 
 def replace_object(store: Store, key: str, data: bytes, before: StoredObject | None) -> bool:
@@ -94,33 +158,65 @@ def give_way(store: Store, attempt: int) -> None:
         time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))  # noqa: S311
 
 
-class _Recent(threading.local):
-    """The documents that a thread read or wrote last, with their bytes.
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
-    A list is made from what was written just before, and parsing a large one costs more than reading it and comparing.
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The summaries of a document that was read or written before, and which it was."""
+
+    store: Store
+    version: str
+    digest: bytes
+    summaries: Sequence[JSONDataset]
+
+
+class _KnownDocuments:
+    """The documents that were read or written last. Lists are made from what was just written, by several threads.
+
+    Parsing a large document costs more than reading it and comparing.
     """
 
     def __init__(self) -> None:
-        self.documents: OrderedDict[str, tuple[bytes, Any]] = OrderedDict()
+        self._documents: OrderedDict[str, _Known] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> _Known | None:
+        """What is known of a document of that key."""
+        with self._lock:
+            return self._documents.get(key)
+
+    def remember(self, key: str, known: _Known) -> None:
+        """Keep a document, and forget others for it."""
+        with self._lock:
+            documents = self._documents
+            documents[key] = known
+            documents.move_to_end(key)
+            total = sum(len(document.summaries) for document in documents.values())
+            while len(documents) > _MOST_DOCUMENTS or (total > _MOST_SUMMARIES and len(documents) > _FEWEST_DOCUMENTS):
+                total -= len(documents.popitem(last=False)[1].summaries)
 
 
-_RECENT: Final = _Recent()
-_MOST_RECENT: Final = 4
+_KNOWN: Final = _KnownDocuments()
+# Summaries take about 3 KB each, those of a study and of its series the same ones.
+_MOST_SUMMARIES: Final = 8000
+_MOST_DOCUMENTS: Final = 64
+_FEWEST_DOCUMENTS: Final = 2
 
 
-def _parse(key: str, data: bytes) -> Any:
-    """The value of a document's bytes, None if they are not what the key promises; not to be changed by who gets it."""
-    known = _RECENT.documents.get(key)
-    if known is not None and known[0] == data:
-        return known[1]
-    parsed = parse_key(key)
-    value: Any = parse_frame_index(data) if parsed.kind is Kind.FRAME_INDEX else parse_datasets(data)
-    if value is None or (
-        parsed.kind is not Kind.FRAME_INDEX and not all(_belongs(dataset, parsed) for dataset in value)
-    ):
+def _entries_of(store: Store, key: str, data: bytes, digest: bytes, version: str = "") -> Entries | None:
+    """The entries of a document's bytes, None if they are not what the key promises."""
+    known = _KNOWN.get(key)
+    same = known is not None and known.digest == digest
+    entries = parse_entries(data, known.summaries if known is not None and same else None)
+    if entries is None:
         return None
-    _remember(key, data, value)
-    return value
+    parsed = parse_key(key)
+    if not same and not all(_belongs(summary, parsed) for summary in entries.summaries):
+        return None
+    _KNOWN.remember(key, _Known(store, version, digest, entries.summaries))
+    return entries
 
 
 def _belongs(dataset: JSONDataset, key: Key) -> bool:
@@ -128,11 +224,3 @@ def _belongs(dataset: JSONDataset, key: Key) -> bool:
     named = named_uids(dataset)
     wanted = (key.study, key.series, key.instance)
     return is_uid(named[0]) and all(uid in ("", own) for uid, own in zip(wanted, named, strict=True))
-
-
-def _remember(key: str, data: bytes, value: Any) -> None:
-    recent = _RECENT.documents
-    recent[key] = (data, value)
-    recent.move_to_end(key)
-    if len(recent) > _MOST_RECENT:
-        recent.popitem(last=False)

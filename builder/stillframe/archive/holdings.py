@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import batched
 from typing import Final
 
 from stillframe.archive.documents import read_document
+from stillframe.archive.entries import Entries, Line, summary_of
+from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import (
     UNKNOWN,
     Holding,
@@ -17,13 +20,15 @@ from stillframe.archive.record import (
     holder_of,
     record_of,
 )
-from stillframe.dicom.json_model import JSONDataset, named_uids, parse_datasets, rebase_bulk
+from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets, rebase_bulk
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store
 
 _CHUNK_BYTES: Final = 16 << 20
+# Instances whose metadata are in memory as a whole.
+_READ_TOGETHER: Final = 256
 _UNFINISHED: Final = "it is being written, or was when a job ended"
 
 
@@ -161,19 +166,19 @@ def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:
     return next(iter(read_document(store, metadata_key(uids.study, uids.series, uids.instance)) or ()), None)
 
 
-def committed_instances(store: Store, study: str, series: str) -> list[JSONDataset]:
+def committed_instances(store: Store, study: str, series: str) -> Entries:
     """The metadata of every instance of a series whose commit stands, as the document of the series has them."""
-    instances = [
-        InstanceUIDs(study, series, uid)
-        for uid, instance in held_in_series(store, study, series).items()
-        if instance.has_metadata
-    ]
-    metadata = side_by_side(store.parallel, lambda uids: read_metadata(store, uids), instances)
-    return [
-        rebase_bulk(dataset, f"instances/{uids.instance}/")
-        for uids, dataset in zip(instances, metadata, strict=True)
-        if dataset is not None and record_of(dataset) is not None
-    ]
+    held = held_in_series(store, study, series)
+    instances = [InstanceUIDs(study, series, uid) for uid, instance in held.items() if instance.has_metadata]
+    lines: list[Line] = []
+    summaries: list[JSONDataset] = []
+    for some in batched(instances, _READ_TOGETHER):
+        found = side_by_side(store.parallel, lambda uids: read_metadata(store, uids), some)
+        for uids, metadata in zip(some, found, strict=True):
+            if metadata is not None and record_of(metadata) is not None:
+                lines.append(dumps(rebase_bulk(metadata, f"instances/{uids.instance}/")))
+                summaries.append(summary_of(metadata, summaries[-1] if summaries else None))
+    return Entries(lines, summaries)
 
 
 def unpublished(store: Store, study: str, series: str, instances: Collection[str]) -> frozenset[str]:
@@ -194,15 +199,16 @@ def unpublished(store: Store, study: str, series: str, instances: Collection[str
 
 @dataclass(slots=True, kw_only=True)
 class StoredSeries:
-    """The metadata of the published instances of a series by SOP Instance UID, and why others of it are not.
+    """The published instances of a series by SOP Instance UID, as `summary_of` has them, and why others of it are not.
 
-    `frames` are the sizes in bytes of the published instances' frames, by number; `thumbnails` are the instances that
-    have one.
+    `lines` are the published ones as the document of the series has them. `frames` are the sizes in bytes of their
+    frames, by number; `thumbnails` are the instances that have one.
     """
 
     study: str
     series: str
     published: dict[str, JSONDataset] = field(default_factory=dict)
+    lines: NewInstances = field(default_factory=NewInstances)
     left: dict[str, str] = field(default_factory=dict)
     frames: dict[str, dict[int, int]] = field(default_factory=dict)
     thumbnails: frozenset[str] = frozenset()
@@ -216,12 +222,14 @@ def read_series(store: Store, study: str, series: str) -> StoredSeries:
     def read(instance: str) -> JSONDataset | str:
         return _published_whole(store, InstanceUIDs(study, series, instance), instances[instance])
 
-    ordered = sorted(instances)
-    for instance, metadata in zip(ordered, side_by_side(store.parallel, read, ordered), strict=True):
-        if isinstance(metadata, str):
-            stored.left[instance] = metadata
-        else:
-            stored.published[instance] = metadata
+    last: JSONDataset | None = None
+    for some in batched(sorted(instances), _READ_TOGETHER):
+        for instance, metadata in zip(some, side_by_side(store.parallel, read, some), strict=True):
+            if isinstance(metadata, str):
+                stored.left[instance] = metadata
+                continue
+            stored.lines.add(instance, dumps(rebase_bulk(metadata, f"instances/{instance}/")))
+            last = stored.published[instance] = summary_of(metadata, last)
             stored.frames[instance] = instances[instance].frames
     for uids in drafted_instances(store, instances_key(study, series)):
         if uids.instance not in instances:

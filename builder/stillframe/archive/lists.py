@@ -9,22 +9,38 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Mapping
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from stillframe.archive import qido
 from stillframe.archive.documents import (
     ROUNDS,
+    Before,
     derive_document,
     give_way,
     read_document,
+    read_entries,
+    read_summaries,
+    read_versioned,
     replace_object,
     update_document,
+    version_of,
 )
-from stillframe.archive.frame_index import FrameIndex, indexed_instances, merge_frame_index
+from stillframe.archive.entries import (
+    Entries,
+    Line,
+    Made,
+    encode_list,
+    join_lines,
+    keep_entries,
+    merge_entries,
+    rebase_line,
+)
+from stillframe.archive.frame_index import FrameIndex, indexed_instances, merge_frame_index, parse_frame_index
 from stillframe.archive.holdings import committed_instances, read_metadata, unpublished
+from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Record, record_of
 from stillframe.archive.study_list import merge_study_list
 from stillframe.archive.thumbnails import listed_thumbnails
@@ -37,7 +53,6 @@ from stillframe.dicom.json_model import (
     dumps,
     first_value,
     named_uids,
-    rebase_bulk,
     text_value,
 )
 from stillframe.dicom.syntaxes import HTJ2K_RPCL
@@ -55,18 +70,6 @@ from stillframe.layout import (
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store
 
-
-@dataclass(frozen=True, slots=True)
-class PublishedInstance:
-    """What the lists need of an instance: its metadata, and the rows of its frames if they are HTJ2K.
-
-    Without `rows` (None) its frames are those that the frame index tells of already.
-    """
-
-    metadata: JSONDataset
-    rows: tuple[FrameRow, ...] | None = ()
-
-
 _PATIENT_ID: Final = "00100020"
 _PATIENT_NAME: Final = "00100010"
 # Words of other jobs that one update of the list of studies takes in.
@@ -74,16 +77,17 @@ _MOST_WORDS: Final = 200
 
 
 def publish_series(
-    store: Store, study: str, series: str, instances: Mapping[str, PublishedInstance], base_url: str = ""
+    store: Store, study: str, series: str, instances: NewInstances | None, base_url: str = ""
 ) -> frozenset[str]:
-    """Merge instances, by SOP Instance UID, into the documents of their series.
+    """Merge instances, if there are any, into the documents of their series.
 
     Returns the instances whose thumbnails belonged to these before, as far as `thumbnails` tells.
     """
+    instances = instances or NewInstances()
     # Some may have been deleted while they waited for their lists: before, and below, until they were written.
     present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
-    new = {uid: rebase_bulk(item.metadata, f"instances/{uid}/") for uid, item in instances.items() if uid in present}
-    rows = {uid: own for uid in new if (own := instances[uid].rows) is not None}
+    new = instances.summaries(present)
+    rows = {uid: own for uid in new if (own := instances.rows[uid]) is not None}
     shown: set[str] = set()
 
     def overtaken(listed: Iterable[str]) -> frozenset[str]:
@@ -93,36 +97,60 @@ def publish_series(
         stored = {uid.instance: metadata and record_of(metadata) for uid, metadata in zip(uids, found, strict=True)}
         return frozenset(uid for uid, record in stored.items() if record != record_of(new[uid]))
 
-    def merge_rows(index: FrameIndex | None) -> FrameIndex:
+    def merge_rows(before: Before) -> Made:
+        index = parse_frame_index(before.take() or b"")
         replaced = overtaken(indexed_instances(index))
-        return merge_frame_index(index, {uid: own for uid, own in rows.items() if uid not in replaced})
+        return _index_of(index, {uid: own for uid, own in rows.items() if uid not in replaced})
 
-    def merge_metadata(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
-        shown.update(listed_thumbnails(metadata or ()))
-        records = {text_value(item, SOP_INSTANCE_UID): record_of(item) for item in metadata or ()}
+    def merge_metadata(before: Before) -> Made:
+        existing = _series_entries(store, study, series, before)
+        shown.update(listed_thumbnails(existing.summaries))
+        records = {text_value(item, SOP_INSTANCE_UID): record_of(item) for item in existing.summaries}
         replaced = overtaken(uid for uid, record in records.items() if uid in new and record != record_of(new[uid]))
-        return qido.merge_instances(metadata or (), [item for uid, item in new.items() if uid not in replaced])
+        added = [summary for uid, summary in new.items() if uid not in replaced]
+        return merge_entries(existing, added, lambda item: instances.line(text_value(item, SOP_INSTANCE_UID)))
 
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
     update_document(store, frame_index_key(study, series), merge_rows)
-    update_document(
-        store, metadata_key(study, series), merge_metadata, lambda: committed_instances(store, study, series)
-    )
+    update_document(store, metadata_key(study, series), merge_metadata)
     shown |= withdraw_instances(store, study, series, list(new))
     write_series_lists(store, study, series, base_url)
     return frozenset(shown)
+
+
+def _index_of(
+    index: FrameIndex | None, rows: Mapping[str, tuple[FrameRow, ...]], gone: frozenset[str] = frozenset()
+) -> Made:
+    return Made(dumps(merge_frame_index(index, rows, gone)))
+
+
+def _series_entries(store: Store, study: str, series: str, before: Before) -> Entries:
+    """The entries of the metadata of a series as they were; if these are damaged, as its instances have them."""
+    entries = before.take_entries()
+    if entries is None and before.version is not None:
+        return committed_instances(store, study, series)
+    return entries or Entries()
 
 
 def write_series_lists(store: Store, study: str, series: str, base_url: str = "", *, create: bool = True) -> None:
     """The list of the instances of a series, as its metadata have it. Without `create` one that is missing stays so."""
     key = instances_key(study, series)
     if create or store.head(key) is not None:
-        derive_document(
-            store,
-            key,
-            lambda: _metadata(store, study, series),
-            lambda _, metadata: qido.instance_list(metadata, base_url, of_series=True),
-        )
+        _derive_list(store, key, metadata_key(study, series), partial(qido.instance_list, of_series=True), base_url)
+
+
+class _MakeList(Protocol):
+    def __call__(self, metadata: Iterable[JSONDataset], base_url: str, /) -> list[JSONDataset]: ...
+
+
+def _derive_list(store: Store, key: str, metadata: str, make: _MakeList, base_url: str) -> None:
+    """A list that follows from the metadata of a series or a study, which are at the key `metadata`."""
+
+    def derive(_: Before) -> tuple[Made, str | None]:
+        summaries, version = read_versioned(store, metadata)
+        return Made(encode_list(make(summaries, base_url))), version
+
+    derive_document(store, key, derive, lambda: version_of(store, metadata))
 
 
 def withdraw_instances(store: Store, study: str, series: str, instances: Collection[str]) -> frozenset[str]:
@@ -135,17 +163,19 @@ def withdraw_instances(store: Store, study: str, series: str, instances: Collect
     if not gone:
         return frozenset()
 
-    def rest(metadata: list[JSONDataset] | None) -> list[JSONDataset]:
-        shown.update(listed_thumbnails(metadata or ()))
+    def rest(before: Before) -> Made:
+        existing = _series_entries(store, study, series, before)
+        shown.update(listed_thumbnails(existing.summaries))
         absent = unpublished(store, study, series, gone)  # read after the list, as everything it is made from
-        return [item for item in metadata or () if text_value(item, SOP_INSTANCE_UID) not in absent]
+        kept = keep_entries(existing, lambda item: text_value(item, SOP_INSTANCE_UID) not in absent)
+        return Made(join_lines(kept.lines), kept.summaries)
 
-    update_document(store, metadata_key(study, series), rest, lambda: committed_instances(store, study, series))
-    update_document(
-        store,
-        frame_index_key(study, series),
-        lambda old: merge_frame_index(old, {}, unpublished(store, study, series, gone)),
-    )
+    def rest_of_rows(before: Before) -> Made:
+        index = parse_frame_index(before.take() or b"")
+        return _index_of(index, {}, unpublished(store, study, series, gone))
+
+    update_document(store, metadata_key(study, series), rest)
+    update_document(store, frame_index_key(study, series), rest_of_rows)
     return frozenset(shown)
 
 
@@ -155,31 +185,34 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
     derive_document(
         store,
         metadata_key(study),
-        lambda: {uid: _metadata(store, study, uid) for uid in touched},
-        _merge_study,
-        lambda _: _merge_study(None, _all_metadata(store, study)),
+        lambda before: _merge_study(store, study, touched, before),
+        lambda: {uid: version_of(store, metadata_key(study, uid)) for uid in touched},
     )
-
-    def write_list(key: str, make: Callable[[list[JSONDataset], str], list[JSONDataset]]) -> None:
-        derive_document(store, key, lambda: _metadata(store, study), lambda _, metadata: make(metadata, base_url))
-
-    write_list(study_series_key(study), qido.series_list)
-    write_list(instances_key(study), qido.instance_list)
+    _derive_list(store, study_series_key(study), metadata_key(study), qido.series_list, base_url)
+    _derive_list(store, instances_key(study), metadata_key(study), qido.instance_list, base_url)
 
 
 def _merge_study(
-    existing: list[JSONDataset] | None, documents: Mapping[str, Collection[JSONDataset]]
-) -> list[JSONDataset]:
-    """What the documents of some series, by UID, say in place of what was said of them."""
-    others = [item for item in existing or () if text_value(item, SERIES_UID) not in documents]
-    new = [rebase_bulk(instance, f"series/{uid}/") for uid, document in documents.items() for instance in document]
-    return qido.merge_instances(others, new)
-
-
-def _all_metadata(store: Store, study: str) -> dict[str, list[JSONDataset]]:
-    """The metadata of every series of a study that is there."""
-    series = filter(is_uid, store.children(study_series_key(study)))
-    return {uid: _metadata(store, study, uid) for uid in series}
+    store: Store, study: str, touched: Collection[str], before: Before
+) -> tuple[Made, dict[str, str | None]]:
+    """What the documents of some series say in place of what was said of them; also the versions of these."""
+    existing = before.take_entries()
+    series = frozenset(touched)
+    if existing is None and before.version is not None:  # damaged: all is made anew
+        series |= frozenset(filter(is_uid, store.children(study_series_key(study))))
+    others = keep_entries(existing or Entries(), lambda item: text_value(item, SERIES_UID) not in series)
+    del existing
+    lines: dict[tuple[str, str, str], Line] = {}
+    new: list[JSONDataset] = []
+    versions = {}
+    for uid in sorted(series):
+        document, versions[uid] = read_entries(store, metadata_key(study, uid))
+        lines |= zip(map(named_uids, document.summaries), document.lines, strict=True)
+        new += document.summaries
+    made = merge_entries(
+        others, new, lambda item: rebase_line(lines[named_uids(item)], f"series/{text_value(item, SERIES_UID)}/")
+    )
+    return made, {uid: versions[uid] for uid in touched}
 
 
 def publish_studies(store: Store, studies: Iterable[str], base_url: str = "") -> None:
@@ -225,15 +258,10 @@ def _asked_for(store: Store) -> dict[str, list[str]]:
 
 def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, JSONDataset | None]:
     def record(study: str) -> JSONDataset | None:
-        return qido.study_record(_metadata(store, study), base_url)
+        return qido.study_record(read_summaries(store, metadata_key(study)), base_url)
 
     ordered = sorted(studies)
     return dict(zip(ordered, side_by_side(store.parallel, record, ordered), strict=True))
-
-
-def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
-    metadata: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
-    return metadata
 
 
 def listed_instances(store: Store, study: str, series: str) -> dict[str, Record | None]:
@@ -242,7 +270,8 @@ def listed_instances(store: Store, study: str, series: str) -> dict[str, Record 
     Each SOP Instance UID with the record given there: another than the instance's own if a job was killed between.
     """
     indexed = indexed_instances(read_document(store, frame_index_key(study, series)))
-    named = ((text_value(item, SOP_INSTANCE_UID), item) for item in _metadata(store, study, series))
+    summaries = read_summaries(store, metadata_key(study, series))
+    named = ((text_value(item, SOP_INSTANCE_UID), item) for item in summaries)
     return {uid: record_of(item) for uid, item in named if uid in indexed or first_value(item, SYNTAX) != HTJ2K_RPCL}
 
 
@@ -250,10 +279,10 @@ def published_patient(
     store: Store, study: str, replaced: Container[InstanceUIDs] = frozenset()
 ) -> tuple[str, str] | None:
     """Patient ID and name of a study that is published already and will not be replaced as a whole."""
-    metadata = _metadata(store, study)
-    if all(InstanceUIDs(*named_uids(instance)) in replaced for instance in metadata):
+    summaries = read_summaries(store, metadata_key(study))
+    if all(InstanceUIDs(*named_uids(instance)) in replaced for instance in summaries):
         return None
-    return _all_text(metadata[0], _PATIENT_ID, "LO"), _all_text(metadata[0], _PATIENT_NAME, "PN")
+    return _all_text(summaries[0], _PATIENT_ID, "LO"), _all_text(summaries[0], _PATIENT_NAME, "PN")
 
 
 def _all_text(dataset: JSONDataset, tag: str, vr: str) -> str:

@@ -89,6 +89,11 @@ _SEVERAL: Final = frozenset({"00080008", "00083002", _MODALITIES})  # of a multi
 _REQUEST_ATTRIBUTES: Final = "00400275"
 _REQUEST_IDS: Final = {"00400009": "SH", "00401001": "SH"}  # Scheduled Procedure Step ID, Requested Procedure ID
 
+LISTED: Final = frozenset(
+    _STUDY_REQUIRED | _SERIES_REQUIRED | _INSTANCE_REQUIRED | _STUDY_KNOWN | _SERIES_KNOWN | _INSTANCE_KNOWN
+) | {_REQUEST_ATTRIBUTES}
+"""The attributes of an instance that these lists are made of."""
+
 _EXACT: Final = 1 << 53  # up to here a double holds every integer
 
 type _UIDOrder = tuple[tuple[int, str], ...]

@@ -25,8 +25,8 @@ CREATOR: Final = "STILLFRAME"
 UNKNOWN: Final = "sha256:unknown"
 """The digest in metadata of what is not, or no longer, published: see `claimed`."""
 
-_GROUP: Final = "0099"
-_CREATORS: Final = _GROUP + "00"
+PRIVATE_GROUP: Final = "0099"
+_CREATORS: Final = PRIVATE_GROUP + "00"
 _OPTIONS = re.compile(
     r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))?(?:;pictures=(\d+),(\d+),([0-9a-f]{64}))?"
 )
@@ -225,10 +225,10 @@ def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ())
         InputError: if every block of the group is taken.
     """
     kept = without_record(dataset)
-    taken = {key[6:] if key[4:6] == "00" else key[4:6] for key in kept if key[:4] == _GROUP}
+    taken = {key[6:] if key[4:6] == "00" else key[4:6] for key in kept if key[:4] == PRIVATE_GROUP}
     block = next((f"{number:02X}" for number in range(0x10, 0x100) if f"{number:02X}" not in taken), None)
     if block is None:
-        raise InputError(f"every private block of group {_GROUP} is taken")
+        raise InputError(f"every private block of group {PRIVATE_GROUP} is taken")
     options = record.options
     if record.promised:
         options += f";objects={record.promised.objects};bytes={record.promised.size}"
@@ -236,12 +236,12 @@ def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ())
         if record.drawn:
             options += f";pictures={record.pictures.objects},{record.pictures.size},{record.drawn}"
     added = {
-        f"{_GROUP}00{block}": {"vr": "LO", "Value": [CREATOR]},
-        f"{_GROUP}{block}01": {"vr": "UC", "Value": [record.digest]},
-        f"{_GROUP}{block}02": {"vr": "UC", "Value": [options]} if options else {"vr": "UC"},
+        f"{PRIVATE_GROUP}00{block}": {"vr": "LO", "Value": [CREATOR]},
+        f"{PRIVATE_GROUP}{block}01": {"vr": "UC", "Value": [record.digest]},
+        f"{PRIVATE_GROUP}{block}02": {"vr": "UC", "Value": [options]} if options else {"vr": "UC"},
     }
     if notes:
-        added[f"{_GROUP}{block}03"] = {"vr": "UT", "Value": ["\n".join(notes)]}
+        added[f"{PRIVATE_GROUP}{block}03"] = {"vr": "UT", "Value": ["\n".join(notes)]}
     return dict(sorted((kept | added).items()))
 
 
@@ -249,7 +249,7 @@ def claimed(dataset: JSONDataset, holder: str) -> JSONDataset:
     """The metadata of an instance whose objects are being written by `holder`: they come from no one input."""
     marked = with_record(dataset, Record(UNKNOWN))
     (block,) = _own_blocks(marked)
-    return dict(sorted((marked | {f"{_GROUP}{block}04": {"vr": "UT", "Value": [holder]}}).items()))
+    return dict(sorted((marked | {f"{PRIVATE_GROUP}{block}04": {"vr": "UT", "Value": [holder]}}).items()))
 
 
 def holder_of(dataset: JSONDataset) -> str:
@@ -277,8 +277,8 @@ def without_record(dataset: JSONDataset) -> JSONDataset:
     blocks = _own_blocks(dataset)
     if not blocks:
         return dataset
-    creators = {f"{_GROUP}00{block}" for block in blocks}
-    owned = {f"{_GROUP}{block}" for block in blocks}
+    creators = {f"{PRIVATE_GROUP}00{block}" for block in blocks}
+    owned = {f"{PRIVATE_GROUP}{block}" for block in blocks}
     return {key: element for key, element in dataset.items() if key not in creators and key[:6] not in owned}
 
 
@@ -322,5 +322,5 @@ def _first(dataset: JSONDataset, element: str) -> str:
 
 
 def _value(dataset: JSONDataset, block: str, element: str) -> str:
-    values = dataset.get(f"{_GROUP}{block}{element}", {}).get("Value")
+    values = dataset.get(f"{PRIVATE_GROUP}{block}{element}", {}).get("Value")
     return str(values[0]) if values else ""

@@ -13,16 +13,18 @@ from itertools import batched
 from typing import Any, Final
 
 from stillframe import __version__
-from stillframe.archive.documents import ROUNDS, read_document, replace_document
+from stillframe.archive.documents import ROUNDS, read_before, read_summaries
 from stillframe.archive.drawing import Draw, draw_here
-from stillframe.archive.frame_index import indexed_instances, merge_frame_index
+from stillframe.archive.entries import join_lines
+from stillframe.archive.frame_index import indexed_instances, merge_frame_index, parse_frame_index
 from stillframe.archive.frame_rows import complete_rows
 from stillframe.archive.holdings import StoredSeries, read_series
 from stillframe.archive.lists import publish_studies, publish_study, write_series_lists
 from stillframe.archive.qido import sort_instances
 from stillframe.archive.roots import find_roots
+from stillframe.archive.study_list import listed_studies
 from stillframe.archive.thumbnails import listed_thumbnails, update_series_thumbnails, update_study_thumbnail
-from stillframe.dicom.json_model import SERIES_UID, STUDY_UID, dumps, rebase_bulk, text_value
+from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, dumps, text_value
 from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.errors import PreconditionFailed, StoreError, UsageError
 from stillframe.layout import (
@@ -128,7 +130,9 @@ class _Indexing:
         for study in sorted(stored):
             report.studies += self._index_study(study)
             progress.step()
-        named = {text_value(record, STUDY_UID) for record in read_document(store, STUDIES) or ()}
+        listed = store.get(STUDIES)
+        named = listed_studies(listed.data) if listed else set[str]()
+        del listed
         for batch in batched(sorted(stored | named), _STUDY_BATCH) if stored | named else [()]:
             publish_studies(store, batch, self.base_url)
 
@@ -178,17 +182,21 @@ def _index_series(store: Store, study: str, series: str) -> tuple[StoredSeries, 
     Raises:
         PreconditionFailed: if another job changed one of them meanwhile.
     """
-    keys = (frame_index_key(study, series), metadata_key(study, series))
-    before = {key: store.get(key) for key in keys}
-    existing = read_document(store, keys[0]) or {}
-    shown = listed_thumbnails(read_document(store, keys[1]) or ())
+    before_index = read_before(store, frame_index_key(study, series))
+    before = read_before(store, metadata_key(study, series))
+    existing = parse_frame_index(before_index.take() or b"") or {}
+    entries = before.take_entries()
+    shown = listed_thumbnails(entries.summaries if entries else ())
+    del entries
     stored = read_series(store, study, series)
     kept, rows = complete_rows(store, stored, existing)
     index = merge_frame_index(existing, rows, frozenset(indexed_instances(existing)) - kept - rows.keys())
-    metadata = [rebase_bulk(item, f"instances/{uid}/") for uid, item in stored.published.items()]
-    for key, document in zip(keys, (index, sort_instances(metadata)), strict=True):
-        if stored.published or before[key] is not None:
-            replace_document(store, key, document, before[key])
+    if stored.published or before_index.version is not None:
+        before_index.replace(dumps(index))
+    if stored.published or before.version is not None:
+        published = sort_instances(stored.published.values())
+        lines = (stored.lines.line(text_value(item, SOP_INSTANCE_UID)) for item in published)
+        before.replace(join_lines(lines), published)
     return stored, stored.thumbnails | shown.keys()
 
 
@@ -201,16 +209,16 @@ def settle_study(store: Store, study: str, base_url: str, draw: Draw = draw_here
     # That from which the others follow comes last.
     documents = (instances_key(study), thumbnail_key(study), study_series_key(study), metadata_key(study))
     for _ in range(ROUNDS):
-        named = {text_value(item, SERIES_UID) for item in read_document(store, metadata_key(study)) or ()}
+        named = {text_value(item, SERIES_UID) for item in read_summaries(store, metadata_key(study))}
         series = sorted({*_uids(store, study_series_key(study)), *named})
-        published = any(read_document(store, metadata_key(study, uid)) for uid in series)
+        published = any(read_summaries(store, metadata_key(study, uid)) for uid in series)
         if published or any(store.head(key) is not None for key in documents):
             publish_study(store, study, series, base_url)
             update_study_thumbnail(store, study, draw)
-        if read_document(store, metadata_key(study)):
+        if read_summaries(store, metadata_key(study)):
             return True
         _drop_empty(store, documents)
-        if not any(read_document(store, metadata_key(study, uid)) for uid in _uids(store, study_series_key(study))):
+        if not any(read_summaries(store, metadata_key(study, uid)) for uid in _uids(store, study_series_key(study))):
             return False
     raise StoreError(f"{study} changed {ROUNDS} times while it was being indexed")
 

@@ -23,16 +23,17 @@ _MODALITY: Final = "00080060"
 _INSTANCE_NUMBER: Final = "00200013"
 # OHIF shows each of these by itself, and stacks others of one SOP class.
 _SINGLE: Final = frozenset({"CR", "DX", "MG"})
-_DECISIVE: Final = frozenset({
+DECISIVE: Final = frozenset({
     STUDY_UID, SERIES_UID, SOP_INSTANCE_UID, SOP_CLASS_UID, SYNTAX, NUMBER_OF_FRAMES,
     _MODALITY, _INSTANCE_NUMBER, "00200011",
 })  # fmt: skip
+"""The attributes that decide whose thumbnails there are, beside the record."""
 _INTEGER: Final = re.compile(r"\s*([+-]?[0-9]+)")
 
 
 def decisive_metadata(metadata: JSONDataset) -> JSONDataset:
     """What of an instance's metadata decides whose thumbnails there are."""
-    return {tag: element for tag, element in metadata.items() if tag in _DECISIVE or tag.startswith("0099")}
+    return {tag: element for tag, element in metadata.items() if tag in DECISIVE or tag.startswith("0099")}
 
 
 def series_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:

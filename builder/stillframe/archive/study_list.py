@@ -12,11 +12,11 @@ from bisect import insort
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from stillframe.archive.entries import BETWEEN
 from stillframe.archive.qido import readable_study, uid_order
 from stillframe.dicom.json_model import STUDY_UID, JSONDataset, dumps, parse_datasets, text_value
 from stillframe.dicom.uids import is_uid
 
-_BETWEEN: Final = b",\n"
 _UID_START: Final = f'"{STUDY_UID}":{{"vr":"UI","Value":["'.encode("ascii")
 _PARSED_BYTES: Final = 4 << 20
 _LONGEST_UID: Final = 64
@@ -47,7 +47,12 @@ def merge_study_list(
         if study not in lines:
             insort(order, study, key=uid_order)
         lines[study] = dumps(record)
-    return b"[" + _BETWEEN.join(lines[study] for study in order if study in lines) + b"]"
+    return b"[" + BETWEEN.join(lines[study] for study in order if study in lines) + b"]"
+
+
+def listed_studies(data: bytes) -> set[str]:
+    """The studies that have a record in a list; none if it is damaged."""
+    return set(_read_lines(data) or ())
 
 
 def _read_lines(data: bytes) -> dict[str, bytes] | None:
@@ -56,7 +61,7 @@ def _read_lines(data: bytes) -> dict[str, bytes] | None:
         return _parse_lines(data)
     lines = {}
     if data[:1] == b"[" and data[-1:] == b"]":
-        for line in data[1:-1].split(_BETWEEN):
+        for line in data[1:-1].split(BETWEEN):
             study = _study_of(line)
             if study is None:
                 return _parse_lines(data)

@@ -1,8 +1,8 @@
 """Thumbnails that belong to lists: of series and studies, and of the instances that viewers ask for by themselves.
 
-They follow from the metadata of the series and of the study. Each says in a comment what it was drawn from (`mark_of`),
-so that one which is right still is not drawn again. What they are made from is read again after they were written, as
-with every list: the last of several jobs has seen what the others published.
+They follow from the metadata of the series and of the study, of which the summaries suffice (`entries`). Each says in a
+comment what it was drawn from (`mark_of`), so that one which is right still is not drawn again. What they are made from
+is read again after they were written, as with every list: the last of several jobs has seen what the others published.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from stillframe.archive.documents import ROUNDS, give_way, read_document, replace_object
+from stillframe.archive.documents import ROUNDS, give_way, read_summaries, replace_object
 from stillframe.archive.drawing import Draw
 from stillframe.archive.holdings import read_metadata
 from stillframe.archive.record import mark_of, record_of
@@ -48,24 +48,29 @@ def update_series_thumbnails(store: Store, study: str, series: str, known: Colle
     """
     known = frozenset(known)
     for _ in range(ROUNDS):
-        metadata = _metadata(store, study, series)
+        metadata = read_summaries(store, metadata_key(study, series))
         wanted = listed_thumbnails(metadata)
         at_once = max(store.parallel, _AT_ONCE)
         side_by_side(at_once, lambda instance: _update_own(store, instance, draw), wanted.values())
         others = {text_value(instance, SOP_INSTANCE_UID) for instance in metadata if not has_own_thumbnail(instance)}
         _remove(store, study, series, known & others - wanted.keys())
         known |= wanted.keys()
-        after = listed_thumbnails(_metadata(store, study, series))
+        after = listed_thumbnails(read_summaries(store, metadata_key(study, series)))
         if {uid: mark_of(item) for uid, item in after.items()} == {uid: mark_of(item) for uid, item in wanted.items()}:
             break
     else:
         raise StoreError(f"{metadata_key(study, series)} changed {ROUNDS} times while its thumbnails were made")
-    _update(store, thumbnail_key(study, series), lambda: series_candidates(_metadata(store, study, series)), draw)
+    _update(
+        store,
+        thumbnail_key(study, series),
+        lambda: series_candidates(read_summaries(store, metadata_key(study, series))),
+        draw,
+    )
 
 
 def update_study_thumbnail(store: Store, study: str, draw: Draw) -> None:
     """Bring the thumbnail of a study in step with its metadata."""
-    _update(store, thumbnail_key(study), lambda: study_candidates(_metadata(store, study)), draw)
+    _update(store, thumbnail_key(study), lambda: study_candidates(read_summaries(store, metadata_key(study))), draw)
 
 
 def has_own_thumbnail(metadata: JSONDataset) -> bool:
@@ -123,12 +128,11 @@ def _picture(store: Store, metadata: JSONDataset, at_hand: dict[str, bytes], dra
             at_hand[key] = stored.data if stored else b""
         if mark and comment_of(at_hand[key]) == mark:
             return at_hand[key]
-    picture = draw(store, metadata)
+    uids, record = InstanceUIDs(study, series, instance), record_of(metadata)
     # Frames that another job is replacing are partly its own. It draws them when it lists them, or whoever comes after.
-    now = read_metadata(store, InstanceUIDs(study, series, instance))
-    return picture if now is not None and record_of(now) == record_of(metadata) else None
-
-
-def _metadata(store: Store, study: str, series: str = "") -> list[JSONDataset]:
-    metadata: list[JSONDataset] = read_document(store, metadata_key(study, series)) or []
-    return metadata
+    whole = read_metadata(store, uids)
+    if whole is None or record_of(whole) != record:
+        return None
+    picture = draw(store, whole)
+    now = read_metadata(store, uids)
+    return picture if now is not None and record_of(now) == record else None

@@ -16,6 +16,7 @@ from typing import Final
 
 from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, settled_state
 from stillframe.archive.draft_claims import DraftLease, claim_instance
+from stillframe.archive.entries import line_of
 from stillframe.archive.frame_rows import read_rows
 from stillframe.archive.holdings import (
     Contents,
@@ -198,7 +199,12 @@ class _Worker:
         except (CodecError, CodestreamError):
             return None
         built = self._built(Outcome.RESUMED, notes_of(self.published))
-        return replace(built, metadata=self.published, rows=rows, frames=promised_frames(self.published))
+        return replace(
+            built,
+            line=self._line(dumps([self.published])),
+            rows=rows,
+            frames=promised_frames(self.published),
+        )
 
     def _built(self, outcome: Outcome, notes: tuple[str, ...] = ()) -> Built:
         """The result, as far as it is the same whether something was written or not."""
@@ -211,6 +217,10 @@ class _Worker:
             notes=notes,
             times=dict(self.clock.times),
         )
+
+    def _line(self, document: bytes) -> bytes:
+        """The metadata as the document of the series has them, from the instance's own document."""
+        return line_of(document, f"instances/{self.task.uids.instance}/")
 
     def _review(self, instance: Instance, file: ReadableFile) -> Built | None:
         """The instance if it would be the same now, with other pictures perhaps; None if it would not."""
@@ -246,7 +256,7 @@ class _Worker:
                 return None
         return replace(
             self._built(Outcome.REDRAWN, self.remarks),
-            metadata=redrawn.metadata,
+            line=self._line(redrawn.document),
             rows=rows,
             rows_stay=rows_stay,
             bytes_written=redrawn.size,
@@ -324,7 +334,7 @@ class _Worker:
         outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
         return replace(
             self._built(outcome, (*content.notes, *self.remarks)),
-            metadata=content.metadata,
+            line=self._line(document),
             rows=content.rows,
             frames=content.frames,
             bytes_read=source.size,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
 from stillframe.archive.drawing import Drawer
-from stillframe.archive.lists import PublishedInstance, publish_series, publish_studies, publish_study
+from stillframe.archive.lists import publish_series, publish_studies, publish_study
+from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.roots import Roots
 from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.build.plan import SeriesPlan
@@ -41,14 +41,12 @@ class ListWriter:
         self._lock = threading.Lock()
         self._listed: list[SeriesPlan] = []
 
-    def close_series(
-        self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], thumbnails: frozenset[str] | None
-    ) -> None:
+    def close_series(self, plan: SeriesPlan, built: NewInstances, thumbnails: frozenset[str] | None) -> None:
         """All instances of a series are settled.
 
         Args:
             plan: of the series.
-            built: those of its instances that its lists do not know yet, by UID.
+            built: those of its instances that its lists do not know yet.
             thumbnails: the instances that had a thumbnail before; None if the series was in no list.
 
         Raises:
@@ -72,9 +70,7 @@ class ListWriter:
         for future in done:
             future.result()
 
-    def _write(
-        self, plan: SeriesPlan, built: Mapping[str, PublishedInstance], thumbnails: frozenset[str] | None
-    ) -> None:
+    def _write(self, plan: SeriesPlan, built: NewInstances, thumbnails: frozenset[str] | None) -> None:
         started = time.thread_time()
         concerned = bool(built) or thumbnails is not None
         store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)

@@ -24,7 +24,8 @@ from stillframe.archive.holdings import (
     read_metadata,
     with_thumbnail,
 )
-from stillframe.archive.lists import PublishedInstance, listed_instances
+from stillframe.archive.lists import listed_instances
+from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
 from stillframe.build.catalogue import Catalogue
@@ -70,7 +71,7 @@ class _Series:
     thumbnails: frozenset[str] = frozenset()
     settled: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
-    built: dict[str, PublishedInstance] = field(default_factory=dict)
+    built: NewInstances = field(default_factory=NewInstances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +266,8 @@ class _Publisher:
         self.progress.step()
         if isinstance(result, Built):
             series.published.add(uids.instance)
-            if result.metadata:
-                series.built[uids.instance] = PublishedInstance(
-                    result.metadata, None if result.rows_stay else result.rows
-                )
+            if result.line:
+                series.built.add(uids.instance, result.line, None if result.rows_stay else result.rows)
         if len(candidate.inputs) > 1:
             first = candidate.first and not isinstance(result, Built)
             self.next_inputs.append(_Candidate(series, uids, candidate.inputs[1:], first))
@@ -276,7 +275,7 @@ class _Publisher:
         series.settled.add(uids.instance)
         if len(series.settled) == len(series.plan.instances):
             self.lists.close_series(series.plan, series.built, series.thumbnails if series.listed else None)
-            series.built = {}
+            series.built = NewInstances()
 
     def tell_unfinished(self) -> None:
         """Tell the report what the job leaves undone where it ends now."""

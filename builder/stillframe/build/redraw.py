@@ -33,9 +33,12 @@ from stillframe.options import Lossy, Rendered
 
 @dataclass(frozen=True, slots=True)
 class Redrawn:
-    """An instance with its new pictures: its metadata, the bytes that were written, keys that caches may hold."""
+    """An instance with its new pictures: its metadata, also as they are stored, the bytes that were written, keys that
+    caches may hold.
+    """
 
     metadata: JSONDataset
+    document: bytes
     size: int
     changed: tuple[str, ...]
 
@@ -93,7 +96,7 @@ def redraw_instance(task: InstanceTask, state: CommitState, choices: Collection[
         document = dumps([metadata])
         lease.commit(document)
     changed = tuple(key for key in before if is_fixed(key))
-    return Redrawn(metadata, sum(map(len, pictures.values())) + len(document), changed)
+    return Redrawn(metadata, document, sum(map(len, pictures.values())) + len(document), changed)
 
 
 def _without_pictures(task: InstanceTask, record: Record) -> Record | None:

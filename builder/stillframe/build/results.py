@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stillframe.codec.codestream import FrameRow
-from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.sandbox import cpu_time
 from stillframe.source.inputs import InputRef
@@ -31,6 +30,7 @@ class Outcome(StrEnum):
 class Built:
     """One instance in its published form: what the lists need, and what the report says of it.
 
+    `line` are its metadata as the document of its series has them (`archive/entries`), nothing where lists know them.
     `rows_stay` says that the rows which are listed still hold. `times` are CPU seconds by stage; `notes` are what the
     owner of the images should know; `changed` are the keys of objects that never change otherwise, and did: caches may
     hold what was there.
@@ -39,7 +39,7 @@ class Built:
     source: InputRef
     uids: InstanceUIDs
     outcome: Outcome
-    metadata: JSONDataset = field(default_factory=dict)
+    line: bytes = b""
     rows: tuple[FrameRow, ...] = ()
     rows_stay: bool = False
     frames: int = 0

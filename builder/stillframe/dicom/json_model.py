@@ -56,10 +56,11 @@ def parse_datasets(data: bytes) -> list[JSONDataset] | None:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, list) and all(map(_is_dataset, document)) else None
+    return document if isinstance(document, list) and all(map(is_dataset, document)) else None
 
 
-def _is_dataset(value: Any) -> bool:
+def is_dataset(value: Any) -> bool:
+    """Whether a value of JSON is a data set, as far as every reader here relies on that."""
     return isinstance(value, dict) and all(
         isinstance(element, dict) and isinstance(element.get("vr"), str) and isinstance(element.get("Value", []), list)
         for element in value.values()

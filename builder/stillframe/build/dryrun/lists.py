@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import chain
 
-from stillframe.archive.documents import read_document
+from stillframe.archive.documents import read_document, read_summaries
 from stillframe.archive.frame_index import merge_frame_index
 from stillframe.archive.qido import base_url_of, merge_instances
 from stillframe.archive.record import mark_of
@@ -150,7 +150,7 @@ class _Lists:
     def _thumbnails(self, uids: tuple[str, str], changes: Changes) -> int:
         """How many thumbnails that belong to the lists of a series or a study would be written."""
         own = {tuple(named_uids(item.metadata)): item for item in changes}
-        before = read_document(self.store, metadata_key(*uids)) or ()
+        before = read_summaries(self.store, metadata_key(*uids))
         metadata = merge_instances(before, (item.metadata for item in changes))
 
         def is_written(key: str, instance: JSONDataset) -> bool:
