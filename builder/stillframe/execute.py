@@ -25,6 +25,7 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
@@ -38,6 +39,8 @@ AHEAD: Final = 3
 
 # Seconds until somebody looks again whether idle workers are wanted.
 _SOON: Final = 0.02
+# Seconds after which somebody is told that nothing has ended.
+_LONG: Final = 1.0
 # Address space that the libraries take which every task needs (numpy, its BLAS, pydicom, codecs): 190 MB were measured.
 _IMPORTED_BYTES: Final = 192 << 20
 # Times that a process is started while the server of workers is ending, and the seconds between them.
@@ -255,30 +258,46 @@ type Batch[K, A] = Sequence[tuple[K, A]]
 """Tasks that one worker runs together, each with a tag that comes back with its result."""
 
 
+@dataclass(frozen=True, slots=True)
+class Onlooker[K, A]:
+    """Who is told of batches under way: once none is to come, whenever there is nothing else to do (`on_idle`, which
+    says whether it wants to be asked again soon); and whenever none of them has ended for a second (`on_wait`).
+    """
+
+    on_idle: Callable[[Iterable[Batch[K, A]]], bool]
+    on_wait: Callable[[Iterable[Batch[K, A]]], None]
+
+
 def run_batches[K, A, T](
     executor: Executor,
     work: Callable[[Sequence[A]], list[T]],
     batches: Iterable[Batch[K, A]],
     window: int,
     pending: dict[Future[list[T]], Batch[K, A]] | None = None,
-    on_idle: Callable[[Iterable[Batch[K, A]]], bool] | None = None,
+    onlooker: Onlooker[K, A] | None = None,
 ) -> Iterator[list[tuple[K, T | WorkerDied]]]:
     """Run batches of tasks with at most `window` of them under way; tags and results of each, as they finish.
 
     Where the process of a batch died, each of its tasks is tried by itself. The result of one whose process dies again
-    is that death. Batches under way stand in `pending`, which is left to whoever gives up. Once none is to come,
-    `on_idle` is told of those under way whenever there is nothing else to do, and says whether it wants to be asked
-    again soon.
+    is that death. Batches under way stand in `pending`, which is left to whoever gives up. The `onlooker` is told of
+    them.
     """
     pending = {} if pending is None else pending
-    soon = False
+    soon, quiet = False, time.monotonic()
 
     def submit(batch: Batch[K, A]) -> None:
         pending[executor.submit(work, [argument for _, argument in batch])] = batch
 
     def take_finished() -> Iterator[list[tuple[K, T | WorkerDied]]]:
-        done = [future for future in pending if future.done()]
-        for future in done or wait(pending, _SOON if soon else None, FIRST_COMPLETED).done:
+        nonlocal quiet
+        done = {future for future in pending if future.done()}
+        done = done or wait(pending, _SOON if soon else _LONG if onlooker else None, FIRST_COMPLETED).done
+        if done:
+            quiet = time.monotonic()
+        elif onlooker is not None and time.monotonic() - quiet >= _LONG:
+            onlooker.on_wait(pending.values())
+            quiet = time.monotonic()
+        for future in done:
             batch, died = pending.pop(future), future.exception()
             if not isinstance(died, WorkerDied):
                 yield [(tag, result) for (tag, _), result in zip(batch, future.result(), strict=True)]
@@ -293,5 +312,5 @@ def run_batches[K, A, T](
         while len(pending) >= window:
             yield from take_finished()
     while pending:
-        soon = on_idle is not None and on_idle(pending.values())
+        soon = onlooker is not None and onlooker.on_idle(pending.values())
         yield from take_finished()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Final
 
 from stillframe.archive.drawing import Drawer
@@ -19,6 +20,7 @@ from stillframe.archive.roots import Roots
 from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.build.plan import SeriesPlan
 from stillframe.build.request import BuildRequest
+from stillframe.store.counted import CountedStore
 
 _THREADS: Final = 8
 # Series that wait for their lists, with the metadata of all their instances.
@@ -26,11 +28,15 @@ _MOST_WAITING: Final = 2 * _THREADS
 
 
 class ListWriter:
-    """Writes the lists of a job, and the thumbnails that belong to them. `draw` draws what is missing."""
+    """Writes the lists of a job, and the thumbnails that belong to them. `draw` draws what is missing.
+
+    It does so through `roots`. Who reads lists through the same ones spares it requests.
+    """
 
     def __init__(self, roots: Roots, request: BuildRequest, stages: defaultdict[str, float], draw: Drawer) -> None:
         self.draw = draw
-        self._roots = roots
+        self._store = CountedStore(roots.store)
+        self.roots = replace(roots, store=self._store)
         self._base_url = request.options.base_url
         self._stages = stages
         self._left: dict[str, int] = {}  # series of a study that are not closed
@@ -59,6 +65,11 @@ class ListWriter:
             self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
         self._pending.add(self._threads.submit(self._write, plan, built, thumbnails))
 
+    @property
+    def bytes_written(self) -> int:
+        """Of all documents and thumbnails up to now."""
+        return self._store.written
+
     def take_listed(self) -> list[SeriesPlan]:
         """The series whose own lists were written since this was asked last."""
         with self._lock:
@@ -73,7 +84,7 @@ class ListWriter:
     def _write(self, plan: SeriesPlan, built: NewInstances, thumbnails: frozenset[str] | None) -> None:
         started = time.thread_time()
         concerned = bool(built) or thumbnails is not None
-        store, base_url = self._roots.of(plan.study), self._roots.base_url(plan.study, self._base_url)
+        store, base_url = self.roots.of(plan.study), self.roots.base_url(plan.study, self._base_url)
         if concerned:
             store.sync()  # of what the lists will name
             known = publish_series(store, plan.study, plan.series, built, base_url)
@@ -102,9 +113,9 @@ class ListWriter:
             self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
         self.stop()
         started = time.thread_time()
-        for store, studies in self._roots.grouped(self._touched):
-            publish_studies(store, studies, self._roots.base_url(studies[0], self._base_url) if studies else "")
-        self._roots.store.sync()
+        for store, studies in self.roots.grouped(self._touched):
+            publish_studies(store, studies, self.roots.base_url(studies[0], self._base_url) if studies else "")
+        self.roots.store.sync()
         self._stages["lists"] += time.thread_time() - started
 
     def stop(self) -> None:

@@ -30,6 +30,7 @@ from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
 from stillframe.build.catalogue import Catalogue
 from stillframe.build.decide import Asked, Decision, decide, published_record
+from stillframe.build.frame_count import arrange_count
 from stillframe.build.list_writer import ListWriter
 from stillframe.build.meeting import LARGE_SOURCE, arrange_meeting
 from stillframe.build.offers import HelpOffers
@@ -42,7 +43,7 @@ from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances, meeting_of
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import FailedJob, MachineError, WorkerDied, machine_blamed
-from stillframe.execute import AHEAD, Batch, SerialExecutor, run_batches
+from stillframe.execute import AHEAD, Batch, Onlooker, SerialExecutor, run_batches
 from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, Rejected
@@ -132,7 +133,7 @@ class _Publisher:
 
         def open_one(series: _Series) -> _Series:
             study = series.plan.study
-            series.listed = listed_instances(self.roots.of(study), study, series.plan.series)
+            series.listed = listed_instances(self.lists.roots.of(study), study, series.plan.series)
             return series
 
         parallel = self.roots.store.parallel
@@ -211,6 +212,7 @@ class _Publisher:
             lease=request.lease,
             watched=watched,
             meeting=arrange_meeting() if request.workers > 1 and source.size >= LARGE_SOURCE else None,
+            count=arrange_count() if source.size >= LARGE_SOURCE else None,
         )
         return candidate, task
 
@@ -232,7 +234,8 @@ class _Publisher:
 
         try:
             batches = _in_batches(tasks, size, sys.maxsize if far else _SYNCED_BYTES)
-            for results in run_batches(executor, build_instances, batches, window, under_way, on_idle):
+            onlooker = Onlooker(on_idle, self._tell_frames)
+            for results in run_batches(executor, build_instances, batches, window, under_way, onlooker):
                 self._take_in(results)
         except FailedJob:
             for future in wait(under_way, _GRACE_SECONDS).done:
@@ -241,6 +244,14 @@ class _Publisher:
                     with suppress(FailedJob):  # as the one before
                         self._take_in(zip(candidates, future.result(), strict=True))
             raise
+
+    def _tell_frames(self, batches: Iterable[Batch[_Candidate, InstanceTask]]) -> None:
+        """Tell how far a large instance under way is."""
+        for _, task in chain.from_iterable(batches):
+            if task.count is not None and (told := task.count.read()):
+                self.progress.inside(str(task.source), *told)
+                return
+        self.progress.inside("", 0, 0)
 
     def _take_in(self, results: Iterable[tuple[_Candidate, Result | WorkerDied]]) -> None:
         """Settle what came of a batch, what dead workers left is removed; then raise what ends the job."""
@@ -334,3 +345,4 @@ def _publish(publisher: _Publisher, executor: Executor) -> None:
         with suppress(MachineError):  # as the one before: no room for what is to be told
             publisher.tell_unfinished()
     report.stages["render"] += publisher.lists.draw.seconds
+    report.bytes_written += publisher.lists.bytes_written

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stillframe.archive.claims import LEASE_SECONDS, Watch
 from stillframe.archive.record import Record
+from stillframe.build.frame_count import FrameCount
 from stillframe.build.meeting import Meeting
 from stillframe.build.results import Built
 from stillframe.dicom.uids import InstanceUIDs
@@ -22,7 +23,7 @@ class InstanceTask:
     With `verify_stored` what is stored is read before it counts as unchanged. `listed` is the record that the lists of
     the series give; where it is the instance's, they need nothing of it. `lease` is how many seconds a claim (`claims`)
     stands that nobody renews. `watched` is the claim of another job for which an attempt before this one did not wait.
-    `meeting` is where others may help with its frames.
+    `meeting` is where others may help with its frames, `count` where it is told how many of them are made.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class InstanceTask:
     lease: float = LEASE_SECONDS
     watched: Watch | None = None
     meeting: Meeting | None = None
+    count: FrameCount | None = None
 
 
 type Result = Built | Rejected | Watch | FailedJob

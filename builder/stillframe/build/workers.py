@@ -24,7 +24,7 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
 
     Who comes to the first meeting helps with the frames of all: they take turns in what needs a core.
     """
-    from stillframe.build import crew, instance, sharing
+    from stillframe.build import crew, frame_count, instance, sharing
 
     failures: list[FailedJob] = []
     with crew.Crew(meeting_of(tasks)) as members:
@@ -34,7 +34,7 @@ def build_instances(tasks: Sequence[InstanceTask]) -> list[Result]:
             if failures:
                 return failures[0]  # the job ends: nothing more is begun
             try:
-                return instance.build_instance(task, make)
+                return instance.build_instance(task, frame_count.counting(task.count, make) if task.count else make)
             except FailedJob as error:
                 failures.append(error)
                 return error

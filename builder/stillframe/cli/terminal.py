@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, override
@@ -74,7 +74,8 @@ def megabytes(count: int) -> str:
 class TerminalProgress(Progress):
     """A bar that redraws itself on a terminal, or a line now and then in a log. Both go to stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._name = self._inside = ""
         self._total = self._done = 0
         self._started = self._shown = 0.0
@@ -84,7 +85,7 @@ class TerminalProgress(Progress):
     def stage(self, name: str, total: int) -> None:
         self.close()
         self._name, self._total, self._done, self._inside = name, total, 0, ""
-        self._started = self._shown = time.monotonic()
+        self._started = self._shown = self._now()
         if live_terminal():
             self._draw()
         elif total:
@@ -93,6 +94,7 @@ class TerminalProgress(Progress):
     @override
     def step(self, count: int = 1) -> None:
         self._done += count
+        self._inside = ""
         self._show()
 
     @override
@@ -102,11 +104,11 @@ class TerminalProgress(Progress):
 
     @override
     def inside(self, name: str, done: int, total: int) -> None:
-        self._inside = f"{name}: frame {done:,} of {total:,}" if total else ""
+        self._inside = f"{name.rpartition('/')[2]}: frame {done:,} of {total:,}" if total else ""
         self._show()
 
     def _show(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         if now - self._shown < (_REDRAW_SECONDS if live_terminal() else _LOG_SECONDS):
             return
         self._shown = now
@@ -118,7 +120,7 @@ class TerminalProgress(Progress):
 
     def _pace(self) -> tuple[str, ...]:
         """How fast it goes, and how long it will take at that."""
-        elapsed = time.monotonic() - self._started
+        elapsed = self._now() - self._started
         if elapsed <= _SETTLED_SECONDS or not self._done:
             return ()
         rate = self._done / elapsed
