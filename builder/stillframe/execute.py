@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -28,7 +29,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, override
 
 from stillframe.errors import NO_MEMORY, MachineError, WorkerDied, free_reserve, has_memory, machine_fault
 from stillframe.process_start import starting
@@ -47,7 +48,9 @@ _IMPORTED_BYTES: Final = 192 << 20
 _STARTS: Final = 20
 _PAUSE: Final = 0.1
 
-_TOO_LARGE: Final = "it needs more memory than a process has on this machine"
+TOO_LARGE: Final = "it needs more memory than a process has on this machine"
+PROCESS_DIED: Final = "the process that worked on it died (a crash in a native library, or no memory)"
+"""Why a task failed that is to blame for it."""
 
 
 class SerialExecutor(Executor):
@@ -69,13 +72,21 @@ class SerialExecutor(Executor):
         try:
             future.set_result(fn(*args, **kwargs))
         except MemoryError:
-            future.set_exception(WorkerDied(_TOO_LARGE) if has_memory() else MachineError(NO_MEMORY))
+            future.set_exception(WorkerDied(TOO_LARGE) if has_memory() else MachineError(NO_MEMORY))
         except Exception as error:
             future.set_exception(error)
         return future
 
 
-class ProcessExecutor(Executor):
+class WorkersExecutor(Executor):
+    """An executor whose tasks run in other processes, which can be ended."""
+
+    @abstractmethod
+    def end_processes(self) -> None:
+        """End the worker processes at once, whatever they work on; every task under way fails."""
+
+
+class ProcessExecutor(WorkersExecutor):
     """Worker processes that may die without taking the job along.
 
     A task whose process dies twice, the second time with no other task beside it, fails with `WorkerDied`. Tasks must
@@ -117,13 +128,13 @@ class ProcessExecutor(Executor):
 
         def settle(done: Future[T]) -> None:
             if done.cancelled():  # by a shutdown while the job is being stopped
-                _fail(outer, CancelledError())
+                fail(outer, CancelledError())
             elif isinstance(done.exception(), BrokenProcessPool | MemoryError) and not self._ended:
                 # Not here: this thread belongs to the broken pool.
                 try:
                     threading.Thread(target=self._again, args=(outer, fn, args, kwargs), daemon=True).start()
                 except RuntimeError as error:
-                    _fail(outer, MachineError(machine_fault(error) or str(error)))
+                    fail(outer, MachineError(machine_fault(error) or str(error)))
             else:
                 _copy(done, outer)
 
@@ -161,7 +172,7 @@ class ProcessExecutor(Executor):
             with self._alone, starting(), _persistently(self._lone_pool) as pool:
                 _copy(pool.submit(run_task, self._environment, fn, *args, **kwargs), outer)
         except BaseException as error:  # whatever happens here must reach the waiting caller
-            _fail(outer, error)
+            fail(outer, error)
 
     def _give_up(self, failure: threading.ExceptHookArgs) -> None:
         """A thread ended with an error: no task may wait for it any more."""
@@ -169,14 +180,14 @@ class ProcessExecutor(Executor):
         fault = machine_fault(failure.exc_value) if failure.exc_value else ""
         fault = fault or f"a thread of this job ended early ({name}), and what it had begun is lost: build again"
         for future in list(self._under_way):
-            _fail(future, MachineError(fault))
+            fail(future, MachineError(fault))
         self.end_processes()
         other = getattr(self._hook, "__self__", None)
         if isinstance(other, ProcessExecutor):  # one that was made before this one: the thread may have been its own
             other._give_up(failure)
 
+    @override
     def end_processes(self) -> None:
-        """End the worker processes at once, whatever they work on; every task under way fails."""
         self._ended = True
         for process in multiprocessing.active_children():
             process.terminate()
@@ -226,17 +237,17 @@ def _copy(inner: Future[Any], outer: Future[Any]) -> None:
     """Wait for the inner future, and end the outer one as it ended."""
     error = inner.exception()
     if isinstance(error, BrokenProcessPool):
-        _fail(outer, WorkerDied("the process that worked on it died (a crash in a native library, or no memory)"))
+        fail(outer, WorkerDied(PROCESS_DIED))
     elif isinstance(error, MemoryError):
-        _fail(outer, WorkerDied(_TOO_LARGE))
+        fail(outer, WorkerDied(TOO_LARGE))
     elif error is not None:
-        _fail(outer, error)
+        fail(outer, error)
     else:
         with suppress(InvalidStateError):
             outer.set_result(inner.result())
 
 
-def _fail(future: Future[Any], error: BaseException) -> None:
+def fail(future: Future[Any], error: BaseException) -> None:
     """End a future with an error, unless it has ended."""
     with suppress(InvalidStateError):
         future.set_exception(error)
@@ -244,7 +255,7 @@ def _fail(future: Future[Any], error: BaseException) -> None:
 
 def end_processes(executor: Executor) -> None:
     """End at once what an executor has under way in other processes."""
-    if isinstance(executor, ProcessExecutor):
+    if isinstance(executor, WorkersExecutor):
         executor.end_processes()
 
 

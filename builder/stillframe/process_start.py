@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -53,22 +53,22 @@ def forget_working_folder() -> None:
     protect_children()
 
 
-def protect_children() -> None:
+def protect_children(environment: MutableMapping[str, str] = os.environ) -> None:
     """Change this process's environment so that what it starts from now on finds no code in the working folder.
 
-    Nor does it take more threads than it is given work.
+    Nor does it take more threads than it is given work. Another `environment` is for what is started with that.
     """
-    os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread and take memory for each core
+    environment["PYTHONSAFEPATH"] = "1"
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread and take memory for each core
     for name, separator in _LISTS.items():
-        entries = [entry for entry in re.split(separator, os.environ.get(name, "")) if entry.startswith("/")]
+        entries = [entry for entry in re.split(separator, environment.get(name, "")) if entry.startswith("/")]
         if entries:
-            os.environ[name] = os.pathsep.join(entries)
+            environment[name] = os.pathsep.join(entries)
         else:
-            os.environ.pop(name, None)
+            environment.pop(name, None)
     for name in _SINGLE:
-        if not os.environ.get(name, "").startswith("/"):
-            os.environ.pop(name, None)
+        if not environment.get(name, "").startswith("/"):
+            environment.pop(name, None)
 
 
 def prepare_start() -> None:

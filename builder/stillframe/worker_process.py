@@ -54,7 +54,7 @@ def new_pool(workers: int, log: Connection) -> ProcessPoolExecutor:
     prepare_start()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker, initargs=(log,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_worker, initargs=(log,))
 
 
 def start_fork_server() -> None:
@@ -68,7 +68,7 @@ def start_fork_server() -> None:
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _few_variables():
+        with _withheld_variables():
             forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -79,10 +79,16 @@ def _fork_server_runs() -> bool:
     return pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
+def few_variables() -> dict[str, str]:
+    """What of the environment a process needs in order to start."""
+    return {name: value for name, value in os.environ.items() if _KEPT_VARIABLES.fullmatch(name)}
+
+
 @contextmanager
-def _few_variables() -> Iterator[None]:
+def _withheld_variables() -> Iterator[None]:
     """Show a process that is started in the block only the variables that it needs."""
-    withheld = {name: value for name, value in os.environ.items() if not _KEPT_VARIABLES.fullmatch(name)}
+    kept = few_variables()
+    withheld = {name: value for name, value in os.environ.items() if name not in kept}
     for name in withheld:
         del os.environ[name]
     try:
@@ -91,23 +97,29 @@ def _few_variables() -> Iterator[None]:
         os.environ.update(withheld)
 
 
-def open_log() -> Connection:
+def _log(logger: str, level: int, message: str) -> None:
+    logging.getLogger(logger).log(level, "%s", message)
+
+
+def open_log(tell: Callable[[str, int, str], None] = _log) -> Connection:
     """Where workers write what they log, to have it logged in this process; closed when no more workers start.
+
+    `tell` gets the name of the logger, the level and the text instead.
 
     A line goes through a pipe at one stroke, so that a worker that is killed leaves no half of one and holds no lock.
     """
     reader, writer = multiprocessing.Pipe(duplex=False)
     os.set_blocking(writer.fileno(), False)
-    threading.Thread(target=_log_lines, args=(reader,), name="worker-logs", daemon=True).start()
+    threading.Thread(target=_log_lines, args=(reader, tell), name="worker-logs", daemon=True).start()
     return writer
 
 
-def _log_lines(reader: Connection) -> None:
-    """Log what comes through the pipe, until the last worker has ended."""
+def _log_lines(reader: Connection, tell: Callable[[str, int, str], None]) -> None:
+    """Tell what comes through the pipe, until the last worker has ended."""
     with reader, open(reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as lines:
         for line in lines:
             name, level, message = line.rstrip("\n").split("\t", 2)
-            logging.getLogger(name).log(int(level), "%s", message)
+            tell(name, int(level), message)
 
 
 class _PipeHandler(logging.Handler):
@@ -142,7 +154,11 @@ def run_task[**P, T](environment: dict[str, str], fn: Callable[P, T], /, *args: 
     return fn(*args, **kwargs)
 
 
-def _prepare_worker(log: Connection) -> None:
+def prepare_worker(log: Connection) -> None:
+    """Make this process, which has one thread and no secrets, a worker that logs through a pipe.
+
+    What it lacks, its tasks tell.
+    """
     try:
         prepare_process()
         for name in PRELOADED:

@@ -157,7 +157,7 @@ class _Publisher:
             return frozenset()
         held = held_in_series(store, series.plan.study, series.plan.series)
         series.thumbnails = with_thumbnail(held)
-        count = max(self.request.workers, store.parallel, PARALLEL if self.request.far_sources else 1)
+        count = max(self.request.workers_here, store.parallel, PARALLEL if self.request.far_sources else 1)
         with StageClock(self.report.stages, time.process_time)("check"):
             results = side_by_side(count, lambda candidate: self._is_unchanged(store, candidate, held), candidates)
         return frozenset(candidate.uids.instance for candidate, same in zip(candidates, results, strict=True) if same)
@@ -200,6 +200,7 @@ class _Publisher:
 
     def _task(self, candidate: _Candidate, watched: Watch | None = None) -> tuple[_Candidate, InstanceTask]:
         request, uids, source = self.request, candidate.uids, candidate.inputs[0].source
+        large_here = source.size >= LARGE_SOURCE and request.local_workers is None  # on other machines nobody meets
         task = InstanceTask(
             store=self.roots.of(uids.study),
             source=source,
@@ -211,8 +212,8 @@ class _Publisher:
             listed=candidate.series.listed.get(uids.instance),
             lease=request.lease,
             watched=watched,
-            meeting=arrange_meeting() if request.workers > 1 and source.size >= LARGE_SOURCE else None,
-            count=arrange_count() if source.size >= LARGE_SOURCE else None,
+            meeting=arrange_meeting() if large_here and request.workers > 1 else None,
+            count=arrange_count() if large_here else None,
         )
         return candidate, task
 
@@ -322,7 +323,7 @@ def publish_catalogue(
     request: BuildRequest, catalogue: Catalogue, roots: Roots, executor: Executor, progress: Progress, report: Report
 ) -> None:
     """Publish what is in a catalogue. The report is told of every result, and of what ended the job."""
-    workers = 0 if isinstance(executor, SerialExecutor) else request.workers
+    workers = 0 if isinstance(executor, SerialExecutor) else request.workers_here
     with Drawer(workers, request.options.decoder_limits) as draw:
         _publish(_Publisher(request, catalogue, roots, progress, report, draw), executor)
 

@@ -11,7 +11,8 @@ from stillframe.store.s3_client import SCHEME, S3Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What to build and how. `workers` says how many tasks the executor runs at once.
+    """What to build and how. `workers` says how many tasks the executor runs at once. Where its
+    workers are on other machines, `local_workers` says how many processes this one may have beside them.
 
     With `verify_stored` what is published already counts as that only if its objects have their digests still. Nothing
     is read in `destination`, the store's folder, wherever links among the sources lead. With a `secret` every study is
@@ -23,6 +24,7 @@ class BuildRequest:
     sources: tuple[str, ...]
     options: BuildOptions
     workers: int = 1
+    local_workers: int | None = None
     replace: bool = False
     verify_stored: bool = False
     destination: str = ""
@@ -30,6 +32,11 @@ class BuildRequest:
     s3: S3Settings = field(default_factory=S3Settings)
     lease: float = LEASE_SECONDS
     settle: float = 0.0
+
+    @property
+    def workers_here(self) -> int:
+        """How many processes this machine may have."""
+        return self.workers if self.local_workers is None else self.local_workers
 
     @property
     def far_sources(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
@@ -45,6 +46,9 @@ from stillframe.options import (
 )
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, same_endpoint
+
+if TYPE_CHECKING:
+    from stillframe.build.request import BuildRequest
 
 # Where the store or the sources are far away, one process works while another waits for them.
 _WORKERS_A_CORE: Final = 2
@@ -170,9 +174,13 @@ _shape_options: Final = option_group(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """How the job runs. If `workers` is None, their number follows from the machine and the stores."""
+    """How the job runs. If `workers` is None, their number follows from the machine and the stores.
+
+    With the address of a `scheduler` they are those of a Dask cluster.
+    """
 
     workers: int | None
+    scheduler: str
     replace: bool
     verify_stored: bool
     no_sync: bool
@@ -192,6 +200,13 @@ _job_options: Final = option_group(
         metavar="N",
         help="Number of worker processes; 0 works in this process, decoders included, which have no limits and no "
         "sandbox then.  [default: one a core, two with s3://]",
+    ),
+    click.option(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="Address of a Dask scheduler whose workers do the work, such as tcp://10.0.0.1:8786. They must have the "
+        "same versions as this machine, and share SOURCE and DEST.",
     ),
     click.option(
         "--replace",
@@ -258,7 +273,8 @@ def build(
     from stillframe.build.pipeline import check_destination
     from stillframe.build.request import BuildRequest
     from stillframe.cli.dry_run import forecast_build, print_forecast
-    from stillframe.execute import end_processes
+    from stillframe.cluster import ClusterExecutor
+    from stillframe.execute import end_processes, make_executor
 
     *sources, destination = locations
     if not sources:
@@ -268,6 +284,8 @@ def build(
     check_report(job.report_file, destination)
     if secret and not job.dry_run and job.report_file is None:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
+    if job.scheduler and job.workers is not None:
+        raise UsageError("--workers is for this machine, --scheduler for others: give one of them")
     far = any(location.startswith(SCHEME) for location in locations)
     workers = cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
     public_cache = job.cache == "public"
@@ -287,7 +305,10 @@ def build(
         settle=job.settle,
     )
     invalidation = forecast = None
-    with _job_running(workers) as (executor, progress):
+    join = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
+    with _job_running(join) as (executor, progress):
+        if isinstance(executor, ClusterExecutor):
+            request = replace(request, workers=executor.workers, local_workers=cores())
         try:
             if job.dry_run:
                 with machine_blamed():
@@ -327,11 +348,11 @@ def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
 
 
 @contextmanager
-def _job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
+def _job_running(make: Callable[[], Executor]) -> Iterator[tuple[Executor, TerminalProgress]]:
     """An executor and a progress bar for one job; an interrupt ends the processes at once."""
-    from stillframe.execute import end_processes, make_executor
+    from stillframe.execute import end_processes
 
-    executor = make_executor(workers)
+    executor = make()
     try:
         with closing(TerminalProgress()) as progress:
             yield executor, progress
@@ -340,6 +361,15 @@ def _job_running(workers: int) -> Iterator[tuple[Executor, TerminalProgress]]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _join_cluster(job: JobOptions, request: BuildRequest, store: Store) -> Executor:
+    """The workers of a cluster, which see what the job reads and where it writes."""
+    from stillframe.build.shared_places import check_places
+    from stillframe.cluster import ClusterExecutor
+
+    target = None if job.dry_run else store
+    return ClusterExecutor(job.scheduler, partial(check_places, sources=request.sources, s3=request.s3, store=target))
 
 
 def _print_inputs(report: Report, report_file: Path | None) -> None:

@@ -35,7 +35,7 @@ def probe_store(store: S3Store) -> None:
         lacking = _lacking(store, name)
     finally:
         for key in (name, f"{name}/below", f"{name}-none", f"{name}-late", f"{name}-late/below"):
-            _request(store, "delete_object", Key=key)
+            request(store, "delete_object", Key=key)
     if lacking:
         raise StoreError(
             f"{store}: this store {lacking}, and an archive needs that (docs/how-to/host-on-other-stores.md)"
@@ -44,12 +44,12 @@ def probe_store(store: S3Store) -> None:
 
 def _lacking(store: S3Store, name: str) -> str:
     """What the store does not do; empty if nothing."""
-    put = partial(_request, store, "put_object")
+    put = partial(request, store, "put_object")
     if not put(Key=name, Body=b"1", IfNoneMatch="*"):
         return "does not create objects under a condition"
     if put(Key=name, Body=b"2", IfNoneMatch="*"):
         return "overwrites an object that was only to be created (If-None-Match)"
-    answer = _request(store, "head_object", Key=name)
+    answer = request(store, "head_object", Key=name)
     if put(Key=name, Body=b"3", IfMatch='"0123456789abcdef0123456789abcdef"'):
         return "overwrites another version than the one that was named (If-Match)"
     if put(Key=f"{name}-none", Body=b"3", IfMatch='"0123456789abcdef0123456789abcdef"'):
@@ -57,8 +57,8 @@ def _lacking(store: S3Store, name: str) -> str:
     if answer is None or not put(Key=name, Body=b"4", IfMatch=answer["ETag"]):
         return "does not overwrite the version that was named (If-Match)"
     put(Key=f"{name}/below", Body=b"5")
-    listed = _request(store, "list_objects_v2", Prefix=name).get("Contents", ())
-    kept = _request(store, "get_object", Key=name)
+    listed = request(store, "list_objects_v2", Prefix=name).get("Contents", ())
+    kept = request(store, "get_object", Key=name)
     if {content["Key"] for content in listed} != {name, f"{name}/below"} or not kept or kept["Body"].read() != b"4":
         return "does not hold, or not list, an object whose key is the beginning of another's"
     late = f"{name}-late"
@@ -70,7 +70,7 @@ def _lacking(store: S3Store, name: str) -> str:
     return ""
 
 
-def _request(store: S3Store, operation: str, **arguments: Any) -> Any:
+def request(store: S3Store, operation: str, **arguments: Any) -> Any:
     """The answer; None if a condition did not hold, or there is no such object."""
     method = getattr(store.bucket.client, operation)
     try:

@@ -1,0 +1,321 @@
+"""Tasks on a Dask cluster: a `concurrent.futures.Executor` over the client of its scheduler.
+
+Dask spreads tasks over its workers and gives those of a lost worker to others; what a task is and how it runs stays
+ours (`cluster_worker`). A worker gets tasks once it was looked at: it has the same versions as this machine, and sees
+the same folders and stores. A scheduler that is lost ends the job.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, override
+
+from stillframe.cluster_worker import admit, ask_worker, do_task, end_job, installed_versions, topic_of
+from stillframe.errors import MachineError, StillframeError, UsageError, WorkerDied
+from stillframe.execute import WorkersExecutor, fail
+from stillframe.task_process import pack_task, unpack_answer
+
+type DaskFuture = Any
+type DaskClient = Any
+"""Dask's annotations are those of a few of its functions."""
+
+type AskWorkers = Callable[..., dict[str, Any]]
+"""Runs a function with its arguments once at each of some workers; the result of each by its address. Raises
+`MachineError` that names the worker where one fails."""
+
+_LOGGER: Final = logging.getLogger("stillframe.cluster")
+_CONNECT_SECONDS: Final = 30.0
+# How long a scheduler may take to answer, and its workers to be looked at; how long none may be there.
+_ANSWER_SECONDS: Final = 60.0
+_ADMIT_SECONDS: Final = 120.0
+_NO_WORKER_SECONDS: Final = 300.0
+_LOOK_SECONDS: Final = 1.0
+# What is asked of a cluster that is being left.
+_LEAVE_SECONDS: Final = 5.0
+
+
+class ClusterExecutor(WorkersExecutor):
+    """The workers of a Dask scheduler.
+
+    A task that ends its process twice fails with `WorkerDied`, and so does one during which the cluster loses as many
+    workers as its scheduler allows (`distributed.scheduler.allowed-failures`). Tasks must therefore be safe to run
+    twice. Where the scheduler is lost, or a worker does not fit, every task fails with `MachineError`.
+    """
+
+    def __init__(self, address: str, check: Callable[[AskWorkers], None] | None = None) -> None:
+        """Connect, wait for a worker, and look at all that are there.
+
+        Args:
+            address: of the scheduler.
+            check: asks new workers what they have to see, and raises `MachineError` or `StoreError` if they do not.
+
+        Raises:
+            UsageError: if Dask is not installed, or that is no address.
+            MachineError: if the scheduler does not answer, or a worker does not fit.
+        """
+        self.address = address
+        self._check = check
+        self._job = uuid.uuid4().hex
+        self._numbers = itertools.count()
+        self._workers: dict[str, int] = {}
+        self._missing_since = time.monotonic()
+        self._lock = threading.Lock()
+        self._failure: StillframeError | None = None
+        self._under_way: dict[Future[Any], DaskFuture] = {}
+        self._stopped = threading.Event()
+        self._client: DaskClient = _connect(address)
+        try:
+            self._client.subscribe_topic(topic_of(self._job), _log_event)
+            while not self._workers:
+                self._look()
+                if not self._workers:
+                    self._stopped.wait(_LOOK_SECONDS)
+        except BaseException:
+            self._leave()
+            raise
+        threading.Thread(target=self._watch, name="cluster", daemon=True).start()
+
+    @property
+    def workers(self) -> int:
+        """How many tasks the workers that are there run at once."""
+        return sum(self._workers.values())
+
+    @override
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule a task; its future ends with the result, the task's exception, `WorkerDied` or `MachineError`.
+
+        Raises:
+            MachineError: if the cluster failed.
+        """
+        outer: Future[T] = Future()
+        outer.set_running_or_notify_cancel()
+        task = pack_task(fn, args, kwargs, os.path.abspath(os.curdir))  # noqa: PTH100  (as a shell names it)
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            self._under_way[outer] = None
+        key = f"{topic_of(self._job)}-{next(self._numbers)}"  # equal tasks are run as often as they are submitted
+        inner = self._client.submit(do_task, self._job, task, key=key, pure=False, retries=0)
+        with self._lock:
+            if outer in self._under_way:
+                self._under_way[outer] = inner
+        inner.add_done_callback(partial(self._settle, outer))
+        return outer
+
+    def _settle(self, outer: Future[Any], inner: DaskFuture) -> None:
+        """End a future as the one of Dask ended."""
+        try:
+            result = unpack_answer(inner.result(timeout=_ANSWER_SECONDS))
+        except TimeoutError as error:
+            if inner.done():
+                self._end(outer, error)
+            else:  # its result went with a worker, and is made again
+                inner.add_done_callback(partial(self._settle, outer))
+        except BaseException as error:
+            self._end(outer, error if isinstance(error, StillframeError) else self._explain(error))
+        else:
+            self._end(outer, None, result)
+
+    def _explain(self, error: BaseException) -> BaseException:
+        """What an error of Dask's means for the task."""
+        from distributed import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            return WorkerDied(f"the workers that worked on it were lost, {error.allowed_failures + 1} of them")
+        if isinstance(error, CancelledError):
+            return self._failure or MachineError(_lost(self.address))
+        return error
+
+    def _end(self, outer: Future[Any], error: BaseException | None, result: Any = None) -> None:
+        with self._lock:
+            inner = self._under_way.pop(outer, None)
+        if inner is not None:
+            inner.release()
+        if error is not None:
+            fail(outer, error)
+        else:
+            with suppress(InvalidStateError):
+                outer.set_result(result)
+
+    def _watch(self) -> None:
+        """See that the scheduler is there, and look at workers that come later."""
+        while not self._stopped.wait(_LOOK_SECONDS):
+            try:
+                self._look()
+            except Exception as error:
+                if not self._stopped.is_set():
+                    self._give_up(error if isinstance(error, StillframeError) else MachineError(str(error)))
+                return
+
+    def _look(self) -> None:
+        """Look at the workers that are there.
+
+        Raises:
+            MachineError: if the scheduler is lost, a new worker does not fit, or none is there for long.
+        """
+        client, now = self._client, time.monotonic()
+        if client.status != "running":
+            raise MachineError(_lost(self.address))
+        try:
+            there: dict[str, int] = client.sync(client.scheduler.ncores, callback_timeout=_ANSWER_SECONDS)
+        except (OSError, TimeoutError) as error:
+            raise MachineError(_lost(self.address)) from error
+        for address in self._workers.keys() - there.keys():
+            _LOGGER.warning("worker %s is gone: what it had begun is begun again by others", address)
+        fit = self._admit([address for address in there if address not in self._workers])
+        self._workers = {
+            address: count for address, count in there.items() if address in self._workers or address in fit
+        }
+        if self._workers:
+            self._missing_since = time.monotonic()
+        elif now - self._missing_since >= _NO_WORKER_SECONDS:
+            raise MachineError(
+                f"the scheduler {self.address} has had no worker for {_NO_WORKER_SECONDS:.0f} s: start some, then "
+                "build again"
+            )
+
+    def _admit(self, addresses: list[str]) -> set[str]:
+        """Look at new workers, and let them do tasks; those that are there still."""
+        if not addresses:
+            return set()
+        ours = installed_versions()
+        there = self._run(addresses, installed_versions)
+        for address, versions in there.items():
+            if isinstance(versions, Exception):
+                raise MachineError(
+                    f"worker {address} cannot load this Stillframe ({ours['Stillframe']}): install the same version "
+                    f"there ({type(versions).__name__}: {versions})"
+                ) from versions
+            if differences := version_differences(ours, versions):
+                raise MachineError(f"worker {address} would not make the same bytes: {differences}")
+        if self._check is not None:
+            self._check(partial(self._ask, list(there)))
+        return set(self._run(list(there), admit, self._job))
+
+    def _ask(self, addresses: list[str], fn: Callable[..., Any], /, *args: Any) -> dict[str, Any]:
+        """See `AskWorkers`."""
+        task = pack_task(fn, args, {}, os.path.abspath(os.curdir))  # noqa: PTH100  (as above)
+        results: dict[str, Any] = {}
+        for address, answer in self._run(addresses, ask_worker, self._job, task).items():
+            try:
+                if isinstance(answer, Exception):
+                    raise answer
+                results[address] = unpack_answer(answer)
+            except Exception as error:
+                raise MachineError(f"worker {address}: {error}") from error
+        return results
+
+    def _run(self, addresses: list[str], fn: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """What a function returns or raises in workers; those that are gone are left out."""
+        run = partial(self._client.run, fn, *args, workers=addresses, on_error="return")
+        results: dict[str, Any] = _within(_ADMIT_SECONDS, run, f"the workers of {self.address} do not answer")
+        return {address: result for address, result in results.items() if not isinstance(result, OSError)}
+
+    def _give_up(self, failure: StillframeError) -> None:
+        """Nothing more comes of this cluster: no task may wait for it."""
+        with self._lock:
+            self._failure = self._failure or failure
+            waiting = list(self._under_way)
+        for future in waiting:
+            self._end(future, failure)
+
+    @override
+    def end_processes(self) -> None:
+        self._stopped.set()
+        self._give_up(MachineError("the job was ended"))
+        self._leave()
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the cluster. Its workers stay; their processes for this job end."""
+        if wait and not cancel_futures:
+            with self._lock:
+                inner = [future for future in self._under_way if not future.done()]
+            for future in inner:
+                future.exception()
+        self._stopped.set()
+        self._give_up(MachineError("the job was ended"))
+        self._leave()
+
+    def _leave(self) -> None:
+        client = self._client
+        if client.status == "running":
+            with suppress(Exception):  # whatever a cluster says that is left
+                _within(_LEAVE_SECONDS, partial(client.run, end_job, self._job, on_error="ignore"), "")
+        with suppress(Exception):
+            _within(_LEAVE_SECONDS, partial(client.close, timeout=_LEAVE_SECONDS), "")
+
+
+def _lost(address: str) -> str:
+    return f"the scheduler {address} is lost: see that it runs, then build again"
+
+
+def version_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """Which versions of a worker are others than ours, in words; empty if none is."""
+    return "; ".join(
+        f"it has {name} {theirs.get(name) or 'not at all'}, this machine {version or 'not at all'}"
+        for name, version in ours.items()
+        if theirs.get(name, "") != version
+    )
+
+
+def _connect(address: str) -> DaskClient:
+    """A client of the scheduler.
+
+    Raises:
+        UsageError: if Dask is not installed, or that is no address.
+        MachineError: if nobody answers.
+    """
+    try:
+        import dask.config
+
+        quiet = {"distributed": "critical", "tornado": "critical"}
+        dask.config.set({"logging": quiet})  # what counts of it, this module says
+        import distributed
+    except ImportError as error:
+        raise UsageError("--scheduler needs Dask: pip install 'stillframe[dask]'") from error
+    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # `_admit` compares
+    try:
+        client: Any = distributed.Client
+        return client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name="stillframe")
+    except (OSError, TimeoutError) as error:
+        raise MachineError(f"no scheduler answers at {address}: see that it runs, and that its port is open") from error
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise UsageError(f"{address} cannot be the address of a scheduler: {error}") from error
+
+
+def _log_event(event: tuple[float, tuple[str, int, str]]) -> None:
+    """Log what a worker logged."""
+    name, level, text = event[1]
+    logging.getLogger(name).log(level, "%s", text)
+
+
+def _within[T](seconds: float, function: Callable[[], T], otherwise: str) -> T:
+    """What a function returns, which may have to wait for a cluster.
+
+    Raises:
+        MachineError: saying what is `otherwise`, if it takes longer.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="cluster-request", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError as error:
+        raise MachineError(otherwise) from error

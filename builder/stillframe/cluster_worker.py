@@ -1,0 +1,174 @@
+"""What the workers of a Dask cluster do for a job: they hand its tasks to processes of their own, and tell of deaths.
+
+A task never runs in the worker itself. So a crash ends neither the worker nor the tasks beside it, is seen at once, and
+costs a second instead of a restart; and what decodes has the sandbox that it has in a local job (`task_process`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import threading
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from stillframe import __version__
+from stillframe.errors import MachineError, WorkerDied
+from stillframe.execute import PROCESS_DIED, TOO_LARGE
+from stillframe.task_process import NO_ROOM, TaskProcess, pack_failure
+
+LIBRARIES: Final = (
+    "pydicom",
+    "numpy",
+    "imagecodecs",
+    "ojph",
+    "pylibjpeg-openjpeg",
+    "pyjpegls",
+    "python-gdcm",
+)
+"""Libraries on which the bytes of an archive depend."""
+
+# How long a task waits until its job has looked at this worker.
+_ADMISSION_SECONDS: Final = 120.0
+_LOGGER: Final = "stillframe.cluster"
+
+
+def topic_of(job: str) -> str:
+    """The topic of events under which workers tell a job what they log."""
+    return f"stillframe-{job}"
+
+
+class _Job:
+    """The processes that a job has at this worker."""
+
+    def __init__(self) -> None:
+        self.admitted = threading.Event()
+        self.address = ""
+        self.ended = False
+        self._lock = threading.Lock()
+        self._idle: list[TaskProcess] = []
+        self._busy: set[TaskProcess] = set()
+        self._tell: Callable[[str, int, str], None] = lambda *_: None
+
+    def tell_through(self, worker: Any, topic: str) -> None:
+        """Have the worker tell the job what is logged from now on."""
+        self.address = worker.address
+        self._tell = lambda *line: worker.log_event(topic, line)
+
+    def relay(self, task: bytes) -> bytes:
+        """The answer to a task (`task_process`). One that ends its process is tried once more in another."""
+        for last in (False, True):
+            answer = self._try(task)
+            if answer not in (b"", NO_ROOM):
+                break
+            if self.ended:
+                return pack_failure(MachineError("the job was ended"))
+            what = "had no memory for its task" if answer else "died"
+            then = "it is given up there" if last else "it is begun again there"
+            self._tell(_LOGGER, logging.WARNING, f"a process of worker {self.address} {what}: {then}")
+        else:
+            return pack_failure(WorkerDied(TOO_LARGE if answer else PROCESS_DIED))
+        return answer
+
+    def _try(self, task: bytes) -> bytes:
+        """The answer; empty if the process ended before."""
+        process = self._take()
+        try:
+            answer = process.run(task)
+        except (OSError, EOFError):
+            answer = b""
+        with self._lock:
+            self._busy.discard(process)
+            if answer not in (b"", NO_ROOM) and not self.ended:
+                self._idle.append(process)
+                return answer
+        process.close()
+        return answer
+
+    def _take(self) -> TaskProcess:
+        self.close_idle()
+        with self._lock:
+            process = self._idle.pop() if self._idle else None
+            if process is not None:
+                self._busy.add(process)
+        if process is None:
+            process = TaskProcess(lambda *line: self._tell(*line))
+            with self._lock:
+                self._busy.add(process)
+        if self.ended:
+            process.end()
+        return process
+
+    def close_idle(self) -> None:
+        """End the processes that had nothing to do for long."""
+        with self._lock:
+            stale = [process for process in self._idle if not process.is_fresh()]
+            self._idle = [process for process in self._idle if process not in stale]
+        for process in stale:
+            process.close()
+
+    def end(self) -> None:
+        """End all processes, whatever they do."""
+        with self._lock:
+            self.ended = True
+            idle, self._idle = self._idle, []
+            busy = list(self._busy)
+        for process in idle:
+            process.close()
+        for process in busy:
+            process.end()
+
+
+_jobs: dict[str, _Job] = {}
+_jobs_lock = threading.Lock()
+
+
+def _job(name: str) -> _Job:
+    with _jobs_lock:
+        for other in _jobs.values():
+            other.close_idle()  # of jobs whose own process was killed, too
+        return _jobs.setdefault(name, _Job())
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what decides which bytes this process makes; empty for what is absent."""
+    found = {"Stillframe": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+async def ask_worker(job: str, task: bytes, dask_worker: Any) -> bytes:
+    """The answer to a task that is none of the scheduler's, from a process of the worker."""
+    known = _job(job)
+    known.tell_through(dask_worker, topic_of(job))
+    try:
+        return await asyncio.to_thread(known.relay, task)
+    except Exception as error:
+        return pack_failure(error)
+
+
+def admit(job: str) -> None:
+    """Let the worker do tasks of a job from now on, which has looked at it."""
+    _job(job).admitted.set()
+
+
+def do_task(job: str, task: bytes) -> bytes:
+    """The answer to a task of the scheduler's."""
+    known = _job(job)
+    if not known.admitted.wait(_ADMISSION_SECONDS):
+        return pack_failure(MachineError("the job has not looked at a worker that was given a task"))
+    try:
+        return known.relay(task)
+    except Exception as error:
+        return pack_failure(error)
+
+
+def end_job(job: str) -> None:
+    """End the processes of a job."""
+    _job(job).end()
