@@ -24,6 +24,7 @@ from stillframe.cluster_worker import admit, ask_worker, do_task, end_job, insta
 from stillframe.errors import MachineError, StillframeError, UsageError, WorkerDied
 from stillframe.execute import WorkersExecutor, fail
 from stillframe.task_process import pack_task, unpack_answer
+from stillframe.wait_log import waiting
 
 type DaskFuture = Any
 type DaskClient = Any
@@ -76,10 +77,11 @@ class ClusterExecutor(WorkersExecutor):
         self._client: DaskClient = _connect(address)
         try:
             self._client.subscribe_topic(topic_of(self._job), _log_event)
-            while not self._workers:
-                self._look()
-                if not self._workers:
+            self._look()
+            with waiting(f"a worker of the scheduler {address}"):
+                while not self._workers:
                     self._stopped.wait(_LOOK_SECONDS)
+                    self._look()
         except BaseException:
             self._leave()
             raise
