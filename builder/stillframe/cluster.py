@@ -41,6 +41,7 @@ _ANSWER_SECONDS: Final = 60.0
 _ADMIT_SECONDS: Final = 120.0
 _NO_WORKER_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 1.0
+_LIBRARIES: Final = ("distributed", "tornado")
 # What is asked of a cluster that is being left.
 _LEAVE_SECONDS: Final = 5.0
 
@@ -117,26 +118,34 @@ class ClusterExecutor(WorkersExecutor):
     def _settle(self, outer: Future[Any], inner: DaskFuture) -> None:
         """End a future as the one of Dask ended."""
         try:
-            result = unpack_answer(inner.result(timeout=_ANSWER_SECONDS))
+            answer = inner.result(timeout=_ANSWER_SECONDS)
         except TimeoutError as error:
             if inner.done():
-                self._end(outer, error)
+                self._end(outer, self._explain(error))
             else:  # its result went with a worker, and is made again
                 inner.add_done_callback(partial(self._settle, outer))
+            return
         except BaseException as error:
-            self._end(outer, error if isinstance(error, StillframeError) else self._explain(error))
+            self._end(outer, self._explain(error))
+            return
+        try:
+            result = unpack_answer(answer)
+        except Exception as error:
+            self._end(outer, error)
         else:
             self._end(outer, None, result)
 
-    def _explain(self, error: BaseException) -> BaseException:
+    def _explain(self, error: BaseException) -> StillframeError:
         """What an error of Dask's means for the task."""
         from distributed import KilledWorker
 
+        if self._failure is not None:
+            return self._failure
         if isinstance(error, KilledWorker):
             return WorkerDied(f"the workers that worked on it were lost, {error.allowed_failures + 1} of them")
-        if isinstance(error, CancelledError):
-            return self._failure or MachineError(_lost(self.address))
-        return error
+        if isinstance(error, CancelledError | OSError):
+            return MachineError(_lost(self.address))
+        return MachineError(f"a worker of {self.address} cannot do its tasks: {type(error).__name__}: {error}")
 
     def _end(self, outer: Future[Any], error: BaseException | None, result: Any = None) -> None:
         with self._lock:
@@ -279,13 +288,11 @@ def _connect(address: str) -> DaskClient:
         MachineError: if nobody answers.
     """
     try:
-        import dask.config
-
-        quiet = {"distributed": "critical", "tornado": "critical"}
-        dask.config.set({"logging": quiet})  # what counts of it, this module says
         import distributed
     except ImportError as error:
         raise UsageError("--scheduler needs Dask: pip install 'stillframe[dask]'") from error
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith(_LIBRARIES)]:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what counts of it, this module says
     warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # `_admit` compares
     try:
         client: Any = distributed.Client

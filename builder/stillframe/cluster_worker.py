@@ -153,9 +153,11 @@ async def ask_worker(job: str, task: bytes, dask_worker: Any) -> bytes:
         return pack_failure(error)
 
 
-def admit(job: str) -> None:
+def admit(job: str, dask_worker: Any) -> None:
     """Let the worker do tasks of a job from now on, which has looked at it."""
-    _job(job).admitted.set()
+    known = _job(job)
+    known.tell_through(dask_worker, topic_of(job))
+    known.admitted.set()
 
 
 def do_task(job: str, task: bytes) -> bytes:

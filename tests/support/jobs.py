@@ -17,15 +17,18 @@ from tests.support.forked import start_forked
 class Job:
     """`stillframe build`, running.
 
-    With workers it is started as a user starts it. Without any it is all in one process, which is forked from one
-    that has imported everything: no second goes by before it works.
+    With workers it is started as a user starts it, and so it is with None, where the arguments say who works. Without
+    any it is all in one process, which is forked from one that has imported everything: no second goes by before it
+    works.
     """
 
-    def __init__(self, arguments: Sequence[str | Path], *, workers: int = 2) -> None:
-        command = ["build", *map(str, arguments), "--workers", str(workers), "--settle", "0"]
+    def __init__(self, arguments: Sequence[str | Path], *, workers: int | None = 2) -> None:
+        command = ["build", *map(str, arguments), "--settle", "0"]
+        if workers is not None:
+            command += ["--workers", str(workers)]
         with tempfile.NamedTemporaryFile(delete=False) as told:
             self._told = Path(told.name)
-            if workers:
+            if workers is None or workers:
                 self._process: subprocess.Popen[bytes] | BaseProcess = subprocess.Popen(
                     [sys.executable, "-m", "stillframe", *command],
                     stdout=subprocess.DEVNULL, stderr=told, start_new_session=True,
