@@ -18,6 +18,7 @@ from stillframe.source.changes import is_another, state_of
 from stillframe.source.find import check_sources
 from stillframe.source.folders import Walk
 from stillframe.source.inputs import FileState
+from stillframe.source.met import Met
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
@@ -118,10 +119,11 @@ def _token(store: Store | None) -> Iterator[str]:
 
 def _samples(sources: tuple[str, ...]) -> Iterator[tuple[str, str, FileState]]:
     """Of each source that is a file or folder the path and state of its first file."""
+    met = Met()
     for source in sources:
         if source.startswith(SCHEME):
             continue
-        for path in islice((path for path in Walk("").files(Path(source)) if isinstance(path, str)), 1):
+        for path in islice((path for path in Walk("", met).files(Path(source)) if isinstance(path, str)), 1):
             try:
                 yield source, path, state_of(Path(path).stat())
             except OSError:
