@@ -15,14 +15,20 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stillframe.archive.delete import Scope, delete
-from stillframe.archive.lists import publish_series, publish_studies, publish_study
+from stillframe.archive.lists import (
+    listed_instances,
+    publish_series,
+    publish_studies,
+    publish_study,
+    published_patient,
+)
 from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Holding, Record, with_record
 from stillframe.archive.reindex import index_archive
@@ -102,74 +108,85 @@ def put_instances(store: Store, series: int, instances: int) -> None:
             store.put(metadata_key(uids.study, uids.series, uids.instance), dumps([metadata_of(one, number)]))
 
 
-def publish(store: Store, series: int, instances: int, first: int = 1) -> None:
-    """List the instances of every series from a number on, then the study."""
-    for one in range(1, series + 1):
-        built = NewInstances()
-        for number in range(first, instances + 1):
-            built.add(instance_uid(one, number), dumps(metadata_of(one, number)), (row_of(number),))
-        known = publish_series(store, STUDY, series_uid(one), built)
+def waiting(series: int, numbers: Iterable[int]) -> NewInstances:
+    """Instances of a series, as workers hand them over."""
+    built = NewInstances()
+    for number in numbers:
+        built.add(instance_uid(series, number), dumps(metadata_of(series, number)), (row_of(number),))
+    return built
+
+
+def publish(store: Store, series: int, instances: int) -> Iterator[None]:
+    """List all instances of every series, then the study."""
+    built = {one: waiting(one, range(1, instances + 1)) for one in range(1, series + 1)}
+    yield
+    publish_built(store, built)
+
+
+def publish_built(store: Store, built: dict[int, NewInstances]) -> None:
+    for one, instances in built.items():
+        known = publish_series(store, STUDY, series_uid(one), instances)
         update_series_thumbnails(store, STUDY, series_uid(one), known, lambda *_: None)
-    publish_study(store, STUDY, [series_uid(one) for one in range(1, series + 1)])
+    publish_study(store, STUDY, [series_uid(one) for one in built])
     update_study_thumbnail(store, STUDY, lambda *_: None)
     publish_studies(store, [STUDY])
 
 
-def add_one(store: Store, series: int, instances: int) -> None:
+def add_one(store: Store, series: int, instances: int) -> Iterator[None]:
     """List one instance more than there are."""
-    put_instances_of(store, series, instances + 1)
-    built = NewInstances()
-    built.add(instance_uid(series, instances + 1), dumps(metadata_of(series, instances + 1)), (row_of(1),))
-    publish_series(store, STUDY, series_uid(series), built)
-    publish_study(store, STUDY, [series_uid(series)])
-    publish_studies(store, [STUDY])
-
-
-def put_instances_of(store: Store, series: int, number: int) -> None:
-    uids = InstanceUIDs(STUDY, series_uid(series), instance_uid(series, number))
+    uids = InstanceUIDs(STUDY, series_uid(series), instance_uid(series, instances + 1))
     store.put(frame_key(uids, 1), FRAME)
-    store.put(metadata_key(uids.study, uids.series, uids.instance), dumps([metadata_of(series, number)]))
+    store.put(metadata_key(uids.study, uids.series, uids.instance), dumps([metadata_of(series, instances + 1)]))
+    built = waiting(series, [instances + 1])
+    yield
+    publish_built(store, {series: built})
 
 
-def look(store: Store, series: int, instances: int) -> None:
+def look(store: Store, series: int, instances: int) -> Iterator[None]:
     """What a build reads of lists that it finds unchanged."""
-    from stillframe.archive.lists import listed_instances, published_patient
-
+    yield
     published_patient(store, STUDY)
     for one in range(1, series + 1):
         assert len(listed_instances(store, STUDY, series_uid(one))) >= instances
 
 
-def index(store: Store, _series: int, _instances: int) -> None:
+def index(store: Store, _series: int, _instances: int) -> Iterator[None]:
+    """Every list anew."""
+    yield
     report = index_archive(store, "", NoProgress(), lambda *_: None)
     assert not report.left, report.left
 
 
-def remove(store: Store, series: int, _instances: int) -> None:
-    delete(Roots(store), Scope(STUDY, series_uid(series)) if series > 1 else Scope(STUDY), "", NoProgress())
+def remove_series(store: Store, series: int, _instances: int) -> Iterator[None]:
+    """The last series goes."""
+    yield
+    delete(Roots(store), Scope(STUDY, series_uid(series)), "", NoProgress())
 
 
-def remove_study(store: Store, _series: int, _instances: int) -> None:
+def remove_study(store: Store, _series: int, _instances: int) -> Iterator[None]:
+    """What is left goes."""
+    yield
     delete(Roots(store), Scope(STUDY), "", NoProgress())
 
 
-STEPS: Final[dict[str, Callable[[Store, int, int], None]]] = {
-    "put": put_instances,
-    "nothing": lambda *_: None,
+STEPS: Final[dict[str, Callable[[Store, int, int], Iterator[None]]]] = {
     "publish": publish,
-    "again": publish,
+    "publish again": publish,
     "look": look,
     "one more": add_one,
     "index": index,
-    "delete a series": remove,
+    "delete a series": remove_series,
     "delete": remove_study,
 }
 
 
 def run(step: str, folder: str, series: int, instances: int, pipe: Any) -> None:
     """One step, in a process of its own; what it took goes into the pipe."""
+    steps = STEPS[step](DirectoryStore(folder), series, instances)
+    next(steps)
     started = time.process_time()
-    STEPS[step](DirectoryStore(folder), series, instances)
+    for _ in steps:
+        pass
     seconds = time.process_time() - started
     pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
@@ -178,16 +195,17 @@ def measure(series: int, instances: int, work: str) -> Iterator[tuple[str, float
     """Each step with its CPU in ms an instance and its peak memory in MB."""
     folder = tempfile.mkdtemp(prefix="lists-", dir=work)
     context = multiprocessing.get_context("spawn")
+    put_instances(DirectoryStore(folder), series, instances)
+    steps = [step for step in STEPS if series > 1 or step != "delete a series"]
     try:
-        for step in STEPS:
+        for step in steps:
             mine, other = context.Pipe()
             process = context.Process(target=run, args=(step, folder, series, instances, other))
             process.start()
             other.close()
             seconds, peak = mine.recv()
             process.join()
-            if step != "put":
-                yield step, seconds * 1000 / (series * instances), peak
+            yield step, seconds * 1000 / (series * instances), peak
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -19,29 +19,41 @@ from stillframe.errors import PreconditionFailed, StoreError
 from stillframe.layout import Key, Kind, parse_key
 from stillframe.store.base import Store, StoredObject
 
+# Larger documents are not kept in memory once they were read.
+_KEPT_BYTES: Final = 8 << 20
 # A list that somebody else keeps changing: far more rounds than jobs that could share a store.
 ROUNDS: Final = 1000
 
 
 class Before:
-    """A document as it is before it is replaced. Its bytes are let go once they are taken: they may be many."""
+    """A document as it is before it is replaced. Bytes that were taken are let go if they are many."""
 
     def __init__(self, store: Store, key: str, stored: StoredObject | None) -> None:
         self.key = key
-        self.version = stored.etag if stored else None
         self._store = store
-        self._data = stored.data if stored else None
-        self._digest = _digest(stored.data) if stored else b""
+        self._stored = stored
+        self._version = ""
+        self._digest = b""
+        self.is_there = stored is not None
+
+    @property
+    def version(self) -> str:
+        """What names this version of the document; empty if there is none."""
+        return self._stored.etag if self._stored else self._version
 
     def take(self) -> bytes | None:
         """The bytes, None if there is no such object; only once."""
-        data, self._data = self._data, None
-        return data
+        stored = self._stored
+        if stored is None:
+            return None
+        if len(stored.data) > _KEPT_BYTES:
+            self._version, self._digest, self._stored = stored.etag, hashlib.sha256(stored.data).digest(), None
+        return stored.data
 
     def take_entries(self) -> Entries | None:
         """As `take`, the entries; None if there is no such object, or it is damaged."""
         data = self.take()
-        return None if data is None else _entries_of(self._store, self.key, data, self._digest, self.version or "")
+        return None if data is None else _entries_of(self._store, self.key, data, self.version)
 
     def replace(self, data: bytes, summaries: Sequence[JSONDataset] | None = None) -> bool:
         """Write it where it is the same still (or still missing); whether its bytes change.
@@ -53,14 +65,19 @@ class Before:
         Raises:
             PreconditionFailed: if another one is there.
         """
-        digest, version = _digest(data), self.version
-        changed = version is None or digest != self._digest
+        changed = not self._is(data)
+        version = self.version
         if changed:
-            missing = self.version is None
-            version = self._store.put(self.key, data, if_match=self.version, if_none_match=missing).etag
+            missing = not self.is_there
+            version = self._store.put(self.key, data, if_match=version or None, if_none_match=missing).etag
         if summaries is not None:
-            _KNOWN.remember(self.key, _Known(self._store, version or "", digest, summaries))
+            _KNOWN.remember(self.key, _Known(self._store, version, summaries))
         return changed
+
+    def _is(self, data: bytes) -> bool:
+        if self._stored is not None:
+            return self._stored.data == data
+        return self.is_there and self._digest == hashlib.sha256(data).digest()
 
 
 def read_before(store: Store, key: str) -> Before:
@@ -91,22 +108,18 @@ def read_entries(store: Store, key: str) -> tuple[Entries, str | None]:
     stored = store.get(key)
     if stored is None:
         return Entries(), None
-    return _entries_of(store, key, stored.data, _digest(stored.data), stored.etag) or Entries(), stored.etag
+    return _entries_of(store, key, stored.data, stored.etag) or Entries(), stored.etag
 
 
 def read_summaries(store: Store, key: str) -> Sequence[JSONDataset]:
     """The summaries of the entries of a document; none of one that is damaged, or not there."""
-    if store.parallel > 1:
-        return read_versioned(store, key)[0]
-    stored = store.get(key)
-    entries = _entries_of(store, key, stored.data, _digest(stored.data)) if stored else None
-    return entries.summaries if entries else ()
+    return read_versioned(store, key)[0]
 
 
 def read_versioned(store: Store, key: str) -> tuple[Sequence[JSONDataset], str | None]:
     """As `read_summaries`, and the version of the document."""
-    known = _KNOWN.get(key)
-    if known is not None and known.version and known.store is store and store.parallel > 1:
+    known = _KNOWN.get(store, key)
+    if known is not None:
         version = version_of(store, key)  # where a document is far away it is not fetched again
         if version is None or version == known.version:
             return known.summaries if version else (), version
@@ -158,34 +171,30 @@ def give_way(store: Store, attempt: int) -> None:
         time.sleep(random.uniform(0, min(2.0, 0.02 * 2 ** min(attempt, 10))))  # noqa: S311
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The summaries of a document that was read or written before, and which it was."""
+    """The summaries of a document that was read or written before, and which version of it."""
 
     store: Store
     version: str
-    digest: bytes
     summaries: Sequence[JSONDataset]
 
 
 class _KnownDocuments:
     """The documents that were read or written last. Lists are made from what was just written, by several threads.
 
-    Parsing a large document costs more than reading it and comparing.
+    Parsing a large document costs far more than a look at which version is there.
     """
 
     def __init__(self) -> None:
         self._documents: OrderedDict[str, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> _Known | None:
-        """What is known of a document of that key."""
+    def get(self, store: Store, key: str) -> _Known | None:
+        """What is known of a document of that store."""
         with self._lock:
-            return self._documents.get(key)
+            known = self._documents.get(key)
+        return known if known is not None and known.store is store else None
 
     def remember(self, key: str, known: _Known) -> None:
         """Keep a document, and forget others for it."""
@@ -205,17 +214,15 @@ _MOST_DOCUMENTS: Final = 64
 _FEWEST_DOCUMENTS: Final = 2
 
 
-def _entries_of(store: Store, key: str, data: bytes, digest: bytes, version: str = "") -> Entries | None:
-    """The entries of a document's bytes, None if they are not what the key promises."""
-    known = _KNOWN.get(key)
-    same = known is not None and known.digest == digest
-    entries = parse_entries(data, known.summaries if known is not None and same else None)
-    if entries is None:
+def _entries_of(store: Store, key: str, data: bytes, version: str) -> Entries | None:
+    """The entries of a version of a document, None if its bytes are not what the key promises."""
+    known = _KNOWN.get(store, key)
+    if known is not None and known.version == version and (entries := parse_entries(data, known.summaries)):
+        return entries
+    entries, parsed = parse_entries(data), parse_key(key)
+    if entries is None or not all(_belongs(summary, parsed) for summary in entries.summaries):
         return None
-    parsed = parse_key(key)
-    if not same and not all(_belongs(summary, parsed) for summary in entries.summaries):
-        return None
-    _KNOWN.remember(key, _Known(store, version, digest, entries.summaries))
+    _KNOWN.remember(key, _Known(store, version, entries.summaries))
     return entries
 
 

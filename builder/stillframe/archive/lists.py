@@ -127,7 +127,7 @@ def _index_of(
 def _series_entries(store: Store, study: str, series: str, before: Before) -> Entries:
     """The entries of the metadata of a series as they were; if these are damaged, as its instances have them."""
     entries = before.take_entries()
-    if entries is None and before.version is not None:
+    if entries is None and before.is_there:
         return committed_instances(store, study, series)
     return entries or Entries()
 
@@ -198,19 +198,23 @@ def _merge_study(
     """What the documents of some series say in place of what was said of them; also the versions of these."""
     existing = before.take_entries()
     series = frozenset(touched)
-    if existing is None and before.version is not None:  # damaged: all is made anew
+    if existing is None and before.is_there:  # damaged: all is made anew
         series |= frozenset(filter(is_uid, store.children(study_series_key(study))))
     others = keep_entries(existing or Entries(), lambda item: text_value(item, SERIES_UID) not in series)
     del existing
     lines: dict[tuple[str, str, str], Line] = {}
     new: list[JSONDataset] = []
-    versions = {}
-    for uid in sorted(series):
-        document, versions[uid] = read_entries(store, metadata_key(study, uid))
-        lines |= zip(map(named_uids, document.summaries), document.lines, strict=True)
-        new += document.summaries
+
+    def read(uid: str) -> str | None:
+        entries, version = read_entries(store, metadata_key(study, uid))
+        lines.update(zip(map(named_uids, entries.summaries), entries.lines, strict=True))
+        new.extend(entries.summaries)
+        return version
+
+    versions = {uid: read(uid) for uid in sorted(series)}
+    # Series after series: the document of each is let go when its last line is in that of the study.
     made = merge_entries(
-        others, new, lambda item: rebase_line(lines[named_uids(item)], f"series/{text_value(item, SERIES_UID)}/")
+        others, new, lambda item: rebase_line(lines.pop(named_uids(item)), f"series/{text_value(item, SERIES_UID)}/")
     )
     return made, {uid: versions[uid] for uid in touched}
 

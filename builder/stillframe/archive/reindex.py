@@ -191,9 +191,9 @@ def _index_series(store: Store, study: str, series: str) -> tuple[StoredSeries, 
     stored = read_series(store, study, series)
     kept, rows = complete_rows(store, stored, existing)
     index = merge_frame_index(existing, rows, frozenset(indexed_instances(existing)) - kept - rows.keys())
-    if stored.published or before_index.version is not None:
+    if stored.published or before_index.is_there:
         before_index.replace(dumps(index))
-    if stored.published or before.version is not None:
+    if stored.published or before.is_there:
         published = sort_instances(stored.published.values())
         lines = (stored.lines.line(text_value(item, SOP_INSTANCE_UID)) for item in published)
         before.replace(join_lines(lines), published)

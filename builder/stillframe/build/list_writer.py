@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -23,8 +24,10 @@ from stillframe.build.request import BuildRequest
 from stillframe.store.counted import CountedStore
 
 _THREADS: Final = 8
-# Series that wait for their lists, with the metadata of all their instances.
+# Series that wait for their lists.
 _MOST_WAITING: Final = 2 * _THREADS
+# Lists of more instances are written one after the other: each takes some times the bytes of its document.
+_MOST_AT_ONCE: Final = 1000
 
 
 class ListWriter:
@@ -40,11 +43,13 @@ class ListWriter:
         self._base_url = request.options.base_url
         self._stages = stages
         self._left: dict[str, int] = {}  # series of a study that are not closed
+        self._instances: dict[str, int] = defaultdict(int)  # of those that are, by study
         self._touched: dict[str, list[str]] = {}
         waits = roots.store.parallel > 1 or roots.store.durable or draw.apart
         self._threads = ThreadPoolExecutor(_THREADS) if waits else None
         self._pending: set[Future[None]] = set()
         self._lock = threading.Lock()
+        self._large = threading.Lock()
         self._listed: list[SeriesPlan] = []
 
     def close_series(self, plan: SeriesPlan, built: NewInstances, thumbnails: frozenset[str] | None) -> None:
@@ -87,21 +92,28 @@ class ListWriter:
         store, base_url = self.roots.of(plan.study), self.roots.base_url(plan.study, self._base_url)
         if concerned:
             store.sync()  # of what the lists will name
-            known = publish_series(store, plan.study, plan.series, built, base_url)
-            update_series_thumbnails(store, plan.study, plan.series, known | (thumbnails or frozenset()), self.draw)
+            with self._room(len(plan.instances)), closing(built):
+                known = publish_series(store, plan.study, plan.series, built, base_url)
+                update_series_thumbnails(store, plan.study, plan.series, known | (thumbnails or frozenset()), self.draw)
         with self._lock:
             if concerned:
                 self._touched.setdefault(plan.study, []).append(plan.series)
             self._listed.append(plan)
+            self._instances[plan.study] += len(plan.instances)
             left = self._left[plan.study] = self._left.get(plan.study, plan.in_study) - 1
-            last, touched = not left, self._touched.get(plan.study)
+            last, touched, instances = not left, self._touched.get(plan.study), self._instances[plan.study]
             if last:
-                del self._left[plan.study]
+                del self._left[plan.study], self._instances[plan.study]
         if last and touched:
-            publish_study(store, plan.study, touched, base_url)
-            update_study_thumbnail(store, plan.study, self.draw)
+            with self._room(instances):
+                publish_study(store, plan.study, touched, base_url)
+                update_study_thumbnail(store, plan.study, self.draw)
         with self._lock:
             self._stages["lists"] += time.thread_time() - started
+
+    def _room(self, instances: int) -> AbstractContextManager[object]:
+        """Where lists of so many instances may be written."""
+        return self._large if instances > _MOST_AT_ONCE else nullcontext()
 
     def finish(self) -> None:
         """Wait for the lists under way, then write the list of studies.

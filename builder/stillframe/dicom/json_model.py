@@ -61,10 +61,14 @@ def parse_datasets(data: bytes) -> list[JSONDataset] | None:
 
 def is_dataset(value: Any) -> bool:
     """Whether a value of JSON is a data set, as far as every reader here relies on that."""
-    return isinstance(value, dict) and all(
-        isinstance(element, dict) and isinstance(element.get("vr"), str) and isinstance(element.get("Value", []), list)
-        for element in value.values()
-    )
+    if not isinstance(value, dict):
+        return False
+    for element in value.values():  # lists have millions of these
+        if not isinstance(element, dict) or not isinstance(element.get("vr"), str):
+            return False
+        if "Value" in element and not isinstance(element["Value"], list):
+            return False
+    return True
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
