@@ -8,11 +8,10 @@ const LUT_FUNCTIONS = ['LINEAR', 'LINEAR_EXACT', 'SIGMOID']; // PS3.3 C.11.2.1.3
 const STEP = 1 / 16; // from black to white: Cornerstone draws none of 0
 const KEPT_IMAGES = 1000;
 const RETRIEVAL = 'imageRetrieveConfiguration';
-const COLOURS = ['red', 'green', 'blue'];
 const IMAGE_ID = /^wadors:(.*\/studies\/[^/]+\/series\/[^/]+)\/instances\/([^/]+)\/frames\/(\d+)/;
 
 /**
- * Add the providers to a Cornerstone3D, the namespace of `@cornerstonejs/core`; the answer takes them away again.
+ * Add the providers to `@cornerstonejs/core`; the answer takes them away again.
  *
  * `metadata` answers the DICOM JSON of an image id, as `wadors.metaDataManager.get` does. OHIF needs none.
  */
@@ -80,7 +79,7 @@ export const ohifExtension = {
 // ---- windows ----
 
 /**
- * A voiLutModule whose function is a list: Cornerstone takes its first element, and of a text that is a letter.
+ * A voiLutModule whose function is a list: Cornerstone takes the first element, of a text a letter.
  * Other words are left out, and windows that it does not allow (PS3.3 C.11.2.1.2.1, C.11.2.1.3).
  */
 function mendWindow(module) {
@@ -138,7 +137,7 @@ function mendAspect(module, imageId, image) {
 
 function mendPalette(module, imageId, image) {
   if (module?.photometricInterpretation !== 'PALETTE COLOR' || module.redPaletteColorLookupTableData) return module;
-  const tables = COLOURS.map((colour, index) => {
+  const tables = ['red', 'green', 'blue'].map((colour, index) => {
     const [entries] = numbers(module[`${colour}PaletteColorLookupTableDescriptor`]);
     const table = image.bytes(imageId, `0028120${index + 1}`).then((bytes) => asTable(bytes, entries || 65536));
     table.catch(() => {}); // whoever needs it meets the failure
@@ -167,7 +166,7 @@ function makeOverlays(image, redraw) {
           made.set(imageId, module);
           if (module.overlays.length) redraw();
         },
-        (error) => console.warn('stillframe: the overlays of an image cannot be read.', imageId, error),
+        (error) => console.warn('stillframe: no overlays of', imageId, error),
       );
     }
     return undefined;
@@ -177,15 +176,13 @@ function makeOverlays(image, redraw) {
 async function readOverlays(image, imageId) {
   const elements = await image.elements(imageId);
   const frame = Number(IMAGE_ID.exec(imageId)[3]);
-  const planes = overlayGroups(elements).map(async (group) => {
+  const tags = Object.keys(elements).filter((tag) => /^60[01][02468ACE]3000$/.test(tag));
+  const planes = tags.map(async (tag) => {
+    const group = tag.slice(0, 4);
     const overlay = describeOverlay(elements, group, frame);
-    return overlay && drawPlane(await image.bytes(imageId, `${group}3000`), overlay, elements);
+    return overlay && drawPlane(await image.bytes(imageId, tag), overlay, elements);
   });
   return { overlays: (await Promise.all(planes)).filter(Boolean) };
-}
-
-function overlayGroups(elements) {
-  return Object.keys(elements).filter((tag) => /^60[01][02468ACE]3000$/.test(tag)).map((tag) => tag.slice(0, 4));
 }
 
 /**
@@ -230,6 +227,7 @@ const PASS_SHARE = 0.1; // of a volume's bytes
 const REQUESTS = 100; // by HTTP/2; by HTTP/1.1 a browser sends six
 const SOON_MS = 30; // not worth a request of its own
 const LATER_MS = 100; // worth a picture meanwhile
+const TELLING_MS = 200; // a viewer that is told of a picture draws all planes
 const TRIES = 6; // without a byte between them
 const PAUSE_MS = 100;
 
@@ -263,10 +261,10 @@ function makeRetrieval(cornerstone, ask, image) {
   const isOurs = (imageId) =>
     IMAGE_ID.test(imageId) && image.values(imageId, 'AvailableTransferSyntaxUID')?.[0] === HTJ2K && recordOf(imageId);
 
-  const readGroups = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).groups;
   const readIndex = (series) =>
     once(indexes, series, () => {
-      const reading = makeFrame(`${series}/frame-index`, line).read().then(readGroups).catch(warn);
+      const parse = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).groups;
+      const reading = makeFrame(`${series}/frame-index`, line).read().then(parse).catch(warn);
       reading.then(() => indexes.set(series, reading));
       return Promise.race([reading, sleep(PATIENCE_MS)]);
     });
@@ -302,12 +300,12 @@ function makeRetrieval(cornerstone, ask, image) {
   }
 
   /** The whole image, for others too. What fails is left to the viewer. */
-  async function finish(imageId, listener, kind, load) {
+  async function finish(imageId, listener, kind, load, tell = listener.successCallback.bind(listener)) {
     const cached = cache.getImageLoadObject(imageId)?.promise ?? cache.getImage(imageId, FULL);
     try {
       const promise = cached ?? load();
       if (!cached) await cache.putImageLoadObject(imageId, { promise });
-      listener.successCallback(imageId, await promise);
+      tell(imageId, await promise);
     } catch (error) {
       warn(error);
       await leave(imageId, listener, kind);
@@ -356,18 +354,20 @@ function makeRetrieval(cornerstone, ask, image) {
     });
   }
 
-  /** First every other frame at a low resolution, which its neighbours borrow, then all the rest. */
+  /** First every other frame at a low resolution, lent to its neighbours, then all. */
   async function loadVolume(imageIds, listener) {
     const found = await Promise.all(imageIds.map(find));
     const level = planVolume(found.map(({ cuts }) => cuts).filter(Boolean));
     const isOver = () => listener.loadStatus?.cancelled;
+    const untold = [];
+    const tellAll = () => untold.splice(0).forEach((shown) => isOver() || listener.successCallback(...shown));
+    const tell = (...shown) => untold.push(shown) > 1 || setTimeout(tellAll, TELLING_MS);
     const put = (imageId, picture, imageQualityStatus) => {
       if (isOver() || !imageId || cache.getImageQuality(imageId) >= imageQualityStatus) return;
-      const copy = imageId === picture.imageId ? picture : { ...picture, imageId, imageQualityStatus };
+      const copy = { ...picture, imageId, imageQualityStatus };
       cache.setPartialImage(imageId, copy);
-      listener.successCallback(imageId, copy);
+      tell(imageId, copy);
     };
-    const shows = [];
     const show = async (index, bytes, decodeLevel) => {
       const picture = await decode(imageIds[index], bytes, listener, decodeLevel);
       put(imageIds[index], picture, SUBRESOLUTION);
@@ -379,19 +379,20 @@ function makeRetrieval(cornerstone, ask, image) {
       const cut = line.ranges && cuts?.find(({ decodeLevel }) => decodeLevel === level);
       const part = cut && (await read(cut.end, { isPart: true }).catch(warn));
       const bytes = part || (reduced && (await reduced.read().catch(warn)));
-      if (bytes) shows.push(show(index, bytes, part ? level : 0).catch(warn));
+      if (bytes) show(index, bytes, part ? level : 0).catch(warn);
     };
-    // By reversed bits, so spread over the volume.
-    const bits = (index) => [...index.toString(2)].reverse().join('');
-    const order = [...imageIds.keys()].sort((one, other) => (bits(one) < bits(other) ? -1 : 1));
-    const first = order.filter((index) => index % 2 === 0);
-    await inParallel(first, REQUESTS, readFirst);
-    await inParallel(order, REQUESTS, async (index) => {
+    const readRest = async (index) => {
       const imageId = imageIds[index];
       const load = async () => decode(imageId, await found[index].read(undefined, { priority: 'low' }), listener);
-      if (!isOver()) await finish(imageId, listener, 'volume', load);
-    });
-    await Promise.all(shows);
+      if (!isOver()) await finish(imageId, listener, 'volume', load, tell);
+    };
+    // Spread over the volume: by reversed bits.
+    const bits = (index) => [...index.toString(2)].reverse().join('');
+    const order = [...imageIds.keys()].sort((one, other) => (bits(one) < bits(other) ? -1 : 1));
+    const first = order.filter((index) => index % 2 === 0).map((index) => () => readFirst(index));
+    const rest = order.map((index) => () => readRest(index));
+    await inParallel([...first, ...rest], Math.min(REQUESTS, first.length));
+    tellAll();
   }
 
   return (query) => {
@@ -408,8 +409,8 @@ function makeRetrieval(cornerstone, ask, image) {
 }
 
 /**
- * A frame as far as it has come. `read(end)` asks once for what is missing, and goes on where connections are lost. A
- * host that ignores ranges sends all in one answer; where a part is wanted that is refused.
+ * A frame as far as it has come. `read(end)` asks once for what is missing, and goes on where connections are lost. All in
+ * one answer is refused where a part is wanted.
  */
 function makeFrame(url, line, cuts) {
   let total = cuts?.at(-1).end ?? Infinity;
@@ -432,7 +433,7 @@ function makeFrame(url, line, cuts) {
   }
 
   async function request(end, told, isPart, priority = 'auto') {
-    const isRange = length > 0 || end < total;
+    const isRange = length || end < total;
     const headers = isRange ? { Range: `bytes=${length}-${end < Infinity ? end - 1 : ''}` } : {};
     const response = await fetch(url, { headers, priority });
     const answered = performance.now();
@@ -472,10 +473,10 @@ function makeFrame(url, line, cuts) {
   return { cuts, read: (end, options) => (turn = turn.catch(() => {}).then(() => read(end, options))) };
 }
 
-async function inParallel(items, count, run) {
-  const rest = items.values();
+async function inParallel(tasks, count) {
+  const rest = tasks.values();
   const work = async () => {
-    for (const item of rest) await run(item);
+    for (const task of rest) await task();
   };
   await Promise.all([...Array(count)].map(work));
 }
@@ -589,8 +590,8 @@ const TAGS = {
 };
 
 /**
- * What is known of an image at once (`values`), and by its series' metadata (promises). OHIF's instances have keywords
- * for keys, but for private elements; of repeating groups the last remains.
+ * What is known of an image at once (`values`), and by its series' metadata. OHIF's instances have keywords for keys, but
+ * for private elements; of repeating groups the last remains.
  */
 function makeImageReader(ask, metadata) {
   const documents = new Map(); // by series: promises of elements
@@ -598,7 +599,7 @@ function makeImageReader(ask, metadata) {
   const elements = async (imageId) => {
     const [, series, instance] = IMAGE_ID.exec(imageId);
     const found = (await readSeries(series)).get(instance);
-    if (!found) throw new Error(`${series}/metadata does not have the instance ${instance}`);
+    if (!found) throw new Error(`no ${instance} in ${series}/metadata`);
     return found;
   };
   return {
@@ -625,7 +626,7 @@ function findKey(object, pattern) {
   return undefined;
 }
 
-/** Of each instance the elements that are read here. */
+/** Elements of each instance. */
 async function fetchElements(url) {
   const wanted = /^(60[01][02468ACE]....|002812..|0028001[01])$/;
   const documents = await (await fetchOk(url, { headers: { Accept: 'application/dicom+json' } })).json();

@@ -83,6 +83,16 @@ async function open({ count = 1, row = ROW, index, record = RECORD, images, more
   return { objects, imageIds, cornerstone, configure, load, host };
 }
 
+const nextTurn = () => new Promise(setImmediate);
+
+/** Writes down what is fetched until the test ends: addresses, or what `describe` makes of the arguments. */
+function watchFetch(read, describe = String) {
+  const { fetch } = globalThis;
+  stops.push(() => (globalThis.fetch = fetch));
+  globalThis.fetch = (...given) => (read.push(describe(...given)), fetch(...given));
+  return read;
+}
+
 const canvas = { width: 700, height: 700 };
 const FRAME = 'instances/1.2.3.1/frames/1';
 const REDUCED = 'instances/1.2.3.1/reduced/2/frames/1';
@@ -211,22 +221,60 @@ describe('a volume', () => {
 
   test('comes as every other frame first, at a tenth of the bytes, then what is missing', async () => {
     const { load, objects, imageIds } = await volume();
+    const sent = watchFetch([], (url, { headers }) => headers.Range ?? 'whole');
     const { asked, given, shown } = await load('volume', makeListener());
-    assert.equal(halves(asked.slice(0, 5), 7999).length, 5); // frames 1, 3, 5, 7, 9
+    assert.deepEqual(sent.slice(1, 6), Array(5).fill('bytes=0-7999')); // after the frame index, frames 1, 3, 5, 7, 9
+    assert.equal(halves(asked, 7999).length, 5);
     assert.equal(asked.length, 14);
     assert.equal(asked.filter((one) => one.endsWith(' 8000-99999')).length, 5);
     assert.equal(asked.filter((one) => !one.includes(' ')).length, 4);
     for (const one of given) assertExact([one], objects[one.imageId.slice(one.imageId.indexOf('instances'))], row);
     const wholes = shown.filter(({ quality }) => quality === 8);
     assert.deepEqual(wholes.map(({ imageId }) => imageId).sort(), [...imageIds].sort());
-    const first = shown.slice(0, shown.findIndex(({ quality }) => quality === 8));
-    assert.deepEqual(new Set(first.map(({ imageId }) => imageId)), new Set(imageIds)); // neighbours borrow
-    assert.deepEqual(first.filter(({ quality }) => quality === 3).length, 4);
+    const own = shown.filter(({ quality }) => quality === 6).map(({ imageId }) => imageId);
+    assert.deepEqual(own.sort(), imageIds.filter((_, index) => index % 2 === 0));
+    const borrowed = shown.filter(({ quality }) => quality === 3).map(({ imageId }) => imageIds.indexOf(imageId));
+    assert.ok(borrowed.length > 0 && borrowed.every((index) => index % 2 === 1), `${borrowed}`);
+    for (const imageId of imageIds) {
+      const qualities = shown.filter((one) => one.imageId === imageId).map(({ quality }) => quality);
+      assert.deepEqual(qualities, [...qualities].sort());
+    }
   });
   test('is spread over all of it from the beginning', async () => {
     const { load } = await volume();
-    const { asked } = await load('volume', makeListener());
-    assert.deepEqual(asked.slice(0, 2).map((one) => /1\.2\.3\.(\d)/.exec(one)[1]), ['1', '9']);
+    const sent = watchFetch([]);
+    await load('volume', makeListener());
+    assert.deepEqual(sent.slice(1, 3).map((url) => /instances\/1\.2\.3\.(\d)/.exec(url)[1]), ['1', '9']);
+  });
+  test('tells of its pictures together, since a viewer draws its planes whenever it is told', async (context) => {
+    const { load } = await volume();
+    const listener = makeListener();
+    const { successCallback } = listener;
+    let turns = 0;
+    let isTurn = false;
+    listener.successCallback = (...given) => {
+      if (!isTurn) turns += 1;
+      isTurn = true;
+      setImmediate(() => (isTurn = false));
+      successCallback(...given);
+    };
+    context.mock.timers.enable({ apis: ['setTimeout'] }); // the time between does not come
+    const { shown } = await load('volume', listener);
+    assert.equal(turns, 1);
+    assert.equal(shown.filter(({ quality }) => quality === 8).length, 9);
+  });
+  test('tells of what is there while more is on its way', async (context) => {
+    const { load, host } = await volume({ more: { loses: (count) => (count > 10 ? 1000 : undefined) } });
+    quiet(context);
+    const listener = makeListener();
+    const { successCallback } = listener;
+    let askedThen;
+    listener.successCallback = (...given) => {
+      askedThen ??= host.asked.length;
+      successCallback(...given);
+    };
+    const { asked } = await load('volume', listener);
+    assert.ok(askedThen < asked.length);
   });
   test('of frames that are there already asks for the others', async () => {
     const { load, imageIds, cornerstone } = await volume();
@@ -236,15 +284,11 @@ describe('a volume', () => {
     assert.equal(shown.filter(({ quality }) => quality === 8).length, 9);
   });
   test('that is given up asks for no more', async () => {
-    const { load } = await volume();
-    const listener = makeListener({ loadStatus: { cancelled: false } });
-    const { successCallback } = listener;
-    listener.successCallback = (...given) => {
-      successCallback(...given);
-      listener.loadStatus.cancelled = true;
-    };
-    const { asked, shown } = await load('volume', listener);
-    assert.ok(asked.length <= 5 && shown.length === 1);
+    const loadStatus = { cancelled: false };
+    const { load } = await volume({ more: { loses: () => void (loadStatus.cancelled = true) } }); // with its first request
+    const { asked, shown } = await load('volume', makeListener({ loadStatus }));
+    assert.ok(asked.length <= 5);
+    assert.deepEqual(shown, []);
   });
   test('without ranges, or a frame index, comes reduced first', async (context) => {
     quiet(context);
@@ -302,16 +346,6 @@ describe('what is not ours', () => {
     assert.equal(typeof configuration.create, 'function');
   });
 });
-
-const nextTurn = () => new Promise(setImmediate);
-
-/** Writes down which addresses are fetched until the test ends. */
-function watchFetch(read) {
-  const { fetch } = globalThis;
-  stops.push(() => (globalThis.fetch = fetch));
-  globalThis.fetch = (url, ...rest) => (read.push(String(url)), fetch(url, ...rest));
-  return read;
-}
 
 describe('the frame index', () => {
   test('is read when a viewer first asks where an image lies, once', async () => {

@@ -13,6 +13,7 @@ const VOLUME = 'cornerstoneStreamingImageVolume:series';
 const PLANES = ['axial', 'sagittal', 'coronal'];
 const FULL = 8;
 const ADJACENT = 3; // a picture that the slice beside it lent
+let warmImageId;
 
 window.cornerstone = cornerstone;
 window.prepared = prepare();
@@ -35,6 +36,7 @@ async function prepare() {
   const engine = new cornerstone.RenderingEngine('engine');
   const planes = query.has('planes') ? PLANES : ['stack'];
   for (const name of planes) enable(engine, name, query.has('planes'));
+  if (!query.has('planes')) await drawOnce(engine.getViewport('stack'));
   window.measure = query.has('planes') ? () => measureVolume(engine, imageIds) : () => measureStack(engine, imageIds[0]);
 }
 
@@ -52,6 +54,15 @@ async function warmUp() {
   loader.wadors.metaDataManager.add(imageId, (await readJson(`${instance}/metadata`))[0]);
   const options = { ignoreCache: true, retrieveOptions: {} };
   await Promise.all([1, 2].map(() => cornerstone.imageLoader.loadImage(imageId, options)));
+  warmImageId = imageId;
+}
+
+/** So are the shaders of the viewport, which is as in a viewer that is open. */
+async function drawOnce(viewport) {
+  const drawn = new Promise((resolve) => viewport.element.addEventListener(Events.IMAGE_RENDERED, resolve, { once: true }));
+  await viewport.setStack([warmImageId]);
+  viewport.render();
+  await drawn;
 }
 
 async function readJson(url) {
