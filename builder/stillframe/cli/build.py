@@ -267,7 +267,7 @@ def build(
     A SOURCE is a file, a folder, a .zip archive, or s3://bucket/prefix: an object, or all below a prefix.
 
     What DEST already holds stays, and unchanged inputs are skipped. The exit code is 0 if all inputs are published or
-    unchanged, 2 if some were rejected (each is listed with its reason), and 1 if the build could not finish.
+    unchanged, 2 if some were rejected (the report lists each with its reason), and 1 if it could not finish.
     """
     from stillframe.build.pipeline import build as run_build
     from stillframe.build.pipeline import check_destination
