@@ -196,6 +196,7 @@ fuzz: .venv/.installed-test
 
 bench: .venv/.installed-test
 	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python benchmarks/million.py
 
 wheel: .venv/.installed-test
 	$(BIN)/python -m hatchling build -d dist

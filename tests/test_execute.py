@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import WorkerDied
-from stillframe.execute import ProcessExecutor, SerialExecutor, make_executor, run_batches
+from stillframe.execute import Batch, Onlooker, ProcessExecutor, SerialExecutor, make_executor, run_batches
 from stillframe.store.directory import DirectoryStore
 from stillframe.worker_process import start_fork_server
 from tests.support.dicom_files import instance_uid, write_series
@@ -88,6 +88,25 @@ def test_of_a_batch_whose_process_died_each_task_is_tried_by_itself() -> None:
 def test_what_a_task_raises_ends_a_run_of_batches(executor: Executor) -> None:
     with pytest.raises(ValueError, match="empty"):
         list(run_batches(executor, double_all, [[("one", 1)], []], 4))
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_an_onlooker_is_told_of_tasks_that_take_long(idle: bool) -> None:
+    """They end only then."""
+    held: Future[Any] = Future()
+    told: list[list[tuple[str, int]]] = []
+
+    class Holding(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return held
+
+    def on_wait(batches: Iterable[Batch[str, int]]) -> None:
+        told.extend([*batch] for batch in batches)
+        held.set_result([14])
+
+    onlooker = Onlooker(lambda _: idle, on_wait)
+    assert [*run_batches(Holding(), double_all, [[("seven", 7)]], 4, onlooker=onlooker)] == [[("seven", 14)]]
+    assert told == [[("seven", 7)]]
 
 
 def test_no_more_tasks_are_under_way_than_the_window_has_room_for() -> None:

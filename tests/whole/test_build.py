@@ -71,6 +71,7 @@ def test_a_series_becomes_exactly_the_keys_of_its_resources(tmp_path: Path) -> N
     }
     assert set(contents(tmp_path / "tree")) == expected
     assert (report.outcomes[Outcome.PUBLISHED], report.frames, report.exit_code) == (3, 3, 0)
+    assert report.bytes_written == sum(map(len, contents(tmp_path / "tree").values()))
 
 
 def test_lists_count_and_order_what_is_published(tmp_path: Path) -> None:

@@ -320,7 +320,8 @@ def build(
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     if forecast is None:
-        changed = ((report.roots.get(parse_key(key).study, ""), key) for key in report.changed)
+        roots = report.roots
+        changed = ((roots.get(parse_key(key).study, ""), key) for key in report.changed)
         invalidation = public.tell(changed, destination, access.destination.profile)
     try:
         write_report(report.as_document(), job.report_file, dryRun=forecast, invalidation=invalidation)
