@@ -13,6 +13,7 @@ import pytest
 from stillframe.errors import PreconditionFailed
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store, StoredObject
+from stillframe.store.counted import CountedStore
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Checksums
@@ -30,13 +31,13 @@ CODESTREAM = b"\xff\x4f" + b"frame" * 1000
 _S3 = [pytest.param(name, marks=pytest.mark.s3) for name in ("moto", "server", "server without checksums")]
 
 
-@pytest.fixture(params=["directory", "memory", *_S3])
+@pytest.fixture(params=["directory", "counted", "memory", *_S3])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     kind: str = request.param
-    if kind == "directory":
+    if kind in ("directory", "counted"):
         made = DirectoryStore(str(tmp_path / "tree"))
         made.create()
-        yield made
+        yield made if kind == "directory" else CountedStore(made)
     elif kind == "memory":
         yield MemoryStore()
     elif kind == "moto":
@@ -113,7 +114,10 @@ def test_what_has_no_key_of_the_layout_is_not_listed(store: Store) -> None:
 
 def put_foreign(store: Store, key: str) -> None:
     """An object that somebody else put there."""
-    if isinstance(store, DirectoryStore):
+    if isinstance(store, CountedStore):
+        _, (counted,) = store.__reduce__()
+        put_foreign(counted, key)
+    elif isinstance(store, DirectoryStore):
         path = Path(store.root) / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"foreign")
