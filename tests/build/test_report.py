@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from stillframe.build.entries import Share
 from stillframe.build.report import Report
+from stillframe.build.report_entries import Share
 from stillframe.build.results import Built, Outcome
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.plain_text import plain_json

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stillframe import __version__
-from stillframe.build.entries import Entries, Kind, Rows, Share
+from stillframe.build.report_entries import Entries, Kind, Rows, Share
 from stillframe.build.results import Built, Outcome
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.source.inputs import Rejected, Skipped

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from stillframe.build.entries import Share
 from stillframe.build.report import Report
+from stillframe.build.report_entries import Share
 from stillframe.cli.streams import tell
 from stillframe.cli.terminal import print_some
 from stillframe.source.inputs import Rejected
