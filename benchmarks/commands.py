@@ -41,7 +41,7 @@ def run_command(*command: str, memory: bool = False) -> Ran:
             began = time.perf_counter()
             job = subprocess.Popen([*_COUNTED, str(counted), *command], stdout=subprocess.DEVNULL, stderr=stream)
             while memory and job.poll() is None:
-                main, *others = [_peak_of(pid) for pid in _below(job.pid)] or [0.0]
+                main, *others = [_peak_of(pid) for pid in processes_below(job.pid)] or [0.0]
                 ran.main_megabytes = max(ran.main_megabytes, main)
                 ran.worker_megabytes = max(ran.worker_megabytes, *others, 0.0)
                 time.sleep(_SAMPLED_SECONDS)
@@ -53,15 +53,16 @@ def run_command(*command: str, memory: bool = False) -> Ran:
     return ran
 
 
-def _below(pid: int) -> Iterator[int]:
-    """Process ids below a process (Linux)."""
+def processes_below(pid: int) -> Iterator[int]:
+    """Process ids below a process (Linux), whichever of its threads started them."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [child for task in tasks for child in (task / "children").read_text().split()]
     except OSError:
         return
     for child in map(int, children):
         yield child
-        yield from _below(child)
+        yield from processes_below(child)
 
 
 def _peak_of(pid: int) -> float:
@@ -73,15 +74,16 @@ def _peak_of(pid: int) -> float:
     return int(found[1]) / 1e3 if found else 0.0
 
 
-def build_command(source: Path, destination: str, workers: int, *options: str, memory: bool = False) -> Ran:
-    """Build by the command line."""
+def build_command(source: Path, destination: str, workers: int | str, *options: str, memory: bool = False) -> Ran:
+    """Build by the command line: by so many workers, or those of a scheduler."""
+    who = "--scheduler" if isinstance(workers, str) else "--workers"
     return run_command(
-        *COMMAND, "build", str(source), destination, "--workers", str(workers), "--settle", "0", *options,
+        *COMMAND, "build", str(source), destination, who, str(workers), "--settle", "0", *options,
         memory=memory,
     )  # fmt: skip
 
 
-def build_anew(source: Path, tree: Path, workers: int, *, memory: bool = False) -> Ran:
+def build_anew(source: Path, tree: Path, workers: int | str, *, memory: bool = False) -> Ran:
     """Build into an empty folder; what was written before it is on the disk when it begins."""
     shutil.rmtree(tree, ignore_errors=True)
     os.sync()

@@ -76,6 +76,10 @@ class DaskCluster:
             client.wait_for_workers(len(self._nannies), timeout=_START_SECONDS)
             return sorted(client.run(os.getpid).values())
 
+    def process_ids(self) -> list[int]:
+        """Of the scheduler and the nannies."""
+        return [self.scheduler.pid, *(nanny.pid for nanny in self._nannies)]
+
     def close(self) -> None:
         """End it all at once."""
         for process in (*self._nannies, self.scheduler):

@@ -1,0 +1,67 @@
+"""Builds on a Dask cluster of two workers against builds by two processes, in turns: `python benchmarks/cluster.py`.
+
+    python benchmarks/cluster.py [--images N] [--repeat N] [--work FOLDER]
+
+The whole command counts, with its start and the end of its processes. The throughput of the cluster is given as a part
+of that of two local processes, as the median of pairs; and CPU seconds, those of the cluster's processes included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from commands import build_anew, processes_below
+from inputs import series
+
+from tests.support.dask_cluster import DaskCluster
+
+
+def cpu_seconds(cluster: DaskCluster) -> float:
+    """CPU seconds of all processes of a cluster, and of those that have ended."""
+    ticks = 0
+    for pid in {child for top in cluster.process_ids() for child in (top, *processes_below(top))}:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Builds on a Dask cluster against local ones.")
+    parser.add_argument("--work", metavar="FOLDER", help="where the trees are written (default: the system's)")
+    parser.add_argument("--images", type=int, default=1500, help="images of 512 x 512 in the series")
+    parser.add_argument("--repeat", type=int, default=3, help="pairs of runs of which the median counts")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stillframe-bench-", dir=arguments.work) as folder:
+        work, source = Path(folder), Path(folder, "in")
+        source.mkdir()
+        series(arguments.images).write(source)
+        with DaskCluster(work / "dask") as cluster:
+            cluster.worker_ids()
+            build_anew(source, work / "tree", cluster.address)  # the first one finds no caches
+            parts, cpus = [], []
+            for _ in range(arguments.repeat):
+                here = build_anew(source, work / "tree", 2)
+                before = cpu_seconds(cluster)
+                there = build_anew(source, work / "tree", cluster.address)
+                cpu = there.cpu + cpu_seconds(cluster) - before
+                parts.append(here.seconds / there.seconds)
+                cpus.append(cpu / here.cpu)
+                print(
+                    f"two processes {here.seconds:.1f} s, {here.cpu:.1f} s of CPU; "
+                    f"two workers of Dask {there.seconds:.1f} s, {cpu:.1f} s of CPU"
+                )
+    print(
+        f"throughput of Dask's workers: {statistics.median(parts):.2f} of that of local processes, "
+        f"with {statistics.median(cpus):.2f} of their CPU time"
+    )
+
+
+if __name__ == "__main__":
+    main()
