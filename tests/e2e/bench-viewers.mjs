@@ -1,29 +1,36 @@
 // The same frames and the same volume through viewers' own ways, exact ranges, the reduced variant and whole frames, side
-// by side: `make bench-viewers`. Prints tables of medians as Markdown.
-//   BENCH_SAMPLES=/folder of samples, kept and used again; WAYS, FRAMES, LINES=1, PROTOCOLS, HOST choose; RUNS=5 how often, SLICES=174 of the volume, OPENINGS=20 of a frame on each host, PARTS="frames volume ohif openings"
+// by side: `make bench-viewers`. Prints tables of medians as Markdown, those of docs/reference/exact-ranges.md.
+//   PARTS="frames volume ohif openings"; RUNS=3 of each way, OPENINGS=20 of each frame, SLICES=174 of the volume
+//   WAYS, FRAMES, LINES="30/10 100/40", PROTOCOLS, HOST and VIEWERS choose; BENCH_SAMPLES=/a/folder keeps the samples
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
-import { startFaulty, startNginx } from './bench-hosts.mjs';
+import { startNginx } from './bench-hosts.mjs';
+import { hostsOf, makeSite, openAll, openOhif } from './bench-openings.mjs';
 import { watchFrames } from './bench-traffic.mjs';
 import { BIN, run, servePages } from './hosts.mjs';
 import { startSlowLine } from './slow-line.mjs';
 import { FLAGS, findChromium, installOhif } from './viewers.mjs';
 
 const HERE = import.meta.dirname;
-const RUNS = Number(process.env.RUNS || 5);
+const chosen = (name, all) => (process.env[name] || all).split(' ');
+const RUNS = Number(process.env.RUNS || 3);
 const OPENINGS = Number(process.env.OPENINGS || 20);
-const PARTS = (process.env.PARTS || 'frames volume ohif openings').split(' ');
-const VIEWERS = (process.env.VIEWERS || 'ohif-3.13.2 ohif-3.14.0-beta.6').split(' ');
+const FEW_OPENINGS = Math.ceil(OPENINGS / 7); // of the viewer's own way, and on other hosts
+const PARTS = chosen('PARTS', 'frames volume ohif openings');
+const VIEWERS = chosen('VIEWERS', 'ohif-3.13.2 ohif-3.14.0-beta.6');
 const MODULE = path.join(HERE, '..', '..', 'templates', 'stillframe.js');
 const RESULTS = path.join(HERE, 'results', 'bench-viewers');
-const LINES = [{ megabits: 30, milliseconds: 10 }, { megabits: 100, milliseconds: 40 }];
-const SINGLE = (process.env.FRAMES || 'grey-small grey-large colour-small colour-medium colour-large').split(' ');
-const FULL = 8;
+const LINES = chosen('LINES', '30/10 100/40').map((text) => text.split('/').map(Number)).map(([megabits, milliseconds]) => ({ megabits, milliseconds }));
+const SIZES = {
+  'grey-small': 'grey, 360 x 420', 'grey-large': 'grey, 3036 x 3036', 'colour-small': 'colour, 400 x 320',
+  'colour-medium': 'colour, 2048 x 1536', 'colour-large': 'colour, 4000 x 3000',
+};
+const FRAMES = chosen('FRAMES', Object.keys(SIZES).join(' '));
+const NAMES = { whole: 'whole', ohif: 'OHIF', range: 'range', reduced: 'reduced', hand: 'by hand', ours: 'module' };
 const TIMEOUT_MS = 120_000;
-const LIMIT_MS = 30_000; // an opening that has not come to full quality by then counts as blank
 
 const stops = [];
 const work = mkdtempSync(path.join(tmpdir(), 'stillframe-bench-'));
@@ -37,19 +44,16 @@ function prepare() {
     run(path.join(BIN, 'stillframe'), ['build', sources, tree]);
     writeFileSync(list, samples);
   }
-  return { samples: JSON.parse(readFileSync(list, 'utf8')), tree };
+  return { samples: JSON.parse(readFileSync(list, 'utf8')), tree, sources };
 }
 
-async function openBrowser(viewport) {
-  const browser = await chromium.launch({ executablePath: findChromium(), headless: true, args: FLAGS });
-  const context = await browser.newContext({ viewport, ignoreHTTPSErrors: true });
-  return { browser, page: await context.newPage() };
-}
-
-/** One load of a sample in one way, through a line of its own, in a browser of its own. */
-async function load(pages, origin, sample, { way, line: speed, planes, warm }) {
+/** One load of a sample in one way, through a line of its own, in a profile of its own. */
+async function load(browser, pages, origin, sample, { way, line: speed, planes, warm }) {
   const line = await startSlowLine(origin, speed);
-  const { browser, page } = await openBrowser(planes ? { width: 900, height: 300 } : { width: 800, height: 760 });
+  const viewport = planes ? { width: 900, height: 300 } : { width: 800, height: 760 };
+  const context = await browser.newContext({ viewport, ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(TIMEOUT_MS);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   try {
@@ -68,26 +72,28 @@ async function load(pages, origin, sample, { way, line: speed, planes, warm }) {
     assert.deepEqual(complaints, []);
     return { ...measured, first, requests: traffic.all(), bytes: traffic.bytes() };
   } finally {
-    await browser.close();
+    await context.close();
     await line.close();
   }
 }
 
+/** By HTTP/1.1 on the first line every frame; elsewhere the two that tell most. */
 async function benchFrames({ pages, hosts, samples }) {
-  const ways = waysOf('whole ohif range reduced ours');
-  for (const [name, origin] of Object.entries(hosts)) {
-    for (const line of LINES.slice(0, Number(process.env.LINES || 2))) {
-      print(`\n${titleOf(name, line)}, Cornerstone3D 5.14, a viewport of 800 x 760\n`);
-      print('| frame | way | requests | bytes | first bytes | first picture | its width | everything |\n|---|---|---|---|---|---|---|---|');
-      for (const sample of SINGLE) {
-        const results = await takeTurns(ways, (way) => load(pages, origin, samples[sample], { way, line, warm: samples['grey-small'] }));
-        for (const way of ways) {
-          const runs = results[way];
-          assert.ok(runs.every(({ failure }) => !failure), `${sample} ${way}: ${runs.map(({ failure }) => failure)}`);
-          const [{ requests, bytes, seen }] = runs;
-          const first = Math.min(...requests.map((one) => one.bytes).slice(0, 1));
-          print(`| ${sample} | ${way} | ${requests.length} | ${kilobytes(bytes)} | ${kilobytes(first)} | ${milliseconds(runs.map((one) => one.seen[0].ms))} | ${seen[0].width} | ${milliseconds(runs.map((one) => one.seen.at(-1).ms))} |`);
-        }
+  const ways = waysOf('whole ohif range reduced hand ours');
+  for (const [name, origin, line, isFirst] of settings(hosts)) {
+    title('Frames', name, line, 'Cornerstone3D 5.14, a viewport of 800 x 760', RUNS);
+    row('frame', 'way', 'requests', 'bytes', 'first request', 'first picture', 'after its bytes', 'its columns', 'everything');
+    rule(9);
+    for (const frame of FRAMES.filter((one) => isFirst || ['grey-large', 'colour-medium'].includes(one))) {
+      const results = await takeTurns(ways, (browser, way) => load(browser, pages, origin, samples[frame], { way, line, warm: samples['grey-small'] }));
+      for (const way of ways) {
+        const runs = results[way];
+        assert.ok(runs.every(({ failure }) => !failure), `${frame} ${way}: ${runs.map(({ failure }) => failure)}`);
+        const [{ requests, bytes, seen }] = runs;
+        const after = runs.map((one) => one.seen[0].ms - one.arrived);
+        row(SIZES[frame], NAMES[way], requests.length, kilobytes(bytes), kilobytes(requests[0].bytes),
+          milliseconds(runs.map((one) => one.seen[0].ms)), median(after) > 0 ? milliseconds(after) : 'before', seen[0].width,
+          milliseconds(runs.map((one) => one.seen.at(-1).ms)));
       }
     }
   }
@@ -95,158 +101,99 @@ async function benchFrames({ pages, hosts, samples }) {
 
 async function benchVolume({ pages, hosts, samples }) {
   const ways = waysOf('whole ohif range reduced hand ours');
-  for (const [name, origin] of Object.entries(hosts)) {
-    for (const line of LINES.slice(0, Number(process.env.LINES || 2))) {
-      const results = await takeTurns(ways, (way) => load(pages, origin, samples.volume, { way, line, planes: true, warm: samples['grey-small'] }));
-      print(`\n${titleOf(name, line)}, Cornerstone3D 5.14, three planes of 300 x 300\n`);
-      print('| way | requests | bytes | visible after bytes | visible | everything | failed |\n|---|---|---|---|---|---|---|');
-      for (const way of ways) {
-        const runs = results[way];
-        const [{ requests, bytes, first, failures }] = runs;
-        print(`| ${way} | ${requests.length} | ${kilobytes(bytes)} | ${kilobytes(first.bytes)} in ${first.requests} | ${milliseconds(runs.map((one) => one.visible))} | ${milliseconds(runs.map((one) => one.whole))} | ${failures} |`);
-      }
+  for (const [name, origin, line] of settings(hosts)) {
+    title('A volume', name, line, 'Cornerstone3D 5.14, three planes of 300 x 300', RUNS);
+    row('way', 'requests', 'bytes', 'bytes when visible', 'visible', 'last byte', 'everything', 'drawn', 'failed');
+    rule(9);
+    const results = await takeTurns(ways, (browser, way) => load(browser, pages, origin, samples.volume, { way, line, planes: true, warm: samples['grey-small'] }));
+    for (const way of ways) {
+      const runs = results[way];
+      const [{ requests, bytes, failures }] = runs;
+      row(NAMES[way], requests.length, kilobytes(bytes), kilobytes(median(runs.map(({ first }) => first.bytes))),
+        ...['visible', 'arrived', 'whole'].map((moment) => milliseconds(runs.map((one) => one[moment]))),
+        median(runs.map(({ drawn }) => drawn)), failures);
     }
   }
 }
 
-/** OHIF as it is, without the module and with its own setting for stacks. */
-function withoutModule() {
-  let configuration;
-  Object.defineProperty(window, 'config', {
-    get: () => configuration,
-    set(value) {
-      value.extensions = [];
-      delete value.dataSources[0].configuration.stackRetrieveOptions;
-      configuration = value;
-    },
-  });
-}
-
-/** In the page: what viewports show, from the first picture on. */
-function watchPictures() {
-  window.seen = [];
-  let image;
-  document.addEventListener('CORNERSTONE_STACK_NEW_IMAGE', ({ detail }) => (image = detail.image), true);
-  document.addEventListener('CORNERSTONE_IMAGE_RENDERED', () => {
-    if (!image || window.seen.at(-1)?.image === image) return;
-    const width = image.imageFrame?.imageInfo?.columns ?? image.width;
-    window.seen.push({ image, at: performance.timeOrigin + performance.now(), quality: image.imageQualityStatus, width });
-    if (window.seen.length === 1) window.pictured?.();
-  }, true);
-}
-
-async function openOhif(origin, study, { isOff, isCached = true }) {
-  const { browser, page } = await openBrowser({ width: 1280, height: 800 });
-  const traffic = await watchFrames(page, { isCached });
-  let first;
-  await page.exposeFunction('pictured', () => (first ??= { requests: traffic.all().length, bytes: traffic.bytes() }));
-  await page.addInitScript(watchPictures);
-  if (isOff) await page.addInitScript(withoutModule);
-  await page.goto(`${origin}/viewer?StudyInstanceUIDs=${study}`);
-  return { browser, page, traffic, first: () => first };
+/** Hosts by lines; the first is where everything is measured. */
+function settings(hosts) {
+  return Object.entries(hosts).flatMap(([name, origin], at) => LINES.map((line, index) => [name, origin, line, at + index === 0]));
 }
 
 /** The first picture of a CT slice in OHIF: counted from its first request for a frame. */
 async function benchOhif({ sites, samples }) {
-  for (const [version, origin] of Object.entries(sites)) {
-    const [speed] = LINES;
-    print(`\n${titleOf(`${version}, HTTP/1.1`, speed)}: the first picture of a slice of the volume\n`);
-    print('| way | requests | bytes until then | of which the first request | its width | first request to picture |\n|---|---|---|---|---|---|');
-    const ways = waysOf('viewer ours');
-    const results = await takeTurns(ways, async (way) => {
+  const [speed] = LINES;
+  title('The first picture of a slice of the volume in OHIF', 'HTTP/1.1', speed, 'from its first request for a frame', RUNS);
+  row('viewer', 'way', 'requests until then', 'bytes until then', 'first request', 'its columns', 'first picture');
+  rule(7);
+  for (const [version, { tree, folder }] of Object.entries(sites)) {
+    const origin = await startNginx({ tree, work: folder, stops });
+    const ways = waysOf('ohif ours');
+    const results = await takeTurns(ways, async (browser, way) => {
       const line = await startSlowLine(origin, speed);
-      const { browser, page, traffic, first } = await openOhif(line.origin, samples.volume.study, { isOff: way === 'viewer' });
+      const viewer = await openOhif(browser, line.origin, [samples.volume.study], { isOff: way !== 'ours' });
       try {
-        await page.waitForFunction(() => window.seen.length, null, { timeout: TIMEOUT_MS });
+        const { page, traffic, first } = viewer;
+        await page.waitForFunction(() => window.seen.length);
         const [picture] = await page.evaluate(() => window.seen.map(({ image: _, ...rest }) => rest));
         const [request] = traffic.all();
         const sent = await page.evaluate((url) => performance.timeOrigin + performance.getEntriesByName(url)[0].startTime, request.url);
         return { ...first(), width: picture.width, ms: picture.at - sent, firstRequest: request.bytes };
       } finally {
-        await browser.close();
+        await viewer.close();
         await line.close();
       }
     });
     for (const way of ways) {
       const runs = results[way];
-      print(`| ${way} | ${median(runs.map((one) => one.requests))} | ${kilobytes(median(runs.map((one) => one.bytes)))} | ${kilobytes(median(runs.map((one) => one.firstRequest)))} | ${runs[0].width} | ${milliseconds(runs.map((one) => one.ms))} |`);
+      const middle = (key) => median(runs.map((one) => one[key]));
+      row(version, NAMES[way], middle('requests'), kilobytes(middle('bytes')), kilobytes(middle('firstRequest')), runs[0].width, milliseconds(runs.map((one) => one.ms)));
     }
   }
 }
 
-/** Frames opened again and again, without a cache: how many stay blank, and how many come twice. */
-async function benchOpenings({ sites, samples }) {
-  for (const [version, origin] of Object.entries(sites)) {
-    const ignoring = await startFaulty(origin, { ignoresRanges: true, stops });
-    const losing = await startFaulty(origin, { loses: 10, stops });
-    const hosts = { nginx: origin, 'ignores ranges': ignoring, 'loses every tenth connection': losing };
-    print(`\n${version}: ${OPENINGS} openings of each frame, ${LINES[0].megabits} Mbit/s, ${LINES[0].milliseconds} ms; blank / bytes twice\n`);
-    print(`| host | way | ${SINGLE.join(' | ')} |\n|---|---|${SINGLE.map(() => '---|').join('')}`);
-    for (const [host, at] of Object.entries(hosts).filter(([name]) => (process.env.HOST ?? name) === name)) {
-      for (const way of waysOf('viewer ours')) {
-        const cells = [];
-        for (const sample of SINGLE) cells.push(await openAgain(at, LINES[0], samples[sample], way === 'viewer'));
-        print(`| ${host} | ${way} | ${cells.map(({ blank, twice }) => `${blank} / ${twice}`).join(' | ')} |`);
+/** Frames and a volume opened in OHIF without a cache, on every host. On nginx the viewer's own way is beside ours. */
+async function benchOpenings({ sites, samples, sources }) {
+  const [speed] = LINES;
+  const frames = FRAMES.map((name) => samples[name]);
+  title(`Openings in OHIF, ${OPENINGS} of each frame on the first host, ${FEW_OPENINGS} elsewhere`, 'blank or twice, of how many', speed, 'a volume in three planes', 1);
+  row('viewer', 'host', 'way', ...FRAMES.map((name) => SIZES[name]), 'volume');
+  rule(FRAMES.length + 4);
+  for (const [version, { tree, dist, folder }] of Object.entries(sites)) {
+    const hosts = hostsOf({ tree, sources, dist, work: folder, stops });
+    for (const [index, [name, start]] of Object.entries(hosts).filter(([one]) => (process.env.HOST ?? one) === one).entries()) {
+      const origin = await start();
+      for (const way of index ? ['ours'] : waysOf('ohif ours')) {
+        const [line, openings] = way === 'ours' && !index ? [speed, OPENINGS] : [index ? LINES.at(-1) : speed, FEW_OPENINGS];
+        const picture = path.join(RESULTS, `${version}-${name.replace(/\W+/g, '-')}-${way}.png`);
+        const browser = await startBrowser();
+        try {
+          const cells = await openAll(browser, origin, { frames, volume: samples.volume, line, openings, isOff: way !== 'ours', picture });
+          row(version, name, NAMES[way], ...cells.map(({ blank, twice, openings: all }) => `${blank} or ${twice} of ${all}`));
+        } finally {
+          await browser.close();
+        }
       }
     }
   }
 }
 
-async function openAgain(origin, speed, { study }, isOff) {
-  const line = await startSlowLine(origin, speed);
-  const { browser, page, traffic } = await openOhif(line.origin, study, { isOff, isCached: false });
-  let [blank, twice] = [0, 0];
-  try {
-    await page.waitForFunction(() => window.cornerstone?.getRenderingEngines?.()[0]?.getViewports()[0]?.getImageIds?.().length, null, { timeout: TIMEOUT_MS });
-    await page.waitForTimeout(3000); // its own opening
-    for (let opening = 0; opening < OPENINGS; opening++) {
-      traffic.clear();
-      const quality = await page.evaluate(openOnce, { full: FULL, limit: LIMIT_MS });
-      await page.waitForTimeout(100);
-      const whole = traffic.all().filter(({ url }) => !url.includes('/reduced/'));
-      const size = await sizeOf(page, whole[0]?.url);
-      if (quality !== FULL) blank += 1;
-      if (whole.reduce((sum, { bytes }) => sum + bytes, 0) > size) twice += 1;
-    }
-  } finally {
-    await browser.close();
-    await line.close();
-  }
-  return { blank, twice };
-}
-
-/** In the page: the stack once more, as if it had never been there; answers the quality it came to. */
-async function openOnce({ full, limit }) {
-  const { cache, getRenderingEngines } = window.cornerstone;
-  const [viewport] = getRenderingEngines()[0].getViewports();
-  const imageIds = viewport.getImageIds();
-  cache.purgeCache();
-  window.seen.length = 0;
-  viewport.setStack(imageIds).catch(() => {});
-  for (const end = Date.now() + limit; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 50))) {
-    if (window.seen.at(-1)?.quality === full) break;
-  }
-  return window.seen.at(-1)?.quality;
-}
-
-const sizes = new Map();
-async function sizeOf(page, url) {
-  const key = url && new URL(url).pathname;
-  if (key && !sizes.has(key)) {
-    const length = await page.evaluate(async (one) => (await fetch(one, { method: 'HEAD' })).headers.get('Content-Length'), url);
-    sizes.set(key, Number(length));
-  }
-  return sizes.get(key) ?? Infinity;
-}
-
 /** Each way in turn, RUNS times: what disturbs one disturbs the others. */
 async function takeTurns(ways, measure) {
   const results = Object.fromEntries(ways.map((way) => [way, []]));
-  for (let turn = 0; turn < RUNS; turn++) {
-    for (const way of ways) results[way].push(await measure(way));
+  const browser = await startBrowser();
+  try {
+    for (let turn = 0; turn < RUNS; turn++) {
+      for (const way of ways) results[way].push(await measure(browser, way));
+    }
+  } finally {
+    await browser.close();
   }
   return results;
 }
+
+const startBrowser = () => chromium.launch({ executablePath: findChromium(), headless: true, args: FLAGS });
 
 const printed = [];
 function print(text) {
@@ -254,43 +201,41 @@ function print(text) {
   printed.push(text);
 }
 
-const waysOf = (all) => (process.env.WAYS || all).split(' ');
-const titleOf = (name, { megabits, milliseconds: ms }) => `${name}, ${megabits} Mbit/s, ${ms} ms, median of ${RUNS}`;
+const row = (...cells) => print(`| ${cells.join(' | ')} |`);
+const rule = (count) => print(`|${'---|'.repeat(count)}`);
+const title = (what, name, { megabits, milliseconds: ms }, more, count) =>
+  print(`\n${what}. ${name}, ${megabits} Mbit/s, ${ms} ms; ${more}${count > 1 ? `; medians of ${count}` : ''}.\n`);
+const waysOf = (all) => chosen('WAYS', all);
 const median = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)];
 const kilobytes = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(2)} MB`);
 const milliseconds = (values) => `${Math.round(median(values))} ms`;
 
 async function main() {
-  const { samples, tree } = prepare();
+  const { samples, tree, sources } = prepare();
   run(process.execPath, [path.join(HERE, 'node_modules', 'vite', 'bin', 'vite.js'), 'build'], { cwd: path.join(HERE, 'bench') });
   const pages = await servePages(path.join(HERE, 'node_modules', '.viewers', 'bench'), { '/stillframe.js': MODULE });
   stops.push(() => pages.close());
-  print(`Load when it began: ${loadavg().map((value) => value.toFixed(1)).join(', ')}`);
-  if (PARTS.includes('frames') || PARTS.includes('volume')) {
-    const hosts = {};
-    for (const name of (process.env.PROTOCOLS || 'HTTP/1.1 HTTP/2').split(' ')) {
-      hosts[name] = await startNginx({ tree, work, stops, isHttp2: name === 'HTTP/2' });
-    }
-    if (PARTS.includes('frames')) await benchFrames({ pages: pages.base, hosts, samples });
-    if (PARTS.includes('volume')) await benchVolume({ pages: pages.base, hosts, samples });
-  }
-  if (PARTS.includes('ohif') || PARTS.includes('openings')) {
-    const sites = {};
-    for (const [version, dist] of Object.entries(installOhif((name) => VIEWERS.includes(name)))) {
-      const own = path.join(work, version);
-      const copy = path.join(own, 'tree');
-      mkdirSync(own);
-      cpSync(tree, copy, { recursive: true });
-      run(path.join(BIN, 'stillframe'), ['site', copy, '--viewer', dist]);
-      sites[version] = await startNginx({ tree: copy, work: own, stops });
-    }
-    if (PARTS.includes('ohif')) await benchOhif({ sites, samples });
-    if (PARTS.includes('openings')) await benchOpenings({ sites, samples });
-  }
-  print(`\nLoad when it ended: ${loadavg().map((value) => value.toFixed(1)).join(', ')}`);
   mkdirSync(RESULTS, { recursive: true });
+  print(`${cpus().length} cores, load ${loads()} when it began`);
+  const wants = (...parts) => parts.some((part) => PARTS.includes(part));
+  const hosts = {};
+  for (const name of wants('frames', 'volume') ? chosen('PROTOCOLS', 'HTTP/1.1 HTTP/2') : []) {
+    hosts[name] = await startNginx({ tree, work, stops, isHttp2: name === 'HTTP/2' });
+  }
+  if (wants('volume')) await benchVolume({ pages: pages.base, hosts, samples });
+  if (wants('frames')) await benchFrames({ pages: pages.base, hosts, samples });
+  const sites = {};
+  for (const [version, dist] of Object.entries(wants('ohif', 'openings') ? installOhif((name) => VIEWERS.includes(name)) : {})) {
+    const folder = path.join(work, version);
+    sites[version] = { tree: makeSite({ tree, dist, work: folder }), dist, folder };
+  }
+  if (wants('ohif')) await benchOhif({ sites, samples });
+  if (wants('openings')) await benchOpenings({ sites, samples, sources });
+  print(`\nLoad ${loads()} when it ended, after ${Math.round(process.uptime() / 60)} minutes`);
   writeFileSync(path.join(RESULTS, 'tables.md'), `${printed.join('\n')}\n`);
 }
+
+const loads = () => loadavg().map((value) => value.toFixed(1)).join(', ');
 
 async function stopAll() {
   while (stops.length) await stops.pop()();

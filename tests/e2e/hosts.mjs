@@ -51,19 +51,23 @@ export async function startNginx({ tree, viewers, stops, work }) {
   return { name: 'nginx', bases, root: `${Object.values(bases)[0]}dicomweb` };
 }
 
-/** An archive in a bucket of SeaweedFS that everybody may read. The viewers are on origins of their own. */
-export async function startBucket({ sources, viewers, stops, work }) {
-  const folder = path.join(work, 'bucket');
+/** An archive in a bucket of SeaweedFS that everybody may read: its address. With `dist`, its site is in it, too. */
+export async function fillBucket({ sources, dist, folder, stops }) {
   mkdirSync(folder);
-  const server = spawn(path.join(BIN, 'python'), ['-m', 'tests.e2e.bucket', folder, sources], {
+  const server = spawn(path.join(BIN, 'python'), ['-m', 'tests.e2e.bucket', folder, sources, ...(dist ? [dist] : [])], {
     cwd: REPOSITORY, stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = new Promise((resolve) => server.once('exit', resolve));
   stops.push(() => (server.stdin.end(), exited));
-  const root = await new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     readline.createInterface(server.stdout).once('line', resolve);
     exited.then(() => reject(new Error('the bucket was not filled')));
   });
+}
+
+/** An archive in a bucket. The viewers are on origins of their own. */
+export async function startBucket({ sources, viewers, stops, work }) {
+  const root = await fillBucket({ sources, folder: path.join(work, 'bucket'), stops });
   const bases = {};
   for (const [name, dist] of Object.entries(viewers)) {
     const site = path.join(work, `site-${name}`);

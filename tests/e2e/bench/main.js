@@ -33,6 +33,7 @@ async function prepare() {
     loader.wadors.metaDataManager.add(imageId, instance);
     return imageId;
   });
+  cornerstone.metaData.get('imagePlaneModule', imageIds[0]); // as OHIF does: the module then reads the frame-index
   const engine = new cornerstone.RenderingEngine('engine');
   const planes = query.has('planes') ? PLANES : ['stack'];
   for (const name of planes) enable(engine, name, query.has('planes'));
@@ -84,15 +85,24 @@ async function measureStack(engine, imageId) {
   const start = performance.now();
   viewport.setStack([imageId]);
   await until(() => failure || seen.at(-1)?.quality === FULL);
-  return { failure, seen: seen.map(({ image: _, ...rest }) => rest) };
+  const [arrived] = arrivals(start); // the first request's last byte
+  return { failure, arrived, seen: seen.map(({ image: _, ...rest }) => rest) };
+}
+
+/** When the requests for frames ended, in the order in which they began. */
+function arrivals(start) {
+  const entries = performance.getEntriesByType('resource').filter(({ name, startTime }) => /\/frames\/\d+$/.test(name) && startTime >= start);
+  return entries.toSorted((one, other) => one.startTime - other.startTime).map(({ responseEnd }) => responseEnd - start);
 }
 
 /** A volume is visible when every slice has a picture, its own or of the slice beside it; whole at full quality. */
 async function measureVolume(engine, imageIds) {
+  performance.setResourceTimingBufferSize(2000);
   const start = performance.now();
   const volume = await cornerstone.volumeLoader.createAndCacheVolume(VOLUME, { imageIds });
   const qualities = new Map();
-  let failures = 0;
+  let [failures, drawn] = [0, 0];
+  for (const name of PLANES) engine.getViewport(name).element.addEventListener(Events.IMAGE_RENDERED, () => (drawn += 1));
   eventTarget.addEventListener(Events.IMAGE_LOAD_ERROR, () => (failures += 1));
   const { updateTextureAndTriggerEvents: update } = volume;
   volume.updateTextureAndTriggerEvents = function (index, imageId, quality = FULL) {
@@ -107,7 +117,8 @@ async function measureVolume(engine, imageIds) {
   const visible = performance.now() - start;
   window.visible?.();
   await until(() => [...qualities.values()].filter((quality) => quality === FULL).length + failures >= imageIds.length);
-  return { failures, visible, whole: performance.now() - start };
+  const whole = performance.now() - start;
+  return { failures, drawn, visible, whole, arrived: Math.max(...arrivals(start)) };
 }
 
 async function until(isTrue) {

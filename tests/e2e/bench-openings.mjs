@@ -1,0 +1,175 @@
+// Frames and a volume opened in OHIF, again and again, on hosts of every kind: what stays blank, what comes twice.
+import { cpSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { startEdge, startFaulty, startNginx } from './bench-hosts.mjs';
+import { watchFrames } from './bench-traffic.mjs';
+import { BIN, run } from './hosts.mjs';
+import { openPlanes } from './ohif.mjs';
+import { startSlowLine } from './slow-line.mjs';
+
+export const FULL = 8; // Cornerstone's ImageQualityStatus
+const TIMEOUT_MS = 120_000;
+const LIMIT_MS = 60_000; // what has not come to full quality by then is blank,
+const QUIET_MS = 6_000; // and what asks for nothing for so long: the module itself tries again within 3.2 s
+
+/** By their names, functions that start a host and answer its origin. `tree` has a site beside it, of `dist`. */
+export function hostsOf({ tree, sources, dist, work, stops }) {
+  const behind = (options) => async () => startFaulty(await startNginx({ tree, work, stops }), { ...options, stops });
+  return {
+    'nginx, HTTP/1.1': () => startNginx({ tree, work, stops }),
+    'nginx, HTTP/2': () => startNginx({ tree, work, stops, isHttp2: true }),
+    'CloudFront, HTTP/2': () => startEdge({ sources, dist, work, stops }),
+    'answers 200 to ranges': behind({ ignoresRanges: true }),
+    'loses every tenth connection': behind({ loses: 10 }),
+    'answers after 1.5 s': behind({ delays: 1500 }),
+  };
+}
+
+/** A copy of an archive with its site. */
+export function makeSite({ tree, dist, work }) {
+  mkdirSync(work);
+  const copy = path.join(work, 'tree');
+  cpSync(tree, copy, { recursive: true });
+  run(path.join(BIN, 'stillframe'), ['site', copy, '--viewer', dist]);
+  return copy;
+}
+
+/** OHIF as it is, without the module and with its own setting for stacks. */
+function withoutModule() {
+  let configuration;
+  Object.defineProperty(window, 'config', {
+    get: () => configuration,
+    set(value) {
+      value.extensions = [];
+      delete value.dataSources[0].configuration.stackRetrieveOptions;
+      configuration = value;
+    },
+  });
+}
+
+/** In the page: what viewports show, from the first picture on. */
+function watchPictures() {
+  window.seen = [];
+  let image;
+  document.addEventListener('CORNERSTONE_STACK_NEW_IMAGE', ({ detail }) => (image = detail.image), true);
+  document.addEventListener('CORNERSTONE_IMAGE_RENDERED', () => {
+    if (!image || window.seen.at(-1)?.image === image) return;
+    const width = image.imageFrame?.imageInfo?.columns ?? image.width;
+    window.seen.push({ image, at: performance.timeOrigin + performance.now(), quality: image.imageQualityStatus, width });
+    if (window.seen.length === 1) window.pictured?.();
+  }, true);
+}
+
+/** A page of a browser with studies in OHIF. */
+export async function openOhif(browser, origin, studies, { isOff, isCached = true }) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(TIMEOUT_MS);
+  const traffic = await watchFrames(page, { isCached });
+  let first;
+  await page.exposeFunction('pictured', () => (first ??= { requests: traffic.all().length, bytes: traffic.bytes() }));
+  await page.addInitScript(watchPictures);
+  if (isOff) await page.addInitScript(withoutModule);
+  await page.goto(`${origin}/viewer?${studies.map((study) => `StudyInstanceUIDs=${study}`).join('&')}`);
+  return { page, traffic, first: () => first, close: () => context.close() };
+}
+
+/**
+ * Opens each of `frames` so many times in one page, and one volume in three planes, if there is one. Answers, for each
+ * frame and then the volume, how many stayed blank and how many came twice.
+ */
+export async function openAll(browser, origin, { frames, volume, line: speed, openings, isOff, picture }) {
+  const line = await startSlowLine(origin, speed);
+  const found = [];
+  try {
+    const at = line.origin.replace('http:', new URL(origin).protocol);
+    const viewer = await openOhif(browser, at, frames.map(({ study }) => study), { isOff, isCached: false });
+    await viewer.page.waitForFunction(isReady, frames.length);
+    await isQuiet(viewer.traffic, 1000);
+    for (const { study } of frames) found.push(await openAgain(viewer, study, openings));
+    await viewer.close();
+    if (volume) found.push(await openVolume(browser, at, volume.study, { isOff, picture }));
+  } finally {
+    await line.close();
+  }
+  return found;
+}
+
+/** In the page: OHIF has all studies, and something in its viewport. */
+function isReady(count) {
+  const sets = window.services?.displaySetService.getActiveDisplaySets() ?? [];
+  return sets.length >= count && window.seen.length > 0;
+}
+
+async function openAgain({ page, traffic }, study, openings) {
+  let [blank, twice] = [0, 0];
+  for (let opening = 0; opening < openings; opening++) {
+    traffic.clear();
+    await page.evaluate(openOnce, study);
+    const quality = await settle(page, traffic, () => window.seen.at(-1)?.quality);
+    if (quality !== FULL) blank += 1;
+    const whole = traffic.all().filter(({ url }) => !url.includes('/reduced/'));
+    const size = await sizeOf(page, whole[0]?.url);
+    if (whole.reduce((sum, { bytes }) => sum + bytes, 0) > size) twice += 1;
+  }
+  return { blank, twice, openings };
+}
+
+/** In the page: a study's stack once more, as if it had never been there. */
+function openOnce(study) {
+  const { cache, getRenderingEngines } = window.cornerstone;
+  const [viewport] = getRenderingEngines()[0].getViewports();
+  const [set] = window.services.displaySetService.getDisplaySetsBy((one) => one.StudyInstanceUID === study);
+  cache.purgeCache();
+  window.seen.length = 0;
+  viewport.setStack([set.instances[0].imageId]).catch(() => {}); // what fails stays blank
+}
+
+/** A volume in three planes, by OHIF's own layout: one blank slice counts. */
+async function openVolume(browser, origin, study, { isOff, picture }) {
+  const { page, traffic, close } = await openOhif(browser, origin, [study], { isOff, isCached: false });
+  await page.waitForFunction(isReady, 1);
+  await openPlanes(page);
+  await page.waitForFunction(() => window.cornerstone.cache.getVolumes().length);
+  const worst = await settle(page, traffic, worstQuality);
+  if (picture) await page.waitForTimeout(1000).then(() => page.screenshot({ path: picture }));
+  const came = new Map();
+  for (const { url, bytes } of traffic.all().filter((one) => !one.url.includes('/reduced/'))) {
+    came.set(url, (came.get(url) ?? 0) + bytes);
+  }
+  let twice = 0;
+  for (const [url, bytes] of came) if (bytes > (await sizeOf(page, url))) twice += 1;
+  await close();
+  return { blank: worst === FULL ? 0 : 1, twice, openings: 1, slices: came.size };
+}
+
+/** In the page: the quality of the slice that is worst; nothing while there is no volume. */
+function worstQuality() {
+  const { cache } = window.cornerstone;
+  return Math.min(...cache.getVolumes().flatMap(({ imageIds }) => imageIds.map((id) => cache.getImageQuality(id) ?? 0)));
+}
+
+/** The quality that a page comes to: full, or whatever it is when nothing more is asked for. */
+async function settle(page, traffic, qualityOf) {
+  let quality;
+  for (const end = Date.now() + LIMIT_MS; Date.now() < end; await page.waitForTimeout(50)) {
+    quality = await page.evaluate(qualityOf);
+    if (quality === FULL || traffic.quietMs() > QUIET_MS) break;
+  }
+  await page.waitForTimeout(100); // the last events of its traffic
+  return quality;
+}
+
+async function isQuiet(traffic, ms) {
+  for (const end = Date.now() + LIMIT_MS; traffic.quietMs() < ms && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+const sizes = new Map();
+async function sizeOf(page, url) {
+  const key = url && new URL(url).pathname;
+  if (key && !sizes.has(key)) {
+    const length = await page.evaluate(async (one) => (await fetch(one, { method: 'HEAD' })).headers.get('Content-Length'), url);
+    sizes.set(key, Number(length));
+  }
+  return sizes.get(key) ?? Infinity;
+}
