@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 
 from stillframe.archive.lists import published_patient
 from stillframe.archive.roots import Roots
@@ -60,8 +61,9 @@ def _iter_studies(catalogue: Catalogue, *, replace: bool) -> Iterator[_Study]:
 
 def _members(headers: Iterator[Header], patient: StudyPatient, report: Report) -> Iterator[Header]:
     """The headers that name the study's patient; the report is told of the others."""
+    is_named = cache(patient.is_named)  # nearly all name the same
     for header in headers:
-        if patient.is_named((header.patient_id, header.patient_name)):
+        if is_named((header.patient_id, header.patient_name)):
             yield header
         else:
             report.add(Rejected.of(header.source, patient.reason, header.uids))
