@@ -130,6 +130,18 @@ def test_what_the_machine_lacks_is_said_as_documented(folder: Path, title: str) 
         assert ("failure" in report) == (code == 1)
 
 
+def test_what_is_known_of_many_inputs_needs_room_for_temporary_files(folder: Path) -> None:
+    """Names of 28 MB, of which a part stays in memory. Nothing is published of what was found."""
+    members = {f"{number:05}{'x' * 700}": b"" for number in range(40_000)}
+    (folder / "in/many.zip").write_bytes(zip_bytes(members))
+    temporary = open_folder(folder / "temporary")
+    mount = f"mount -t tmpfs -o size=5m,mode=1777 tmpfs {temporary}"
+    done = build_mounted(folder, mount, "--workers", "0", TMPDIR=str(temporary))
+    assert (done.returncode, done.stderr.count("no room is left on a disk of this machine")) == (1, 1)
+    assert "Traceback" not in done.stderr
+    assert "no room is left" in report_of(folder)["failure"]["reason"]
+
+
 @pytest.mark.parametrize("count", [2, 4, 6, 7, 9, 12])
 def test_no_limit_of_processes_lets_a_job_hang_or_blames_an_input(folder: Path, count: int) -> None:
     done = build(folder, limit_processes(count), "--workers", "2")
