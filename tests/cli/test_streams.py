@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import click
@@ -40,6 +42,7 @@ def test_what_libraries_write_to_stderr_is_hidden_while_python_is_heard() -> Non
 def test_closed_and_full_streams_are_no_failure_and_no_file_takes_their_numbers(redirect: str) -> None:
     program = """
 import os
+import pty
 from stillframe.cli.streams import safe_streams, say, tell
 with safe_streams():
     number = os.open("/etc/passwd", os.O_RDONLY)
@@ -124,6 +127,19 @@ def test_nothing_is_drawn_anew_where_stderr_is_no_terminal(monkeypatch: pytest.M
     redraw("50 %")
     tell("done")
     assert pipe.read() == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(0, "one line of a terminal"), (10, "one line "), (80, "one line of a terminal")]
+)
+def test_a_line_that_is_drawn_anew_stays_on_one_line(monkeypatch: pytest.MonkeyPatch, columns: int, shown: str) -> None:
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, columns))
+    monkeypatch.setattr(sys, "stderr", SafeStream(follower, "utf-8"))
+    redraw("one line of a terminal")
+    assert os.read(leader, 1000).decode() == f"\r\x1b[K{shown}"
+    os.close(leader)
+    os.close(follower)
 
 
 def test_commands_print_through_these_functions_alone() -> None:

@@ -58,8 +58,15 @@ class SafeStream(io.TextIOBase):
         self._send("\n".join(map(printable, text.split("\n"))))
 
     def redraw(self, line: str) -> None:
-        """Write a line of a terminal anew."""
-        self._send(_CLEAR_LINE + plain_line(line))
+        """Write a line of a terminal anew, as much of it as has room: what lies on two lines is not cleared."""
+        self._send(_CLEAR_LINE + plain_line(line)[: self._room()])
+
+    def _room(self) -> int | None:
+        """How many characters a line of the terminal has room for; None if nobody knows."""
+        with suppress(OSError):
+            columns = os.get_terminal_size(self._descriptor).columns
+            return columns - 1 if columns > 1 else None  # a terminal of which nobody told the size has 0
+        return None
 
     def _send(self, text: str) -> None:
         data = memoryview(text.encode(self._codec, "backslashreplace"))

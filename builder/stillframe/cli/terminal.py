@@ -17,7 +17,7 @@ from stillframe.errors import machine_fault
 from stillframe.hosting.invalidation import Invalidation
 from stillframe.progress import Progress
 
-_BAR_WIDTH: Final = 28
+_BAR_WIDTH: Final = 20
 _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
 # So many notes, duplicates and the like are shown on the terminal; the report holds all of them.
