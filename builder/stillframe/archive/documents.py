@@ -20,26 +20,25 @@ from stillframe.layout import Key, Kind, parse_key
 from stillframe.store.base import Store, StoredObject
 
 # Larger documents are not kept in memory once they were read.
-_KEPT_BYTES: Final = 8 << 20
+_KEPT_BYTES: Final = 4 << 20
 # A list that somebody else keeps changing: far more rounds than jobs that could share a store.
 ROUNDS: Final = 1000
+
+
+type Version = str | bytes
+"""What names a version of a document: its tag; of one that is near and short its bytes, which cost less than a tag."""
 
 
 class Before:
     """A document as it is before it is replaced. Bytes that were taken are let go if they are many."""
 
-    def __init__(self, store: Store, key: str, stored: StoredObject | None) -> None:
+    def __init__(self, store: Store, key: str) -> None:
         self.key = key
         self._store = store
-        self._stored = stored
-        self._version = ""
+        self._stored = store.get(key)
+        self._etag = ""
         self._digest = b""
-        self.is_there = stored is not None
-
-    @property
-    def version(self) -> str:
-        """What names this version of the document; empty if there is none."""
-        return self._stored.etag if self._stored else self._version
+        self.is_there = self._stored is not None
 
     def take(self) -> bytes | None:
         """The bytes, None if there is no such object; only once."""
@@ -47,13 +46,13 @@ class Before:
         if stored is None:
             return None
         if len(stored.data) > _KEPT_BYTES:
-            self._version, self._digest, self._stored = stored.etag, hashlib.sha256(stored.data).digest(), None
+            self._etag, self._digest, self._stored = stored.etag, hashlib.sha256(stored.data).digest(), None
         return stored.data
 
     def take_entries(self) -> Entries | None:
         """As `take`, the entries; None if there is no such object, or it is damaged."""
-        data = self.take()
-        return None if data is None else _entries_of(self._store, self.key, data, self.version)
+        stored, data = self._stored, self.take()
+        return None if stored is None or data is None else _entries_of(self._store, self.key, stored)
 
     def replace(self, data: bytes, summaries: Sequence[JSONDataset] | None = None) -> bool:
         """Write it where it is the same still (or still missing); whether its bytes change.
@@ -65,14 +64,14 @@ class Before:
         Raises:
             PreconditionFailed: if another one is there.
         """
-        changed = not self._is(data)
-        version = self.version
-        if changed:
-            missing = not self.is_there
-            version = self._store.put(self.key, data, if_match=version or None, if_none_match=missing).etag
+        if self._is(data):
+            return False
+        etag = self._stored.etag if self._stored else self._etag
+        written = self._store.put(self.key, data, if_match=etag or None, if_none_match=not self.is_there)
         if summaries is not None:
+            version = _version(self._store, StoredObject(data, written.etag))
             _KNOWN.remember(self.key, _Known(self._store, version, summaries))
-        return changed
+        return True
 
     def _is(self, data: bytes) -> bool:
         if self._stored is not None:
@@ -80,15 +79,17 @@ class Before:
         return self.is_there and self._digest == hashlib.sha256(data).digest()
 
 
-def read_before(store: Store, key: str) -> Before:
-    """A document to be replaced."""
-    return Before(store, key, store.get(key))
-
-
-def version_of(store: Store, key: str) -> str | None:
+def version_of(store: Store, key: str) -> Version | None:
     """What names the version of a document that is there, None if none is."""
-    head = store.head(key)
-    return None if head is None else head.etag
+    if store.parallel > 1:
+        head = store.head(key)
+        return head.etag if head else None
+    stored = store.get(key)
+    return _version(store, stored) if stored else None
+
+
+def _version(store: Store, stored: StoredObject) -> Version:
+    return stored.data if store.parallel <= 1 and len(stored.data) <= _KEPT_BYTES else stored.etag
 
 
 def read_document(store: Store, key: str) -> Any:
@@ -103,12 +104,12 @@ def read_document(store: Store, key: str) -> Any:
     return datasets if datasets is not None and all(_belongs(dataset, parsed) for dataset in datasets) else None
 
 
-def read_entries(store: Store, key: str) -> tuple[Entries, str | None]:
+def read_entries(store: Store, key: str) -> tuple[Entries, Version | None]:
     """The entries of a document, and its version; no entries of one that is damaged, or not there."""
     stored = store.get(key)
     if stored is None:
         return Entries(), None
-    return _entries_of(store, key, stored.data, stored.etag) or Entries(), stored.etag
+    return _entries_of(store, key, stored) or Entries(), _version(store, stored)
 
 
 def read_summaries(store: Store, key: str) -> Sequence[JSONDataset]:
@@ -116,11 +117,11 @@ def read_summaries(store: Store, key: str) -> Sequence[JSONDataset]:
     return read_versioned(store, key)[0]
 
 
-def read_versioned(store: Store, key: str) -> tuple[Sequence[JSONDataset], str | None]:
+def read_versioned(store: Store, key: str) -> tuple[Sequence[JSONDataset], Version | None]:
     """As `read_summaries`, and the version of the document."""
     known = _KNOWN.get(store, key)
-    if known is not None:
-        version = version_of(store, key)  # where a document is far away it is not fetched again
+    if known is not None and store.parallel > 1:
+        version = version_of(store, key)  # what is far away is not fetched again
         if version is None or version == known.version:
             return known.summaries if version else (), version
     entries, version = read_entries(store, key)
@@ -139,7 +140,7 @@ def derive_document[T](store: Store, key: str, make: Callable[[Before], tuple[Ma
     the same after it was written: whoever changes them, and then finds nothing to change here, relies on that.
     """
     for attempt in range(ROUNDS):
-        before = read_before(store, key)
+        before = Before(store, key)
         made, versions = make(before)
         try:
             changed = before.replace(made.data, made.summaries)
@@ -176,7 +177,7 @@ class _Known:
     """The summaries of a document that was read or written before, and which version of it."""
 
     store: Store
-    version: str
+    version: Version
     summaries: Sequence[JSONDataset]
 
 
@@ -202,24 +203,28 @@ class _KnownDocuments:
             documents = self._documents
             documents[key] = known
             documents.move_to_end(key)
-            total = sum(len(document.summaries) for document in documents.values())
-            while len(documents) > _MOST_DOCUMENTS or (total > _MOST_SUMMARIES and len(documents) > _FEWEST_DOCUMENTS):
-                total -= len(documents.popitem(last=False)[1].summaries)
+            while len(documents) > _FEWEST_DOCUMENTS and (
+                len(documents) > _MOST_DOCUMENTS
+                or sum(len(document.summaries) for document in documents.values()) > _MOST_SUMMARIES
+                or sum(len(document.version) for document in documents.values()) > _MOST_BYTES
+            ):
+                documents.popitem(last=False)
 
 
 _KNOWN: Final = _KnownDocuments()
 # Summaries take about 3 KB each, those of a study and of its series the same ones.
 _MOST_SUMMARIES: Final = 8000
 _MOST_DOCUMENTS: Final = 64
+_MOST_BYTES: Final = 32 << 20
 _FEWEST_DOCUMENTS: Final = 2
 
 
-def _entries_of(store: Store, key: str, data: bytes, version: str) -> Entries | None:
-    """The entries of a version of a document, None if its bytes are not what the key promises."""
-    known = _KNOWN.get(store, key)
-    if known is not None and known.version == version and (entries := parse_entries(data, known.summaries)):
+def _entries_of(store: Store, key: str, stored: StoredObject) -> Entries | None:
+    """The entries of a document, None if its bytes are not what the key promises."""
+    known, version = _KNOWN.get(store, key), _version(store, stored)
+    if known is not None and known.version == version and (entries := parse_entries(stored.data, known.summaries)):
         return entries
-    entries, parsed = parse_entries(data), parse_key(key)
+    entries, parsed = parse_entries(stored.data), parse_key(key)
     if entries is None or not all(_belongs(summary, parsed) for summary in entries.summaries):
         return None
     _KNOWN.remember(key, _Known(store, version, entries.summaries))

@@ -94,15 +94,13 @@ def split_lines(data: bytes) -> list[Line] | None:
         return None
     view, lines, start, end = memoryview(data), list[Line](), 1, len(data) - 1
     while start < end:
-        comma = data.find(BETWEEN, start, end)
-        line = view[start : comma if comma >= 0 else end]
-        if data[start] != ord("{") or line[-1] != ord("}"):
+        feed = data.find(b"\n", start, end)
+        stop = end if feed < 0 else feed - 1
+        if data[start] != ord("{") or data[stop - 1] != ord("}") or (feed >= 0 and data[stop : feed + 1] != BETWEEN):
             return None
-        lines.append(line)
-        start = comma + len(BETWEEN) if comma >= 0 else end
-        if comma >= 0 and start == end:
-            return None
-    return lines
+        lines.append(view[start:stop])
+        start = end if feed < 0 else feed + 1
+    return None if data[-2:-1] == b"\n" else lines
 
 
 def join_lines(lines: Iterable[Line]) -> bytes:

@@ -18,6 +18,7 @@ from stillframe.archive import qido
 from stillframe.archive.documents import (
     ROUNDS,
     Before,
+    Version,
     derive_document,
     give_way,
     read_document,
@@ -146,7 +147,7 @@ class _MakeList(Protocol):
 def _derive_list(store: Store, key: str, metadata: str, make: _MakeList, base_url: str) -> None:
     """A list that follows from the metadata of a series or a study, which are at the key `metadata`."""
 
-    def derive(_: Before) -> tuple[Made, str | None]:
+    def derive(_: Before) -> tuple[Made, Version | None]:
         summaries, version = read_versioned(store, metadata)
         return Made(encode_list(make(summaries, base_url))), version
 
@@ -194,7 +195,7 @@ def publish_study(store: Store, study: str, series: Iterable[str], base_url: str
 
 def _merge_study(
     store: Store, study: str, touched: Collection[str], before: Before
-) -> tuple[Made, dict[str, str | None]]:
+) -> tuple[Made, dict[str, Version | None]]:
     """What the documents of some series say in place of what was said of them; also the versions of these."""
     existing = before.take_entries()
     series = frozenset(touched)
@@ -205,7 +206,7 @@ def _merge_study(
     lines: dict[tuple[str, str, str], Line] = {}
     new: list[JSONDataset] = []
 
-    def read(uid: str) -> str | None:
+    def read(uid: str) -> Version | None:
         entries, version = read_entries(store, metadata_key(study, uid))
         lines.update(zip(map(named_uids, entries.summaries), entries.lines, strict=True))
         new.extend(entries.summaries)

@@ -13,7 +13,7 @@ from itertools import batched
 from typing import Any, Final
 
 from stillframe import __version__
-from stillframe.archive.documents import ROUNDS, read_before, read_summaries
+from stillframe.archive.documents import ROUNDS, Before, read_summaries
 from stillframe.archive.drawing import Draw, draw_here
 from stillframe.archive.entries import join_lines
 from stillframe.archive.frame_index import indexed_instances, merge_frame_index, parse_frame_index
@@ -182,8 +182,8 @@ def _index_series(store: Store, study: str, series: str) -> tuple[StoredSeries, 
     Raises:
         PreconditionFailed: if another job changed one of them meanwhile.
     """
-    before_index = read_before(store, frame_index_key(study, series))
-    before = read_before(store, metadata_key(study, series))
+    before_index = Before(store, frame_index_key(study, series))
+    before = Before(store, metadata_key(study, series))
     existing = parse_frame_index(before_index.take() or b"") or {}
     entries = before.take_entries()
     shown = listed_thumbnails(entries.summaries if entries else ())
