@@ -22,7 +22,7 @@ from typing import Any, Final, override
 
 from stillframe.cluster_worker import admit, ask_worker, do_task, end_job, installed_versions, topic_of
 from stillframe.errors import MachineError, StillframeError, UsageError, WorkerDied
-from stillframe.execute import WorkersExecutor, fail
+from stillframe.execute import WorkersElsewhere, fail
 from stillframe.task_process import pack_task, unpack_answer
 from stillframe.wait_log import waiting
 
@@ -46,7 +46,7 @@ _LIBRARIES: Final = ("distributed", "tornado")
 _LEAVE_SECONDS: Final = 5.0
 
 
-class ClusterExecutor(WorkersExecutor):
+class ClusterExecutor(WorkersElsewhere):
     """The workers of a Dask scheduler.
 
     A task that ends its process twice fails with `WorkerDied`, and so does one during which the cluster loses as many
@@ -89,8 +89,8 @@ class ClusterExecutor(WorkersExecutor):
         threading.Thread(target=self._watch, name="cluster", daemon=True).start()
 
     @property
+    @override
     def workers(self) -> int:
-        """How many tasks the workers that are there run at once."""
         return sum(self._workers.values())
 
     @override

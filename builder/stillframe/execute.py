@@ -86,6 +86,15 @@ class WorkersExecutor(Executor):
         """End the worker processes at once, whatever they work on; every task under way fails."""
 
 
+class WorkersElsewhere(WorkersExecutor):
+    """An executor whose workers may be on other machines."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many tasks its workers run at once."""
+
+
 class ProcessExecutor(WorkersExecutor):
     """Worker processes that may die without taking the job along.
 

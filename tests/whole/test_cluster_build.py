@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -25,10 +26,11 @@ from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.command import run
 from tests.support.dask_cluster import DaskCluster
-from tests.support.dicom_files import image, instance_uid, noise, write
+from tests.support.dicom_files import image, instance_uid, noise, to_bytes, write
 from tests.support.jobs import Job
 from tests.support.told_store import ToldStore
 from tests.support.trees import NoProgress, build_tree, contents, objects
+from tests.support.zips import zip_bytes
 
 # Dask leaves sockets and event loops to the garbage collector.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -85,6 +87,16 @@ def test_relative_paths_lead_where_the_job_was_started(
     ran = run("build", source.name, tmp_path / "tree", "--scheduler", dask_cluster.address)
     assert ran.returncode == 0, ran.stderr
     assert contents(tmp_path / "tree") == expected
+
+
+def test_archives_that_only_this_machine_unpacked_are_rejected(dask_cluster: DaskCluster, tmp_path: Path) -> None:
+    stored, packed = (zip_bytes({"IM": to_bytes(image(number))}) for number in (1, 2))
+    (tmp_path / "a.zip").write_bytes(zip_bytes({"inner.zip": stored}, zipfile.ZIP_STORED))
+    (tmp_path / "b.zip").write_bytes(zip_bytes({"inner.zip": packed}))
+    ran = run("build", tmp_path / "a.zip", tmp_path / "b.zip", tmp_path / "tree", "--scheduler", dask_cluster.address)
+    assert ran.returncode == 2
+    assert f"{tmp_path}/b.zip!inner.zip!IM: its archive is packed within another one" in ran.stderr
+    assert "1 published, 1 rejected" in ran.stdout
 
 
 def test_a_bucket_holds_what_a_local_build_makes(

@@ -16,7 +16,7 @@ from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.errors import UsageError, machine_blamed
 from stillframe.progress import Progress
-from stillframe.source.find import check_sources, iter_inputs
+from stillframe.source.find import check_sources, iter_inputs, seen_elsewhere
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, S3Settings, check_place, parse_location
 
@@ -51,6 +51,8 @@ def catalogue_inputs(request: BuildRequest, executor: Executor, progress: Progre
         StoreError: if a store of sources fails.
     """
     found = iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3, request.settle)
+    if request.local_workers is not None:
+        found = map(seen_elsewhere, found)
     catalogue = list_inputs(found, progress, report)
     read_headers(request, catalogue, executor, progress, report)
     return catalogue

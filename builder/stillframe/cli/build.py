@@ -273,8 +273,7 @@ def build(
     from stillframe.build.pipeline import check_destination
     from stillframe.build.request import BuildRequest
     from stillframe.cli.dry_run import forecast_build, print_forecast
-    from stillframe.cluster import ClusterExecutor
-    from stillframe.execute import end_processes, make_executor
+    from stillframe.execute import WorkersElsewhere, end_processes, make_executor
 
     *sources, destination = locations
     if not sources:
@@ -305,9 +304,9 @@ def build(
         settle=job.settle,
     )
     invalidation = forecast = None
-    join = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
-    with _job_running(join) as (executor, progress):
-        if isinstance(executor, ClusterExecutor):
+    make = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
+    with _job_running(make) as (executor, progress):
+        if isinstance(executor, WorkersElsewhere):
             request = replace(request, workers=executor.workers, local_workers=cores())
         try:
             if job.dry_run:

@@ -163,19 +163,25 @@ def duration(seconds: float) -> str:
 def shown_logs() -> Iterator[None]:
     """Show on stderr what is logged, a line each: of this package what it waits for, of libraries their warnings.
 
-    On a terminal a wait is one line, which a progress bar draws over. In a log it is a line now and then.
+    On a terminal a wait is one line, which a progress bar draws over. In a log it is a line now and then. What was lost
+    of a cluster is a line that stays.
     """
     root, own, waits, lines = logging.getLogger(), logging.getLogger("stillframe"), _WaitHandler(), _LineHandler()
     before, level = own.propagate, own.level
     own.setLevel(logging.INFO)
     own.propagate = False
     own.addHandler(waits)
+    losses, stays = logging.getLogger("stillframe.cluster"), _LossHandler(logging.WARNING)
+    losses.propagate = False
+    losses.addHandler(stays)
     root.addHandler(lines)
     try:
         yield
     finally:
         root.removeHandler(lines)
         own.removeHandler(waits)
+        losses.removeHandler(stays)
+        losses.propagate = True
         own.propagate = before
         own.setLevel(level)
         waits.clear()
@@ -198,6 +204,14 @@ class _LineHandler(logging.Handler):
         if record.exc_info and (error := record.exc_info[1]):
             text = machine_fault(error) or f"{text} ({type(error).__name__}: {' '.join(str(error).split())})"
         tell(f"{record.name}: {text}")
+
+
+class _LossHandler(logging.Handler):
+    """Shows what was lost, each loss."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
 
 
 class _WaitHandler(logging.Handler):

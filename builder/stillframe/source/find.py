@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 from stillframe.errors import InputError, UsageError
 from stillframe.options import MAX_UNPACKED
@@ -22,6 +23,10 @@ from stillframe.source.zip_inputs import list_members, looks_like_archive
 from stillframe.store.s3_client import PARALLEL, SCHEME, S3Settings
 
 _NO_SETTINGS = S3Settings()
+_UNPACKED_HERE: Final = (
+    "its archive is packed within another one, and unpacked on this machine alone: unpack the outer archive, or build "
+    "it without --scheduler"
+)
 
 
 def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None:
@@ -38,6 +43,13 @@ def check_sources(sources: Iterable[str], s3: S3Settings = _NO_SETTINGS) -> None
         path = Path(source)
         if not source or not (path.is_file() or path.is_dir()):
             raise UsageError(f"no such file or folder: {source or repr(source)}")
+
+
+def seen_elsewhere(item: Found) -> Found:
+    """What was found, or its rejection if workers on other machines cannot open it."""
+    if isinstance(item, InputRef) and item.nested is not None and item.nested.path:
+        return Rejected.of(item, _UNPACKED_HERE)
+    return item
 
 
 def iter_inputs(

@@ -162,12 +162,14 @@ class _DryRun:
             waiting = [instance for instance in self.instances if instance.inputs]
             if not waiting:
                 return
-            side_by_side(max(self.request.workers, min(self.roots.store.parallel, _FAR_SERIES)), self._decide, waiting)
+            side_by_side(
+                max(self.request.workers_here, min(self.roots.store.parallel, _FAR_SERIES)), self._decide, waiting
+            )
             self._advance(waiting)
 
     def _open_all(self, series: Iterable[SeriesPlan]) -> Iterator[_Instance]:
         """Every instance of the plan with the decision about its first input."""
-        threads = max(self.request.workers, min(self.roots.store.parallel, _FAR_SERIES))
+        threads = max(self.request.workers_here, min(self.roots.store.parallel, _FAR_SERIES))
         with closing(map_ahead(self._open, series, threads)) as opened:
             for instances in opened:
                 self.instances += instances
