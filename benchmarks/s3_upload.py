@@ -25,10 +25,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stillframe.archive.claims import CommitState, Lease
+from stillframe.build.batch import INSTANCES_AT_ONCE
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.sinks import StoreSink
-from stillframe.build.workers import INSTANCES_AT_ONCE
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.layout import Kind, parse_key

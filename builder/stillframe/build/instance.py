@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import io
 import threading
-from collections.abc import Collection
-from contextlib import nullcontext, suppress
+import time
+from collections.abc import Collection, Generator, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -66,6 +67,11 @@ _ATTEMPTS: Final = 10
 _COMPUTING: Final = threading.Lock()
 
 
+type Steps = Generator[None, float, Built | Rejected | Watch]
+"""The work on one instance. It stops where what it wrote has to be on the disk, goes on once that is so (`Store.sync`),
+and is told how many CPU seconds that took."""
+
+
 def build_instance(task: InstanceTask, make: MakeFrames = make_alone) -> Built | Rejected | Watch:
     """Publish one input into the task's store, or say why not; `make` is who makes its frames.
 
@@ -75,8 +81,26 @@ def build_instance(task: InstanceTask, make: MakeFrames = make_alone) -> Built |
         FailedJob: if the store or the machine fails; the job cannot go on then.
         MemoryError: if there is not enough for it.
     """
+    steps = instance_steps(task, make)
     try:
-        return _Worker(task, make).run()
+        next(steps)
+        while True:
+            began = time.thread_time()
+            try:
+                task.store.sync()
+            except StoreError as error:
+                steps.throw(error)
+            else:
+                steps.send(time.thread_time() - began)
+    except StopIteration as end:
+        result: Built | Rejected | Watch = end.value
+        return result
+
+
+def instance_steps(task: InstanceTask, make: MakeFrames = make_alone) -> Steps:
+    """What `build_instance` does, for whoever has other things to do while the disk is busy."""
+    try:
+        return (yield from _Worker(task, make).run())
     except (FailedJob, MemoryError):  # the executor tells whose fault the latter is
         raise
     except ClaimHeld as held:
@@ -100,6 +124,17 @@ class _Source:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An instance of which all but the metadata is written: its `document`. The context of `claim` ends the claim."""
+
+    claim: ExitStack
+    lease: Lease | DraftLease
+    sink: _Sink
+    document: bytes
+    built: Built
+
+
 class _Worker:
     """One task under way."""
 
@@ -110,7 +145,7 @@ class _Worker:
         self.state = CommitState(None, None)
         self.remarks: tuple[str, ...] = ()
 
-    def run(self) -> Built | Rejected:
+    def run(self) -> Generator[None, float, Built | Rejected]:
         """Decide what the input is to the store, and act on it; again if another job comes in between.
 
         Raises:
@@ -122,10 +157,11 @@ class _Worker:
         new = task.first and task.listed is None and task.store.seems_new(instance_key(task.uids))
         for attempt in range(_ATTEMPTS):
             with suppress(ClaimLost):
-                return self._act(new=new and not attempt)
+                result = self._act(new=new and not attempt)
+                return (yield from self._commit(result)) if isinstance(result, _Written) else result
         raise StoreError(f"{instance_key(self.task.uids)} was taken over by other jobs {_ATTEMPTS} times")
 
-    def _act(self, *, new: bool) -> Built | Rejected:
+    def _act(self, *, new: bool) -> Built | Rejected | _Written:
         task = self.task
         with self.clock("read"):
             opened = load_input(task.source)
@@ -280,7 +316,7 @@ class _Worker:
         with _COMPUTING:
             content = self._produce(instance, source.file, sink)
         self._check_unchanged(source)
-        if settled_state(self.task.store, self.task.uids, self.task.lease).etag != self.state.etag:
+        if self._settled_state().etag != self.state.etag:
             raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
         before = in_viewer_form(self.published).dataset  # an older version may have published other forms
@@ -301,46 +337,64 @@ class _Worker:
         notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
         return self._built(Outcome.DUPLICATE, notes)
 
-    def _publish(self, instance: Instance, source: _Source, *, replaces: bool) -> Built:
-        """Write the instance's objects, its metadata last, and remove objects that are no longer part of it."""
+    def _publish(self, instance: Instance, source: _Source, *, replaces: bool) -> _Written:
+        """Write the instance's objects, and remove those that are no longer part of it. Its metadata are missing yet.
+
+        Neither the input nor its pixels are kept meanwhile: memory that is used again at once is in the caches still.
+        """
         task = self.task
         if self.published is not None:
             with _COMPUTING:
                 self._produce(instance, source.file, SizeSink())
         # From here on its objects are neither the old ones nor the new: a job that is killed leaves it to the next.
-        with claim_instance(task.store, task.uids, self.state, task.lease) as lease:
+        with ExitStack() as claim:
+            lease = claim_instance(task.store, task.uids, self.state, task.lease)
+            claim.push(lease)
             before: list[str] = []
             if self.published is not None or self.state.abandoned:
                 before = list(held_objects(task.store, task.uids))
-            sink: _Sink
-            if isinstance(lease, DraftLease):
-                sink = DraftSink(lease.draft)
-            else:
-                sink = StoreSink(task.store, lease, frozenset(before))
-            try:
+            sink = (
+                DraftSink(lease.draft)
+                if isinstance(lease, DraftLease)
+                else StoreSink(task.store, lease, frozenset(before))
+            )
+            with self._withdrawn_on_error(lease, sink):
                 content, document = self._write(instance, source, sink)
                 with self.clock("write"):
                     sink.finish()
                     lease.check()
                     task.store.delete_many([key for key in before if key not in sink.sizes])
-                    task.store.sync()  # a commit record on the disk speaks of objects that are there, too
-                    lease.commit(document)
-            except StoreError:
-                sink.abandon()
-                raise
-            except Exception:
-                self._withdraw(lease, sink)
-                raise
-        outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
-        return replace(
-            self._built(outcome, (*content.notes, *self.remarks)),
-            line=self._line(document),
-            rows=content.rows,
-            frames=content.frames,
-            bytes_read=source.size,
-            bytes_written=sum(sink.sizes.values()) + len(document),
-            changed=tuple(key for key in before if is_fixed(key)),
-        )
+            outcome = Outcome.PUBLISHED if self.published is None else Outcome.REPLACED if replaces else Outcome.REBUILT
+            built = replace(
+                self._built(outcome, (*content.notes, *self.remarks)),
+                line=self._line(document),
+                rows=content.rows,
+                frames=content.frames,
+                bytes_read=source.size,
+                bytes_written=sum(sink.sizes.values()) + len(document),
+                changed=tuple(key for key in before if is_fixed(key)),
+            )
+            return _Written(claim.pop_all(), lease, sink, document, built)
+
+    def _commit(self, written: _Written) -> Generator[None, float, Built]:
+        """Put the metadata beside the objects, once these are on the disk: they must not speak of what is not there."""
+        with written.claim, self._withdrawn_on_error(written.lease, written.sink):
+            self.clock.add({"write": (yield)})
+            with self.clock("write"):
+                written.lease.commit(written.document)
+        return replace(written.built, times=dict(self.clock.times))
+
+    @contextmanager
+    def _withdrawn_on_error(self, lease: Lease | DraftLease, sink: _Sink) -> Iterator[None]:
+        """Take back what was written where the block fails, unless the store does."""
+        try:
+            yield
+        except StoreError:
+            sink.abandon()
+            raise
+        except Exception:
+            self._withdraw(lease, sink)
+            raise
 
     def _write(self, instance: Instance, source: _Source, sink: _Sink) -> tuple[Content, bytes]:
         """Put all but the metadata on its way; what that was, and the document of the metadata."""
