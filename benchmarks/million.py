@@ -1,8 +1,9 @@
 """Memory and time of jobs of many instances, as they grow: 10,000, 100,000, a million.
 
-    python benchmarks/million.py [--work FOLDER] [--whole N ...] [--listed N ...]
+    python benchmarks/million.py [--work FOLDER] [--whole N ...] [--listed N ...] [--series N] [--study N]
 
-The inputs are images of 8 x 8 in .zip archives, 50 a series and 100 a study, all with the same pixels. `--whole` jobs
+The inputs are images of 8 x 8 in .zip archives, all with the same pixels, 50 a series and 100 a study if nothing else
+is asked for. `--whole` jobs
 publish all of them into a folder, with two workers, and then find them unchanged. `--listed` jobs make one instance and
 take it for all: everything is as it is but for what workers do, and the store keeps documents alone. So these show what
 the main process does. Every job runs in a process of its own; memory is the most that a process held at once.
@@ -24,7 +25,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, override
 
@@ -48,22 +49,28 @@ from tests.support.dicom_files import image, noise, to_bytes
 from tests.support.trees import NoProgress
 
 _ROOT: Final = "1.2.826.0.1.3680043.10.1"
-_SERIES: Final = 50
-_STUDY: Final = 100
 _ARCHIVE: Final = 10_000
 _OPTIONS: Final = BuildOptions(thumbnails=Thumbnails.NONE)
 _WORKERS: Final = 2
 
 
-def uids_of(number: int) -> InstanceUIDs:
+@dataclass(frozen=True)
+class Shape:
+    """How many instances a series has, and a study."""
+
+    series: int = 50
+    study: int = 100
+
+
+def uids_of(number: int, shape: Shape) -> InstanceUIDs:
     """UIDs of one length for the instance of a number, so that one takes the place of another in its bytes."""
-    study, series = number // _STUDY, number // _SERIES
+    study, series = number // shape.study, number // min(shape.series, shape.study)
     return InstanceUIDs(f"{_ROOT}.1.{10**9 + study}", f"{_ROOT}.2.{10**9 + series}", f"{_ROOT}.3.{10**9 + number}")
 
 
 def renamed(data: bytes, uids: InstanceUIDs) -> bytes:
     """Bytes of the first instance as those of another."""
-    first = uids_of(0)
+    first = uids_of(0, Shape())
     for own, other in zip(_parts(first), _parts(uids), strict=True):
         data = data.replace(own, other)
     return data
@@ -73,15 +80,15 @@ def _parts(uids: InstanceUIDs) -> tuple[bytes, ...]:
     return uids.study.encode(), uids.series.encode(), uids.instance.encode()
 
 
-def write_inputs(folder: Path, count: int) -> None:
+def write_inputs(folder: Path, count: int, shape: Shape) -> None:
     """Archives with so many images."""
-    uids = uids_of(0)
+    uids = uids_of(0, shape)
     names = {"StudyInstanceUID": uids.study, "SeriesInstanceUID": uids.series, "SOPInstanceUID": uids.instance}
     data = to_bytes(image(1, noise(1)[:8, :8], **names))
     for start in range(0, count, _ARCHIVE):
         with zipfile.ZipFile(folder / f"{start:09}.zip", "w") as archive:
             for number in range(start, min(count, start + _ARCHIVE)):
-                archive.writestr(f"{number:09}.dcm", renamed(data, uids_of(number)))
+                archive.writestr(f"{number:09}.dcm", renamed(data, uids_of(number, shape)))
 
 
 class OneMade(SerialExecutor):
@@ -253,12 +260,12 @@ def job(kind: str, work: Path) -> None:
         print(json.dumps(run_job(work / "in", store, executor, _WORKERS)))
 
 
-def measure(kind: str, count: int, work: Path) -> Iterator[dict[str, Any]]:
+def measure(kind: str, count: int, work: Path, shape: Shape) -> Iterator[dict[str, Any]]:
     """What jobs of so many instances take: the first one, and of whole ones the next, which finds all unchanged."""
     folder = Path(tempfile.mkdtemp(prefix=f"stillframe-{kind}-", dir=work))
     try:
         (folder / "in").mkdir()
-        write_inputs(folder / "in", count)
+        write_inputs(folder / "in", count, shape)
         for _ in range(2 if kind == "whole" else 1):
             command = [sys.executable, __file__, "--job", kind, "--work", str(folder)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -273,6 +280,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--whole", type=int, nargs="*", default=[2_000])
     parser.add_argument("--listed", type=int, nargs="*", default=[2_000, 20_000])
+    parser.add_argument("--series", type=int, default=50, help="instances of a series")
+    parser.add_argument("--study", type=int, default=100, help="instances of a study, whole series")
     parser.add_argument("--job", choices=["whole", "listed"], help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.job:
@@ -280,7 +289,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     for kind, counts in (("whole", asked.whole), ("listed", asked.listed)):
         for count in counts:
-            for figures in measure(kind, count, asked.work):
+            for figures in measure(kind, count, asked.work, Shape(asked.series, asked.study)):
                 print(json.dumps(figures), flush=True)
 
 
