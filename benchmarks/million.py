@@ -3,10 +3,10 @@
     python benchmarks/million.py [--work FOLDER] [--whole N ...] [--listed N ...] [--series N] [--study N]
 
 The inputs are images of 8 x 8 in .zip archives, all with the same pixels, 50 a series and 100 a study if nothing else
-is asked for. `--whole` jobs
-publish all of them into a folder, with two workers, and then find them unchanged. `--listed` jobs make one instance and
-take it for all: everything is as it is but for what workers do, and the store keeps documents alone. So these show what
-the main process does. Every job runs in a process of its own; memory is the most that a process held at once.
+is asked for. `--whole` jobs publish all of them into a folder, with two workers, and then find them unchanged.
+`--listed` jobs make one instance and take it for all: everything is as it is but for what workers do, and the store
+keeps documents alone. So these show what the main process does. Every job runs in a process of its own; memory is the
+most that a process held at once.
 """
 
 from __future__ import annotations
