@@ -88,7 +88,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut short": lambda data: data[:-40],
     "a line that is no JSON": lambda data: data.replace(b",\n{", b',\n{"x', 1),
     "a line without its study": lambda data: data[::-1].replace(b"D0000200", b"E0000200", 1)[::-1],
-    "a line of another series": lambda data: data.replace(f'"{SERIES}"'.encode(), f'"{SERIES}9"'.encode(), 1),
+    "a line of another study": lambda data: data.replace(f'"{STUDY}"'.encode(), f'"{STUDY}9"'.encode(), 1),
     "a line that is a number": lambda data: data.replace(b",\n{", b",\n5,\n{", 1),
     "an empty line": lambda data: data.replace(b",\n{", b",\n,\n{", 1),
 }
