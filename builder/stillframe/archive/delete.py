@@ -191,10 +191,13 @@ class _Deletion:
 
     def _find(self) -> tuple[list[InstanceUIDs], set[str]]:
         """The instances that go, those that lists alone name among them, and the series that they may leave empty."""
-        keys = [parse_key(key) for key, _ in self.store.list(self.scope.prefix)]
-        instances = {InstanceUIDs(key.study, key.series, key.instance) for key in keys if key.instance}
+        instances, series = set[InstanceUIDs](), set[str]()
+        for key in (parse_key(key) for key, _ in self.store.list(self.scope.prefix)):
+            series.add(key.series)
+            if key.instance:
+                instances.add(InstanceUIDs(key.study, key.series, key.instance))
         instances |= {*self._named(), *drafted_instances(self.store, self.scope.prefix)}
-        series = {key.series for key in keys if key.series} | {uids.series for uids in instances}
+        series = series - {""} | {uids.series for uids in instances}
         for uid in series | {self.scope.series} - {""}:
             instances |= self._named(uid)
         return sorted(instances, key=str), series | {uids.series for uids in instances}

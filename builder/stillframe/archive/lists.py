@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Collection, Container, Iterable, Mapping
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from typing import Final, Protocol
 
 from stillframe.archive import qido
@@ -93,10 +93,13 @@ def publish_series(
 
     def overtaken(listed: Iterable[str]) -> frozenset[str]:
         """Those of the instances that another job has replaced, and lists itself."""
-        uids = [InstanceUIDs(study, series, uid) for uid in listed if uid in new]
-        found = side_by_side(store.parallel, lambda uids: read_metadata(store, uids), uids)
-        stored = {uid.instance: metadata and record_of(metadata) for uid, metadata in zip(uids, found, strict=True)}
-        return frozenset(uid for uid, record in stored.items() if record != record_of(new[uid]))
+
+        def is_other(uid: str) -> bool:
+            stored = read_metadata(store, InstanceUIDs(study, series, uid))
+            return (record_of(stored) if stored else None) != record_of(new[uid])
+
+        uids = [uid for uid in listed if uid in new]
+        return frozenset(compress(uids, side_by_side(store.parallel, is_other, uids)))
 
     def merge_rows(before: Before) -> Made:
         index = parse_frame_index(before.take() or b"")
@@ -108,8 +111,10 @@ def publish_series(
         shown.update(listed_thumbnails(existing.summaries))
         records = {text_value(item, SOP_INSTANCE_UID): record_of(item) for item in existing.summaries}
         replaced = overtaken(uid for uid, record in records.items() if uid in new and record != record_of(new[uid]))
-        added = [summary for uid, summary in new.items() if uid not in replaced]
-        return merge_entries(existing, added, lambda item: instances.line(text_value(item, SOP_INSTANCE_UID)))
+        added = {uid: summary for uid, summary in new.items() if uid not in replaced}
+        others = keep_entries(existing, lambda item: text_value(item, SOP_INSTANCE_UID) not in added)
+        del existing  # it may be long, and is replaced as a whole where all is built anew
+        return merge_entries(others, added.values(), lambda item: instances.line(text_value(item, SOP_INSTANCE_UID)))
 
     # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
     update_document(store, frame_index_key(study, series), merge_rows)
