@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from stillframe.build.report import Report
-from stillframe.build.report_entries import Share
+from stillframe.build.report_entries import Group
 from stillframe.build.results import Built, Outcome
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.plain_text import plain_json
@@ -37,8 +37,8 @@ def test_entries_come_in_order_of_their_paths() -> None:
 
 def test_rejections_are_counted_by_reason_and_folder() -> None:
     report = filled()
-    assert [*report.reasons] == [Share(2, "7 frames need 14 bytes"), Share(1, "is encrypted")]
-    assert [*report.folders] == [Share(2, "in"), Share(1, "in/a.zip")]
+    assert [*report.reasons] == [Group(2, "7 frames need 14 bytes"), Group(1, "is encrypted")]
+    assert [*report.folders] == [Group(2, "in"), Group(1, "in/a.zip")]
 
 
 def test_whoever_watches_hears_of_each_rejection() -> None:

@@ -32,3 +32,12 @@ def test_objects_come_once_and_in_the_order_of_their_keys() -> None:
     other = S3Object(bucket, "c", 1, "")
     assert [*met.new_objects([*first, other])] == [other]
     assert [*met.new_objects([])] == []
+
+
+def test_an_object_with_another_study_is_another() -> None:
+    """A manifest may be wrong about one of them."""
+    met, item = Met(), S3Object(Bucket("bucket"), "a", 1, "")
+    assert [*met.new_objects([item], "1.2")] == [item]
+    assert [*met.new_objects([item], "1.3\udcff")] == [item]
+    assert [*met.new_objects([item], "1.2")] == []
+    assert [*met.new_objects([item])] == [item]

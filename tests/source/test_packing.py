@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stillframe.source.inputs import FileState, InputRef, Rejected, S3Object, Skipped
+from stillframe.source.inputs import Elsewhere, FileState, InputRef, Item, Rejected, S3Object, Skipped
 from stillframe.source.nested_archives import NestedArchives
-from stillframe.source.packing import Found, Packing
+from stillframe.source.packing import Packing
 from stillframe.source.zip_archive import Member
 from stillframe.store.s3_client import Bucket, S3Settings
 
@@ -25,9 +25,12 @@ OBJECT = S3Object(Bucket("bucket", S3Settings(region="eu-west-1")), "prefix/a!b.
         InputRef(path=str(OBJECT), size=5, member="b!c.dcm", entry=MEMBER, remote=OBJECT),
         Rejected(path="a", reason="b", study="1", series="2", instance="3"),
         Skipped("a", "b", noteworthy=True, files=("c", "d")),
+        InputRef(path=str(OBJECT), size=10, remote=OBJECT, study="1.2"),
+        Skipped("a", "b", study="1.2"),
+        Elsewhere("m.csv, line 7"),
     ],
 )
-def test_everything_that_is_found_comes_back(found: Found) -> None:
+def test_everything_that_is_found_comes_back(found: Item) -> None:
     packing = Packing()
     assert packing.unpack(*packing.pack(found)) == found
 

@@ -11,8 +11,8 @@ from typing import Final, override
 from stillframe.build.plan import Named
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.scratch import Scratch, stored_text, text_of
-from stillframe.source.inputs import Header, InputRef, Skipped
-from stillframe.source.packing import Found, Packing
+from stillframe.source.inputs import Found, Header, InputRef, Skipped
+from stillframe.source.packing import Packing
 
 _SCHEMA: Final = """
     CREATE TABLE inputs (ordinal INTEGER PRIMARY KEY, name BLOB, packed TEXT);

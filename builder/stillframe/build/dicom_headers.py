@@ -17,8 +17,7 @@ from stillframe.build.workers import scan_inputs
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
 from stillframe.progress import Progress
-from stillframe.source.inputs import Header, InputRef, Rejected, Skipped
-from stillframe.source.packing import Found
+from stillframe.source.inputs import Found, Header, InputRef, Rejected, Skipped
 from stillframe.source.scan import Scanned, scan_heads, with_missing_told
 
 # Headers read by one task; a header takes a fraction of what handing a task to a process does.
@@ -48,13 +47,19 @@ def read_headers(
 ) -> None:
     """Read the headers of all inputs into the catalogue; the report is told of inputs that have none.
 
+    What another shard of the job takes is left to it.
+
     Raises:
         StoreError: if a store of inputs fails.
     """
     named = frozenset(request.sources)
     progress.stage("reading headers", catalogue.inputs)
     with StageClock(report.stages, time.process_time)("scan"):
-        for (ordinal, source), scanned in _scan(request, catalogue, executor):
+        for (ordinal, source), result in _scan(request, catalogue, executor):
+            progress.step()
+            scanned = report.share.of_scanned(source, result)
+            if scanned is None:
+                continue  # another shard takes it
             if isinstance(scanned, Header):
                 catalogue.add_header(ordinal, scanned)
             elif isinstance(scanned, Rejected):
@@ -63,7 +68,6 @@ def read_headers(
                 catalogue.add_directory(ordinal, scanned)
             else:
                 _pass_over(scanned, str(source), named, report)
-            progress.step()
         catalogue.order()
     for directory in catalogue.iter_directories():
         _pass_over(with_missing_told(directory, catalogue.names()), directory.path, named, report)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,14 @@ from stillframe.build.dicom_headers import list_inputs, read_headers
 from stillframe.build.publish import publish_catalogue
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
+from stillframe.build.shares import Share, own_lines
 from stillframe.errors import UsageError, machine_blamed
 from stillframe.progress import Progress
-from stillframe.source.find import check_sources, iter_inputs, seen_elsewhere
+from stillframe.source.find import Line, check_sources, iter_inputs, seen_elsewhere
+from stillframe.source.manifest import parse_manifest
+from stillframe.source.overlap import overlap
 from stillframe.store.base import Store
-from stillframe.store.s3_client import SCHEME, S3Settings, check_place, parse_location
+from stillframe.store.s3_client import SCHEME, S3Settings, check_place
 
 _NO_SETTINGS: Final = S3Settings()
 
@@ -33,7 +37,7 @@ def build(request: BuildRequest, store: Store, executor: Executor, progress: Pro
         UsageError: if a source does not exist.
         FailedJob: if a store or the machine fails before anything is published.
     """
-    report = Report(on_reject=progress.reject)
+    report = Report(share=Share(request.shard), on_reject=progress.reject)
     started = time.monotonic()
     with machine_blamed():
         catalogue = catalogue_inputs(request, executor, progress, report)
@@ -50,18 +54,38 @@ def catalogue_inputs(request: BuildRequest, executor: Executor, progress: Progre
         UsageError: if a source does not exist.
         StoreError: if a store of sources fails.
     """
-    found = iter_inputs(request.sources, request.destination, request.options.max_unpacked, request.s3, request.settle)
+    found = iter_inputs(
+        request.sources,
+        request.destination,
+        request.options.max_unpacked,
+        request.s3,
+        request.settle,
+        _manifest_lines(request),
+    )
     if request.local_workers is not None:
         found = map(seen_elsewhere, found)
-    catalogue = list_inputs(found, progress, report)
+    catalogue = list_inputs(report.share.of_found(found), progress, report)
     read_headers(request, catalogue, executor, progress, report)
     return catalogue
+
+
+def _manifest_lines(request: BuildRequest) -> Iterator[Line]:
+    """What the manifests name, as far as it is this shard's and not in the destination."""
+
+    def refuse(source: str) -> str:
+        inside = request.target and overlap(source, request.target)
+        return f"source and destination overlap: {source} and {request.target}" if inside else ""
+
+    lines = chain.from_iterable(parse_manifest(str(manifest), manifest.lines()) for manifest in request.manifests)
+    return own_lines(lines, request.shard, refuse, assign_uids=request.options.assign_uids)
 
 
 def check_destination(
     sources: Iterable[str], destination: str, s3: S3Settings = _NO_SETTINGS, *, apart: bool = False
 ) -> None:
     """Refuse a destination inside a source, or the reverse: a build would read what it wrote.
+
+    Sources that manifests name are looked at when their turn comes.
 
     `s3` says how `s3://` sources are reached; `apart` that this is another store than the destination's, where the same
     names stand for other buckets.
@@ -74,25 +98,10 @@ def check_destination(
         raise UsageError("the destination is empty")
     for location in (*sources, destination):
         check_place(location)
-    if destination.startswith(SCHEME):
-        _check_remote([] if apart else sources, destination)
-        check_sources(sources, s3)
-        return
-    check_sources(sources, s3)
-    target = Path(destination).resolve()
     for source in sources:
-        path = Path(source).resolve()
-        if not source.startswith(SCHEME) and (target == path or path in target.parents or target in path.parents):
+        if not (apart and source.startswith(SCHEME)) and overlap(source, destination):
             raise UsageError(f"source and destination overlap: {source} and {destination}")
-    if target.exists() and not target.is_dir():
+    check_sources(sources, s3)
+    target = Path(destination)
+    if not destination.startswith(SCHEME) and target.exists() and not target.is_dir():
         raise UsageError(f"the destination is not a folder: {destination}")
-
-
-def _check_remote(sources: Iterable[str], destination: str) -> None:
-    bucket, prefix = parse_location(destination)
-    for source in sources:
-        if source.startswith(SCHEME):
-            other, path = parse_location(source)
-            outer, inner = sorted((f"{prefix}/".lstrip("/"), f"{path}/".lstrip("/")), key=len)
-            if bucket == other and inner.startswith(outer):
-                raise UsageError(f"source and destination overlap: {source} and {destination}")

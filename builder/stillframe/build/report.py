@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stillframe import __version__
-from stillframe.build.report_entries import Entries, Kind, Rows, Share
+from stillframe.build.report_entries import Entries, Group, Kind, Rows
 from stillframe.build.results import Built, Outcome
+from stillframe.build.shares import Share
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.source.inputs import Rejected, Skipped
 
@@ -35,9 +36,10 @@ class Noted:
 class Report:
     """Filled in while a build runs. `stages` are CPU seconds, `seconds` is elapsed time.
 
-    `failure` says why the job ended early, `unfinished` what that left undone. `changed` are keys of objects that
-    caches may hold as they were before; `roots` are the studies' own service roots, where they have such. `on_reject`
-    is told why an input is rejected, as it is.
+    `share` is the part of the job that is reported, and counts what other shards take. `failure` says why the job ended
+    early, `unfinished` what that left undone. `changed` are keys of objects that caches may hold as they were before;
+    `roots` are the studies' own service roots, where they have such. `on_reject` is told why an input is rejected, as
+    it is.
 
     What there is to tell of single inputs, and of studies, stands in a temporary file. Each of these sequences is read
     from there whenever it is looked at, in the order that the report has.
@@ -46,7 +48,10 @@ class Report:
         MachineError: in whatever takes in or reads such, if the disk of temporary files takes no more.
     """
 
-    def __init__(self, *, failure: str = "", on_reject: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, *, share: Share | None = None, failure: str = "", on_reject: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.share = share or Share()
         self.outcomes: Counter[Outcome] = Counter()
         self.failure = failure
         self.frames = self.bytes_read = self.bytes_written = 0
@@ -104,12 +109,12 @@ class Report:
         return self._entries.of_kind(Kind.REJECTED, make)
 
     @property
-    def reasons(self) -> Iterator[Share]:
+    def reasons(self) -> Iterator[Group]:
         """Why inputs are rejected, the most frequent reason first; of reasons that differ in numbers alone, one."""
         return self._entries.reasons(Kind.REJECTED)
 
     @property
-    def folders(self) -> Iterator[Share]:
+    def folders(self) -> Iterator[Group]:
         """Where inputs are that are rejected: folders and archives, that with the most first."""
         return self._entries.folders(Kind.REJECTED)
 
@@ -181,6 +186,7 @@ class Report:
                 "cpuSeconds": {stage: round(seconds, 3) for stage, seconds in sorted(self.stages.items())},
             },
             "studies": iter(self.studies),
+            **self.share.as_json(),
             **({"roots": self.roots} if roots and len(self.studies) else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": iter(self.changed),

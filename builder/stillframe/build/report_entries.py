@@ -45,8 +45,8 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """How many entries have something in common: a reason, but for its numbers, or a folder."""
+class Group:
+    """So many entries that have something in common: a reason, but for its numbers, or a folder."""
 
     count: int
     what: str
@@ -118,13 +118,13 @@ class Entries:
 
         return Rows(self._scratch, make_of, _OF_KIND, _NUMBER_OF_KIND, str(kind))
 
-    def reasons(self, kind: Kind) -> Iterator[Share]:
+    def reasons(self, kind: Kind) -> Iterator[Group]:
         """The reasons of one kind, the most frequent first; where they differ in numbers alone, one of them."""
-        return (Share(count, text_of(reason)) for count, reason in self._scratch.rows(_REASONS, str(kind)))
+        return (Group(count, text_of(reason)) for count, reason in self._scratch.rows(_REASONS, str(kind)))
 
-    def folders(self, kind: Kind) -> Iterator[Share]:
+    def folders(self, kind: Kind) -> Iterator[Group]:
         """The folders and archives of the inputs of one kind, those with the most first."""
-        return (Share(count, text_of(folder)) for count, folder in self._scratch.rows(_FOLDERS, str(kind)))
+        return (Group(count, text_of(folder)) for count, folder in self._scratch.rows(_FOLDERS, str(kind)))
 
     def add_series(self, study: str, series: str) -> None:
         """Take in a series that the report is about."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stillframe.archive.claims import LEASE_SECONDS
+from stillframe.build.shard import WHOLE, Shard
 from stillframe.options import BuildOptions
+from stillframe.source.manifest_file import Manifest
 from stillframe.store.s3_client import SCHEME, S3Settings
 
 
@@ -19,6 +21,9 @@ class BuildRequest:
     published under a root of its own (`roots`). `s3` says how `s3://` sources are reached. `lease` is how many seconds
     another job's claim to an instance stands that is not renewed: the same for all jobs of a store. `settle` is how
     many seconds files that were written a moment ago are given to become whole.
+
+    `manifests` name further sources, and `shard` says which part of all is done. `target` is the location of the
+    destination if what a manifest names could lie in it.
     """
 
     sources: tuple[str, ...]
@@ -32,6 +37,9 @@ class BuildRequest:
     s3: S3Settings = field(default_factory=S3Settings)
     lease: float = LEASE_SECONDS
     settle: float = 0.0
+    manifests: tuple[Manifest, ...] = ()
+    shard: Shard = WHOLE
+    target: str = ""
 
     @property
     def workers_here(self) -> int:
@@ -40,5 +48,5 @@ class BuildRequest:
 
     @property
     def far_sources(self) -> bool:
-        """Whether reading inputs is waiting for a network."""
-        return any(source.startswith(SCHEME) for source in self.sources)
+        """Whether reading inputs is waiting for a network; manifests may name anything, and mostly objects."""
+        return bool(self.manifests) or any(source.startswith(SCHEME) for source in self.sources)

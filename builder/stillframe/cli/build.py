@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, contextmanager
@@ -16,6 +17,8 @@ from click.core import ParameterSource
 from stillframe.archive.roots import find_roots
 from stillframe.build.report import Report
 from stillframe.build.results import Outcome
+from stillframe.build.shard import WHOLE, Shard, parse_shard
+from stillframe.build.shares import Share
 from stillframe.cli.rejections import print_rejected
 from stillframe.cli.report_file import check_report, report_option, write_report
 from stillframe.cli.shared_options import (
@@ -44,6 +47,7 @@ from stillframe.options import (
     Rendered,
     Thumbnails,
 )
+from stillframe.source.manifest_file import Manifest, check_manifests
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, same_endpoint
 
@@ -172,13 +176,21 @@ _shape_options: Final = option_group(
 )
 
 
+def _parse_shard(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Shard:
+    return WHOLE if value is None else parse_shard(value, os.environ)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
     """How the job runs. If `workers` is None, their number follows from the machine and the stores.
 
     With the address of a `scheduler` they are those of a Dask cluster.
+
+    `manifests` name further sources; `shard` is the part of the job that is done.
     """
 
+    manifests: tuple[str, ...]
+    shard: Shard
     workers: int | None
     scheduler: str
     replace: bool
@@ -193,6 +205,22 @@ class JobOptions:
 _job_options: Final = option_group(
     "job",
     JobOptions,
+    click.option(
+        "--from",
+        "manifests",
+        multiple=True,
+        metavar="MANIFEST",
+        help="Read more sources from the lines of this file or s3:// object (reached as DEST is), or of standard input "
+        "(-): a source each, commands of s5cmd, or a table with a column series_aws_url. May be given several times.",
+    ),
+    click.option(
+        "--shard",
+        default=None,
+        callback=_parse_shard,
+        metavar="I/N|auto",
+        help="Do the I-th of N parts of the job, which is split by studies. auto takes I and N from an array job of "
+        "AWS Batch or Slurm, or from an Indexed Job of Kubernetes.",
+    ),
     click.option(
         "--workers",
         type=click.IntRange(0),
@@ -248,7 +276,7 @@ _job_options: Final = option_group(
 
 
 @click.command(short_help="Publish DICOM files, folders and .zip archives, from disk or S3.")
-@click.argument("locations", metavar="SOURCE... DEST", nargs=-1, required=True)
+@click.argument("locations", metavar="[SOURCE]... DEST", nargs=-1, required=True)
 @public_options("Public URL of the service root. Without it, RetrieveURLs are relative.")
 @_shape_options
 @_job_options
@@ -264,7 +292,8 @@ def build(
 ) -> int:
     """Publish the DICOM below SOURCE into DEST, a folder or s3://bucket/prefix.
 
-    A SOURCE is a file, a folder, a .zip archive, or s3://bucket/prefix: an object, or all below a prefix.
+    A SOURCE is a file, a folder, a .zip archive, or s3://bucket/prefix: an object, or all below a prefix. Manifests
+    (--from) name more of them.
 
     What DEST already holds stays, and unchanged inputs are skipped. The exit code is 0 if all inputs are published or
     unchanged, 2 if some were rejected (the report lists each with its reason), and 1 if it could not finish.
@@ -276,16 +305,18 @@ def build(
     from stillframe.execute import WorkersElsewhere, end_processes, make_executor
 
     *sources, destination = locations
-    if not sources:
+    if not sources and not job.manifests:
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
     apart = not same_endpoint(access.sources, access.destination)
     check_destination(sources, destination, access.sources, apart=apart)
+    manifests = tuple(Manifest(location, access.destination) for location in job.manifests)
+    check_manifests(manifests)
     check_report(job.report_file, destination)
     if secret and not job.dry_run and job.report_file is None:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
     if job.scheduler and job.workers is not None:
         raise UsageError("--workers is for this machine, --scheduler for others: give one of them")
-    far = any(location.startswith(SCHEME) for location in locations)
+    far = bool(manifests) or any(location.startswith(SCHEME) for location in locations)
     workers = cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
     public_cache = job.cache == "public"
     store = open_store(
@@ -302,6 +333,9 @@ def build(
         secret=secret,
         s3=access.sources,
         settle=job.settle,
+        manifests=manifests,
+        shard=job.shard,
+        target="" if apart and destination.startswith(SCHEME) else destination,
     )
     invalidation = forecast = None
     make = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
@@ -315,7 +349,7 @@ def build(
             else:
                 report = run_build(request, store, executor, progress)
         except FailedJob as error:  # before anything was published: the report tells that, too
-            report = Report(failure=str(error))
+            report = Report(share=Share(job.shard), failure=str(error))
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     if forecast is None:
@@ -327,7 +361,8 @@ def build(
     finally:
         _print_inputs(report, job.report_file)
         if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
-            tell(f"no DICOM found in {', '.join(sources)}")
+            where = ", ".join([*sources, *map(str, manifests)])
+            tell(f"no DICOM found in {where}{f' for shard {job.shard}' if job.shard != WHOLE else ''}")
         if forecast is None:
             _print_summary(report, destination)
         else:

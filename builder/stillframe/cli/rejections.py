@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from stillframe.build.report import Report
-from stillframe.build.report_entries import Share
+from stillframe.build.report_entries import Group
 from stillframe.cli.streams import tell
 from stillframe.cli.terminal import print_some
 from stillframe.source.inputs import Rejected
 
 # So many inputs are listed each; of more, so many reasons and folders are.
 _MOST_LISTED: Final = 20
-_MOST_SHARES: Final = 10
+_MOST_GROUPS: Final = 10
 
 
 def print_rejected(report: Report, report_file: Path | None) -> None:
@@ -27,9 +27,9 @@ def print_rejected(report: Report, report_file: Path | None) -> None:
             tell(f"rejected   {item.path}: {_reason(item)}")
         return
     tell(f"rejected   {count:,} inputs; by reason:")
-    _print_shares(report.reasons, "reasons")
+    _print_groups(report.reasons, "reasons")
     tell("rejected   by folder:")
-    _print_shares(report.folders, "folders")
+    _print_groups(report.folders, "folders")
     print_some("rejected", ((item.path, _reason(item)) for item in rejected), report_file)
 
 
@@ -38,10 +38,10 @@ def _reason(rejected: Rejected) -> str:
     return f"{rejected.reason}  [{uids}]" if uids else rejected.reason
 
 
-def _print_shares(shares: Iterator[Share], what: str) -> None:
-    """Print the largest shares, and how many others there are."""
-    for share in islice(shares, _MOST_SHARES):
-        tell(f"rejected   {share.count:>9,}  {share.what or '.'}")
-    more = sum(1 for _ in shares)
+def _print_groups(groups: Iterator[Group], what: str) -> None:
+    """Print the largest groups, and how many others there are."""
+    for group in islice(groups, _MOST_GROUPS):
+        tell(f"rejected   {group.count:>9,}  {group.what or '.'}")
+    more = sum(1 for _ in groups)
     if more:
         tell(f"rejected   {'...':>9}  and {more:,} other {what}")

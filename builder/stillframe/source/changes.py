@@ -14,8 +14,8 @@ from typing import Final
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import reason_of
 from stillframe.scratch import Scratch
-from stillframe.source.inputs import CHANGED, FileState, InputRef
-from stillframe.source.packing import Found, Packing
+from stillframe.source.inputs import CHANGED, FileState, InputRef, Item
+from stillframe.source.packing import Packing
 from stillframe.wait_log import waiting
 
 _NANOSECONDS: Final = 1_000_000_000
@@ -67,9 +67,7 @@ def reason_of_input(source: InputRef, error: Exception) -> str:
     return CHANGED if has_changed(source) else reason_of(error)
 
 
-def let_settle(
-    items: Iterable[Found], seconds: float, sleep: Callable[[float], object] = time.sleep
-) -> Iterator[Found]:
+def let_settle(items: Iterable[Item], seconds: float, sleep: Callable[[float], object] = time.sleep) -> Iterator[Item]:
     """The items, once files among them that were written less than so many seconds ago had time to become whole.
 
     Those before the first such file come at once, the others wait in a temporary file.
@@ -102,7 +100,7 @@ def let_settle(
     scratch.close()
 
 
-def _modified(item: Found) -> int:
+def _modified(item: Item) -> int:
     """When the file of an item was written, in nanoseconds; 0 where nothing is known of it."""
     return item.state.modified if isinstance(item, InputRef) and item.state is not None else 0
 

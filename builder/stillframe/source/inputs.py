@@ -46,6 +46,8 @@ class InputRef:
     `size` is the input's in bytes. `remote` is the object that the input or its archive is, if it is one; `state` is
     that of the file at `path` when it was found, None where nothing is known of it.
 
+    `study` is the Study Instance UID that a manifest gives for it, empty where none does.
+
     `entry` is what the archive's directory says of a member. In `member`, a `!` stands behind the name of an archive
     within the archive; `nested` is where the innermost one lies then.
     """
@@ -55,6 +57,7 @@ class InputRef:
     size: int = 0
     remote: S3Object | None = None
     state: FileState | None = None
+    study: str = ""
     entry: Member | None = None
     nested: NestedArchive | None = None
 
@@ -75,7 +78,7 @@ class Rejected:
     @classmethod
     def of(cls, source: InputRef, reason: object, uids: InstanceUIDs | None = None) -> Rejected:
         """An input with the reason, and its UIDs where they are known."""
-        return cls(path=str(source), reason=str(reason), **asdict(uids) if uids else {})
+        return cls(path=str(source), reason=str(reason), **asdict(uids) if uids else {"study": source.study})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,27 @@ class Skipped:
     """A file that is not published, with what it is instead.
 
     `noteworthy` marks one that may matter to somebody who wants everything published. `files` are those that a
-    DICOMDIR names.
+    DICOMDIR names. `study` is the Study Instance UID that a manifest gives for it.
     """
 
     path: str
     reason: str
     noteworthy: bool = False
     files: tuple[str, ...] = ()
+    study: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What a manifest names and another shard of the job takes, by the line that names it."""
+
+    line: str
+
+
+type Found = InputRef | Rejected | Skipped
+"""What is found in the sources of a job, or of its shard."""
+type Item = Found | Elsewhere
+"""What a search for inputs comes to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ from stillframe.source.inputs import S3Object
 _SCHEMA: Final = """
     CREATE TABLE files (place TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
     CREATE TABLE folders (place TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
-    CREATE TABLE objects (location BLOB PRIMARY KEY, listing INTEGER, key BLOB, size INTEGER, etag TEXT) WITHOUT ROWID;
+    CREATE TABLE objects (
+        location BLOB, study BLOB, listing INTEGER, key BLOB, size INTEGER, etag TEXT, PRIMARY KEY (location, study)
+    ) WITHOUT ROWID;
+    CREATE INDEX by_listing ON objects (listing);
 """
 
 
@@ -42,18 +45,20 @@ class Met:
         row = self._scratch.first(f"SELECT path FROM {table} WHERE place = ?", place)  # noqa: S608
         return text_of(row[0]) if row else None
 
-    def new_objects(self, listed: Iterable[S3Object]) -> Iterator[S3Object]:
+    def new_objects(self, listed: Iterable[S3Object], study: str = "") -> Iterator[S3Object]:
         """Those of the objects of one bucket that were not met before, in the order of their keys.
 
-        Stores list keys in that order, but for some.
+        Stores list keys in that order, but for some. An object counts as another where a manifest gives another study
+        for it.
         """
         self._listings += 1
         bucket = None
         for item in listed:
             bucket = item.bucket
             self._scratch.run(
-                "INSERT INTO objects VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 stored_text(str(item)),
+                stored_text(study),
                 self._listings,
                 stored_text(item.key),
                 item.size,

@@ -29,20 +29,25 @@ def check_location(location: str, settings: S3Settings) -> None:
         raise UsageError(f"no such object, and none below it: {location}")
 
 
-def iter_objects(location: str, settings: S3Settings) -> Iterator[S3Object]:
+def iter_objects(location: str, settings: S3Settings, *, alone: bool = False) -> Iterator[S3Object]:
     """The object that `s3://bucket/key` names and every one below `s3://bucket/key/`, as the store lists them.
 
     What stands for a folder, an empty object whose key ends with a slash, is left out. A location that ends with a
-    slash, or names a bucket alone, is a prefix and nothing else.
+    slash, or names a bucket alone, is a prefix and nothing else. With `alone`, nothing is looked for below a key.
 
     Raises:
         UsageError: if it is no such location.
         StoreError: if the store fails.
     """
-    return _iter_patiently(location, settings, settings.patience)
+    return _iter_patiently(location, settings, settings.patience, alone=alone)
 
 
-def _iter_patiently(location: str, settings: S3Settings, patience: float) -> Iterator[S3Object]:
+def is_of_one_line(error: Refused) -> bool:
+    """Whether a store refuses what one line of a manifest names, so that others may still be read."""
+    return error.code.startswith((*_OF_ONE_OBJECT, "NoSuchBucket"))
+
+
+def _iter_patiently(location: str, settings: S3Settings, patience: float, *, alone: bool = False) -> Iterator[S3Object]:
     name, _ = parse_location(location)
     bucket = Bucket(name, settings)
     key = location.removeprefix(SCHEME).partition("/")[2]  # as it is: keys may begin with a slash
@@ -51,9 +56,13 @@ def _iter_patiently(location: str, settings: S3Settings, patience: float) -> Ite
         try:
             own = head_object(bucket, key, patience)
         except Refused as error:  # who may not list is told so even where there is no such object
+            if alone:
+                raise
             refusal = error
         if own is not None:
             yield S3Object(bucket, key, own.size, own.etag)
+        if alone:
+            return
         key += "/"
     listed = 0
     try:

@@ -42,6 +42,7 @@ from stillframe.build.plan import SeriesPlan
 from stillframe.build.planning import iter_series
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
+from stillframe.build.shares import Share
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import WorkerDied
@@ -82,7 +83,7 @@ def forecast_build(
         UsageError: if a source does not exist.
         StoreError: if the store fails.
     """
-    report = Report(on_reject=progress.reject)
+    report = Report(share=Share(request.shard), on_reject=progress.reject)
     started = time.monotonic()
     roots = Roots(destination.store, request.secret)
     catalogue = catalogue_inputs(request, executor, progress, report)

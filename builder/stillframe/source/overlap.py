@@ -1,0 +1,23 @@
+"""Whether a source lies within a destination, or the reverse: a build would read what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stillframe.store.s3_client import SCHEME, parse_location
+
+
+def overlap(source: str, destination: str) -> bool:
+    """Whether two locations have anything in common. Both of `s3://` are taken to be in the same store.
+
+    Raises:
+        UsageError: if one begins with `s3://` and is no location.
+    """
+    if source.startswith(SCHEME) != destination.startswith(SCHEME):
+        return False
+    if source.startswith(SCHEME):
+        (bucket, prefix), (other, path) = parse_location(destination), parse_location(source)
+        outer, inner = sorted((f"{prefix}/".lstrip("/"), f"{path}/".lstrip("/")), key=len)
+        return bucket == other and inner.startswith(outer)
+    target, path_of_source = Path(destination).resolve(), Path(source).resolve()
+    return target == path_of_source or path_of_source in target.parents or target in path_of_source.parents
