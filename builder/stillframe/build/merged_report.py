@@ -1,0 +1,228 @@
+"""Reports of builds put together into one: of the shards of a job, or of several jobs.
+
+Entries wait in a temporary file: there may be millions of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from stillframe import __version__
+from stillframe.build.json_stream import JSONPath, iter_values
+from stillframe.errors import InputError
+from stillframe.layout import parse_key
+from stillframe.scratch import Scratch, stored_text, text_of
+
+_VERSION: Final = 1
+# Members that are taken as a whole; all others hold entries, however many.
+_WHOLE: Final = frozenset(("summary", "shard", "dryRun", "invalidation"))
+_LISTS: Final = ("changed", "rejected", "passedOver", "duplicates", "notes")
+# Lists that name things, each once.
+_SETS: Final = frozenset(("studies", "changed"))
+_SCHEMA: Final = """
+    CREATE TABLE entries (report INTEGER, member TEXT, name BLOB, reason BLOB, value TEXT);
+    CREATE INDEX ordered ON entries (member, name, reason);
+"""
+_ENTRIES: Final = "SELECT value FROM entries WHERE member = ? ORDER BY name, reason, rowid"
+_STUDIES: Final = "SELECT count(DISTINCT name) FROM entries WHERE member = 'studies'"
+_ROOTS: Final = "SELECT DISTINCT name, value FROM entries WHERE member = 'roots' ORDER BY name"
+_ROOT: Final = "SELECT value FROM entries WHERE member = 'roots' AND name = ?"
+
+
+class MergedReport:
+    """What several builds did, as one report. Whatever cannot be read counts as a job that did not finish.
+
+    Raises:
+        MachineError: in every method that takes in or reads entries, if the disk of temporary files takes no more.
+    """
+
+    def __init__(self) -> None:
+        self._scratch = Scratch(_SCHEMA)
+        self._count = 0
+        self._numbers: Counter[str] = Counter()
+        self._seconds = 0.0
+        self._stages: Counter[str] = Counter()
+        self._shards: dict[int, str] = {}
+        self._of = 0
+        self._whole = ""
+        self._failures: list[str] = []
+
+    def add(self, name: str, chunks: Iterable[str]) -> None:
+        """Take in a report.
+
+        Args:
+            name: of the report, for messages.
+            chunks: of its text, as they are read.
+
+        Raises:
+            StoreError: if its store fails.
+        """
+        self._count += 1
+        try:
+            head = self._take_entries(chunks)
+            self._take_head(name, head)
+        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = error if isinstance(error, InputError) else "it is no report of a build"
+            self._scratch.run("DELETE FROM entries WHERE report = ?", self._count)
+            self._failures.append(f"the report {name} cannot be used: {reason}")
+
+    def _take_entries(self, chunks: Iterable[str]) -> dict[str, Any]:
+        """Store the entries of a report; what else it says."""
+        head: dict[str, Any] = {}
+        for path, value in iter_values(chunks, _holds_entries):
+            match path:
+                case (str(member),):
+                    head[member] = value
+                case ("failure", "reason"):
+                    head["failure"] = value
+                case (str(member), name) if member != "failure":
+                    self._store(member, name, value)
+                case ("failure", str(member), index):
+                    self._store(f"failure.{member}", index, value)
+                case _:
+                    raise InputError("it is no report of a build")
+        return head
+
+    def _store(self, member: str, name: str | int, value: Any) -> None:
+        order, reason = (name, "") if isinstance(name, str) else _order(value)
+        row = (self._count, member, stored_text(order), stored_text(reason), json.dumps(value))
+        self._scratch.run("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", *row)
+
+    def _take_head(self, name: str, head: dict[str, Any]) -> None:
+        """Take in what a report says of its job as a whole."""
+        summary, shard = head.get("summary"), head.get("shard")
+        if head.get("version") != _VERSION or not isinstance(summary, dict) or "published" not in summary:
+            raise InputError(f"it is no report of a build of version {_VERSION}")
+        if "dryRun" in head or "command" in head or "shards" in head:
+            raise InputError("it is of a dry run, of another command, or of several shards already")
+        number = self._take_shard(name, shard)
+        for key, value in summary.items():
+            if key == "cpuSeconds":
+                self._stages.update(value)
+            elif key == "seconds":
+                self._seconds = max(self._seconds, value)
+            elif isinstance(value, int):
+                self._numbers[key] += value
+        if "failure" in head:
+            self._failures.append(f"{f'shard {number}' if number else name}: {head['failure']}")
+
+    def _take_shard(self, name: str, shard: Any) -> int:
+        """The number of a report's shard, 0 if its job is whole.
+
+        Raises:
+            InputError: if the reports are not of one job, or two are of one shard.
+        """
+        if not isinstance(shard, dict):
+            self._whole = self._whole or name
+            if self._of:
+                raise InputError("it is of a whole job, others are of shards")
+            return 0
+        number, of = int(shard["number"]), int(shard["of"])
+        if self._whole or (self._of and self._of != of):
+            other = f"{self._whole} is of a whole job" if self._whole else f"others are of {self._of} shards"
+            raise InputError(f"it is of shard {number} of {of}, {other}")
+        if number in self._shards:
+            raise InputError(f"it is of shard {number}, as {self._shards[number]} is")
+        self._shards[number], self._of = name, of
+        return number
+
+    @property
+    def failure(self) -> str:
+        """Why the jobs together are not complete; empty if they are."""
+        missing = [str(number) for number in range(1, self._of + 1) if number not in self._shards]
+        reasons = list(self._failures)
+        if missing:
+            several = "shards" if len(missing) > 1 else "shard"
+            reasons.append(f"no report of {several} {_listed(missing)} of {self._of}")
+        if not self._count:
+            reasons.append("there are no reports")
+        return "; ".join(reasons)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a job could not finish or is missing, 2 if an input was rejected, 0 if all is published."""
+        return 1 if self.failure else 2 if self._numbers["rejected"] else 0
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The counts of all summaries, added up. A study of several reports counts once."""
+        return {**self._numbers, "studies": self._scratch.number(_STUDIES)}
+
+    @property
+    def reports(self) -> int:
+        """How many reports there were."""
+        return self._count
+
+    def entries(self, member: str) -> Iterator[Any]:
+        """The entries of a list of the report, in order; of a set each once."""
+        before: Any = None
+        for (text,) in self._scratch.rows(_ENTRIES, member):
+            if member not in _SETS or text != before:
+                yield json.loads(text)
+            before = text
+
+    def changed(self) -> Iterator[tuple[str, str]]:
+        """The objects that caches may hold as they were: the name of the study's own root, and the key within it."""
+        return ((self._root_of(parse_key(key).study), key) for key in self.entries("changed"))
+
+    def _root_of(self, study: str) -> str:
+        row = self._scratch.first(_ROOT, stored_text(study))
+        return str(json.loads(row[0])) if row else ""
+
+    def as_document(self) -> dict[str, Any]:
+        """The report as it is written to a file; `docs/reference/report.md` describes it.
+
+        Members that may be long are iterators, which make them one after the other.
+        """
+        roots = {text_of(name): json.loads(root) for name, root in self._scratch.rows(_ROOTS)}
+        summary = {
+            **self.numbers,
+            "seconds": self._seconds,
+            "cpuSeconds": {stage: round(seconds, 3) for stage, seconds in sorted(self._stages.items())},
+        }
+        failure = {
+            "reason": self.failure,
+            "notPublished": self.entries("failure.notPublished"),
+            "notListed": self.entries("failure.notListed"),
+        }
+        return {
+            "version": _VERSION,
+            "stillframe": __version__,
+            "summary": summary,
+            **({"shards": {"of": self._of, "reports": len(self._shards)}} if self._of else {}),
+            "studies": self.entries("studies"),
+            **({"roots": roots} if roots else {}),
+            **({"failure": failure} if self.failure else {}),
+            **{member: self.entries(member) for member in _LISTS},
+        }
+
+
+def _holds_entries(path: JSONPath) -> bool:
+    match path:
+        case () | ("failure",) | ("failure", _):
+            return True
+        case (member,):
+            return member not in _WHOLE
+        case _:
+            return False
+
+
+def _order(value: Any) -> tuple[str, str]:
+    """What entries of a list are ordered by."""
+    match value:
+        case str():
+            return value, ""
+        case {"path": str(path)}:
+            return path, str(value.get("reason", ""))
+        case {"study": str(study)}:
+            return study, f"{value.get('series')} {value.get('instance')}"
+        case _:
+            raise InputError("an entry of it has neither a path nor a study")
+
+
+def _listed(numbers: list[str], most: int = 20) -> str:
+    shown = ", ".join(numbers[:most])
+    return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown
