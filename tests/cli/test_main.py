@@ -202,9 +202,11 @@ def test_ctrl_c_ends_every_process_with_one_line(tmp_path: Path, slow_source: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, workers: int) -> None:
+def test_sigterm_ends_a_job_that_says_what_is_left(tmp_path: Path, slow_source: Path, workers: int) -> None:
     """Clusters and services send it to the command alone."""
+    report = tmp_path / "report.json"
     arguments = ["-m", "stillframe", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    arguments += ["--report", str(report)]
     with subprocess.Popen(
         [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as job:
@@ -212,8 +214,30 @@ def test_sigterm_ends_a_job_as_ctrl_c_does(tmp_path: Path, slow_source: Path, wo
         job.stderr.readline()
         job.send_signal(signal.SIGTERM)
         told = job.stderr.readlines()
-    assert told[-1] == "stillframe: stopped; build again to go on from here\n"
+    assert "stillframe: the job was asked to stop (SIGTERM)\n" in told
     assert job.returncode == 1
+    failure = json.loads(report.read_text())["failure"]
+    assert failure["reason"] == "the job was asked to stop (SIGTERM)"
+    assert failure["notPublished"] in ([], [str(slow_source)])  # it may come before there is a plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_second_sigterm_ends_a_job_at_once(tmp_path: Path, slow_source: Path, workers: int) -> None:
+    arguments = ["-m", "stillframe", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]
+    with subprocess.Popen(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as job:
+        assert job.stderr is not None
+        lines = iter(job.stderr.readline, "")
+        next(lines)
+        job.send_signal(signal.SIGTERM)
+        while job.poll() is None:  # the first is being seen to, or the job is over
+            job.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        told = list(lines)
+    assert job.returncode in (1, -signal.SIGTERM)  # it may come where Python has put its own handlers back
+    assert any(line.startswith("stillframe: ") for line in told)
 
 
 @pytest.mark.slow

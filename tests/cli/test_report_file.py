@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stillframe.cli.report_file import check_report, write_report
+from stillframe.cli.report_file import RemoteReport, check_report, write_report
 from stillframe.errors import UsageError
+from stillframe.store.s3_client import S3Settings
 
 REPORT = {"version": 1, "rejected": [{"path": "in/\u202ea.dcm"}]}
 
@@ -62,3 +63,9 @@ def test_where_it_may_not_be_is_told_before_a_job(tmp_path: Path) -> None:
     for path in (tmp_path / "missing/report.json", tmp_path / "tree/report.json"):
         with pytest.raises(UsageError, match="report"):
             check_report(path, str(tmp_path / "tree"))
+
+
+def test_a_bucket_that_does_not_answer_is_told() -> None:
+    nowhere = S3Settings(endpoint_url="http://127.0.0.1:9", region="us-east-1", patience=0.5)
+    with pytest.raises(UsageError, match=r"cannot be written to s3://reports/1\.json: s3://reports/1\.json: "):
+        write_report(dict(REPORT), RemoteReport("s3://reports/1.json"), nowhere)

@@ -14,30 +14,11 @@ import pytest
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.command import run
-from tests.support.dicom_files import image, write, write_series
+from tests.support.dicom_files import ROOT, write_series
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.s3_server import PUBLIC_BUCKET, S3Endpoint
+from tests.support.studies import write_studies
 from tests.support.trees import build_tree, contents, objects
-
-ROOT = "1.2.826.0.1.3680043.10.543"
-
-
-def write_studies(folder: Path, studies: int = 3, series: int = 2, instances: int = 2) -> list[tuple[str, str]]:
-    """Small studies, one folder a series, named as the Commons name theirs; each with its study."""
-    named = []
-    for study in range(1, studies + 1):
-        for number in range(1, series + 1):
-            study_uid = f"{ROOT}.{study}"
-            uid = f"{study_uid}.{number}"
-            name = f"{study:08x}-0000-4000-8000-{number:012x}"
-            for instance in range(1, instances + 1):
-                dataset = image(
-                    instance, StudyInstanceUID=study_uid, SeriesInstanceUID=uid, SeriesNumber=number,
-                    PatientID=f"P{study}",
-                )  # fmt: skip
-                write(folder / name, f"{instance:03}.dcm", dataset)
-            named.append((name, study_uid))
-    return named
 
 
 def report_of(path: Path) -> dict[str, Any]:

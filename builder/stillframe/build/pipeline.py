@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from stillframe.build.publish import publish_catalogue
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.shares import Share, own_lines
-from stillframe.errors import UsageError, machine_blamed
+from stillframe.errors import InputError, UsageError, machine_blamed
 from stillframe.progress import Progress
 from stillframe.source.find import Line, check_sources, iter_inputs, seen_elsewhere
 from stillframe.source.manifest import parse_manifest
@@ -76,8 +75,12 @@ def _manifest_lines(request: BuildRequest) -> Iterator[Line]:
         inside = request.target and overlap(source, request.target)
         return f"source and destination overlap: {source} and {request.target}" if inside else ""
 
-    lines = chain.from_iterable(parse_manifest(str(manifest), manifest.lines()) for manifest in request.manifests)
-    return own_lines(lines, request.shard, refuse, assign_uids=request.options.assign_uids)
+    for manifest in request.manifests:
+        lines = parse_manifest(str(manifest), manifest.lines())
+        try:
+            yield from own_lines(lines, request.shard, refuse, assign_uids=request.options.assign_uids)
+        except InputError as error:
+            raise UsageError(f"the manifest {manifest} {error}") from error
 
 
 def check_destination(

@@ -48,6 +48,7 @@ from stillframe.parallel import map_ahead, side_by_side
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, Rejected
 from stillframe.source.open import source_digest
+from stillframe.stopping import STOPPED, Stopped, unstopped
 from stillframe.store.base import Store
 from stillframe.store.s3_client import PARALLEL
 
@@ -145,10 +146,11 @@ class _Publisher:
         plans = iter_series(self.catalogue, self.roots, self.report, replace=self.request.replace)
         with closing(plans):
             for plan in plans:
-                for listed in self.lists.take_listed():
-                    del self.open[listed]
-                self.planned = plan.study, plan.series
-                series = self.open[plan] = _Series(plan=plan)
+                with unstopped():
+                    for listed in self.lists.take_listed():
+                        del self.open[listed]
+                    self.planned = plan.study, plan.series
+                    series = self.open[plan] = _Series(plan=plan)
                 yield series
 
     def _unchanged(self, store: Store, series: _Series, candidates: Sequence[_Candidate]) -> frozenset[str]:
@@ -237,8 +239,9 @@ class _Publisher:
             batches = _in_batches(tasks, size, sys.maxsize if far else _SYNCED_BYTES)
             onlooker = Onlooker(on_idle, self._tell_frames)
             for results in run_batches(executor, build_instances, batches, window, under_way, onlooker):
-                self._take_in(results)
-        except FailedJob:
+                with unstopped():
+                    self._take_in(results)
+        except (FailedJob, Stopped):
             for future in wait(under_way, _GRACE_SECONDS).done:
                 if not future.exception():
                     candidates = [candidate for candidate, _ in under_way[future]]
@@ -340,9 +343,9 @@ def _publish(publisher: _Publisher, executor: Executor) -> None:
             while publisher.next_inputs or publisher.held_up:
                 publisher.run(executor, chain(publisher.later_tasks(), publisher.held_up_tasks()))
             publisher.lists.finish()
-    except FailedJob as error:
+    except (FailedJob, Stopped) as error:
         publisher.lists.stop()
-        report.failure = str(error)
+        report.failure = str(error) or STOPPED
         with suppress(MachineError):  # as the one before: no room for what is to be told
             publisher.tell_unfinished()
     report.stages["render"] += publisher.lists.draw.seconds

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from stillframe.archive.claims import LEASE_SECONDS
 from stillframe.build.shard import WHOLE, Shard
 from stillframe.options import BuildOptions
-from stillframe.source.manifest_file import Manifest
+from stillframe.source.text_file import TextFile
 from stillframe.store.s3_client import SCHEME, S3Settings
 
 
@@ -37,7 +37,7 @@ class BuildRequest:
     s3: S3Settings = field(default_factory=S3Settings)
     lease: float = LEASE_SECONDS
     settle: float = 0.0
-    manifests: tuple[Manifest, ...] = ()
+    manifests: tuple[TextFile, ...] = ()
     shard: Shard = WHOLE
     target: str = ""
 

@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -20,7 +19,7 @@ from stillframe.build.results import Outcome
 from stillframe.build.shard import WHOLE, Shard, parse_shard
 from stillframe.build.shares import Share
 from stillframe.cli.rejections import print_rejected
-from stillframe.cli.report_file import check_report, report_option, write_report
+from stillframe.cli.report_file import RemoteReport, ReportFile, check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     FiniteRange,
     PublicSide,
@@ -47,15 +46,17 @@ from stillframe.options import (
     Rendered,
     Thumbnails,
 )
-from stillframe.source.manifest_file import Manifest, check_manifests
+from stillframe.source.text_file import TextFile, check_manifests
+from stillframe.stopping import STOPPED, Stopped, stoppable
 from stillframe.store.base import Store
-from stillframe.store.s3_client import SCHEME, same_endpoint
+from stillframe.store.s3_client import SCHEME, S3Settings, same_endpoint
 
 if TYPE_CHECKING:
     from stillframe.build.request import BuildRequest
 
 # Where the store or the sources are far away, one process works while another waits for them.
 _WORKERS_A_CORE: Final = 2
+_NOT_ENDED: Final = "the job has not ended: it is under way, or it was killed"
 
 
 def _levels(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -197,7 +198,7 @@ class JobOptions:
     verify_stored: bool
     no_sync: bool
     dry_run: bool
-    report_file: Path | None
+    report_file: ReportFile
     cache: str
     settle: float
 
@@ -309,7 +310,7 @@ def build(
         raise UsageError(f"DEST is missing: stillframe build {destination} DEST")
     apart = not same_endpoint(access.sources, access.destination)
     check_destination(sources, destination, access.sources, apart=apart)
-    manifests = tuple(Manifest(location, access.destination) for location in job.manifests)
+    manifests = tuple(TextFile(location, access.destination) for location in job.manifests)
     check_manifests(manifests)
     check_report(job.report_file, destination)
     if secret and not job.dry_run and job.report_file is None:
@@ -338,6 +339,7 @@ def build(
         target="" if apart and destination.startswith(SCHEME) else destination,
     )
     invalidation = forecast = None
+    _announce(job, access.destination)
     make = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
     with _job_running(make) as (executor, progress):
         if isinstance(executor, WorkersElsewhere):
@@ -348,8 +350,8 @@ def build(
                     report, forecast = forecast_build(request, store, executor, progress)
             else:
                 report = run_build(request, store, executor, progress)
-        except FailedJob as error:  # before anything was published: the report tells that, too
-            report = Report(share=Share(job.shard), failure=str(error))
+        except (FailedJob, Stopped) as error:  # before anything was published: the report tells that, too
+            report = Report(share=Share(job.shard), failure=str(error) or STOPPED)
         if report.failure:
             end_processes(executor)  # what they wait for does not come
     if forecast is None:
@@ -357,7 +359,9 @@ def build(
         changed = ((roots.get(parse_key(key).study, ""), key) for key in report.changed)
         invalidation = public.tell(changed, destination, access.destination.profile)
     try:
-        write_report(report.as_document(), job.report_file, dryRun=forecast, invalidation=invalidation)
+        write_report(
+            report.as_document(), job.report_file, access.destination, dryRun=forecast, invalidation=invalidation
+        )
     finally:
         _print_inputs(report, job.report_file)
         if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
@@ -382,6 +386,16 @@ def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
         raise UsageError(f"{destination} holds unlisted studies: build with --unlisted, as before")
 
 
+def _announce(job: JobOptions, s3: S3Settings) -> None:
+    """Write the report of a job that has not ended, where others look for it: they tell so if it is killed.
+
+    A report in a bucket is tried in this way, too, before a long job rather than after it.
+    """
+    place = job.report_file
+    if isinstance(place, RemoteReport) or (job.shard != WHOLE and place and (place.is_file() or not place.exists())):
+        write_report(Report(share=Share(job.shard), failure=_NOT_ENDED).as_document(), place, s3)
+
+
 @contextmanager
 def _job_running(make: Callable[[], Executor]) -> Iterator[tuple[Executor, TerminalProgress]]:
     """An executor and a progress bar for one job; an interrupt ends the processes at once."""
@@ -389,7 +403,7 @@ def _job_running(make: Callable[[], Executor]) -> Iterator[tuple[Executor, Termi
 
     executor = make()
     try:
-        with closing(TerminalProgress()) as progress:
+        with closing(TerminalProgress()) as progress, stoppable():
             yield executor, progress
     except KeyboardInterrupt:
         end_processes(executor)
@@ -407,7 +421,7 @@ def _join_cluster(job: JobOptions, request: BuildRequest, store: Store) -> Execu
     return ClusterExecutor(job.scheduler, partial(check_places, sources=request.sources, s3=request.s3, store=target))
 
 
-def _print_inputs(report: Report, report_file: Path | None) -> None:
+def _print_inputs(report: Report, report_file: ReportFile) -> None:
     """Print every input that a person should look at, on stderr."""
     print_rejected(report, report_file)
     for label, results in (("duplicate", report.duplicates), ("note", report.noted)):
@@ -430,7 +444,7 @@ def _print_summary(report: Report, destination: str) -> None:
     say(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
 
 
-def _print_failure(report: Report, report_file: Path | None) -> None:
+def _print_failure(report: Report, report_file: ReportFile) -> None:
     """Print why the job ended early, and where that leaves the archive."""
     left = report.unfinished
     print_some("not published", ((path, "") for path in left.missing), report_file)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from stillframe.archive.roots import Roots
-from stillframe.cli.report_file import check_report, report_option, write_report
+from stillframe.cli.report_file import ReportFile, check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     PublicSide,
     cores,
@@ -62,7 +61,7 @@ def delete(
     destination: str,
     scope: Scope,
     public: PublicSide,
-    report_file: Path | None,
+    report_file: ReportFile,
     secret: bytes,
     s3: S3Settings,
 ) -> int:
@@ -81,14 +80,14 @@ def delete(
     changed = ((report.root, key) for key in report.changed)
     invalidation = public.tell(changed, destination, s3.profile)
     try:
-        write_report(report.as_json(), report_file, invalidation=invalidation)
+        write_report(report.as_json(), report_file, s3, invalidation=invalidation)
     finally:
         _print_deletion(report, destination, report_file)
         print_invalidation(invalidation, report_file)
     return 0 if report.found and not (invalidation and invalidation.failure) else 1
 
 
-def _print_deletion(report: DeletionReport, destination: str, report_file: Path | None) -> None:
+def _print_deletion(report: DeletionReport, destination: str, report_file: ReportFile) -> None:
     if not report.found:
         tell(f"stillframe: no {report.scope} in {destination}")
         return

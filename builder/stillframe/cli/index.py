@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stillframe.cli.report_file import check_report, report_option, write_report
+from stillframe.cli.report_file import ReportFile, check_report, report_option, write_report
 from stillframe.cli.shared_options import (
     base_url_option,
     cores,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 @base_url_option("Public URL of the service root. Without it, RetrieveURLs are relative.")
 @report_option
 @store_options
-def index(destination: str, base_url: str, report_file: Path | None, s3: S3Settings) -> int:
+def index(destination: str, base_url: str, report_file: ReportFile, s3: S3Settings) -> int:
     """Make every list of the archive DEST anew from what is stored. DEST is a folder or s3://bucket/prefix.
 
     This repairs lists that were lost or damaged. Builds may run meanwhile. It finds the roots of unlisted studies by
@@ -46,13 +45,13 @@ def index(destination: str, base_url: str, report_file: Path | None, s3: S3Setti
     except UsageError as error:
         raise UsageError(f"{destination}: {error}") from error
     try:
-        write_report(report.as_json(), report_file)
+        write_report(report.as_json(), report_file, s3)
     finally:
         _print_index(report, destination, report_file)
     return 0
 
 
-def _print_index(report: IndexReport, destination: str, report_file: Path | None) -> None:
+def _print_index(report: IndexReport, destination: str, report_file: ReportFile) -> None:
     print_some("not listed", sorted(report.left.items()), report_file)
     parts = [plural(report.studies, "study", "studies"), f"{report.series} series"]
     parts += [f"{plural(report.instances, 'instance')} listed"]

@@ -21,6 +21,7 @@ from stillframe.cli.delete import delete
 from stillframe.cli.grant import grant
 from stillframe.cli.index import index
 from stillframe.cli.inspect import inspect
+from stillframe.cli.merge_reports import merge_reports
 from stillframe.cli.nginx import nginx
 from stillframe.cli.serve import serve
 from stillframe.cli.site import site
@@ -36,11 +37,11 @@ def cli() -> None:
     """DICOM studies in, a static DICOMweb service out."""
 
 
-for command in (build, delete, index, serve, site, inspect, nginx, grant):
+for command in (build, merge_reports, delete, index, serve, site, inspect, nginx, grant):
     cli.add_command(command)
 
 # Commands whose work is another than to print; what a job did is in its report.
-_JOBS: Final = (["build"], ["delete"], ["index"], ["serve"], ["site"])
+_JOBS: Final = (["build"], ["merge-reports"], ["delete"], ["index"], ["serve"], ["site"])
 
 
 def main() -> NoReturn:

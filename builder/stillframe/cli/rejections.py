@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 from stillframe.build.report import Report
 from stillframe.build.report_entries import Group
+from stillframe.cli.report_file import ReportFile
 from stillframe.cli.streams import tell
 from stillframe.cli.terminal import print_some
 from stillframe.source.inputs import Rejected
@@ -18,7 +18,7 @@ _MOST_LISTED: Final = 20
 _MOST_GROUPS: Final = 10
 
 
-def print_rejected(report: Report, report_file: Path | None) -> None:
+def print_rejected(report: Report, report_file: ReportFile) -> None:
     """Print the inputs that are rejected, on stderr."""
     rejected = report.rejected
     count = len(rejected)

@@ -4,34 +4,63 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, Final, Protocol
 
 import click
 
 from stillframe.cli.shared_options import ANY_FILE
-from stillframe.errors import UsageError, machine_fault
+from stillframe.errors import StoreError, UsageError, machine_fault
 from stillframe.plain_text import plain_json
-from stillframe.store.s3_client import SCHEME
+from stillframe.source.overlap import overlap
+from stillframe.store.s3_client import SCHEME, S3Settings, parse_location
+from stillframe.store.s3_files import put_file, split_location
+
+_NO_SETTINGS: Final = S3Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteReport:
+    """A report at an `s3://` location, in the store of the archive."""
+
+    location: str
+
+    def __str__(self) -> str:
+        return self.location
+
+
+type ReportFile = Path | RemoteReport | None
+"""Where a report is to be written; nowhere for None."""
+
+
+def _parse(context: click.Context, parameter: click.Parameter, value: str | None) -> ReportFile:
+    if value is not None and value.startswith(SCHEME):
+        return RemoteReport(value)
+    return None if value is None else Path(ANY_FILE.convert(value, parameter, context))
+
 
 report_option: Final = click.option(
     "--report",
     "report_file",
-    type=ANY_FILE,
+    callback=_parse,
     default=None,
     metavar="FILE",
-    help="Write the full report to this file, as JSON.",
+    help="Write the full report to this file or s3:// object (reached as DEST is), as JSON.",
 )
 
 
-def check_report(path: Path | None, destination: str) -> None:
+def check_report(path: ReportFile, destination: str) -> None:
     """Refuse a path that no report can be written to, before a long job rather than after it; None is fine.
 
     Raises:
         UsageError: saying why.
     """
     if path is None:
+        return
+    if isinstance(path, RemoteReport):
+        _check_remote(path, destination)
         return
     if path.is_dir():
         raise UsageError(f"the report cannot be written to {path}: that is a folder")
@@ -42,20 +71,33 @@ def check_report(path: Path | None, destination: str) -> None:
         raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
 
 
+def _check_remote(report: RemoteReport, destination: str) -> None:
+    parse_location(report.location)
+    if not split_location(report.location)[1].rpartition("/")[2]:
+        raise UsageError(f"the report cannot be written to {report}: its key has no name at the end")
+    if destination.startswith(SCHEME) and overlap(report.location, destination):
+        raise UsageError(f"the report would be published with the tree: {report} is in {destination}")
+
+
 class _Part(Protocol):
     def as_json(self) -> dict[str, Any]: ...
 
 
-def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | None) -> None:
+def write_report(
+    report: dict[str, Any], path: ReportFile, s3: S3Settings = _NO_SETTINGS, **parts: _Part | None
+) -> None:
     """Write a report as JSON, with further parts by their names. Without a path, write nothing.
 
     Members that are iterators are written one after the other, and are never in memory as a whole. None but its owner
-    may read it: it names inputs, and the roots of unlisted studies.
+    may read it: it names inputs, and the roots of unlisted studies. `s3` says how an object is reached.
 
     Raises:
         UsageError: if it cannot be written.
     """
     if path is None:
+        return
+    if isinstance(path, RemoteReport):
+        _write_remote(report, path, s3, parts)
         return
     report = report | {name: part.as_json() for name, part in parts.items() if part is not None}
     try:
@@ -63,6 +105,16 @@ def write_report(report: dict[str, Any], path: Path | None, **parts: _Part | Non
     except OSError as error:
         reason = machine_fault(error) or error.strerror
         raise UsageError(f"the report cannot be written to {path}: {reason}") from error
+
+
+def _write_remote(report: dict[str, Any], place: RemoteReport, s3: S3Settings, parts: dict[str, _Part | None]) -> None:
+    with TemporaryDirectory() as folder:  # of mode 0700
+        staged = Path(folder) / "report.json"
+        write_report(report, staged, s3, **parts)
+        try:
+            put_file(place.location, staged, "application/json", s3)
+        except StoreError as error:
+            raise UsageError(f"the report cannot be written to {place}: {error}") from error
 
 
 def _write_private(path: Path, pieces: Iterable[bytes]) -> None:

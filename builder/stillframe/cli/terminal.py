@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, override
 
 from stillframe.cli.streams import live_terminal, redraw, say, tell
@@ -36,7 +35,7 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path | None) -> None:
+def print_some(label: str, items: Iterable[tuple[str, str]], report_file: object) -> None:
     """Print the first few paths, each with its text, on stderr, and where to find the others."""
     more = 0
     for index, (path, text) in enumerate(items):
@@ -47,12 +46,12 @@ def print_some(label: str, items: Iterable[tuple[str, str]], report_file: Path |
         tell(f"{label:<10} ... and {more} more, {where_all_are(report_file)}")
 
 
-def where_all_are(report_file: Path | None) -> str:
+def where_all_are(report_file: object) -> str:
     """Where to find what a terminal is not shown."""
     return f"all in {report_file}" if report_file else "all with --report FILE"
 
 
-def print_invalidation(invalidation: Invalidation | None, report_file: Path | None, *, complete: bool = True) -> None:
+def print_invalidation(invalidation: Invalidation | None, report_file: object, *, complete: bool = True) -> None:
     """Print what CloudFront was told of changed objects; `complete` says whether the job itself did all it had to."""
     if invalidation is None:
         return
