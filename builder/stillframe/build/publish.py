@@ -57,8 +57,8 @@ _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
-# How long a job that a store ends waits for what its workers have under way.
-_GRACE_SECONDS: Final = 20.0
+GRACE_SECONDS: Final = 20.0
+"""How long a job that a store or a signal ends waits for what its workers have under way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -242,7 +242,7 @@ class _Publisher:
                 with unstopped():
                     self._take_in(results)
         except (FailedJob, Stopped):
-            for future in wait(under_way, _GRACE_SECONDS).done:
+            for future in wait(under_way, GRACE_SECONDS).done:
                 if not future.exception():
                     candidates = [candidate for candidate, _ in under_way[future]]
                     with suppress(FailedJob):  # as the one before

@@ -19,7 +19,14 @@ from stillframe.build.results import Outcome
 from stillframe.build.shard import WHOLE, Shard, parse_shard
 from stillframe.build.shares import Share
 from stillframe.cli.rejections import print_rejected
-from stillframe.cli.report_file import RemoteReport, ReportFile, check_report, report_option, write_report
+from stillframe.cli.report_file import (
+    RemoteReport,
+    ReportFile,
+    check_report,
+    named_for_shard,
+    report_option,
+    write_report,
+)
 from stillframe.cli.shared_options import (
     FiniteRange,
     PublicSide,
@@ -203,9 +210,13 @@ class JobOptions:
     settle: float
 
 
+def _make_job(*, report_file: ReportFile, shard: Shard, **options: Any) -> JobOptions:
+    return JobOptions(report_file=named_for_shard(report_file, shard.number), shard=shard, **options)
+
+
 _job_options: Final = option_group(
     "job",
-    JobOptions,
+    _make_job,
     click.option(
         "--from",
         "manifests",
@@ -220,7 +231,7 @@ _job_options: Final = option_group(
         callback=_parse_shard,
         metavar="I/N|auto",
         help="Do the I-th of N parts of the job, which is split by studies. auto takes I and N from an array job of "
-        "AWS Batch or Slurm, or from an Indexed Job of Kubernetes.",
+        "AWS Batch or Slurm, or from an Indexed Job of Kubernetes. {shard} in the name of the report becomes I.",
     ),
     click.option(
         "--workers",

@@ -41,6 +41,17 @@ def _parse(context: click.Context, parameter: click.Parameter, value: str | None
     return None if value is None else Path(ANY_FILE.convert(value, parameter, context))
 
 
+_SHARD_PLACE: Final = "{shard}"
+
+
+def named_for_shard(place: ReportFile, number: int) -> ReportFile:
+    """Where a shard writes its report: its number takes the place of `{shard}`, so that all may be started alike."""
+    if place is None or _SHARD_PLACE not in str(place):
+        return place
+    name = str(place).replace(_SHARD_PLACE, str(number))
+    return RemoteReport(name) if isinstance(place, RemoteReport) else Path(name)
+
+
 report_option: Final = click.option(
     "--report",
     "report_file",
