@@ -59,7 +59,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_reference_has_every_command_and_option(
     names: tuple[str, ...], command: click.Command, reference: str
 ) -> None:
-    section = re.split(r"\n(?=   stillframe(?: [a-z]+)* \[OPTIONS\])", reference)
+    section = re.split(r"\n(?=   stillframe(?: [a-z-]+)* \[OPTIONS\])", reference)
     (usage,) = [part for part in section if part.startswith(f"   {' '.join(names)} [OPTIONS]")]
     assert option_names(command) <= set(re.findall(r"--?[a-z][a-z0-9-]*", usage))
 
