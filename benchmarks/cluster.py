@@ -3,7 +3,8 @@
     python benchmarks/cluster.py [--images N] [--repeat N] [--work FOLDER]
 
 The whole command counts, with its start and the end of its processes. The throughput of the cluster is given as a part
-of that of two local processes, as the median of pairs; and CPU seconds, those of the cluster's processes included.
+of that of two local processes, as the median of pairs; and CPU seconds, those of the cluster's processes included. A
+cluster takes some also when it has nothing to do, which is told apart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -21,6 +24,8 @@ from commands import build_anew, processes_below
 from inputs import series
 
 from tests.support.dask_cluster import DaskCluster
+
+_IDLE_SECONDS: Final = 10.0
 
 
 def cpu_seconds(cluster: DaskCluster) -> float:
@@ -45,6 +50,9 @@ def main() -> None:
         with DaskCluster(work / "dask") as cluster:
             cluster.worker_ids()
             build_anew(source, work / "tree", cluster.address)  # the first one finds no caches
+            before, began = cpu_seconds(cluster), time.monotonic()
+            time.sleep(_IDLE_SECONDS)
+            idle = (cpu_seconds(cluster) - before) / (time.monotonic() - began)
             parts, cpus = [], []
             for _ in range(arguments.repeat):
                 here = build_anew(source, work / "tree", 2)
@@ -59,7 +67,7 @@ def main() -> None:
                 )
     print(
         f"throughput of Dask's workers: {statistics.median(parts):.2f} of that of local processes, "
-        f"with {statistics.median(cpus):.2f} of their CPU time"
+        f"with {statistics.median(cpus):.2f} of their CPU time; an idle cluster takes {idle:.2f} s of CPU a second"
     )
 
 

@@ -21,6 +21,9 @@ from tests.support.dask_cluster import DaskCluster
 # Dask leaves sockets and event loops to the garbage collector.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
+SECONDS = 240.0
+"""What nothing here takes, whatever else the machine does."""
+
 
 @pytest.fixture(scope="module")
 def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
@@ -71,7 +74,7 @@ def about_process() -> tuple[Path, bool, dict[str, str]]:
     return Path.cwd(), has_starter(), started
 
 
-def until(happened: Callable[[], object], seconds: float = 60) -> None:
+def until(happened: Callable[[], object], seconds: float = SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline
@@ -88,19 +91,19 @@ def is_there(pid: int) -> bool:
 def test_results_and_exceptions_come_back(dask_cluster: DaskCluster, tmp_path: Path) -> None:
     with ClusterExecutor(dask_cluster.address) as executor:
         assert executor.workers == 2
-        assert [executor.submit(double, number).result(60) for number in range(5)] == [0, 2, 4, 6, 8]
+        assert [executor.submit(double, number).result(SECONDS) for number in range(5)] == [0, 2, 4, 6, 8]
         with pytest.raises(ValueError, match="as it is"):
-            executor.submit(fail, "as it is").result(60)
+            executor.submit(fail, "as it is").result(SECONDS)
         for _ in range(3):  # equal tasks are as many tasks
-            executor.submit(append, str(tmp_path / "lines"), "x").result(60)
+            executor.submit(append, str(tmp_path / "lines"), "x").result(SECONDS)
     assert (tmp_path / "lines").read_text() == "xxx"
 
 
 def test_a_task_has_a_sandbox_and_its_folder_and_the_workers_secrets_come_late(tmp_path: Path) -> None:
     environment = {"AWS_SECRET_ACCESS_KEY": "of-the-worker"}
     with DaskCluster(tmp_path, 1, environment) as running, ClusterExecutor(running.address) as executor:
-        folder, sandboxed, started = executor.submit(about_process).result(60)
-        secret = executor.submit(os.getenv, "AWS_SECRET_ACCESS_KEY").result(60)
+        folder, sandboxed, started = executor.submit(about_process).result(SECONDS)
+        secret = executor.submit(os.getenv, "AWS_SECRET_ACCESS_KEY").result(SECONDS)
     assert (folder, sandboxed, secret) == (Path.cwd(), True, "of-the-worker")
     assert "PATH" in started
     assert "AWS_SECRET_ACCESS_KEY" not in started
@@ -131,7 +134,7 @@ def test_what_a_lost_worker_had_begun_is_done_by_another(
         os.kill(int(begun.read_text()), signal.SIGKILL)
         until(lambda: len(begun.read_text().split()) == 2)
         go.touch()
-        process = future.result(60)
+        process = future.result(SECONDS)
         until(lambda: "is gone: what it had begun is begun again by others" in caplog.text)
     assert is_there(int(begun.read_text().split()[1]))
     until(lambda: not is_there(process))  # the job took its processes along
@@ -140,19 +143,19 @@ def test_what_a_lost_worker_had_begun_is_done_by_another(
 def test_a_task_that_loses_worker_after_worker_is_given_up(dask_cluster: DaskCluster) -> None:
     with ClusterExecutor(dask_cluster.address) as executor:
         with pytest.raises(WorkerDied, match="the workers that worked on it were lost, 4 of them"):
-            executor.submit(kill_worker).result(240)
-        assert executor.submit(double, 21).result(120) == 42
+            executor.submit(kill_worker).result(SECONDS)
+        assert executor.submit(double, 21).result(SECONDS) == 42
 
 
 def test_a_job_that_is_ended_leaves_nothing_running(dask_cluster: DaskCluster, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     executor = ClusterExecutor(dask_cluster.address)
-    processes = [executor.submit(os.getpid).result(60)]
+    processes = [executor.submit(os.getpid).result(SECONDS)]
     future = executor.submit(wait_for, str(tmp_path / "never"), str(begun))
     until(begun.exists)
     end_processes(executor)
     with pytest.raises(MachineError, match="the job was ended"):
-        future.result(60)
+        future.result(SECONDS)
     executor.shutdown(cancel_futures=True)
     until(lambda: not any(map(is_there, processes)))
     with pytest.raises(MachineError, match="the job was ended"):
@@ -168,9 +171,9 @@ def test_a_lost_scheduler_fails_every_task(tmp_path: Path) -> None:
         running.scheduler.kill()
         for future in futures:
             with pytest.raises(MachineError, match="is lost: see that it runs"):
-                future.result(60)
+                future.result(SECONDS)
         with pytest.raises(MachineError, match="is lost: see that it runs"):
-            executor.submit(double, 1).result(60)
+            executor.submit(double, 1).result(SECONDS)
         executor.shutdown(cancel_futures=True)
         until(lambda: not is_there(process))  # without its scheduler, a worker ends
 
@@ -198,13 +201,13 @@ def test_a_worker_that_comes_later_is_looked_at_before_it_has_a_task(tmp_path: P
 
     dask = DaskCluster(tmp_path / "dask", 1, {"FIT": "yes"})
     with dask as running, ClusterExecutor(running.address, check) as executor:
-        assert executor.submit(os.getenv, "FIT").result(60) == "yes"
+        assert executor.submit(os.getenv, "FIT").result(SECONDS) == "yes"
         running.add_worker(FIT="well")
         until(lambda: executor.workers == 2)
         running.add_worker(FIT="no")
         future = executor.submit(wait_for, str(tmp_path / "never"), str(tmp_path / "begun"))
         with pytest.raises(MachineError, match="one does not fit"):
-            future.result(60)
+            future.result(SECONDS)
     assert asked == ["yes", "well", "no"]
 
 

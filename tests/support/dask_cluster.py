@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-_START_SECONDS: Final = 120.0
+_START_SECONDS: Final = 240.0
 
 
 class DaskCluster:

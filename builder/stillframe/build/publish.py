@@ -226,7 +226,8 @@ class _Publisher:
             FailedJob: if the store or the machine fails; what others brought is taken in before.
         """
         far = self.roots.store.parallel > 1 or self.request.far_sources
-        size = _INSTANCE_BATCH if far else _SYNCED_TOGETHER if self.roots.store.durable else 1
+        large = far or self.request.local_workers is not None  # who hands tasks to other machines pays for each
+        size = _INSTANCE_BATCH if large else _SYNCED_TOGETHER if self.roots.store.durable else 1
         under_way: dict[Future[list[Result]], Batch[_Candidate, InstanceTask]] = {}
         window = self.request.workers * AHEAD
         offers = HelpOffers(executor, self.request.workers)

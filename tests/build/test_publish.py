@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, override
+
+import pytest
+
+from stillframe.build.pipeline import build
+from stillframe.build.request import BuildRequest
+from stillframe.build.workers import build_instances
+from stillframe.execute import SerialExecutor
+from stillframe.options import BuildOptions
+from stillframe.store.directory import DirectoryStore
+from tests.support.dicom_files import write_series
+from tests.support.trees import NoProgress
+
+
+class Counting(SerialExecutor):
+    """Notes how many instances each task has, and whether any of them expects helpers or a count of frames."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    @override
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if fn is build_instances:
+            self.batches.append(len(args[0]))
+            assert all(task.meeting is None and task.count is None for task in args[0])
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.parametrize(("local_workers", "batches"), [(None, [1] * 26), (2, [24, 2])])
+def test_workers_elsewhere_get_more_at_a_time(local_workers: int | None, batches: list[int], tmp_path: Path) -> None:
+    store = DirectoryStore(str(tmp_path / "tree"))
+    store.create()
+    executor = Counting()
+    source = write_series(tmp_path / "in", 26)
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(), workers=2, local_workers=local_workers)
+    assert build(request, store, executor, NoProgress()).exit_code == 0
+    assert executor.batches == batches
