@@ -12,8 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import override
 
+import numpy as np
 import pytest
 
+from stillframe.codec.jpeg import encode_jpeg
+from stillframe.codec.jpeg_comment import with_comment
 from stillframe.errors import NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.plain_text import without_secrets
 from stillframe.store.base import ObjectHead
@@ -28,6 +31,7 @@ from tests.support.scripted_store import ScriptedStore, answer, header, in_turn,
 
 LIST = "studies"
 FRAME = "studies/1.2/series/1.3/instances/1.4/frames/1"
+THUMBNAIL = "studies/1.2/series/1.3/thumbnail"
 CODESTREAM = b"\xff\x4f" + b"frame" * 100
 WRITTEN = answer("200 OK", ETag='"e"')
 
@@ -124,6 +128,16 @@ def test_boto3_reads_whole_objects_where_checksums_are_looked_at(
     assert of_obstore(proxy.requests[-1])
     assert store.get(LIST).data == b"[]"  # type: ignore[union-attr]  # as above
     assert of_obstore(proxy.requests[-1])
+
+
+def test_a_thumbnail_that_tells_its_own_checksum_is_read_quickly(proxy: FaultyProxy, bucket: Bucket) -> None:
+    """Where it tells none, or is damaged, boto3 looks at that of the store."""
+    store = through(proxy, bucket)
+    picture = with_comment(encode_jpeg(np.zeros((8, 8), np.uint8), 90), "what it shows")
+    for data, quick in ((picture, True), (picture[:-3] + b"\0\xff\xd9", False), (b"\xff\xd8\xff\xd9", False)):
+        store.put(THUMBNAIL, data)
+        assert store.get(THUMBNAIL).data == data  # type: ignore[union-attr]  # as above
+        assert of_obstore(proxy.requests[-1]) is quick
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import batched, chain
 from typing import Any, Final, override
 
+from stillframe.codec.jpeg_comment import comment_of
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import KeyRefused, LayoutError, NotFound, PreconditionFailed, Refused, StoreError
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
@@ -107,8 +108,8 @@ class S3Store(Store):
             return _read_quickly(client.get(self._name(key)), checked=checked)
 
         try:
-            # What is compressed carries a checksum of its own; whatever else has one in the store, boto3 looks at.
-            return ask() if checked and not is_json(parse_key(key).kind) else self._try(key, ask_quickly, ask)
+            # What carries a checksum of its own needs no other one; whatever else has one in the store, boto3 looks at.
+            return ask() if checked and not _has_checksum(parse_key(key).kind) else self._try(key, ask_quickly, ask)
         except NotFound:
             return None
 
@@ -278,6 +279,11 @@ def compress_json(data: bytes) -> bytes:
     return gzip.compress(data, _GZIP_LEVEL, mtime=0)
 
 
+def _has_checksum(kind: Kind) -> bool:
+    """Whether objects of a kind have one within: JSON as it is compressed, thumbnails in their comment."""
+    return is_json(kind) or kind is Kind.THUMBNAIL
+
+
 def _read(answer: dict[str, Any]) -> StoredObject:
     data: bytes = answer["Body"].read()
     if answer.get("ContentEncoding") == "gzip":
@@ -294,7 +300,7 @@ def _read_quickly(content: Content, *, checked: bool) -> StoredObject:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise Unclear from error
-    elif checked:
+    elif checked and not comment_of(data):
         raise Unclear
     if not content.etag:
         raise Unclear
