@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from stillframe.archive.lists import listed_instances
 from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
+from stillframe.archive.study_listing import StudyListing
 from stillframe.build.catalogue import Catalogue
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.frame_count import arrange_count
@@ -57,6 +59,10 @@ _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
+# Series of one study that are worth one listing of it all.
+_MANY_SERIES: Final = 8
+# Instances of a series that is compared with its inputs by the thread that reads its lists.
+_FEW_INSTANCES: Final = 8
 GRACE_SECONDS: Final = 20.0
 """How long a job that a store or a signal ends waits for what its workers have under way."""
 
@@ -65,11 +71,14 @@ GRACE_SECONDS: Final = 20.0
 class _Series:
     """A series under way: the inputs still to be tried for each instance, and what has come of the others.
 
-    `thumbnails` are the instances that had one before.
+    `thumbnails` are the instances that had one before, `unchanged` those that are published from the inputs that the
+    job has, once that is known. `seconds` of CPU were taken to find out.
     """
 
     plan: SeriesPlan
     listed: Mapping[str, Record | None] = field(default_factory=dict)
+    unchanged: frozenset[str] | None = None
+    seconds: float = 0.0
     thumbnails: frozenset[str] = frozenset()
     settled: set[str] = field(default_factory=set)
     published: set[str] = field(default_factory=set)
@@ -84,6 +93,15 @@ class _Candidate:
     uids: InstanceUIDs
     inputs: tuple[Header, ...]
     first: bool = True
+
+
+def _candidates(series: _Series) -> list[_Candidate]:
+    """The instances of a series with their inputs."""
+    plan = series.plan
+    return [
+        _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
+        for instance, inputs in plan.instances.items()
+    ]
 
 
 class _Publisher:
@@ -108,6 +126,8 @@ class _Publisher:
         self.open: dict[SeriesPlan, _Series] = {}  # planned, and not listed yet
         self.planned = ("", "")  # study and series of what was planned last
         self.lists = ListWriter(roots, request, report.stages, draw)
+        self._listing: StudyListing | None = None
+        self._listing_lock = threading.Lock()
 
     def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
@@ -115,12 +135,12 @@ class _Publisher:
         What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
         """
         for series in self._open_series():
-            plan, store = series.plan, self.roots.of(series.plan.study)
-            candidates = [
-                _Candidate(series, InstanceUIDs(plan.study, plan.series, instance), inputs)
-                for instance, inputs in plan.instances.items()
-            ]
-            unchanged = self._unchanged(store, series, candidates)
+            candidates = _candidates(series)
+            unchanged = series.unchanged
+            if unchanged is None:
+                with StageClock(self.report.stages, time.process_time)("check"):
+                    unchanged = self._unchanged(series, candidates)
+            self.report.stages["check"] += series.seconds
             for candidate in candidates:
                 if candidate.uids.instance in unchanged:
                     source = candidate.inputs[0].source
@@ -130,14 +150,21 @@ class _Publisher:
                 yield from self.later_tasks()
 
     def _open_series(self) -> Iterator[_Series]:
-        """The series of the job with what is listed of them; read ahead where the store is far away."""
+        """The series of the job with what is listed of them; read ahead where the store is far away.
+
+        Small ones are compared with their inputs there, too: many would be waited for one after the other.
+        """
+        parallel = self.roots.store.parallel
 
         def open_one(series: _Series) -> _Series:
             study = series.plan.study
             series.listed = listed_instances(self.lists.roots.of(study), study, series.plan.series)
+            if parallel > 1 and len(series.plan.instances) <= _FEW_INSTANCES:
+                began = time.thread_time()
+                series.unchanged = self._unchanged(series, _candidates(series), at_once=1)
+                series.seconds = time.thread_time() - began
             return series
 
-        parallel = self.roots.store.parallel
         with closing(self._planned_series()) as planned, closing(map_ahead(open_one, planned, parallel)) as opened:
             yield from opened
 
@@ -153,16 +180,32 @@ class _Publisher:
                     series = self.open[plan] = _Series(plan=plan)
                 yield series
 
-    def _unchanged(self, store: Store, series: _Series, candidates: Sequence[_Candidate]) -> frozenset[str]:
+    def _unchanged(
+        self, series: _Series, candidates: Sequence[_Candidate], *, at_once: int | None = None
+    ) -> frozenset[str]:
         """The listed instances of a series whose first input is what they were published from."""
         if not any(series.listed.values()):
             return frozenset()
-        held = held_in_series(store, series.plan.study, series.plan.series)
+        store = self.roots.of(series.plan.study)
+        held = self._held(series.plan, store)
         series.thumbnails = with_thumbnail(held)
-        count = max(self.request.workers_here, store.parallel, PARALLEL if self.request.far_sources else 1)
-        with StageClock(self.report.stages, time.process_time)("check"):
-            results = side_by_side(count, lambda candidate: self._is_unchanged(store, candidate, held), candidates)
+        far = max(store.parallel, PARALLEL if self.request.far_sources else 1)
+        results = side_by_side(
+            at_once or max(self.request.workers_here, far),
+            lambda candidate: self._is_unchanged(store, candidate, held),
+            candidates,
+        )
         return frozenset(candidate.uids.instance for candidate, same in zip(candidates, results, strict=True) if same)
+
+    def _held(self, plan: SeriesPlan, store: Store) -> Mapping[str, HeldInstance]:
+        """What the store holds of each instance of a series; many series of a study are listed together."""
+        if store.parallel <= 1 or plan.in_study < _MANY_SERIES:
+            return held_in_series(store, plan.study, plan.series)
+        with self._listing_lock:
+            if self._listing is None or self._listing.study != plan.study:  # studies come one after the other
+                self._listing = StudyListing(store, plan.study)
+            listing = self._listing
+        return listing.held(plan.series)
 
     def _is_unchanged(self, store: Store, candidate: _Candidate, held: Mapping[str, HeldInstance]) -> bool:
         """Whether an instance is published as it is listed, and from the bytes of its input.
