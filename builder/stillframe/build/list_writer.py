@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from stillframe.archive.drawing import Drawer
+from stillframe.archive.in_step import is_in_step
 from stillframe.archive.lists import publish_series, publish_studies, publish_study
 from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.roots import Roots
@@ -93,8 +94,10 @@ class ListWriter:
         if concerned:
             store.sync()  # of what the lists will name
             with self._room(len(plan.instances)), closing(built):
-                known = publish_series(store, plan.study, plan.series, built, base_url)
-                update_series_thumbnails(store, plan.study, plan.series, known | (thumbnails or frozenset()), self.draw)
+                before = thumbnails or frozenset[str]()
+                if built or not is_in_step(store, plan.study, plan.series, before, base_url):
+                    known = publish_series(store, plan.study, plan.series, built, base_url)
+                    update_series_thumbnails(store, plan.study, plan.series, known | before, self.draw)
         with self._lock:
             if concerned:
                 self._touched.setdefault(plan.study, []).append(plan.series)
