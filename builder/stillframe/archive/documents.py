@@ -52,7 +52,7 @@ class Before:
     def take_entries(self) -> Entries | None:
         """As `take`, the entries; None if there is no such object, or it is damaged."""
         stored, data = self._stored, self.take()
-        return None if stored is None or data is None else _entries_of(self._store, self.key, stored)
+        return None if stored is None or data is None else _entries_of(self._store, self.key, stored, keep=False)
 
     def replace(self, data: bytes, summaries: Sequence[JSONDataset] | None = None) -> bool:
         """Write it where it is the same still (or still missing); whether its bytes change.
@@ -64,14 +64,14 @@ class Before:
         Raises:
             PreconditionFailed: if another one is there.
         """
-        if self._is(data):
-            return False
-        etag = self._stored.etag if self._stored else self._etag
-        written = self._store.put(self.key, data, if_match=etag or None, if_none_match=not self.is_there)
+        current = self._stored or StoredObject(data, self._etag)
+        if changed := not self._is(data):
+            etag = current.etag if self.is_there else None
+            written = self._store.put(self.key, data, if_match=etag, if_none_match=not self.is_there)
+            current = StoredObject(data, written.etag)
         if summaries is not None:
-            version = _version(self._store, StoredObject(data, written.etag))
-            _KNOWN.remember(self.key, _Known(self._store, version, summaries))
-        return True
+            _KNOWN.remember(self.key, _Known(self._store, _version(self._store, current), summaries))
+        return changed
 
     def _is(self, data: bytes) -> bool:
         if self._stored is not None:
@@ -219,15 +219,16 @@ _MOST_BYTES: Final = 32 << 20
 _FEWEST_DOCUMENTS: Final = 2
 
 
-def _entries_of(store: Store, key: str, stored: StoredObject) -> Entries | None:
-    """The entries of a document, None if its bytes are not what the key promises."""
+def _entries_of(store: Store, key: str, stored: StoredObject, *, keep: bool = True) -> Entries | None:
+    """The entries of a document, None if its bytes are not what the key promises; `keep` them in mind or not."""
     known, version = _KNOWN.get(store, key), _version(store, stored)
     if known is not None and known.version == version and (entries := parse_entries(stored.data, known.summaries)):
         return entries
     entries, parsed = parse_entries(stored.data), parse_key(key)
     if entries is None or not all(_belongs(summary, parsed) for summary in entries.summaries):
         return None
-    _KNOWN.remember(key, _Known(store, version, entries.summaries))
+    if keep:
+        _KNOWN.remember(key, _Known(store, version, entries.summaries))
     return entries
 
 
