@@ -13,7 +13,7 @@ from openjpeg.utils import decode, encode_array
 from pydicom.encaps import generate_frames
 
 from stillframe.codec.codestream import nonconformities, reduce_codestream, resolutions
-from stillframe.codec.htj2k import decode_frame, decode_lossless, decode_prefix, encode_frame, levels_for
+from stillframe.codec.htj2k import decode_frame, decode_lossless, decode_prefix, encode_frame, levels_for, samples_fit
 from stillframe.codec.markers import parse_header
 from stillframe.errors import CodecError
 from tests.support.examples import examples
@@ -217,6 +217,20 @@ def test_the_same_frame_gives_the_same_bytes() -> None:
 def test_what_cannot_be_represented_is_refused(frame: Frame, bits_stored: int, message: str) -> None:
     with pytest.raises(CodecError, match=message):
         encode_frame(frame, bits_stored)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4"])
+@pytest.mark.parametrize("bits", [1, 5, 8, 12, 16, 32])
+def test_samples_fit_so_many_bits_or_do_not(kind: str, bits: int) -> None:
+    """The range of so many bits, and one beyond either end, as far as the type holds them."""
+    signed = kind[0] == "i"
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    limits = np.iinfo(kind)
+    for value, fits in ((least, True), (most, True), (least - 1, False), (most + 1, False)):
+        if limits.min <= value <= limits.max:
+            frame = np.zeros((3, 3), kind)
+            frame[1, 2] = value
+            assert samples_fit(frame, bits) is fits
 
 
 def test_sixteen_bit_containers_of_few_bits_come_back_in_eight() -> None:

@@ -89,17 +89,22 @@ def _check_frame(frame: npt.NDArray[Any], bits_stored: int) -> None:
         raise CodecError(f"a frame {describe_array(frame)} is neither grey nor unsigned RGB")
     if not 1 <= bits_stored <= 8 * dtype.itemsize:
         raise CodecError(f"{bits_stored} bits stored do not fit {dtype}")
-    if bits_stored == 8 * dtype.itemsize:
-        return
-    least, most = sample_range(bits_stored, signed=dtype.kind == "i")
-    low, high = int(frame.min()), int(frame.max())
-    if low < least or high > most:
-        raise CodecError(f"samples from {low} to {high} do not fit {bits_stored} bits stored")
+    if not samples_fit(frame, bits_stored):
+        raise CodecError(f"samples from {frame.min()} to {frame.max()} do not fit {bits_stored} bits stored")
 
 
 def sample_range(bits: int, *, signed: bool) -> tuple[int, int]:
     """The least and the greatest sample of so many bits."""
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def samples_fit(frame: npt.NDArray[Any], bits: int) -> bool:
+    """Whether all samples of a frame of integers fit so many bits, with the sign that its type has."""
+    if bits >= 8 * frame.itemsize:
+        return True
+    signed = frame.dtype.kind == "i"
+    least, most = sample_range(bits, signed=signed)
+    return bool(frame.max() <= most and (not signed or frame.min() >= least))
 
 
 def _lines(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from stillframe.codec.colour import Colour, Space
 from stillframe.codec.facts import FrameFacts
-from stillframe.codec.htj2k import sample_range
+from stillframe.codec.htj2k import sample_range, samples_fit
 from stillframe.errors import PixelDataError
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, keep_bits
@@ -64,8 +64,7 @@ def mask_samples(
         return DecodedFrame(array=frame)
     if overlays or shift:
         return _mask_overlays(frame, description, overlays, shift)
-    least, most = sample_range(description.bits_stored, signed=description.pixel_representation == 1)
-    if frame.max() <= most and frame.min() >= least:
+    if samples_fit(frame, description.bits_stored):
         return DecodedFrame(array=frame)
     return DecodedFrame(array=keep_bits(frame, description.bits_stored), masked=True)
 
