@@ -78,7 +78,8 @@ def radiographs(count: int) -> Input:
 
     def make(folder: Path) -> None:
         for number in range(1, count + 1):
-            _write_slice(folder, number, radiograph(number), Modality="DX")
+            window = {"WindowCenter": 2000, "WindowWidth": 3600}  # without one, a picture needs every sample
+            _write_slice(folder, number, radiograph(number), Modality="DX", **window)
 
     return Input(f"{count} images of 2048 x 2048", count, make)
 
