@@ -4,13 +4,12 @@ import path from 'node:path';
 import { startEdge, startFaulty, startNginx } from './bench-hosts.mjs';
 import { watchFrames } from './bench-traffic.mjs';
 import { BIN, run } from './hosts.mjs';
-import { openPlanes } from './ohif.mjs';
 import { startSlowLine } from './slow-line.mjs';
 
 export const FULL = 8; // Cornerstone's ImageQualityStatus
 const TIMEOUT_MS = 120_000;
-const LIMIT_MS = 60_000; // what has not come to full quality by then is blank,
-const QUIET_MS = 6_000; // and what asks for nothing for so long: the module itself tries again within 3.2 s
+const LIMIT_MS = 180_000; // what has not come to full quality by then is blank,
+const QUIET_MS = 12_000; // and what neither asks for anything nor gets better for so long
 
 /** By their names, functions that start a host and answer its origin. `tree` has a site beside it, of `dist`. */
 export function hostsOf({ tree, sources, dist, work, stops }) {
@@ -61,7 +60,7 @@ function watchPictures() {
 }
 
 /** A page of a browser with studies in OHIF. */
-export async function openOhif(browser, origin, studies, { isOff, isCached = true }) {
+export async function openOhif(browser, origin, studies, { isOff, isCached = true, more = {} }) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true });
   const page = await context.newPage();
   page.setDefaultTimeout(TIMEOUT_MS);
@@ -70,7 +69,8 @@ export async function openOhif(browser, origin, studies, { isOff, isCached = tru
   await page.exposeFunction('pictured', () => (first ??= { requests: traffic.all().length, bytes: traffic.bytes() }));
   await page.addInitScript(watchPictures);
   if (isOff) await page.addInitScript(withoutModule);
-  await page.goto(`${origin}/viewer?${studies.map((study) => `StudyInstanceUIDs=${study}`).join('&')}`);
+  const query = [...studies.map((study) => ['StudyInstanceUIDs', study]), ...Object.entries(more)];
+  await page.goto(`${origin}/viewer?${new URLSearchParams(query)}`);
   return { page, traffic, first: () => first, close: () => context.close() };
 }
 
@@ -106,7 +106,7 @@ async function openAgain({ page, traffic }, study, openings) {
   for (let opening = 0; opening < openings; opening++) {
     traffic.clear();
     await page.evaluate(openOnce, study);
-    const quality = await settle(page, traffic, () => window.seen.at(-1)?.quality);
+    const quality = await settle(page, traffic, () => [window.seen.at(-1)?.quality, window.seen.length]);
     if (quality !== FULL) blank += 1;
     const whole = traffic.all().filter(({ url }) => !url.includes('/reduced/'));
     const size = await sizeOf(page, whole[0]?.url);
@@ -125,12 +125,11 @@ function openOnce(study) {
   viewport.setStack([set.instances[0].imageId]).catch(() => {}); // what fails stays blank
 }
 
-/** A volume in three planes, by OHIF's own layout: one blank slice counts. */
+/** A volume in three planes, by OHIF's own protocol for them: one blank slice counts. */
 async function openVolume(browser, origin, study, { isOff, picture }) {
-  const { page, traffic, close } = await openOhif(browser, origin, [study], { isOff, isCached: false });
-  await page.waitForFunction(isReady, 1);
-  await openPlanes(page);
-  await page.waitForFunction(() => window.cornerstone.cache.getVolumes().length);
+  const more = { hangingProtocolId: 'mpr' };
+  const { page, traffic, close } = await openOhif(browser, origin, [study], { isOff, isCached: false, more });
+  await page.waitForFunction(() => window.cornerstone?.cache?.getVolumes().length);
   const worst = await settle(page, traffic, worstQuality);
   if (picture) await page.waitForTimeout(1000).then(() => page.screenshot({ path: picture }));
   const came = new Map();
@@ -143,18 +142,22 @@ async function openVolume(browser, origin, study, { isOff, picture }) {
   return { blank: worst === FULL ? 0 : 1, twice, openings: 1, slices: came.size };
 }
 
-/** In the page: the quality of the slice that is worst; nothing while there is no volume. */
+/** In the page: the quality of the slice that is worst, and how far all are. */
 function worstQuality() {
   const { cache } = window.cornerstone;
-  return Math.min(...cache.getVolumes().flatMap(({ imageIds }) => imageIds.map((id) => cache.getImageQuality(id) ?? 0)));
+  const all = cache.getVolumes().flatMap(({ imageIds }) => imageIds.map((id) => cache.getImageQuality(id) ?? 0));
+  return [Math.min(...all), all.reduce((sum, one) => sum + one, 0)];
 }
 
-/** The quality that a page comes to: full, or whatever it is when nothing more is asked for. */
-async function settle(page, traffic, qualityOf) {
-  let quality;
+/** The quality that a page comes to: full, or whatever it is when nothing goes on. */
+async function settle(page, traffic, look) {
+  let [quality, progress] = [];
+  let changed = Date.now();
   for (const end = Date.now() + LIMIT_MS; Date.now() < end; await page.waitForTimeout(50)) {
-    quality = await page.evaluate(qualityOf);
-    if (quality === FULL || traffic.quietMs() > QUIET_MS) break;
+    const before = progress;
+    [quality, progress] = await page.evaluate(look);
+    if (progress !== before) changed = Date.now();
+    if (quality === FULL || Math.min(traffic.quietMs(), Date.now() - changed) > QUIET_MS) break;
   }
   await page.waitForTimeout(100); // the last events of its traffic
   return quality;

@@ -9,8 +9,11 @@ const PLAIN = readFileSync(process.env.APP_CONFIG, 'utf8');
 const TITLED = readFileSync(process.env.APP_CONFIG_TITLED, 'utf8');
 const TOKEN = 'aZ09_-aZ09_-aZ09';
 
-/** What the script makes of a page at `href` whose scripts lie under `base`; `root` is what service.js has said. */
-function open(href, { base = 'https://host.example/', root, text = PLAIN } = {}) {
+/**
+ * What the script makes of a page at `href` whose scripts lie under `base`; `root` is what service.js has said. `load` is what
+ * a `text` calls that imports nothing.
+ */
+function open(href, { base = 'https://host.example/', root, text = PLAIN, load } = {}) {
   const [replaced, pushed, left] = [[], [], []];
   const location = Object.assign(new URL(href), { assign: (url) => left.push(url) });
   const window = {
@@ -22,7 +25,7 @@ function open(href, { base = 'https://host.example/', root, text = PLAIN } = {})
     ...(root && { stillframe: { root } }),
   };
   const document = { currentScript: { src: `${base}app-config.js` } };
-  vm.runInNewContext(text, { window, document, URL, URLSearchParams, console });
+  vm.runInNewContext(text, { window, document, URL, URLSearchParams, console, load });
   const { configuration } = window.config.dataSources[0];
   return { config: window.config, source: configuration, replaced, pushed, left, push: (url) => window.history.pushState({}, '', url) };
 }
@@ -117,3 +120,35 @@ test('a browser module that does not start leaves OHIF as it is', async () => {
   assert.equal(said.length, 1);
   assert.deepEqual(Object.keys(extension), ['id', 'preRegistration']);
 });
+
+/** The extension as OHIF enters a mode with it, with a browser module that starts; and what its handlers make. */
+async function enter(handlers) {
+  const text = PLAIN.replace('await import(', 'await load(');
+  assert.notEqual(text, PLAIN);
+  const entered = [];
+  const ohifExtension = { id: 'stillframe', preRegistration() {}, onModeEnter: () => entered.push('mode'), onModeExit() {} };
+  const { config } = open('https://host.example/viewer', { text, load: async () => ({ ohifExtension }) });
+  const [extension] = config.extensions;
+  await extension.preRegistration({});
+  assert.equal(extension.onModeExit, ohifExtension.onModeExit);
+  const extensionManager = { getModuleEntry: (id) => handlers[id] };
+  extension.onModeEnter({ extensionManager });
+  extension.onModeEnter({ extensionManager });
+  assert.deepEqual(entered, ['mode', 'mode']);
+}
+
+const STACK = '@ohif/extension-default.sopClassHandlerModule.stack';
+const UNSUPPORTED = '@ohif/extension-default.sopClassHandlerModule.not-supported-display-sets-handler';
+
+test('an image without frames is none', async () => {
+  const maker = (name) => ({ getDisplaySetsFromSeries: (instances) => [[name, ...instances.map(({ uid }) => uid)]] });
+  const handlers = { [STACK]: maker('stack'), [UNSUPPORTED]: maker('unsupported') };
+  await enter(handlers);
+  const framed = { uid: 1, AvailableTransferSyntaxUID: '1.2.840.10008.1.2.4.202' };
+  const { getDisplaySetsFromSeries: make } = handlers[STACK];
+  assert.deepEqual([...make([framed, { uid: 2 }])], [['stack', 1], ['unsupported', 2]]);
+  assert.deepEqual([...make([framed])], [['stack', 1]]);
+  assert.deepEqual([...make([{ uid: 2 }])], [['unsupported', 2]]);
+});
+
+test('an OHIF without these handlers enters its mode all the same', () => enter({}));
