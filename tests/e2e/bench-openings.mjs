@@ -9,7 +9,7 @@ import { startSlowLine } from './slow-line.mjs';
 export const FULL = 8; // Cornerstone's ImageQualityStatus
 const TIMEOUT_MS = 120_000;
 const LIMIT_MS = 180_000; // what has not come to full quality by then is blank,
-const QUIET_MS = 12_000; // and what neither asks for anything nor gets better for so long
+const QUIET_MS = { ours: 45_000, ohif: 12_000 }; // and what neither asks for anything nor gets better for so long
 
 /** By their names, functions that start a host and answer its origin. `tree` has a site beside it, of `dist`. */
 export function hostsOf({ tree, sources, dist, work, stops }) {
@@ -86,7 +86,7 @@ export async function openAll(browser, origin, { frames, volume, line: speed, op
     const viewer = await openOhif(browser, at, frames.map(({ study }) => study), { isOff, isCached: false });
     await viewer.page.waitForFunction(isReady, frames.length);
     await isQuiet(viewer.traffic, 1000);
-    for (const { study } of frames) found.push(await openAgain(viewer, study, openings));
+    for (const { study } of frames) found.push(await openAgain(viewer, study, { openings, isOff }));
     await viewer.close();
     if (volume) found.push(await openVolume(browser, at, volume.study, { isOff, picture }));
   } finally {
@@ -101,12 +101,12 @@ function isReady(count) {
   return sets.length >= count && window.seen.length > 0;
 }
 
-async function openAgain({ page, traffic }, study, openings) {
+async function openAgain({ page, traffic }, study, { openings, isOff }) {
   let [blank, twice] = [0, 0];
   for (let opening = 0; opening < openings; opening++) {
     traffic.clear();
     await page.evaluate(openOnce, study);
-    const quality = await settle(page, traffic, () => [window.seen.at(-1)?.quality, window.seen.length]);
+    const quality = await settle(page, traffic, () => [window.seen.at(-1)?.quality, window.seen.length], isOff);
     if (quality !== FULL) blank += 1;
     const whole = traffic.all().filter(({ url }) => !url.includes('/reduced/'));
     const size = await sizeOf(page, whole[0]?.url);
@@ -130,7 +130,7 @@ async function openVolume(browser, origin, study, { isOff, picture }) {
   const more = { hangingProtocolId: 'mpr' };
   const { page, traffic, close } = await openOhif(browser, origin, [study], { isOff, isCached: false, more });
   await page.waitForFunction(() => window.cornerstone?.cache?.getVolumes().length);
-  const worst = await settle(page, traffic, worstQuality);
+  const worst = await settle(page, traffic, worstQuality, isOff);
   if (picture) await page.waitForTimeout(1000).then(() => page.screenshot({ path: picture }));
   const came = new Map();
   for (const { url, bytes } of traffic.all().filter((one) => !one.url.includes('/reduced/'))) {
@@ -150,14 +150,14 @@ function worstQuality() {
 }
 
 /** The quality that a page comes to: full, or whatever it is when nothing goes on. */
-async function settle(page, traffic, look) {
+async function settle(page, traffic, look, isOff) {
   let [quality, progress] = [];
   let changed = Date.now();
   for (const end = Date.now() + LIMIT_MS; Date.now() < end; await page.waitForTimeout(50)) {
     const before = progress;
     [quality, progress] = await page.evaluate(look);
     if (progress !== before) changed = Date.now();
-    if (quality === FULL || Math.min(traffic.quietMs(), Date.now() - changed) > QUIET_MS) break;
+    if (quality === FULL || Math.min(traffic.quietMs(), Date.now() - changed) > QUIET_MS[isOff ? 'ohif' : 'ours']) break;
   }
   await page.waitForTimeout(100); // the last events of its traffic
   return quality;
