@@ -55,6 +55,7 @@ def in_bucket(bucket: Bucket) -> list[str | Path]:
     return [f"s3://{bucket.name}/a", "--endpoint-url", bucket.settings.endpoint_url, "--region", "us-east-1"]
 
 
+@pytest.mark.slow
 def test_shards_in_a_folder_are_one_build_and_report_it_once(archive: Path, tmp_path: Path) -> None:
     reports = []
     for number, shard in enumerate(shards()):
