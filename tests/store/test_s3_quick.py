@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from stillframe.codec.jpeg import encode_jpeg
-from stillframe.codec.jpeg_comment import with_comment
 from stillframe.errors import NotFound, PreconditionFailed, Refused, StoreError
+from stillframe.jpeg_comment import with_comment
 from stillframe.plain_text import without_secrets
 from stillframe.store.base import ObjectHead
 from stillframe.store.s3 import S3Store

@@ -14,8 +14,8 @@ from stillframe.archive.entries import encode_list
 from stillframe.archive.record import mark_of
 from stillframe.archive.representative import series_candidates
 from stillframe.archive.thumbnails import has_own_thumbnail, listed_thumbnails
-from stillframe.codec.jpeg_comment import comment_of
 from stillframe.dicom.json_model import SOP_INSTANCE_UID, JSONDataset, named_uids, text_value
+from stillframe.jpeg_comment import comment_of
 from stillframe.layout import instances_key, metadata_key, thumbnail_key
 from stillframe.store.base import Store
 

@@ -8,11 +8,11 @@ from typing import Final
 
 from stillframe.archive.record import mark_of, promised_frames, record_of
 from stillframe.codec.codestream import resolutions
-from stillframe.codec.jpeg_comment import with_comment
 from stillframe.codec.markers import MainHeader, parse_header
 from stillframe.dicom.json_model import JSONDataset, named_uids
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CannotDraw, CodecError, CodestreamError, PixelDataError, has_memory
+from stillframe.jpeg_comment import with_comment
 from stillframe.layout import bulk_data_key, frame_key
 from stillframe.options import DecoderLimits
 from stillframe.pixels.codestreams import decode_prefix, decode_published

@@ -15,10 +15,10 @@ from stillframe.archive.drawing import Draw
 from stillframe.archive.holdings import read_metadata
 from stillframe.archive.record import mark_of, record_of
 from stillframe.archive.representative import asked_for, series_candidates, study_candidates
-from stillframe.codec.jpeg_comment import comment_of
 from stillframe.dicom.json_model import SOP_INSTANCE_UID, JSONDataset, named_uids, text_value
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import PreconditionFailed, StoreError
+from stillframe.jpeg_comment import comment_of
 from stillframe.layout import metadata_key, thumbnail_key
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store

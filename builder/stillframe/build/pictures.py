@@ -7,12 +7,12 @@ from typing import Final
 from stillframe.archive.pictures import drawing, read_rendered, read_thumbnail
 from stillframe.archive.record import mark, promised_frames
 from stillframe.build.content import Content
-from stillframe.codec.jpeg_comment import with_comment
 from stillframe.dicom.json_model import SOP_CLASS_UID, SYNTAX, JSONDataset, binary_value, first_value
 from stillframe.dicom.sop_classes import ENCAPSULATED_PDF
 from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CannotDraw, LayoutError
+from stillframe.jpeg_comment import with_comment
 from stillframe.layout import HEAD_BYTES, Kind, media_type, rendered_key, thumbnail_key
 from stillframe.options import BuildOptions, Rendered, Thumbnails
 from stillframe.pixels.display import read_display

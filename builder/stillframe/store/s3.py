@@ -12,9 +12,9 @@ from functools import partial
 from itertools import batched, chain
 from typing import Any, Final, override
 
-from stillframe.codec.jpeg_comment import comment_of
 from stillframe.dicom.files import ReadableFile
 from stillframe.errors import KeyRefused, LayoutError, NotFound, PreconditionFailed, Refused, StoreError
+from stillframe.jpeg_comment import comment_of
 from stillframe.layout import HEAD_BYTES, Kind, cache_control, is_json, is_key, media_type, parse_key
 from stillframe.parallel import side_by_side
 from stillframe.store.base import KeptVersions, ObjectHead, Store, StoredObject, Written

@@ -18,8 +18,8 @@ from stillframe.archive.representative import series_candidates, study_candidate
 from stillframe.archive.roots import Roots
 from stillframe.archive.thumbnails import has_own_thumbnail, listed_thumbnails
 from stillframe.build.dryrun.estimate import Encode, ListEntry, Measured, Objects, Pool, Sample, find_sample
-from stillframe.codec.jpeg_comment import comment_of
 from stillframe.dicom.json_model import SERIES_UID, JSONDataset, dumps, named_uids, text_value
+from stillframe.jpeg_comment import comment_of
 from stillframe.layout import (
     STUDIES,
     Kind,

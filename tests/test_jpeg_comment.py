@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stillframe.codec.jpeg import encode_jpeg
-from stillframe.codec.jpeg_comment import comment_of, with_comment
+from stillframe.jpeg_comment import comment_of, with_comment
 
 PIXELS = (np.arange(40 * 30 * 3) % 251).astype("u1").reshape(40, 30, 3)
 
