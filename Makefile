@@ -180,7 +180,7 @@ e2e: .venv/.installed-test tests/e2e/node_modules/.installed
 e2e-core:
 	@E2E_CORE=1 $(MAKE) --no-print-directory e2e
 
-# RUNS=5 loads in each way, SLICES=174 of the volume, OPENINGS=20 of each frame; PARTS="frames volume ohif openings".
+# RUNS=3 loads in each way, SLICES=174 of the volume, OPENINGS=20 of each frame; PARTS="frames volume ohif openings".
 bench-viewers: .venv/.installed-test tests/e2e/node_modules/.installed
 	STILLFRAME_BIN=$(BIN) RUNS="$(RUNS)" SLICES="$(SLICES)" OPENINGS="$(OPENINGS)" PARTS="$(PARTS)" VIEWERS="$(VIEWERS)" \
 	  node tests/e2e/bench-viewers.mjs

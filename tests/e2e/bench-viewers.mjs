@@ -18,7 +18,7 @@ const HERE = import.meta.dirname;
 const chosen = (name, all) => (process.env[name] || all).split(' ');
 const RUNS = Number(process.env.RUNS || 3);
 const OPENINGS = Number(process.env.OPENINGS || 20);
-const FEW_OPENINGS = Math.ceil(OPENINGS / 7); // of the viewer's own way, and on other hosts
+const FEW_OPENINGS = Math.ceil(OPENINGS / 20); // on other hosts; of the viewer's own way two
 const PARTS = chosen('PARTS', 'frames volume ohif openings');
 const VIEWERS = chosen('VIEWERS', 'ohif-3.13.2 ohif-3.14.0-beta.6');
 const MODULE = path.join(HERE, '..', '..', 'templates', 'stillframe.js');
@@ -77,14 +77,14 @@ async function load(browser, pages, origin, sample, { way, line: speed, planes, 
   }
 }
 
-/** By HTTP/1.1 on the first line every frame; elsewhere the two that tell most. */
+/** By HTTP/1.1 on the first line every frame in every way; elsewhere what tells most. */
 async function benchFrames({ pages, hosts, samples }) {
-  const ways = waysOf('whole ohif range reduced hand ours');
   for (const [name, origin, line, isFirst] of settings(hosts)) {
+    const ways = waysOf(isFirst ? 'whole ohif range reduced hand ours' : 'range hand ours');
     title('Frames', name, line, 'Cornerstone3D 5.14, a viewport of 800 x 760', RUNS);
     row('frame', 'way', 'requests', 'bytes', 'first request', 'first picture', 'after its bytes', 'its columns', 'everything');
     rule(9);
-    for (const frame of FRAMES.filter((one) => isFirst || ['grey-large', 'colour-medium'].includes(one))) {
+    for (const frame of FRAMES.filter((one) => isFirst || one === 'grey-large')) {
       const results = await takeTurns(ways, (browser, way) => load(browser, pages, origin, samples[frame], { way, line, warm: samples['grey-small'] }));
       for (const way of ways) {
         const runs = results[way];
@@ -100,8 +100,8 @@ async function benchFrames({ pages, hosts, samples }) {
 }
 
 async function benchVolume({ pages, hosts, samples }) {
-  const ways = waysOf('whole ohif range reduced hand ours');
-  for (const [name, origin, line] of settings(hosts)) {
+  for (const [name, origin, line, isFirst] of settings(hosts)) {
+    const ways = waysOf(isFirst ? 'whole ohif range reduced hand ours' : 'ohif hand ours');
     title('A volume', name, line, 'Cornerstone3D 5.14, three planes of 300 x 300', RUNS);
     row('way', 'requests', 'bytes', 'bytes when visible', 'visible', 'last byte', 'everything', 'drawn', 'failed');
     rule(9);
@@ -153,24 +153,27 @@ async function benchOhif({ sites, samples }) {
   }
 }
 
-/** Frames and a volume opened in OHIF without a cache, on every host. On nginx the viewer's own way is beside ours. */
+/**
+ * Frames and a volume opened in OHIF without a cache, on every host. On nginx they are opened so many times, in the first
+ * OHIF on the first line and beside the viewer's own way; elsewhere a few times, on the last line.
+ */
 async function benchOpenings({ sites, samples, sources }) {
-  const [speed] = LINES;
   const frames = FRAMES.map((name) => samples[name]);
-  title(`Openings in OHIF, ${OPENINGS} of each frame on the first host, ${FEW_OPENINGS} elsewhere`, 'blank or twice, of how many', speed, 'a volume in three planes', 1);
-  row('viewer', 'host', 'way', ...FRAMES.map((name) => SIZES[name]), 'volume');
-  rule(FRAMES.length + 4);
-  for (const [version, { tree, dist, folder }] of Object.entries(sites)) {
-    const hosts = hostsOf({ tree, sources, dist, work: folder, stops });
-    for (const [index, [name, start]] of Object.entries(hosts).filter(([one]) => (process.env.HOST ?? one) === one).entries()) {
+  print(`\nOpenings in OHIF, and a volume in three planes: how many stayed blank, how many came twice, of how many.\n`);
+  row('viewer', 'host', 'Mbit/s', 'way', ...FRAMES.map((name) => SIZES[name]), 'volume');
+  rule(FRAMES.length + 5);
+  for (const [index, [version, { tree, dist, folder }]] of Object.entries(sites).entries()) {
+    const hosts = Object.entries(hostsOf({ tree, sources, dist, work: folder, stops }));
+    for (const [place, [host, start]] of hosts.filter(([one]) => (process.env.HOST ?? one) === one).entries()) {
       const origin = await start();
-      for (const way of index ? ['ours'] : waysOf('ohif ours')) {
-        const [line, openings] = way === 'ours' && !index ? [speed, OPENINGS] : [index ? LINES.at(-1) : speed, FEW_OPENINGS];
-        const picture = path.join(RESULTS, `${version}-${name.replace(/\W+/g, '-')}-${way}.png`);
+      const line = index || place ? LINES.at(-1) : LINES[0];
+      for (const way of waysOf(index || place ? 'ours' : 'ohif ours')) {
+        const openings = place ? FEW_OPENINGS : way === 'ours' ? OPENINGS : 2;
+        const picture = path.join(RESULTS, `${version}-${host.replace(/\W+/g, '-')}-${way}.png`);
         const browser = await startBrowser();
         try {
           const cells = await openAll(browser, origin, { frames, volume: samples.volume, line, openings, isOff: way !== 'ours', picture });
-          row(version, name, NAMES[way], ...cells.map(({ blank, twice, openings: all }) => `${blank} or ${twice} of ${all}`));
+          row(version, host, line.megabits, NAMES[way], ...cells.map(({ blank, twice, openings: all }) => `${blank}, ${twice} of ${all}`));
         } finally {
           await browser.close();
         }
