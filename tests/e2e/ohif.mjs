@@ -46,7 +46,7 @@ async function openSeries(page, description) {
   await entry.dblclick();
 }
 
-export async function openPlanes(page) {
+async function openPlanes(page) {
   await page.locator(CANVAS).first().waitFor();
   await page.locator('[data-cy="Layout"]').click();
   await page.getByText('MPR', { exact: true }).first().click();
