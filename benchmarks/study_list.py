@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from stillframe.archive.study_list import merge_study_list
+from stillframe.dicom.json_model import dumps
 
 
-def record(study: str, rng: random.Random) -> dict[str, Any]:
-    """A record as a CT study has it."""
+def record(study: str, rng: random.Random) -> bytes:
+    """A record as a CT study has it, as a line of the list."""
     values: dict[str, tuple[str, list[Any]]] = {
         "00080005": ("CS", ["ISO_IR 192"]),
         "00080020": ("DA", [str(rng.randrange(20000101, 20261231))]),
@@ -36,7 +37,7 @@ def record(study: str, rng: random.Random) -> dict[str, Any]:
         "00201206": ("IS", [rng.randrange(1, 9)]),
         "00201208": ("IS", [rng.randrange(1, 900)]),
     }
-    return {tag: {"vr": vr, "Value": value} for tag, (vr, value) in values.items()}
+    return dumps({tag: {"vr": vr, "Value": value} for tag, (vr, value) in values.items()})
 
 
 def timed[T](what: str, work: Callable[[], T]) -> T:

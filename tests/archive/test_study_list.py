@@ -24,6 +24,10 @@ def record(study: str, text: str = "") -> dict[str, Any]:
             "0020000D": {"vr": "UI", "Value": [study]}}  # fmt: skip
 
 
+def line(study: str, text: str = "") -> bytes:
+    return dumps(record(study, text))
+
+
 def studies_of(data: bytes | None) -> list[str]:
     assert data is not None
     return [item["0020000D"]["Value"][0] for item in json.loads(data)]
@@ -37,11 +41,11 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("how")
 def test_records_go_in_come_out_and_are_replaced() -> None:
-    first = merge_study_list(None, {"1.10": record("1.10"), "1.9": record("1.9")})
+    first = merge_study_list(None, {"1.10": line("1.10"), "1.9": line("1.9")})
     assert studies_of(first) == ["1.9", "1.10"]
-    second = merge_study_list(first, {"1.2.3": record("1.2.3"), "1.9": None, "1.100": record("1.100"), "1.7": None})
+    second = merge_study_list(first, {"1.2.3": line("1.2.3"), "1.9": None, "1.100": line("1.100"), "1.7": None})
     assert studies_of(second) == ["1.2.3", "1.10", "1.100"]
-    third = merge_study_list(second, {"1.10": record("1.10", "new")})
+    third = merge_study_list(second, {"1.10": line("1.10", "new")})
     assert third is not None
     assert json.loads(third)[1]["00081030"]["Value"] == ["new"]
     assert merge_study_list(third, dict.fromkeys(("1.2.3", "1.10", "1.100"))) == b"[]"
@@ -54,13 +58,13 @@ def test_merging_is_what_a_dictionary_does(steps: list[dict[str, bool]], by_line
     study_list._PARSED_BYTES = 0 if by_lines else kept  # type: ignore[misc]  # put back below
     try:
         data: bytes | None = None
-        expected: dict[str, dict[str, Any]] = {}
+        expected: dict[str, bytes] = {}
         for number, step in enumerate(steps):
-            changes = {study: record(study, str(number)) if there else None for study, there in step.items()}
+            changes = {study: line(study, str(number)) if there else None for study, there in step.items()}
             data = merge_study_list(data, changes)
             expected = {study: item for study, item in (expected | changes).items() if item is not None}
             assert data is not None
-            assert {item["0020000D"]["Value"][0]: item for item in json.loads(data)} == expected
+            assert {item["0020000D"]["Value"][0]: dumps(item) for item in json.loads(data)} == expected
             assert data == merge_study_list(None, expected)
             assert studies_of(data) == sorted(expected, key=lambda study: [int(part) for part in study.split(".")])
     finally:
@@ -71,15 +75,15 @@ def test_merging_is_what_a_dictionary_does(steps: list[dict[str, bool]], by_line
 def test_a_list_of_another_form_is_read_all_the_same() -> None:
     records = [record("1.9"), record("1.10"), record("1.2")]
     for data in (dumps(records), json.dumps(records, indent=2).encode()):
-        merged = merge_study_list(data, {"1.3": record("1.3")})
+        merged = merge_study_list(data, {"1.3": line("1.3")})
         assert studies_of(merged) == ["1.2", "1.3", "1.9", "1.10"]
 
 
 @pytest.mark.usefixtures("how")
 @pytest.mark.parametrize("data", [b"", b"[", b"{}", b"[1]", b'[{"00081030":{"vr":"LO"}}]', b"\x1f\x8b damaged", b"[{}"])
 def test_a_damaged_list_is_made_anew(data: bytes) -> None:
-    every = {"1.10": record("1.10"), "1.9": record("1.9"), "1.4": None}
-    assert studies_of(merge_study_list(data, {"1.3": record("1.3")}, lambda: every)) == ["1.9", "1.10"]
+    every = {"1.10": line("1.10"), "1.9": line("1.9"), "1.4": None}
+    assert studies_of(merge_study_list(data, {"1.3": line("1.3")}, lambda: every)) == ["1.9", "1.10"]
 
 
 @pytest.mark.usefixtures("how")
@@ -94,7 +98,7 @@ def test_a_damaged_list_is_made_anew(data: bytes) -> None:
 def test_what_clients_cannot_read_leaves_the_records_of_other_jobs(values: list[Any], expected: list[Any]) -> None:
     old = record("1.9") | {"00100010": {"vr": "PN", "Value": values}}
     data = b"[" + dumps(old) + b",\n" + dumps(record("1.10")) + b"]"
-    first, *others = json.loads(merge_study_list(data, {"1.11": record("1.11")}))
+    first, *others = json.loads(merge_study_list(data, {"1.11": line("1.11")}))
     assert first["00100010"].get("Value") == expected
     assert others == [record("1.10"), record("1.11")]
 

@@ -271,9 +271,12 @@ def _asked_for(store: Store) -> dict[str, list[str]]:
     return asked
 
 
-def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, JSONDataset | None]:
-    def record(study: str) -> JSONDataset | None:
-        return qido.study_record(read_summaries(store, metadata_key(study)), base_url)
+def _study_records(store: Store, studies: Iterable[str], base_url: str) -> dict[str, bytes | None]:
+    """The records of some studies as lines, None of one that is not published."""
+
+    def record(study: str) -> bytes | None:
+        found = qido.study_record(read_summaries(store, metadata_key(study)), base_url)
+        return dumps(found) if found else None
 
     ordered = sorted(studies)
     return dict(zip(ordered, side_by_side(store.parallel, record, ordered), strict=True))

@@ -14,7 +14,7 @@ from typing import Final
 
 from stillframe.archive.entries import BETWEEN
 from stillframe.archive.qido import readable_study, uid_order
-from stillframe.dicom.json_model import STUDY_UID, JSONDataset, dumps, parse_datasets, text_value
+from stillframe.dicom.json_model import STUDY_UID, dumps, parse_datasets, text_value
 from stillframe.dicom.uids import is_uid
 
 _UID_START: Final = f'"{STUDY_UID}":{{"vr":"UI","Value":["'.encode("ascii")
@@ -26,14 +26,14 @@ _SUSPECT: Final = re.compile(rb'[\[,:]null\b|"vr":"PN","Value":\[[^{]')
 
 def merge_study_list(
     data: bytes | None,
-    records: Mapping[str, JSONDataset | None],
-    recover: Callable[[], Mapping[str, JSONDataset | None]] = dict,
+    records: Mapping[str, bytes | None],
+    recover: Callable[[], Mapping[str, bytes | None]] = dict,
 ) -> bytes:
     """The list with the records of some studies put in, or taken out where they are None.
 
     Args:
         data: the list as it is, None if there is none.
-        records: by Study Instance UID.
+        records: by Study Instance UID, each as `dumps` writes it: a job may have a hundred thousand studies.
         recover: makes the records of all studies, in place of a list that is damaged.
     """
     lines = {} if data is None else _read_lines(data)
@@ -46,7 +46,7 @@ def merge_study_list(
             continue
         if study not in lines:
             insort(order, study, key=uid_order)
-        lines[study] = dumps(record)
+        lines[study] = record
     return b"[" + BETWEEN.join(lines[study] for study in order if study in lines) + b"]"
 
 
