@@ -276,7 +276,7 @@ describe('a volume', () => {
     assert.equal(shown.filter(({ quality }) => quality === 8).length, 9);
   });
   test('tells of what is there while more is on its way', async (context) => {
-    const { load, host } = await volume({ more: { loses: (count) => (count > 10 && count < 20 ? 1000 : undefined) } });
+    const { load, host } = await volume({ more: { loses: (count) => (count > 10 && count < 60 ? 1000 : undefined) } });
     quiet(context);
     const listener = makeListener();
     const { successCallback } = listener;
