@@ -39,12 +39,6 @@ def test_every_row_and_checksum_is_found_again(rows: dict[str, list[FrameRow]]) 
         for uid, frames in rows.items()
         if frames
     }
-    for group in index["groups"]:
-        for column, level in enumerate(group["levels"][:-1]):
-            chunk = group["suggested"]["chunkSize"][str(level["decodeLevel"])]
-            longest = max(row[column] for frames in group["instances"].values() for row in frames)
-            assert chunk % 4096 == 0
-            assert longest <= chunk < longest + 4096
 
 
 @given(INSTANCES, INSTANCES)
@@ -81,5 +75,12 @@ def test_instances_of_one_size_share_a_group() -> None:
         ([(1, 16, 32), (0, 32, 64)], {"1.3": [[100, 900]]}),
         ([(1, 32, 16), (0, 64, 32)], {"1.10": [[5000, 9000]], "1.2": [[100, 900]]}),
     ]
-    assert [group["suggested"] for group in index["groups"]] == [{"chunkSize": {"1": 4096}}, {"chunkSize": {"1": 8192}}]
     assert index["groups"][0]["crc32"] == {"1.3": ["00000007"]}
+
+
+def test_sizes_that_ended_within_a_resolution_are_suggested_no_more() -> None:
+    row = FrameRow((Resolution(1, 32, 16, 100), Resolution(0, 64, 32, 900)), 7)
+    index = merge_frame_index(None, {"1.2": [row]})
+    before = {**index, "groups": [{**index["groups"][0], "suggested": {"chunkSize": {"1": 4096}}}]}
+    assert merge_frame_index(before, {}) == index
+    assert "suggested" not in index["groups"][0]

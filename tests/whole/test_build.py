@@ -117,10 +117,6 @@ def test_frames_decode_to_the_source_and_the_index_tells_their_prefixes(tmp_path
         for level, shape in ((1, (150, 100)), (3, (38, 25))):
             small = (tree / instance_path(1) / "reduced" / str(level) / "frames" / str(index + 1)).read_bytes()
             assert decode(small, j2k_format=0).shape == shape
-    assert group["suggested"]["chunkSize"] == {
-        str(level): -(-max(row[column] for row in group["instances"][instance_uid(1)]) // 4096) * 4096
-        for column, level in enumerate((3, 2, 1))
-    }
 
 
 def test_any_number_of_workers_gives_the_same_tree(tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.syntaxes import HTJ2K_RPCL
 
 VERSION: Final = 1
-# Suggested chunk sizes are rounded up to this many bytes.
-_CHUNK: Final = 4096
 
 type FrameIndex = dict[str, Any]
 type _Levels = tuple[tuple[int, int, int], ...]
@@ -73,15 +71,6 @@ def _groups(instances: Mapping[str, tuple[_Levels, list[list[int]], list[str]]])
             "levels": [{"decodeLevel": level, "width": width, "height": height} for level, width, height in levels],
             "instances": {uid: instances[uid][1] for uid in uids},
             "crc32": {uid: instances[uid][2] for uid in uids},
-            "suggested": {"chunkSize": _chunk_sizes(levels, [instances[uid][1] for uid in uids])},
         }
         for levels, uids in sorted(groups.items())
     ]
-
-
-def _chunk_sizes(levels: _Levels, offsets: Sequence[Sequence[Sequence[int]]]) -> dict[str, int]:
-    """For each reduced level the bytes that reach it in every frame, in whole chunks."""
-    return {
-        str(levels[column][0]): -(-max(row[column] for rows in offsets for row in rows) // _CHUNK) * _CHUNK
-        for column in range(len(levels) - 1)
-    }
