@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import chain
 from typing import Final
 
 from stillframe.archive.claims import Watch
 from stillframe.archive.draft_claims import discard_instance
 from stillframe.archive.drawing import Drawer
-from stillframe.archive.holdings import (
-    Contents,
-    HeldInstance,
-    held_in_series,
-    read_contents,
-    read_metadata,
-    with_thumbnail,
-)
 from stillframe.archive.lists import listed_instances
 from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
-from stillframe.archive.study_listing import StudyListing
 from stillframe.build.catalogue import Catalogue
-from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.frame_count import arrange_count
 from stillframe.build.list_writer import ListWriter
 from stillframe.build.meeting import LARGE_SOURCE, arrange_meeting
@@ -42,25 +30,21 @@ from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.tasks import InstanceTask, Result
+from stillframe.build.unchanged import UnchangedCheck
 from stillframe.build.workers import build_instances, meeting_of
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import FailedJob, MachineError, WorkerDied, machine_blamed
 from stillframe.execute import AHEAD, Batch, Onlooker, SerialExecutor, run_batches
-from stillframe.parallel import map_ahead, side_by_side
+from stillframe.parallel import map_ahead
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, Rejected
-from stillframe.source.open import source_digest
 from stillframe.stopping import STOPPED, Stopped, unstopped
-from stillframe.store.base import Store
-from stillframe.store.s3_client import PARALLEL
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
-# Series of one study that are worth one listing of it all.
-_MANY_SERIES: Final = 8
 # Instances of a series that is compared with its inputs by the thread that reads its lists.
 _FEW_INSTANCES: Final = 8
 GRACE_SECONDS: Final = 20.0
@@ -126,8 +110,7 @@ class _Publisher:
         self.open: dict[SeriesPlan, _Series] = {}  # planned, and not listed yet
         self.planned = ("", "")  # study and series of what was planned last
         self.lists = ListWriter(roots, request, report.stages, draw)
-        self._listing: StudyListing | None = None
-        self._listing_lock = threading.Lock()
+        self._check = UnchangedCheck(request, self.roots)
 
     def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
@@ -135,14 +118,12 @@ class _Publisher:
         What is published and listed already is settled here: neither a worker nor its libraries are needed for that.
         """
         for series in self._open_series():
-            candidates = _candidates(series)
-            unchanged = series.unchanged
-            if unchanged is None:
+            if series.unchanged is None:
                 with StageClock(self.report.stages, time.process_time)("check"):
-                    unchanged = self._unchanged(series, candidates)
+                    series.unchanged, series.thumbnails = self._check.find(series.plan, series.listed)
             self.report.stages["check"] += series.seconds
-            for candidate in candidates:
-                if candidate.uids.instance in unchanged:
+            for candidate in _candidates(series):
+                if candidate.uids.instance in series.unchanged:
                     source = candidate.inputs[0].source
                     self.settle(candidate, Built(source=source, uids=candidate.uids, outcome=Outcome.UNCHANGED))
                 else:
@@ -161,7 +142,7 @@ class _Publisher:
             series.listed = listed_instances(self.lists.roots.of(study), study, series.plan.series)
             if parallel > 1 and len(series.plan.instances) <= _FEW_INSTANCES:
                 began = time.thread_time()
-                series.unchanged = self._unchanged(series, _candidates(series), at_once=1)
+                series.unchanged, series.thumbnails = self._check.find(series.plan, series.listed, at_once=1)
                 series.seconds = time.thread_time() - began
             return series
 
@@ -179,59 +160,6 @@ class _Publisher:
                     self.planned = plan.study, plan.series
                     series = self.open[plan] = _Series(plan=plan)
                 yield series
-
-    def _unchanged(
-        self, series: _Series, candidates: Sequence[_Candidate], *, at_once: int | None = None
-    ) -> frozenset[str]:
-        """The listed instances of a series whose first input is what they were published from."""
-        if not any(series.listed.values()):
-            return frozenset()
-        store = self.roots.of(series.plan.study)
-        held = self._held(series.plan, store)
-        series.thumbnails = with_thumbnail(held)
-        far = max(store.parallel, PARALLEL if self.request.far_sources else 1)
-        results = side_by_side(
-            at_once or max(self.request.workers_here, far),
-            lambda candidate: self._is_unchanged(store, candidate, held),
-            candidates,
-        )
-        return frozenset(candidate.uids.instance for candidate, same in zip(candidates, results, strict=True) if same)
-
-    def _held(self, plan: SeriesPlan, store: Store) -> Mapping[str, HeldInstance]:
-        """What the store holds of each instance of a series; many series of a study are listed together."""
-        if store.parallel <= 1 or plan.in_study < _MANY_SERIES:
-            return held_in_series(store, plan.study, plan.series)
-        with self._listing_lock:
-            if self._listing is None or self._listing.study != plan.study:  # studies come one after the other
-                self._listing = StudyListing(store, plan.study)
-            listing = self._listing
-        return listing.held(plan.series)
-
-    def _is_unchanged(self, store: Store, candidate: _Candidate, held: Mapping[str, HeldInstance]) -> bool:
-        """Whether an instance is published as it is listed, and from the bytes of its input.
-
-        What costs most comes last: first a look at the list, then at the instance's metadata, then at the input.
-        """
-        uid = candidate.uids.instance
-        listed = candidate.series.listed.get(uid)
-        if listed is None:
-            return False
-        request = self.request
-        asked = Asked(listed.digest, request.options, request.replace, verify=request.verify_stored)
-        instance = held.get(uid, HeldInstance())
-
-        @cache
-        def contents() -> Contents:
-            return read_contents(store, candidate.uids, listed)
-
-        def is_kept(published: Record | None) -> bool:
-            return decide(asked, published, listed, lambda: instance, contents) is Decision.UNCHANGED
-
-        return (
-            is_kept(listed)
-            and is_kept(published_record(read_metadata(store, candidate.uids)))
-            and source_digest(candidate.inputs[0].source) == listed.digest
-        )
 
     def later_tasks(self) -> Iterator[tuple[_Candidate, InstanceTask]]:
         """Inputs whose turn came because another one for the same instance is done."""
