@@ -74,3 +74,12 @@ def test_a_database_that_is_full_is_the_machines_fault() -> None:
     scratch = Scratch("PRAGMA max_page_count = 20; CREATE TABLE rows (data BLOB)")
     with pytest.raises(MachineError, match="no room is left on a disk of this machine"):
         scratch.run("INSERT INTO rows VALUES (?)", bytes(1 << 20))
+
+
+def test_an_answer_that_is_left_ends_without_a_word_after_its_database() -> None:
+    scratch = Scratch("CREATE TABLE numbers (number INTEGER)")
+    scratch.run_many("INSERT INTO numbers VALUES (?)", ((number,) for number in range(3)))
+    rows = scratch.rows("SELECT number FROM numbers")
+    assert next(rows) == (0,)
+    scratch.close()
+    rows.close()

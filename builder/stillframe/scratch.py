@@ -11,7 +11,7 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
 from stillframe.errors import MachineError, blame_machine
@@ -55,8 +55,14 @@ class Scratch:
 
     def rows(self, query: str, *values: Any) -> Generator[tuple[Any, ...]]:
         """The rows of an answer, one after the other. The tables it is about stay as they are meanwhile."""
-        with _disk_blamed(), closing(self._connection.execute(query, values)) as cursor:
-            yield from cursor
+        with _disk_blamed():
+            cursor = self._connection.execute(query, values)
+            try:
+                for row in cursor:  # `yield from` would close it, and not the way that is meant here
+                    yield row
+            finally:
+                with suppress(sqlite3.ProgrammingError):  # a job that failed has let go of the database before
+                    cursor.close()
 
     def first(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of an answer, None if there is none."""

@@ -197,7 +197,7 @@ def test_a_job_that_is_cut_off_is_completed_by_the_next(
             assert job.kill()
         else:
             os.kill(job.pid, signal.SIGTERM)
-            assert "stopped; build again to go on from here" in job.finish(1)
+            assert "build again to go on from here" in job.finish(1)
         # At once: what the workers have under way then may still go on.
         ran = run("build", source, tree, "--scheduler", dask_cluster.address)
         assert ran.returncode == 0, ran.stderr

@@ -35,7 +35,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian, SegmentationStorage
 
 from stillframe.archive.pictures import read_rendered, read_thumbnail
 from stillframe.build.pipeline import build
-from stillframe.build.report import Report
+from stillframe.build.report import Noted, Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.results import Outcome
 from stillframe.codec import codestream
@@ -55,6 +55,7 @@ from stillframe.layout import (
     thumbnail_key,
 )
 from stillframe.options import BuildOptions, DecoderLimits
+from stillframe.source.inputs import Rejected
 from stillframe.store.directory import DirectoryStore
 from stillframe.worker_process import prepare_process
 from tests.support.dicom_files import (
@@ -237,11 +238,25 @@ SAMPLES = [name for name in FILES if not _expected_not_dicom(name)]
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a report tells, as values that another process can read."""
+
+    rejected: list[Rejected]
+    outcomes: Counter[Outcome]
+    noted: list[Noted]
+    duplicates: list[Noted]
+
+
+@dataclass(frozen=True)
 class Alone:
     """One file built into a tree of its own."""
 
-    report: Report
+    report: Told
     store: DirectoryStore
+
+
+def told(report: Report) -> Told:
+    return Told(list(report.rejected), report.outcomes, list(report.noted), list(report.duplicates))
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +270,7 @@ def alone(run_folder: Path) -> Callable[[str], Alone]:
         def make() -> Alone:
             store = DirectoryStore(str(folder / "tree"))
             request = BuildRequest(sources=(str(FILES[name]),), options=replace(PICTURED, reduced=(1, 2, 3)))
-            return Alone(build(request, store, SerialExecutor(), NoProgress()), store)
+            return Alone(told(build(request, store, SerialExecutor(), NoProgress())), store)
 
         return shared_result(folder, make)
 
@@ -273,7 +288,7 @@ def together(run_folder: Path) -> Alone:
             sources=tuple(map(str, FILES.values())), options=replace(PICTURED, reduced=()), workers=2
         )
         with ProcessExecutor(2) as executor:
-            return Alone(build(request, store, executor, NoProgress()), store)
+            return Alone(told(build(request, store, executor, NoProgress())), store)
 
     return shared_result(folder, make)
 
@@ -544,7 +559,7 @@ def _kept_payloads(name: str) -> list[bytes]:
     return list(generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)))
 
 
-def _found_fates(report: Report) -> dict[str, Fate]:
+def _found_fates(report: Told) -> dict[str, Fate]:
     names = {str(path): name for name, path in FILES.items()}
     found = {name: Fate("published") for name in SAMPLES}
     found |= {names[str(item.source)]: Fate("duplicate") for item in report.duplicates}
