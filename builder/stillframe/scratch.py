@@ -58,7 +58,7 @@ class Scratch:
         with _disk_blamed():
             cursor = self._connection.execute(query, values)
             try:
-                for row in cursor:  # `yield from` would close it, and not the way that is meant here
+                for row in cursor:  # noqa: UP028  (`yield from` would close it, too, and not as is meant here)
                     yield row
             finally:
                 with suppress(sqlite3.ProgrammingError):  # a job that failed has let go of the database before

@@ -164,12 +164,13 @@ GOOD = dumps({"00080018": element(["1.2"], "UI")})
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"[", b"[{", b"{}", b"null", b"[null]", b"[1,2]", b"[]]", b"[" + GOOD, b"[" + GOOD + b",]",
+        b"]", b" ]\n", b"", b"[", b"[{", b"{}", b"null", b"[null]", b"[1,2]", b"[]]", b"[" + GOOD, b"[" + GOOD + b",]",
         b"[" + GOOD + b",\n]", b"[,\n" + GOOD + b"]", b"[" + GOOD + b",\n\n" + GOOD[:-1] + b"]",
         b"[" + GOOD + b"\n" + GOOD + b"]", b"[" + GOOD + b",\n" + GOOD + b",\n5]", b"[" + GOOD + b",\n[]]",
         b"[" + GOOD + b",\n" + GOOD + b"]x", b"[" + GOOD + b',\n{"00080018":"1"}]',
         b"[" + GOOD + b',\n{"00080018":{"vr":"UI","Value":"1"}}]', b"[" + GOOD + b',\n{"00080018":{"Value":["1"]}}]',
-        b"[" + GOOD + b',\n{"00080018":{"vr":"FD","Value":[NaN]}}]', b"[" + GOOD.replace(b"1.2", b"\xff") + b"]",
+        b"[" + GOOD + b',\n{"00080018":{"vr":"FD","Value":[NaN]}}]', b'[{"00080018":{"vr":"FD","Value":[1e999]}}]',
+        b"[" + GOOD.replace(b"1.2", b"\xff") + b"]",
         b"[" + b'{"00080018":{"vr":"SQ","Value":[' * 100_000 + b"]",
         b"[" + GOOD + b",\n" + GOOD[:-4] + b"\n" + GOOD[-4:] + b",",
     ],

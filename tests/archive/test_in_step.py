@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from stillframe.archive.entries import Line, join_lines, split_lines
 from stillframe.archive.in_step import is_in_step
-from stillframe.layout import instances_key, metadata_key, thumbnail_key
+from stillframe.layout import frame_index_key, instances_key, metadata_key, thumbnail_key
 from stillframe.options import Thumbnails
 from stillframe.store.base import Store, StoredObject
 from tests.support.archives import publish
@@ -20,6 +21,16 @@ LIST = instances_key(STUDY, SERIES)
 MIDDLE = thumbnail_key(STUDY, SERIES, instance_uid(2))
 OTHER = thumbnail_key(STUDY, SERIES, instance_uid(1))
 OF_SERIES = thumbnail_key(STUDY, SERIES)
+
+
+INDEX = frame_index_key(STUDY, SERIES)
+OF_BEFORE = b'"suggested":{"chunkSize":{"1":4096}},"crc32"'
+
+
+def put_entries(store: MemoryStore, change: Callable[[Sequence[Line]], Sequence[Line]]) -> None:
+    """Other entries of the metadata of the series, in lines."""
+    key = metadata_key(STUDY, SERIES)
+    store.put(key, join_lines(change(split_lines(store.objects[key].data) or ())))
 
 
 @pytest.fixture
@@ -52,6 +63,11 @@ DAMAGE: dict[str, Callable[[MemoryStore], object]] = {
     "half a thumbnail": lambda store: store.put(MIDDLE, store.objects[MIDDLE].data[:-9]),
     "no thumbnail of the series": lambda store: store.delete(OF_SERIES),
     "another thumbnail of the series": lambda store: put_other(store, OF_SERIES),
+    "metadata that name an instance twice": lambda store: put_entries(store, lambda lines: [*lines, lines[0]]),
+    "metadata in another order": lambda store: put_entries(store, lambda lines: lines[::-1]),
+    "no frame index": lambda store: store.delete(INDEX),
+    "half a frame index": lambda store: store.put(INDEX, store.objects[INDEX].data[:-9]),
+    "a frame index of before": lambda store: store.put(INDEX, store.objects[INDEX].data.replace(b'"crc32"', OF_BEFORE)),
     "one of a middle from before": lambda store: store.put(OTHER, store.objects[MIDDLE].data),
 }
 
@@ -102,7 +118,7 @@ def test_a_series_in_step_is_only_read_by_the_next_build(source: Path) -> None:
     assert sorted(of_series) == sorted(
         [
             *(f"{LIST}/{instance_uid(number)}/metadata" for number in (1, 2, 3)),
-            f"studies/{STUDY}/series/{SERIES}/frame-index", LIST, MIDDLE, OF_SERIES,
+            INDEX, INDEX, LIST, MIDDLE, OF_SERIES,
             *[metadata_key(STUDY, SERIES)] * of_series.count(metadata_key(STUDY, SERIES)),
         ]
     )  # fmt: skip

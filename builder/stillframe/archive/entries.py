@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from math import isfinite
 from sys import intern
 from typing import Any, Final, NoReturn
 
@@ -191,10 +192,15 @@ def _checked(value: Any) -> JSONDataset:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is no number of DICOM JSON")
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if isfinite(value) else _refuse(number)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -205,11 +211,9 @@ def _scan(data: bytes) -> Entries:
         ValueError, RecursionError: if it is anything but a list of data sets.
     """
     text, lines, summaries = _Text(data), list[Line](), list[JSONDataset]()
-    mark = text.take()
-    if mark == "[" and text.peek() == "]":
-        mark = text.take()
-    elif mark == "[":
-        mark = ","
+    if text.take() != "[":
+        raise ValueError("no list")
+    mark = text.take() if text.peek() == "]" else ","
     while mark == ",":
         dataset = _checked(text.value())
         lines.append(dumps(dataset))

@@ -1,4 +1,4 @@
-"""Whether the list of a series and its thumbnails are what follows from its metadata: then there is nothing to do.
+"""Whether the documents of a series are whole, and its list and thumbnails what follows: then there is nothing to do.
 
 To look takes half the requests that it takes to make them, and most series of a job that runs again are so. Nothing is
 written here, so nothing has to be read again: whoever changes the metadata meanwhile brings the others in step.
@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from stillframe.archive import qido
 from stillframe.archive.documents import read_summaries
 from stillframe.archive.entries import encode_list
+from stillframe.archive.frame_index import merge_frame_index, parse_frame_index
 from stillframe.archive.record import mark_of
 from stillframe.archive.representative import series_candidates
 from stillframe.archive.thumbnails import has_own_thumbnail, listed_thumbnails
-from stillframe.dicom.json_model import SOP_INSTANCE_UID, JSONDataset, named_uids, text_value
+from stillframe.dicom.json_model import SOP_INSTANCE_UID, JSONDataset, dumps, named_uids, text_value
 from stillframe.jpeg_comment import comment_of
-from stillframe.layout import instances_key, metadata_key, thumbnail_key
+from stillframe.layout import frame_index_key, instances_key, metadata_key, thumbnail_key
 from stillframe.store.base import Store
 
 
@@ -36,6 +37,8 @@ def is_in_step(store: Store, study: str, series: str, thumbnails: frozenset[str]
         StoreError: if the store fails.
     """
     summaries = read_summaries(store, metadata_key(study, series))
+    if list(summaries) != qido.merge_instances(summaries, ()) or not _is_whole_index(store, study, series):
+        return False
     stored = store.get(instances_key(study, series))
     if stored is None or stored.data != encode_list(qido.instance_list(summaries, base_url, of_series=True)):
         return False
@@ -47,6 +50,13 @@ def is_in_step(store: Store, study: str, series: str, thumbnails: frozenset[str]
     candidates = series_candidates(summaries)
     key = thumbnail_key(study, series)
     return _shows(store, key, candidates[0]) if candidates else store.get(key) is None
+
+
+def _is_whole_index(store: Store, study: str, series: str) -> bool:
+    """Whether the frame index of a series is there, and in the form that it is written in."""
+    stored = store.get(frame_index_key(study, series))
+    index = parse_frame_index(stored.data) if stored else None
+    return stored is not None and index is not None and stored.data == dumps(merge_frame_index(index, {}))
 
 
 def _has_no_other(summaries: Sequence[JSONDataset], thumbnails: frozenset[str]) -> bool:

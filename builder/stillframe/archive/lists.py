@@ -80,14 +80,10 @@ _MOST_WORDS: Final = 200
 def publish_series(
     store: Store, study: str, series: str, instances: NewInstances | None, base_url: str = ""
 ) -> frozenset[str]:
-    """Merge instances, if there are any, into the documents of their series.
-
-    None of them says that these may be damaged, and are made anew then: whoever knows them to be whole says that there
-    are no new ones.
+    """Merge instances, if there are any, into the documents of their series; what is damaged of these is made anew.
 
     Returns the instances whose thumbnails belonged to these before, as far as `thumbnails` tells.
     """
-    whole = instances is not None and not instances
     instances = instances or NewInstances()
     # Some may have been deleted while they waited for their lists: before, and below, until they were written.
     present = frozenset(store.children(instances_key(study, series))) if instances else frozenset()
@@ -120,11 +116,10 @@ def publish_series(
         del existing  # it may be long, and is replaced as a whole where all is built anew
         return merge_entries(others, added.values(), lambda item: instances.line(text_value(item, SOP_INSTANCE_UID)))
 
-    if not whole:
-        # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
-        update_document(store, frame_index_key(study, series), merge_rows)
-        update_document(store, metadata_key(study, series), merge_metadata)
-        shown |= withdraw_instances(store, study, series, list(new))
+    # Before the metadata: an instance that the metadata name has its rows, so the metadata tell what is listed.
+    update_document(store, frame_index_key(study, series), merge_rows)
+    update_document(store, metadata_key(study, series), merge_metadata)
+    shown |= withdraw_instances(store, study, series, list(new))
     write_series_lists(store, study, series, base_url)
     return frozenset(shown)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Container
 from typing import IO, Final
@@ -41,17 +43,26 @@ class NewInstances:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with the rest
             self._file.seek(0, 2)
-            self._file.write(self._memory)
+            left = memoryview(self._memory)
+            while left:  # what has room for a part of it takes that part, and then says so
+                left = left[self._file.write(left) :]
             self._memory = bytearray()
 
     def line(self, instance: str) -> bytes:
-        """The line of an instance."""
+        """The line of an instance.
+
+        Raises:
+            OSError: if it cannot be read again.
+        """
         start, length = self._places[instance]
         in_file = self._size - len(self._memory)
         if self._file is None or start >= in_file:
             return bytes(self._memory[start - in_file : start - in_file + length])
         self._file.seek(start)
-        return self._file.read(length)
+        line = self._file.read(length)
+        if len(line) < length:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return line
 
     def summaries(self, present: Container[str]) -> dict[str, JSONDataset]:
         """The summaries of those instances that are present."""
