@@ -60,9 +60,26 @@ def test_a_full_disk_is_told_and_leaves_the_old_report(tmp_path: Path) -> None:
 
 
 def test_where_it_may_not_be_is_told_before_a_job(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing/report.json", tmp_path / "tree/report.json"):
-        with pytest.raises(UsageError, match="report"):
-            check_report(path, str(tmp_path / "tree"))
+    (tmp_path / "tree").mkdir()
+    for path, reason in (
+        ("missing/report.json", "there is no folder .*/missing: make it first"),
+        ("tree/report.json", "would be published with the tree"),
+        ("tree", "that is a folder"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            check_report(tmp_path / path, str(tmp_path / "tree"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_takes_no_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(0o500)
+    with pytest.raises(UsageError, match="no permission to write there"):
+        check_report(tmp_path / "closed/report.json", "")
+
+
+def test_where_there_is_no_tree_a_report_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_report(Path("report.json"), "")
 
 
 def test_a_bucket_that_does_not_answer_is_told() -> None:

@@ -64,8 +64,10 @@ def merge_reports(
 
 def _refuse_own(texts: list[TextFile], report_file: ReportFile) -> None:
     """Refuse to read the report that is to be written: a second run would count everything twice."""
+    if report_file is None:
+        return
     for text in texts:
-        if overlap(text.location, str(report_file or "")):
+        if overlap(text.location, str(report_file)):
             raise UsageError(f"{report_file} is one of the reports that are read: write the merged one elsewhere")
 
 
@@ -73,6 +75,8 @@ def _print_merged(merged: MergedReport, report_file: ReportFile) -> None:
     numbers = merged.numbers
     print_some("rejected", ((entry["path"], entry["reason"]) for entry in merged.entries("rejected")), report_file)
     counts = [f"{numbers[outcome]} {outcome}" for outcome in _OUTCOMES if numbers.get(outcome)]
+    if passed := numbers.get("passedOver"):
+        counts.append(f"{plural(passed, 'other file')} passed over")
     say(f"{plural(merged.reports, 'report')}: {', '.join(counts) or 'nothing published'}")
     size = f"{megabytes(numbers.get('bytesRead', 0))} in, {megabytes(numbers.get('bytesWritten', 0))} out"
     studies = plural(numbers["studies"], "study", "studies")

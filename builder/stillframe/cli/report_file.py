@@ -65,6 +65,10 @@ report_option: Final = click.option(
 def check_report(path: ReportFile, destination: str) -> None:
     """Refuse a path that no report can be written to, before a long job rather than after it; None is fine.
 
+    Args:
+        path: of the report.
+        destination: of the tree that it may not lie in; empty if there is none.
+
     Raises:
         UsageError: saying why.
     """
@@ -76,10 +80,14 @@ def check_report(path: ReportFile, destination: str) -> None:
     if path.is_dir():
         raise UsageError(f"the report cannot be written to {path}: that is a folder")
     folder = path.resolve().parent
-    if not destination.startswith(SCHEME) and folder.is_relative_to(Path(destination).resolve()):
+    in_folder = destination and not destination.startswith(SCHEME)
+    if in_folder and folder.is_relative_to(Path(destination).resolve()):
         raise UsageError(f"the report would be published with the tree: {path} is in {destination}")
-    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise UsageError(f"the report cannot be written to {path}: no folder to write in, or no permission")
+    if not folder.is_dir():
+        reason = f"there is no folder {path.parent}: make it first"
+        raise UsageError(f"the report cannot be written to {path}: {reason}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the report cannot be written to {path}: no permission to write there")
 
 
 def _check_remote(report: RemoteReport, destination: str) -> None:
