@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from stillframe import __version__
 from stillframe.build.json_stream import JSONPath, iter_values
+from stillframe.build.report_entries import line_of
 from stillframe.errors import InputError
 from stillframe.layout import parse_key
 from stillframe.scratch import Scratch, stored_text, text_of
@@ -23,10 +24,10 @@ _LISTS: Final = ("changed", "rejected", "passedOver", "duplicates", "notes")
 # Lists that name things, each once.
 _SETS: Final = frozenset(("studies", "changed"))
 _SCHEMA: Final = """
-    CREATE TABLE entries (report INTEGER, member TEXT, name BLOB, reason BLOB, value TEXT);
-    CREATE INDEX ordered ON entries (member, name, reason);
+    CREATE TABLE entries (report INTEGER, member TEXT, name BLOB, position INTEGER, reason BLOB, value TEXT);
+    CREATE INDEX ordered ON entries (member, name, position, reason);
 """
-_ENTRIES: Final = "SELECT value FROM entries WHERE member = ? ORDER BY name, reason, rowid"
+_ENTRIES: Final = "SELECT value FROM entries WHERE member = ? ORDER BY name, position, reason, rowid"
 _STUDIES: Final = "SELECT count(DISTINCT name) FROM entries WHERE member = 'studies'"
 _ROOTS: Final = "SELECT DISTINCT name, value FROM entries WHERE member = 'roots' ORDER BY name"
 _ROOT: Final = "SELECT value FROM entries WHERE member = 'roots' AND name = ?"
@@ -88,8 +89,10 @@ class MergedReport:
 
     def _store(self, member: str, name: str | int, value: Any) -> None:
         order, reason = (name, "") if isinstance(name, str) else _order(value)
-        row = (self._count, member, stored_text(order), stored_text(reason), json.dumps(value))
-        self._scratch.run("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", *row)
+        listed = isinstance(value, dict) and "path" in value
+        place, position = line_of(order) if listed else (order, 0)
+        row = (self._count, member, stored_text(place), position, stored_text(reason), json.dumps(value))
+        self._scratch.run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", *row)
 
     def _take_head(self, name: str, head: dict[str, Any]) -> None:
         """Take in what a report says of its job as a whole."""

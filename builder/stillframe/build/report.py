@@ -110,12 +110,12 @@ class Report:
 
     @property
     def reasons(self) -> Iterator[Group]:
-        """Why inputs are rejected, the most frequent reason first; of reasons that differ in numbers alone, one."""
+        """Why inputs are rejected, the most frequent reason first; of those that differ in numbers and places, one."""
         return self._entries.reasons(Kind.REJECTED)
 
     @property
     def folders(self) -> Iterator[Group]:
-        """Where inputs are that are rejected: folders and archives, that with the most first."""
+        """Where inputs are that are rejected: folders, archives and manifests, that with the most first."""
         return self._entries.folders(Kind.REJECTED)
 
     @property

@@ -1,6 +1,7 @@
 """What a report tells of single inputs, in a temporary file: there may be a million of them.
 
-They are taken in as they come and read in order of their paths, as often as somebody asks.
+They are taken in as they come and read in order of their paths (lines of a manifest: of their numbers), as often as
+somebody asks.
 """
 
 from __future__ import annotations
@@ -17,19 +18,29 @@ from typing import Any, Final, overload, override
 from stillframe.scratch import Scratch, stored_text, text_of
 
 _SCHEMA: Final = """
-    CREATE TABLE entries (kind TEXT, path BLOB, reason BLOB, rest TEXT, likeness BLOB, folder BLOB);
+    CREATE TABLE entries (
+        kind TEXT, path BLOB, reason BLOB, rest TEXT, likeness BLOB, folder BLOB, position INTEGER
+    );
     CREATE TABLE series (study TEXT, series TEXT, PRIMARY KEY (study, series)) WITHOUT ROWID;
     CREATE TABLE changed (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-_ADD: Final = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)"
-_OF_KIND: Final = "SELECT path, reason, rest FROM entries WHERE kind = ? ORDER BY path, reason, rowid"
+_ADD: Final = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)"
+# Lines of a manifest have it as their folder, and their number.
+_OF_KIND: Final = """
+    SELECT path, reason, rest FROM entries WHERE kind = ?
+    ORDER BY CASE position WHEN 0 THEN path ELSE folder END, position, path, reason, rowid
+"""
 _NUMBER_OF_KIND: Final = "SELECT count(*) FROM entries WHERE kind = ?"
 _REASONS: Final = """
-    SELECT count(*), min(reason) FROM entries WHERE kind = ? GROUP BY likeness ORDER BY count(*) DESC, min(reason)
+    SELECT count(*), min(reason), min(reason) = max(reason) FROM entries WHERE kind = ?
+    GROUP BY likeness ORDER BY count(*) DESC, min(reason)
 """
 _FOLDERS: Final = "SELECT count(*), folder FROM entries WHERE kind = ? GROUP BY folder ORDER BY count(*) DESC, folder"
 
 _NUMBER: Final = re.compile(r"[0-9][0-9.]*")
+# A location of a store or a URL, up to what is said of it; a word with a slash.
+_PLACE: Final = re.compile(r"[A-Za-z0-9]+://.*?(?=[:,;]?$|[:,;] )|\S*/\S*?(?=[:,;]?(?:\s|$))")
+_LINE: Final = re.compile(r"(?P<manifest>.*), line (?P<number>[0-9]{1,18})", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?<=\.zip)!", re.IGNORECASE)
 
 
@@ -46,10 +57,25 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """So many entries that have something in common: a reason, but for its numbers, or a folder."""
+    """So many entries that have something in common: a reason, but for its numbers and places, or a folder.
+
+    `alike` says whether all of them have just this reason; else it is that of one.
+    """
 
     count: int
     what: str
+    alike: bool = True
+
+
+def likeness(reason: str) -> str:
+    """A reason without what differs from input to input: numbers are `#`, paths and locations are `…`."""
+    return _NUMBER.sub("#", _PLACE.sub("…", reason))
+
+
+def line_of(path: str) -> tuple[str, int]:
+    """The manifest and the number of the line that a path names; the path and 0 if it names no line."""
+    line = _LINE.fullmatch(path)
+    return (line["manifest"], int(line["number"])) if line else (path, 0)
 
 
 class Rows[T](Sequence[T]):
@@ -104,10 +130,10 @@ class Entries:
 
     def add(self, kind: Kind, path: str, reason: str = "", rest: Any = None) -> None:
         """Take in what there is to tell of an input: a reason, and values as JSON has them."""
-        likeness, folder = _NUMBER.sub("#", reason), _folder_of(path)
-        stored = map(stored_text, (path, reason, likeness, folder))
-        path_, reason_, likeness_, folder_ = stored
-        self._scratch.run(_ADD, str(kind), path_, reason_, json.dumps(rest), likeness_, folder_)
+        manifest, position = line_of(path)
+        folder = manifest if position else _folder_of(path)
+        path_, reason_, likeness_, folder_ = map(stored_text, (path, reason, likeness(reason), folder))
+        self._scratch.run(_ADD, str(kind), path_, reason_, json.dumps(rest), likeness_, folder_, position)
 
     def of_kind[T](self, kind: Kind, make: Callable[[str, str, Any], T]) -> Rows[T]:
         """Those of one kind, in order of their paths and reasons; each is made of path, reason and the rest."""
@@ -119,11 +145,12 @@ class Entries:
         return Rows(self._scratch, make_of, _OF_KIND, _NUMBER_OF_KIND, str(kind))
 
     def reasons(self, kind: Kind) -> Iterator[Group]:
-        """The reasons of one kind, the most frequent first; where they differ in numbers alone, one of them."""
-        return (Group(count, text_of(reason)) for count, reason in self._scratch.rows(_REASONS, str(kind)))
+        """The reasons of one kind, the most frequent first; where they differ in numbers and places, one of them."""
+        rows = self._scratch.rows(_REASONS, str(kind))
+        return (Group(count, text_of(reason), bool(alike)) for count, reason, alike in rows)
 
     def folders(self, kind: Kind) -> Iterator[Group]:
-        """The folders and archives of the inputs of one kind, those with the most first."""
+        """The folders, archives and manifests of the inputs of one kind, those with the most first."""
         return (Group(count, text_of(folder)) for count, folder in self._scratch.rows(_FOLDERS, str(kind)))
 
     def add_series(self, study: str, series: str) -> None:

@@ -18,7 +18,7 @@ from stillframe.build.report import Report
 from stillframe.build.results import Outcome
 from stillframe.build.shard import WHOLE, Shard, parse_shard
 from stillframe.build.shares import Share
-from stillframe.cli.rejections import print_rejected
+from stillframe.cli.rejections import print_reasons, print_rejected
 from stillframe.cli.report_file import (
     RemoteReport,
     ReportFile,
@@ -433,11 +433,12 @@ def _join_cluster(job: JobOptions, request: BuildRequest, store: Store) -> Execu
 
 
 def _print_inputs(report: Report, report_file: ReportFile) -> None:
-    """Print every input that a person should look at, on stderr."""
+    """Print every input that a person should look at, on stderr; why many are rejected comes last, to stay in sight."""
     print_rejected(report, report_file)
     for label, results in (("duplicate", report.duplicates), ("note", report.noted)):
         print_some(label, ((noted.source, "; ".join(noted.notes)) for noted in results), report_file)
     print_some("not read", ((file.path, file.reason) for file in report.skipped if file.noteworthy), report_file)
+    print_reasons(report)
 
 
 def _print_summary(report: Report, destination: str) -> None:

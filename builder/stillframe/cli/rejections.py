@@ -1,4 +1,4 @@
-"""Prints what a build rejected: each input while they are few, else why and where, and the first of them."""
+"""Prints what a build rejected: each input while they are few, else the first of them, where they are, and why."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ _MOST_GROUPS: Final = 10
 
 
 def print_rejected(report: Report, report_file: ReportFile) -> None:
-    """Print the inputs that are rejected, on stderr."""
+    """Print the inputs that are rejected, on stderr: each while they are few, else the first of them."""
     rejected = report.rejected
-    count = len(rejected)
-    if count <= _MOST_LISTED:
-        for item in rejected:
-            tell(f"rejected   {item.path}: {_reason(item)}")
+    if len(rejected) > _MOST_LISTED:
+        print_some("rejected", ((item.path, _reason(item)) for item in rejected), report_file)
         return
-    tell(f"rejected   {count:,} inputs; by reason:")
-    _print_groups(report.reasons, "reasons")
-    tell("rejected   by folder:")
-    _print_groups(report.folders, "folders")
-    print_some("rejected", ((item.path, _reason(item)) for item in rejected), report_file)
+    for item in rejected:
+        tell(f"rejected   {item.path}: {_reason(item)}")
+
+
+def print_reasons(report: Report) -> None:
+    """Print where many inputs are that are rejected, and why, on stderr; of a few, nothing."""
+    count = len(report.rejected)
+    if count > _MOST_LISTED:
+        tell(f"rejected   {count:,} inputs, by folder:")
+        _print_groups(report.folders, "folders")
+        tell(f"rejected   {count:,} inputs, by reason:")
+        _print_groups(report.reasons, "reasons")
 
 
 def _reason(rejected: Rejected) -> str:
@@ -41,7 +46,7 @@ def _reason(rejected: Rejected) -> str:
 def _print_groups(groups: Iterator[Group], what: str) -> None:
     """Print the largest groups, and how many others there are."""
     for group in islice(groups, _MOST_GROUPS):
-        tell(f"rejected   {group.count:>9,}  {group.what or '.'}")
+        tell(f"rejected   {group.count:>9,}  {'' if group.alike else 'such as: '}{group.what or '.'}")
     more = sum(1 for _ in groups)
     if more:
         tell(f"rejected   {'...':>9}  and {more:,} other {what}")

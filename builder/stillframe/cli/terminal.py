@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, override
 
+from stillframe.build.report_entries import likeness
 from stillframe.cli.streams import live_terminal, redraw, say, tell
 from stillframe.errors import machine_fault
 from stillframe.hosting.invalidation import Invalidation
@@ -23,11 +23,10 @@ _LOG_SECONDS: Final = 10.0
 _SHOWN: Final = 10
 # A rate is told once a stage is so old.
 _SETTLED_SECONDS: Final = 2.0
-# Reasons are told apart while a job runs, but for their numbers, up to so many; so many stand in a line.
+# Reasons are told apart while a job runs, but for numbers and places, up to so many; so many stand in a line.
 _REASONS: Final = 100
 _SHOWN_REASONS: Final = 3
 _OTHERS: Final = "for other reasons"
-_NUMBER: Final = re.compile(r"[0-9][0-9.]*")
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -98,7 +97,7 @@ class TerminalProgress(Progress):
 
     @override
     def reject(self, reason: str) -> None:
-        kind = _NUMBER.sub("#", reason)
+        kind = likeness(reason)
         self._rejected[kind if kind in self._rejected or len(self._rejected) < _REASONS else _OTHERS] += 1
 
     @override
