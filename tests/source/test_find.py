@@ -11,7 +11,8 @@ from stillframe.build.results import Outcome
 from stillframe.errors import InputError, UsageError
 from stillframe.options import BuildOptions, Part10
 from stillframe.source.find import iter_inputs
-from stillframe.source.inputs import InputRef, Skipped
+from stillframe.source.inputs import InputRef, Rejected, Skipped
+from stillframe.source.manifest import Listed
 from stillframe.source.open import open_input
 from stillframe.source.zip_inputs import SPOOL_BYTES
 from tests.support.dicom_files import image, instance_uid, to_bytes, write, write_series
@@ -68,6 +69,13 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
 def test_a_missing_source_is_an_error_of_use(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or folder"):
         names(tmp_path / "missing")
+
+
+def test_a_line_that_may_be_a_header_is_told_what_a_table_needs() -> None:
+    lines = [Listed("a;b", "m, line 1"), Listed("missing.dcm", "m, line 2")]
+    first, second = (item.reason for item in iter_inputs([], lines=lines) if isinstance(item, Rejected))
+    assert first.startswith("no such file or folder: a;b (if it is the header row of a table, that has no column")
+    assert second == "no such file or folder: missing.dcm"
 
 
 def test_a_broken_link_is_reported_and_the_rest_published(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillframe.source.inputs import Rejected
-from stillframe.source.manifest import Listed, parse_manifest
+from stillframe.source.manifest import Listed, is_like_header, parse_manifest
 
 UID = "1.3.6.1.4.1.14519.5.2.1"
 
@@ -114,6 +114,23 @@ def test_a_table_that_names_no_sources_is_rejected_once() -> None:
     text = f"PatientID,StudyInstanceUID\nP1,{UID}\nP2,{UID}\n"
     assert list(reasons(text)) == ["m, line 1"]
     assert "no column series_aws_url" in reasons(text)["m, line 1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "like"),
+    [
+        ("a;b", True),
+        ("Patient ID, url", True),
+        ("name\turl", True),
+        ("scan.dcm", False),
+        ("a folder/with, commas", False),
+        ("1;2", False),
+        ("a;;b", False),
+        ("", False),
+    ],
+)
+def test_a_line_is_told_that_may_be_the_header_of_another_table(line: str, like: bool) -> None:
+    assert is_like_header(line) == like
 
 
 def test_a_damaged_row_is_rejected_and_the_others_are_read() -> None:

@@ -17,7 +17,7 @@ from stillframe.parallel import map_ahead
 from stillframe.source.changes import let_settle, state_of
 from stillframe.source.folders import Walk
 from stillframe.source.inputs import Elsewhere, InputRef, Item, Rejected, S3Object, Skipped
-from stillframe.source.manifest import Listed
+from stillframe.source.manifest import NO_COLUMN, Listed, is_like_header
 from stillframe.source.met import Met
 from stillframe.source.nested_archives import NestedArchives
 from stillframe.source.s3_objects import check_location, is_of_one_line, iter_objects
@@ -136,7 +136,8 @@ def _list_line(line: Listed, s3: S3Settings) -> Iterable[S3Object] | Rejected | 
         if not location.startswith(SCHEME):
             path = Path(location)
             exists = bool(location) and (path.is_file() or path.is_dir())
-            return None if exists else reject(f"no such file or folder: {location}")
+            header = f" ({NO_COLUMN})" if not exists and is_like_header(location) else ""
+            return None if exists else reject(f"no such file or folder: {location}{header}")
         objects = iter_objects(location, s3, alone=line.alone)
         first = [*islice(objects, _OF_A_LINE_AHEAD)]
     except (UsageError, NotFound) as error:

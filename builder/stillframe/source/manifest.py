@@ -29,6 +29,9 @@ _STUDY: Final = "studyinstanceuid"
 # What a table of this field has, whether or not it says where its series are.
 _OF_A_TABLE: Final = frozenset((_URL, _BUCKET, _SERIES_UUID, _STUDY, "seriesinstanceuid"))
 _DELIMITERS: Final = ",\t;"
+_COLUMN_NAME: Final = re.compile(r"[^\W\d][\w -]*")
+NO_COLUMN: Final = f"if it is the header row of a table, that has no column {_URL}, nor {_BUCKET} and {_SERIES_UUID}"
+"""What to say of a line that looks like a header row and names nothing."""
 
 _COMMANDS: Final = frozenset(("cp", "sync"))
 _PROGRAM: Final = "s5cmd"
@@ -88,6 +91,12 @@ def _delimiter_of(header: str) -> str:
         if _OF_A_TABLE.intersection(_columns(header, delimiter)):
             return delimiter
     return ""
+
+
+def is_like_header(line: str) -> bool:
+    """Whether a line may be the header row of a table whose columns are none of those that are read."""
+    rows = (_columns(line, delimiter) for delimiter in _DELIMITERS)
+    return any(len(row) > 1 and all(map(_COLUMN_NAME.fullmatch, row)) for row in rows)
 
 
 def _columns(header: str, delimiter: str) -> list[str]:
