@@ -504,7 +504,9 @@ def _check_kept(name: str, dataset: Dataset, metadata: dict[str, Any], payloads:
 
 # --- together ---------------------------------------------------------------------------------------------------
 # Two data sets without pixel data that share a SOP Instance UID with another one, and what comes of it.
-_CONFLICT = "another object with this SOP Instance UID is published already and differs in "
+_CONFLICT = (
+    "another object with this SOP Instance UID is published already, or comes earlier in this job, and differs in "
+)
 WITHOUT_PIXELS = {
     "pydicom/test_files/ExplVR_LitEndNoMeta.dcm": None,  # the other byte order of ExplVR_BigEndNoMeta.dcm
     "pydicom/test_files/reportsi_with_empty_number_tags.dcm": (

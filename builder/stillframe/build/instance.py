@@ -324,7 +324,8 @@ class _Worker:
         fewer = content.frames and content.frames < promised_frames(self.published)
         if content.video and sink.same_video is None:
             raise InputError(
-                "another video with this SOP Instance UID is published already, as no object to compare with"
+                "another video with this SOP Instance UID is published already, or comes earlier in this job, as no "
+                "object to compare with"
             )
         other_video = content.video and not sink.same_video
         if sink.frame or fewer or other_video or (tags and not content.frames):
@@ -333,7 +334,10 @@ class _Worker:
                 or ("the video" if other_video else "")
                 or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
             )
-            raise InputError(f"another object with this SOP Instance UID is published already and differs in {what}")
+            raise InputError(
+                "another object with this SOP Instance UID is published already, or comes earlier in this job, and "
+                f"differs in {what}"
+            )
         notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
         return self._built(Outcome.DUPLICATE, notes)
 
