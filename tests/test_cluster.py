@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from stillframe import cluster
+from stillframe.cli.build import build
 from stillframe.cluster import ClusterExecutor, version_differences
 from stillframe.cluster_worker import installed_versions
 from stillframe.errors import MachineError, UsageError, WorkerDied
 from stillframe.execute import end_processes, run_batches
 from tests.support.dask_cluster import DaskCluster
+from tests.support.dicom_files import write_series
 
 # Dask leaves sockets and event loops to the garbage collector.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -135,7 +138,7 @@ def test_what_a_lost_worker_had_begun_is_done_by_another(
         until(lambda: len(begun.read_text().split()) == 2)
         go.touch()
         process = future.result(SECONDS)
-        until(lambda: "is gone: what it had begun is begun again by others" in caplog.text)
+        until(lambda: "is gone: other workers do again what it had begun" in caplog.text)
     assert is_there(int(begun.read_text().split()[1]))
     until(lambda: not is_there(process))  # the job took its processes along
 
@@ -230,15 +233,33 @@ def test_where_nobody_answers_this_is_told(free_port: int, monkeypatch: pytest.M
         ClusterExecutor(f"tcp://127.0.0.1:{free_port}")
 
 
-def test_what_is_no_address_is_told() -> None:
-    with pytest.raises(UsageError, match="smoke://signal cannot be the address of a scheduler"):
-        ClusterExecutor("smoke://signal")
+def test_a_server_that_never_says_a_word_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(MachineError, match=f"no scheduler answers at {address}"):
+            ClusterExecutor(address)
+
+
+@pytest.mark.parametrize("address", ["smoke://signal", "http://127.0.0.1:1"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    with pytest.raises(UsageError, match=f"{address} cannot be the address of a scheduler"):
+        ClusterExecutor(address)
 
 
 def test_without_dask_what_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install 'stillframe\[dask\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[dask\]'"):
         ClusterExecutor("tcp://127.0.0.1:1")
+
+
+def test_a_build_without_dask_leaves_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    source = write_series(tmp_path / "in", 1)
+    arguments = [str(source), str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:1"]
+    with pytest.raises(UsageError, match="--scheduler needs Dask"):
+        build.main(arguments, standalone_mode=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_waits_for_a_cluster_for_ever() -> None:

@@ -7,6 +7,7 @@ the same folders and stores. A scheduler that is lost ends the job.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -182,7 +183,7 @@ class ClusterExecutor(WorkersElsewhere):
         except (OSError, TimeoutError) as error:
             raise MachineError(_lost(self.address)) from error
         for address in self._workers.keys() - there.keys():
-            _LOGGER.warning("worker %s is gone: what it had begun is begun again by others", address)
+            _LOGGER.warning("worker %s is gone: other workers do again what it had begun", address)
         fit = self._admit([address for address in there if address not in self._workers])
         self._workers = {
             address: count for address, count in there.items() if address in self._workers or address in fit
@@ -280,6 +281,20 @@ def version_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> s
     )
 
 
+def check_dask() -> None:
+    """See that Dask is installed.
+
+    Raises:
+        UsageError: if it is not.
+    """
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "--scheduler needs Dask: install the extra dask, as pip install '.[dask]' does in a checkout"
+        ) from error
+
+
 def _connect(address: str) -> DaskClient:
     """A client of the scheduler.
 
@@ -287,20 +302,39 @@ def _connect(address: str) -> DaskClient:
         UsageError: if Dask is not installed, or that is no address.
         MachineError: if nobody answers.
     """
-    try:
-        import distributed
-    except ImportError as error:
-        raise UsageError("--scheduler needs Dask: pip install 'stillframe[dask]'") from error
+    check_dask()
+    import distributed
+
     for name in [name for name in logging.root.manager.loggerDict if name.startswith(_LIBRARIES)]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what counts of it, this module says
     warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # `_admit` compares
-    try:
-        client: Any = distributed.Client
-        return client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name="stillframe")
-    except (OSError, TimeoutError) as error:
-        raise MachineError(f"no scheduler answers at {address}: see that it runs, and that its port is open") from error
-    except (ValueError, ImportError, RuntimeError) as error:
-        raise UsageError(f"{address} cannot be the address of a scheduler: {error}") from error
+    client: Any = distributed.Client
+    with waiting(f"the scheduler {address}") as wait:
+        wait.limit = _CONNECT_SECONDS
+        try:
+            asyncio.run(asyncio.wait_for(_greet(address), _CONNECT_SECONDS))  # Dask waits for a greeting for ever
+            return client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name="stillframe")
+        except (OSError, MemoryError) as error:  # another server's answer may look like the size of one
+            reason = "see that it runs, and that its port is open"
+            raise MachineError(f"no scheduler answers at {address}: {reason}") from error
+        except (ValueError, ImportError, RuntimeError) as error:
+            raise UsageError(f"{address} cannot be the address of a scheduler: {error}") from error
+
+
+async def _greet(address: str) -> None:
+    """Shake hands with a scheduler: a client that finds none would wait for minutes, and complain when it is dropped.
+
+    Raises:
+        OSError: if nobody answers.
+        ValueError, ImportError, RuntimeError: if that is no address.
+    """
+    from distributed.comm import core
+    from distributed.security import Security
+
+    security: Any = Security()  # type: ignore[no-untyped-call]
+    connect: Any = core.connect
+    comm = await connect(address, timeout=_CONNECT_SECONDS, **security.get_connection_args("client"))
+    await comm.close()
 
 
 def _log_event(event: tuple[float, tuple[str, int, str]]) -> None:

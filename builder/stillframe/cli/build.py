@@ -246,7 +246,7 @@ _job_options: Final = option_group(
         default="",
         metavar="ADDRESS",
         help="Address of a Dask scheduler whose workers do the work, such as tcp://10.0.0.1:8786. They must have the "
-        "same versions as this machine, and share SOURCE and DEST.",
+        "same versions as this machine, and share SOURCE and DEST. Needs the extra dask of this package.",
     ),
     click.option(
         "--replace",
@@ -326,8 +326,8 @@ def build(
     check_report(job.report_file, destination)
     if secret and not job.dry_run and job.report_file is None:
         raise UsageError("--unlisted needs --report FILE: nothing else names the roots of the studies")
-    if job.scheduler and job.workers is not None:
-        raise UsageError("--workers is for this machine, --scheduler for others: give one of them")
+    if job.scheduler:
+        _check_scheduler(job)
     far = bool(manifests) or any(location.startswith(SCHEME) for location in locations)
     workers = cores() * (_WORKERS_A_CORE if far else 1) if job.workers is None else job.workers
     public_cache = job.cache == "public"
@@ -421,6 +421,15 @@ def _job_running(make: Callable[[], Executor]) -> Iterator[tuple[Executor, Termi
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _check_scheduler(job: JobOptions) -> None:
+    """Refuse a scheduler beside workers of this machine, or without Dask, before there is a folder for the tree."""
+    from stillframe.cluster import check_dask
+
+    if job.workers is not None:
+        raise UsageError("--workers is for this machine, --scheduler for others: give one of them")
+    check_dask()
 
 
 def _join_cluster(job: JobOptions, request: BuildRequest, store: Store) -> Executor:
