@@ -233,12 +233,15 @@ def test_where_nobody_answers_this_is_told(free_port: int, monkeypatch: pytest.M
         ClusterExecutor(f"tcp://127.0.0.1:{free_port}")
 
 
-def test_a_server_that_never_says_a_word_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1.0)
+def test_a_server_that_never_says_a_word_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 6.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(MachineError, match=f"no scheduler answers at {address}"):
             ClusterExecutor(address)
+    assert f"waiting for the scheduler {address}" in caplog.text
 
 
 @pytest.mark.parametrize("address", ["smoke://signal", "http://127.0.0.1:1"])
