@@ -180,9 +180,10 @@ def test_the_image_is_of_the_wheel_and_runs_as_nobody_special() -> None:
     by_name: dict[str, list[str]] = {}
     for name, rest in instructions():
         by_name.setdefault(name, []).append(rest)
-    assert set(by_name) == {"FROM", "COPY", "RUN", "USER", "WORKDIR", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
+    assert set(by_name) == {"FROM", "ARG", "COPY", "RUN", "USER", "WORKDIR", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
     (base,) = by_name["FROM"]
     assert re.fullmatch(r"python:3\.\d+-slim", base), "no host of a registry, and a version"
+    assert by_name["ARG"] == ['EXTRA=""'], "no more than the package needs, unless somebody asks"
     assert json.loads(by_name["ENTRYPOINT"][0]) == ["stillframe"], "as a list: a shell would take SIGTERM"
     assert by_name["STOPSIGNAL"] == ["SIGTERM"]
     (user,) = by_name["USER"]
