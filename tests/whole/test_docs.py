@@ -87,7 +87,8 @@ def test_pages_call_commands_and_options_that_there_are() -> None:
 
 def test_options_in_the_text_are_those_of_some_command() -> None:
     offered = {name for _, command in COMMANDS for name in option_names(command)}
-    others = {"--parameter-overrides", "--stack-name", "--exclude", "--include", "--version-id"}  # of AWS CLI and s5cmd
+    others = {"--parameter-overrides", "--stack-name", "--exclude", "--include", "--version-id", "--build-arg"}
+    """Of the AWS CLI, s5cmd and docker."""
     for page in _PAGES:
         named = set(re.findall(r"`(--[a-z][a-z0-9-]*)[^`]*`", page.read_text(encoding="utf-8")))
         assert named <= offered | others, page
