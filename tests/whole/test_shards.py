@@ -221,6 +221,27 @@ def test_a_shard_that_is_killed_leaves_a_report_that_says_so(archive: Path, tmp_
         assert run("merge-reports", report).returncode == 1
 
 
+@pytest.mark.parametrize("shard", [[], ["--shard", "1/2"]])
+def test_what_a_first_attempt_changed_is_in_the_report_of_the_next(
+    shard: list[str], archive: Path, tmp_path: Path
+) -> None:
+    """For the next attempt it is unchanged, and caches hold what was before."""
+    report = tmp_path / "report.json"
+    key = f"studies/{ROOT}.1/series/{ROOT}.1.1/instances/{ROOT}.1.1.1/frames/1"
+    told = {"version": 1, "summary": {"published": 1}, "failure": {"reason": "SIGTERM"}, "changed": [key]}
+    report.write_text(json.dumps(told))
+    build = ["build", archive / "in", tmp_path / "tree", "--report", report, "--workers", "0", *shard]
+    assert run(*build).returncode in (0, 2)
+    assert report_of(report)["changed"] == [key]
+    assert "failure" not in report_of(report)
+    assert run(*build).returncode in (0, 2)
+    assert report_of(report)["changed"] == [], "told once"
+    report.write_text(json.dumps(told)[:-4])
+    done = run(*build)
+    assert done.returncode in (0, 2)
+    assert f"what an earlier attempt changed is not in the new report: {report} cannot be used: " in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.s3
 def test_reports_lie_in_a_bucket_and_are_merged_there(archive: Path, bucket: Bucket, tmp_path: Path) -> None:

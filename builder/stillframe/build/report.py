@@ -38,8 +38,8 @@ class Report:
 
     `share` is the part of the job that is reported, and counts what other shards take. `failure` says why the job ended
     early, `unfinished` what that left undone. `changed` are keys of objects that caches may hold as they were before;
-    `roots` are the studies' own service roots, where they have such. `on_reject` is told why an input is rejected, as
-    it is.
+    `roots` are the studies' own service roots, where they have such, `kept_roots` those of an earlier attempt.
+    `on_reject` is told why an input is rejected, as it is.
 
     What there is to tell of single inputs, and of studies, stands in a temporary file. Each of these sequences is read
     from there whenever it is looked at, in the order that the report has.
@@ -58,6 +58,7 @@ class Report:
         self.seconds = 0.0
         self.stages: defaultdict[str, float] = defaultdict(float)
         self.root_of: Callable[[str], str] | None = None
+        self.kept_roots: dict[str, str] = {}
         self._on_reject = on_reject
         self._entries = Entries()
         self._rejections = 0
@@ -73,7 +74,7 @@ class Report:
         self.bytes_read += result.bytes_read
         self.bytes_written += result.bytes_written
         for key in result.changed:
-            self._entries.add_changed(key)
+            self.add_changed(key)
         for stage, seconds in result.times.items():
             self.stages[stage] += seconds
         if result.outcome is Outcome.DUPLICATE or result.notes:
@@ -90,6 +91,16 @@ class Report:
     def pass_over(self, skipped: Skipped) -> None:
         """Count a file that is no input."""
         self._entries.add(Kind.PASSED_OVER, skipped.path, "", [skipped.reason, skipped.noteworthy])
+
+    def add_changed(self, key: str) -> None:
+        """Take down an object that caches may hold as it was before."""
+        self._entries.add_changed(key)
+
+    def take_over(self, earlier: Report) -> None:
+        """Take over what an earlier attempt at the same job changed, and the roots of its studies."""
+        for key in earlier.changed:
+            self.add_changed(key)
+        self.kept_roots |= earlier.roots
 
     def add_missing(self, path: str) -> None:
         """Take down an input that the job, which ends early, does not publish."""
@@ -157,7 +168,8 @@ class Report:
     @property
     def roots(self) -> dict[str, str]:
         """The service root of each study, where every study has its own."""
-        return {study: self.root_of(study) for study in self.studies} if self.root_of else {}
+        own = {study: self.root_of(study) for study in self.studies} if self.root_of else {}
+        return self.kept_roots | own
 
     @property
     def exit_code(self) -> int:
@@ -169,7 +181,7 @@ class Report:
 
         Members that may be long are iterators, which make them one after the other.
         """
-        roots = self.root_of
+        roots = self.roots
         return {
             "version": 1,
             "stillframe": __version__,
@@ -187,7 +199,7 @@ class Report:
             },
             "studies": iter(self.studies),
             **self.share.as_json(),
-            **({"roots": self.roots} if roots and len(self.studies) else {}),
+            **({"roots": roots} if roots else {}),
             **({"failure": self._failure()} if self.failure else {}),
             "changed": iter(self.changed),
             "rejected": map(asdict, self.rejected),

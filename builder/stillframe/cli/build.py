@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -41,7 +42,7 @@ from stillframe.cli.shared_options import (
 )
 from stillframe.cli.streams import say, tell
 from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some
-from stillframe.errors import FailedJob, UsageError, machine_blamed
+from stillframe.errors import FailedJob, InputError, Refused, UsageError, machine_blamed
 from stillframe.layout import STUDIES, parse_key
 from stillframe.options import (
     MAX_DECODER_MEMORY,
@@ -350,7 +351,7 @@ def build(
         target="" if apart and destination.startswith(SCHEME) else destination,
     )
     invalidation = forecast = None
-    _announce(job, access.destination)
+    announced = _announce(job, access.destination)
     make = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
     with _job_running(make) as (executor, progress):
         if isinstance(executor, WorkersElsewhere):
@@ -365,6 +366,7 @@ def build(
             report = Report(share=Share(job.shard), failure=str(error) or STOPPED)
         if report.failure:
             end_processes(executor)  # what they wait for does not come
+    report.take_over(announced)
     if forecast is None:
         roots = report.roots
         changed = ((roots.get(parse_key(key).study, ""), key) for key in report.changed)
@@ -397,14 +399,31 @@ def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
         raise UsageError(f"{destination} holds unlisted studies: build with --unlisted, as before")
 
 
-def _announce(job: JobOptions, s3: S3Settings) -> None:
+def _announce(job: JobOptions, s3: S3Settings) -> Report:
     """Write the report of a job that has not ended, where others look for it: they tell so if it is killed.
 
-    A report in a bucket is tried in this way, too, before a long job rather than after it.
+    It keeps what the report of an earlier attempt says of changes, if one stands there. A report in a bucket is tried
+    in this way, too, before a long job rather than after it.
     """
     place = job.report_file
+    report = Report(share=Share(job.shard), failure=_NOT_ENDED)
+    if place is not None and not job.dry_run:
+        _take_over(report, place, s3)
     if isinstance(place, RemoteReport) or (job.shard != WHOLE and place and (place.is_file() or not place.exists())):
-        write_report(Report(share=Share(job.shard), failure=_NOT_ENDED).as_document(), place, s3)
+        write_report(report.as_document(), place, s3)
+    return report
+
+
+def _take_over(report: Report, place: Path | RemoteReport, s3: S3Settings) -> None:
+    """Take over what an earlier attempt wrote to the place of the report; say so if that cannot be read."""
+    from stillframe.build.earlier_report import take_over
+
+    text = TextFile(str(place), s3)
+    try:
+        if isinstance(place, RemoteReport) or place.is_file():
+            take_over(report, text.chunks() if text.exists() else ["{}"])
+    except (InputError, Refused) as error:
+        tell(f"what an earlier attempt changed is not in the new report: {place} cannot be used: {error}")
 
 
 @contextmanager
