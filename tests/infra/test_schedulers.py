@@ -86,9 +86,13 @@ def test_a_shard_on_batch_may_do_what_it_needs(batch: dict[str, Any]) -> None:
     role = batch["Resources"]["JobRole"]["Properties"]
     assert role["ManagedPolicyArns"] == [{"Ref": "BuildPolicyArn"}]
     statements = role["Policies"][0]["PolicyDocument"]["Statement"]
-    own, sources, kms = statements
+    own, seen, sources, kms = statements
     assert own["Action"] == ["s3:GetObject", "s3:PutObject"]
     assert own["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:s3:::${JobBucket}/${JobPrefix}/*"}
+    assert (seen["Action"], seen["Resource"]) == (
+        "s3:ListBucket",
+        {"Fn::Sub": "arn:${AWS::Partition}:s3:::${JobBucket}"},
+    )
     assert sources["Fn::If"][0] == "Signs"
     assert sources["Fn::If"][1]["Action"] == ["s3:GetObject", "s3:ListBucket"]
     assert kms["Fn::If"][0] == "HasKms"

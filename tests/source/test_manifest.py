@@ -85,13 +85,13 @@ def test_a_table_names_series_and_their_studies() -> None:
         f'nlst,P1,{UID}.1,{UID}.1.1,"lung, 2 mm",s3://idc-open-data/uuid-1/*\r\n'
         "\r\n"
         "# a remark\r\n"
-        f'nlst,P1,{UID}.2,{UID}.2.1,"over\r\ntwo lines","s3://idc-open-data/uuid-2/*"\r\n'
+        f'nlst,P1,{UID}.2,{UID}.2.1,"a ""large"" one","s3://idc-open-data/uuid-2/*"\r\n'
         f"nlst,P1,,{UID}.3.1,,s3://idc-open-data/uuid-3/\r\n"
     )
     assert parsed(text) == [
         Listed("s3://idc-open-data/uuid-1/", "m, line 2", f"{UID}.1"),
         Listed("s3://idc-open-data/uuid-2/", "m, line 5", f"{UID}.2"),
-        Listed("s3://idc-open-data/uuid-3/", "m, line 7"),
+        Listed("s3://idc-open-data/uuid-3/", "m, line 6"),
     ]
 
 
@@ -140,13 +140,20 @@ def test_a_damaged_row_is_rejected_and_the_others_are_read() -> None:
     assert reasons(text)["m, line 2"] == "its row has 1 values, the header row 2"
 
 
-def test_a_value_without_an_end_is_rejected_by_its_line() -> None:
-    """A quotation mark that nobody closes makes one value of the rest of a table."""
-    rows = [f"s3://b/{number}/*,x" for number in range(20_000)]
-    text = "\n".join(["series_aws_url,name", "s3://b/first/*,x", 's3://b/open/*,"y', *rows])
-    assert locations(text)[0] == "s3://b/first/"
-    assert "m, line 3" in reasons(text)
-    assert "cannot be read" in reasons(text)["m, line 3"]
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_a_quotation_mark_that_nobody_closes_takes_in_its_line_alone(delimiter: str) -> None:
+    """As a parser of CSV reads it, it makes one value of the rest of the table."""
+    rows = ["s3://b/1/* 1", 's3://b/2/* "x', "s3://b/3/* 3", 's3://b/4/* "x"y', '"s3://b/5/*" "5"', 's3://b/6/* "6']
+    text = "\n".join(["series_aws_url name", *rows]).replace(" ", delimiter)
+    assert locations(text) == ["s3://b/1/", "s3://b/3/", "s3://b/5/"]
+    assert list(reasons(text)) == ["m, line 3", "m, line 5", "m, line 7"]
+    assert all("a quotation mark is not closed within the line" in reason for reason in reasons(text).values())
+
+
+def test_a_row_over_two_lines_is_rejected_and_so_is_its_rest() -> None:
+    text = f'series_aws_url,StudyInstanceUID,name\ns3://b/1/*,{UID},"over\ntwo lines"\ns3://b/2/*,{UID},x\n'
+    assert locations(text) == ["s3://b/2/"]
+    assert list(reasons(text)) == ["m, line 2", "m, line 3"]
 
 
 def test_a_manifest_is_read_as_it_is_asked_for() -> None:

@@ -230,7 +230,7 @@ def test_what_a_first_attempt_changed_is_in_the_report_of_the_next(
     key = f"studies/{ROOT}.1/series/{ROOT}.1.1/instances/{ROOT}.1.1.1/frames/1"
     told = {"version": 1, "summary": {"published": 1}, "failure": {"reason": "SIGTERM"}, "changed": [key]}
     report.write_text(json.dumps(told))
-    build = ["build", archive / "in", tmp_path / "tree", "--report", report, "--workers", "0", *shard]
+    build: list[str | Path] = ["build", archive / "in", tmp_path / "tree", "--report", report, "--workers", "0", *shard]
     assert run(*build).returncode in (0, 2)
     assert report_of(report)["changed"] == [key]
     assert "failure" not in report_of(report)

@@ -2,7 +2,8 @@
 
 A manifest is one of two kinds, told by its first line that says anything:
 
-- a table with a header row: of commas, tabs or semicolons, as CSV (RFC 4180) or TSV. The column `series_aws_url` names
+- a table with a header row: of commas, tabs or semicolons, as CSV (RFC 4180) or TSV, but a line is a row: a quotation
+  mark that nobody closes would else take in all that follows. The column `series_aws_url` names
   the source of a row; else `aws_bucket` and `crdc_series_uuid` do, the two of which the Commons' index makes that URL.
   `StudyInstanceUID` says which study a row is of;
 - lines: a source each, or a command of s5cmd (`cp` or `sync`), whose source counts and whose destination does not.
@@ -32,6 +33,7 @@ _DELIMITERS: Final = ",\t;"
 _COLUMN_NAME: Final = re.compile(r"[^\W\d][\w -]*")
 NO_COLUMN: Final = f"if it is the header row of a table, that has no column {_URL}, nor {_BUCKET} and {_SERIES_UUID}"
 """What to say of a line that looks like a header row and names nothing."""
+_NO_ROW: Final = "it is no row: too long, or a quotation mark is not closed within the line, or stands within a value"
 
 _COMMANDS: Final = frozenset(("cp", "sync"))
 _PROGRAM: Final = "s5cmd"
@@ -101,9 +103,10 @@ def is_like_header(line: str) -> bool:
 
 def _columns(header: str, delimiter: str) -> list[str]:
     try:
-        return [column.strip().casefold() for column in next(csv.reader([header], delimiter=delimiter), [])]
+        row = next(csv.reader([header], delimiter=delimiter, strict=True), [])
     except csv.Error:
-        return []  # a line longer than any column
+        return []  # no row of a table
+    return [column.strip().casefold() for column in row]
 
 
 def _parse_table(
@@ -114,18 +117,17 @@ def _parse_table(
         reason = f"its header row has no column {_URL}, nor {_BUCKET} and {_SERIES_UUID}: nothing of it is read"
         yield Rejected(path=_line(name, first), reason=reason)
         return
-    rows = csv.reader(lines, delimiter=delimiter)
-    while True:
-        before = rows.line_num
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Rejected(path=_line(name, first + before + 1), reason=f"its row cannot be read: {error}")
+    for number, text in enumerate(lines, first + 1):
+        if not text.strip() or text.lstrip().startswith("#"):
             continue
-        if any(map(str.strip, row)) and not row[0].startswith("#"):
-            yield _parse_row(_line(name, first + before + 1), columns, row)
+        line = _line(name, number)
+        try:
+            row = next(csv.reader([text], delimiter=delimiter, strict=True))
+        except csv.Error:
+            yield Rejected(path=line, reason=_NO_ROW)
+            continue
+        if any(map(str.strip, row)):
+            yield _parse_row(line, columns, row)
 
 
 def _parse_row(line: str, columns: list[str], row: list[str]) -> Listed | Rejected:
