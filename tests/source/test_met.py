@@ -24,6 +24,18 @@ def test_files_and_folders_are_known_by_device_and_inode() -> None:
     assert met.folder(status(1, most), "d") == "d"
 
 
+def test_a_file_with_another_study_is_another() -> None:
+    """As an object is."""
+    met = Met()
+    assert met.file(status(1, 2), "a", "1.2") is None
+    assert met.file(status(1, 2), "b", "1.3\udcff") is None
+    assert met.file(status(1, 2), "c") is None
+    assert met.file(status(1, 2), "d", "1.2") == "a"
+    assert met.folder(status(1, 3), "a", "1.2") is None
+    assert met.folder(status(1, 3), "b", "1.3") is None
+    assert met.folder(status(1, 3), "b", "1.2") == "a"
+
+
 def test_objects_come_once_and_in_the_order_of_their_keys() -> None:
     bucket, met = Bucket("bucket"), Met()
     keys = ["b", "a/2", "a/10", "a", "a/\U0001f4a9", "a/\uffff"]

@@ -14,7 +14,7 @@ import pytest
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
 from tests.support.command import run
-from tests.support.dicom_files import ROOT, write_series
+from tests.support.dicom_files import ROOT, image, write, write_series
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.s3_server import PUBLIC_BUCKET, S3Endpoint
 from tests.support.studies import write_studies
@@ -80,6 +80,31 @@ def test_an_input_of_another_study_than_the_table_gives_is_rejected(tmp_path: Pa
     assert {(entry["study"], entry["reason"]) for entry in told["rejected"]} == {
         (f"{ROOT}.1", f"its Study Instance UID is not the one that the manifest gives: {ROOT}.77")
     }
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("wrong_first", [True, False])
+def test_each_line_of_a_path_is_judged_by_its_own_study(shards: int, wrong_first: bool, tmp_path: Path) -> None:
+    """A whole and a split build publish the same: a path under a wrong study takes nothing from the right one."""
+    file = write(tmp_path, "a.dcm", image(1, StudyInstanceUID=f"{ROOT}.1"))
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "b", "b.dcm", image(2, StudyInstanceUID=f"{ROOT}.2"))
+    rows = [(file, 1), (tmp_path / "b", 2), (file, 2), (tmp_path / "b", 1)]
+    rows = rows[::-1] if wrong_first else rows
+    lines = ["series_aws_url,StudyInstanceUID", *(f"{path},{ROOT}.{study}" for path, study in rows)]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    published, rejected = 0, []
+    for number in range(1, shards + 1):
+        report = tmp_path / f"{number}.json"
+        done = run(
+            "build", "--from", tmp_path / "m.csv", tmp_path / "tree", "--report", report, "--workers", "0",
+            *(["--shard", f"{number}/{shards}"] if shards > 1 else []),
+        )  # fmt: skip
+        assert done.returncode == (2 if report_of(report)["rejected"] else 0), done.stderr
+        published += report_of(report)["summary"]["published"]
+        rejected += [entry["path"] for entry in report_of(report)["rejected"]]
+    assert published == 2
+    assert sorted(rejected) == [f"{file}", f"{tmp_path}/b/b.dcm"]
 
 
 @pytest.mark.parametrize(

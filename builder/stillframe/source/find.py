@@ -73,8 +73,8 @@ def iter_inputs(
     that cannot be read are rejected, and so are members that would unpack to more than `max_unpacked` bytes. Files that
     were written less than `settle` seconds ago are given that time to become whole.
 
-    What the `lines` of manifests name comes after the sources. A line that names nothing is rejected. An object counts
-    as another where another study is given for it.
+    What the `lines` of manifests name comes after the sources. A line that names nothing is rejected. A file or an
+    object counts as another where another study is given for it.
 
     Raises:
         UsageError: if a source does not exist.
@@ -163,19 +163,19 @@ class _Search:
 
     def of_path(self, path: Path, study: str = "") -> Iterator[InputRef | Skipped]:
         """Files at or below a path."""
-        for file in self._walk.files(path):
-            item = file if isinstance(file, Skipped) else _look_at(file, self._met)
+        for file in self._walk.files(path, study):
+            item = file if isinstance(file, Skipped) else _look_at(file, self._met, study)
             if item is not None:
                 yield replace(item, study=study) if study else item
 
 
-def _look_at(path: str, met: Met) -> InputRef | Skipped | None:
+def _look_at(path: str, met: Met, study: str) -> InputRef | Skipped | None:
     """What is at a path; None if the very path came before."""
     try:
         status = os.stat(path)  # noqa: PTH116  (a hot loop over millions of files)
     except OSError:
         return InputRef(path=path)  # a broken link: reading it tells so in the report
-    first = met.file(status, path)
+    first = met.file(status, path, study)
     if first is not None:
         return None if first == path else Skipped(path, f"the same file as {first}")
     if stat.S_ISDIR(status.st_mode):

@@ -28,8 +28,10 @@ class Walk:
         self._roots = [os.path.realpath(root) for root in roots]
         self._root_ids = [_identify(status) for root in self._roots if (status := _status(root))]
 
-    def files(self, path: Path) -> Iterator[str | Skipped]:
+    def files(self, path: Path, study: str = "") -> Iterator[str | Skipped]:
         """Paths of everything at or below `path` that is not a folder, or is one that cannot be listed.
+
+        A folder is walked through once for each `study` that manifests give for it.
 
         Raises:
             MachineError: if the machine opens no more folders.
@@ -41,7 +43,7 @@ class Walk:
         while waiting:
             folder = waiting.pop()
             status = _status(folder)
-            first = self._met.folder(status, folder) if status else None
+            first = self._met.folder(status, folder, study) if status else None
             if status and _identify(status) in self._root_ids:
                 yield Skipped(folder, "the destination", noteworthy=True)
             elif first not in (None, folder):

@@ -1,6 +1,7 @@
 """What a search for inputs met before: files and folders by device and inode, objects by their location.
 
-Millions of them stand in a temporary file.
+What a manifest gives another study for counts as another: each of its lines is judged by its own word, whichever comes
+first, and in whichever shard. Millions of them stand in a temporary file.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from stillframe.scratch import Scratch, stored_text, text_of
 from stillframe.source.inputs import S3Object
 
 _SCHEMA: Final = """
-    CREATE TABLE files (place TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
-    CREATE TABLE folders (place TEXT PRIMARY KEY, path BLOB) WITHOUT ROWID;
+    CREATE TABLE files (place TEXT, study BLOB, path BLOB, PRIMARY KEY (place, study)) WITHOUT ROWID;
+    CREATE TABLE folders (place TEXT, study BLOB, path BLOB, PRIMARY KEY (place, study)) WITHOUT ROWID;
     CREATE TABLE objects (
         location BLOB, study BLOB, listing INTEGER, key BLOB, size INTEGER, etag TEXT, PRIMARY KEY (location, study)
     ) WITHOUT ROWID;
@@ -29,27 +30,30 @@ class Met:
         self._scratch = Scratch(_SCHEMA)
         self._listings = 0
 
-    def file(self, status: os.stat_result, path: str) -> str | None:
-        """The path under which a file was met before; None if it was not, and is from now on."""
-        return self._first("files", status, path)
+    def file(self, status: os.stat_result, path: str, study: str = "") -> str | None:
+        """The path under which a file was met before; None if it was not, and is from now on.
 
-    def folder(self, status: os.stat_result, path: str) -> str | None:
+        `study` is the one that a manifest gives for it.
+        """
+        return self._first("files", status, path, study)
+
+    def folder(self, status: os.stat_result, path: str, study: str = "") -> str | None:
         """As `file`, of a folder."""
-        return self._first("folders", status, path)
+        return self._first("folders", status, path, study)
 
-    def _first(self, table: str, status: os.stat_result, path: str) -> str | None:
+    def _first(self, table: str, status: os.stat_result, path: str, study: str) -> str | None:
         place = f"{status.st_dev} {status.st_ino}"  # as text: inodes may have 64 bits, numbers of SQLite have a sign
-        insert = f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S608  (one of two names)
-        if self._scratch.run(insert, place, stored_text(path)):
+        key = place, stored_text(study)
+        insert = f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608  (one of two names)
+        if self._scratch.run(insert, *key, stored_text(path)):
             return None
-        row = self._scratch.first(f"SELECT path FROM {table} WHERE place = ?", place)  # noqa: S608
+        row = self._scratch.first(f"SELECT path FROM {table} WHERE (place, study) = (?, ?)", *key)  # noqa: S608
         return text_of(row[0]) if row else None
 
     def new_objects(self, listed: Iterable[S3Object], study: str = "") -> Iterator[S3Object]:
         """Those of the objects of one bucket that were not met before, in the order of their keys.
 
-        Stores list keys in that order, but for some. An object counts as another where a manifest gives another study
-        for it.
+        Stores list keys in that order, but for some. `study` as of `file`.
         """
         self._listings += 1
         bucket = None
