@@ -24,6 +24,16 @@ def test_a_few_are_listed_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(report, capsys) == [f"rejected   in/{number:02}: is encrypted  [1.2]" for number in range(20)]
 
 
+def test_long_names_are_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report()
+    report.add(Rejected(path=f"begin{'x' * 5000}end", reason=f"no file: {'y' * 5000}end"))
+    (line,) = printed(report, capsys)
+    assert line.startswith("rejected   beginxxx")
+    assert "xend: no file: yyy" in line
+    assert line.endswith("yend")
+    assert len(line) < 1300
+
+
 def test_of_many_the_first_are_told_then_folders_and_reasons(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report()
     for number in range(1500):

@@ -156,6 +156,18 @@ def test_a_row_over_two_lines_is_rejected_and_so_is_its_rest() -> None:
     assert list(reasons(text)) == ["m, line 2", "m, line 3"]
 
 
+def test_names_that_nothing_can_have_are_rejected() -> None:
+    """Only their lines are: what asks for them would fail in a way that ends the job."""
+    long = "s3://b/" + "é" * 512
+    text = f"/data/a\0b\ncp '/data/\0' .\ns3://b/a\udcff\n{long}\n{long}x\n/data/\udcff\n" + "s\0c\0"
+    assert locations(text) == [long, "/data/\udcff"]
+    said = reasons(text)
+    assert list(said) == [f"m, line {number}" for number in (1, 2, 3, 5, 7)]
+    assert all("NUL" in said[f"m, line {number}"] for number in (1, 2, 7))
+    assert "text in UTF-8" in said["m, line 3"]
+    assert "at most 1024 bytes" in said["m, line 5"]
+
+
 def test_a_manifest_is_read_as_it_is_asked_for() -> None:
     taken: list[int] = []
 

@@ -82,6 +82,41 @@ def test_an_input_of_another_study_than_the_table_gives_is_rejected(tmp_path: Pa
     }
 
 
+@pytest.mark.parametrize("shard", [[], ["--shard", "1/1"]])
+def test_lines_that_no_file_answers_to_are_rejected_each(shard: list[str], tmp_path: Path) -> None:
+    """And the rest is done."""
+    write_series(tmp_path / "in", 2)
+    (tmp_path / "circle").symlink_to("circle")
+    names = [
+        b"a\0b",
+        str(tmp_path / "circle").encode(),
+        b"/x" * 2500,
+        b"\xff\xfe/",
+        b"circle/x",
+        b"/dev/null",
+        b"s3://\0",
+    ]
+    manifest = tmp_path / "m.txt"
+    manifest.write_bytes(b"\n".join([*names, str(tmp_path / "in").encode()]))
+    report = tmp_path / "r.json"
+    done = run("build", "--from", manifest, tmp_path / "tree", "--report", report, "--workers", "0", *shard)
+    assert done.returncode == 2, done.stderr
+    assert report_of(report)["summary"]["published"] == 2
+    reasons = {entry["path"]: entry["reason"] for entry in report_of(report)["rejected"]}
+    assert sorted(reasons) == [f"{manifest}, line {number}" for number in range(1, len(names) + 1)]
+    assert "its links lead in a circle" in reasons[f"{manifest}, line 2"]
+    assert "File name too long" in reasons[f"{manifest}, line 3"]
+    assert max(map(len, done.stderr.splitlines())) < 1000
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le"])
+def test_a_manifest_in_another_encoding_is_told(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text(f"{tmp_path}\n{tmp_path}/x\n", encoding=encoding)
+    done = run("build", "--from", tmp_path / "m.txt", tmp_path / "tree", "--workers", "0")
+    assert done.returncode == 2
+    assert "line 1: it holds a NUL character, which no name does; a manifest is a text in UTF-8" in done.stderr
+
+
 @pytest.mark.parametrize("shards", [1, 2, 3])
 @pytest.mark.parametrize("wrong_first", [True, False])
 def test_each_line_of_a_path_is_judged_by_its_own_study(shards: int, wrong_first: bool, tmp_path: Path) -> None:

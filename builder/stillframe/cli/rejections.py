@@ -10,7 +10,7 @@ from stillframe.build.report import Report
 from stillframe.build.report_entries import Group
 from stillframe.cli.report_file import ReportFile
 from stillframe.cli.streams import tell
-from stillframe.cli.terminal import print_some
+from stillframe.cli.terminal import print_some, short
 from stillframe.source.inputs import Rejected
 
 # So many inputs are listed each; of more, so many reasons and folders are.
@@ -25,7 +25,7 @@ def print_rejected(report: Report, report_file: ReportFile) -> None:
         print_some("rejected", ((item.path, _reason(item)) for item in rejected), report_file)
         return
     for item in rejected:
-        tell(f"rejected   {item.path}: {_reason(item)}")
+        tell(f"rejected   {short(item.path)}: {_reason(item)}")
 
 
 def print_reasons(report: Report) -> None:
@@ -40,13 +40,13 @@ def print_reasons(report: Report) -> None:
 
 def _reason(rejected: Rejected) -> str:
     uids = "  ".join(filter(None, (rejected.study, rejected.series, rejected.instance)))
-    return f"{rejected.reason}  [{uids}]" if uids else rejected.reason
+    return f"{short(rejected.reason)}  [{uids}]" if uids else short(rejected.reason)
 
 
 def _print_groups(groups: Iterator[Group], what: str) -> None:
     """Print the largest groups, and how many others there are."""
     for group in islice(groups, _MOST_GROUPS):
-        tell(f"rejected   {group.count:>9,}  {'' if group.alike else 'such as: '}{group.what or '.'}")
+        tell(f"rejected   {group.count:>9,}  {'' if group.alike else 'such as: '}{short(group.what) or '.'}")
     more = sum(1 for _ in groups)
     if more:
         tell(f"rejected   {'...':>9}  and {more:,} other {what}")

@@ -21,6 +21,8 @@ _REDRAW_SECONDS: Final = 0.1
 _LOG_SECONDS: Final = 10.0
 # So many notes, duplicates and the like are shown on the terminal; the report holds all of them.
 _SHOWN: Final = 10
+# So many characters of a path or a reason are.
+_LONGEST: Final = 600
 # A rate is told once a stage is so old.
 _SETTLED_SECONDS: Final = 2.0
 # Reasons are told apart while a job runs, but for numbers and places, up to so many; so many stand in a line.
@@ -39,10 +41,15 @@ def print_some(label: str, items: Iterable[tuple[str, str]], report_file: object
     more = 0
     for index, (path, text) in enumerate(items):
         if index < _SHOWN:
-            tell(f"{label:<10} {path}{': ' + text if text else ''}")
+            tell(f"{label:<10} {short(path)}{': ' + short(text) if text else ''}")
         more = max(0, index + 1 - _SHOWN)
     if more:
         tell(f"{label:<10} ... and {more} more, {where_all_are(report_file)}")
+
+
+def short(text: str) -> str:
+    """A text with its middle left out if it is longer than a person reads; the report has all of it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
 
 def where_all_are(report_file: object) -> str:

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from stillframe.errors import InputError, NotFound, Refused, UsageError
+from stillframe.errors import InputError, NotFound, Refused, UsageError, blame_machine
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
 from stillframe.source.changes import let_settle, state_of
@@ -28,6 +28,7 @@ type Line = Listed | Rejected | Elsewhere
 """What a line of a manifest comes to before anything is looked for."""
 
 _NO_SETTINGS = S3Settings()
+_NO_FILE: Final = "no such file or folder"
 _UNPACKED_HERE: Final = (
     "its archive is packed within another one, and unpacked on this machine alone: unpack the outer archive, or build "
     "it without --scheduler"
@@ -134,10 +135,9 @@ def _list_line(line: Listed, s3: S3Settings) -> Iterable[S3Object] | Rejected | 
     try:
         check_place(location)
         if not location.startswith(SCHEME):
-            path = Path(location)
-            exists = bool(location) and (path.is_file() or path.is_dir())
-            header = f" ({NO_COLUMN})" if not exists and is_like_header(location) else ""
-            return None if exists else reject(f"no such file or folder: {location}{header}")
+            flaw = _flaw_of_path(location)
+            header = f" ({NO_COLUMN})" if flaw and is_like_header(location) else ""
+            return reject(f"{flaw}: {location}{header}") if flaw else None
         objects = iter_objects(location, s3, alone=line.alone)
         first = [*islice(objects, _OF_A_LINE_AHEAD)]
     except (UsageError, NotFound) as error:
@@ -147,6 +147,20 @@ def _list_line(line: Listed, s3: S3Settings) -> Iterable[S3Object] | Rejected | 
             raise
         return reject(error)
     return chain(first, objects) if first else reject(f"no such object, and none below it: {location}")
+
+
+def _flaw_of_path(location: str) -> str:
+    """Why a path is no source; empty if it is one."""
+    try:
+        mode = os.stat(location).st_mode  # noqa: PTH116  (pathlib takes some failures for answers)
+    except (FileNotFoundError, NotADirectoryError):
+        return _NO_FILE
+    except OSError as error:
+        blame_machine(error)
+        return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "no name that a file can have"
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _NO_FILE
 
 
 class _Search:

@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Final
 
 from stillframe.errors import InputError
+from stillframe.layout import MAX_KEY_BYTES
 from stillframe.source.inputs import Rejected
 from stillframe.store.s3_client import SCHEME
 
@@ -49,6 +50,7 @@ _WITH_VALUE: Final = frozenset(
 # Options that choose among what the source names: the line would not mean what its source says.
 _CHOOSING: Final = frozenset(("exclude", "include", "version-id"))
 _WILDCARDS: Final = re.compile(r"[*?]")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")  # what stands for bytes that are no UTF-8
 _COMMAND: Final = re.compile(r"(?:s5cmd|cp|sync)\s")
 
 
@@ -158,7 +160,7 @@ def _parse_line(line: str, text: str) -> Listed | Rejected:
         return Rejected(path=line, reason=f"it is no command of s5cmd that names a source: {error}")
     if raw or not _WILDCARDS.search(location):
         folder = location.endswith("/") or not location.startswith(SCHEME)
-        return Listed(location, line, alone=not folder)
+        return _checked(Listed(location, line, alone=not folder))
     return _listed(line, location)
 
 
@@ -191,12 +193,27 @@ def _source_of(words: list[str]) -> tuple[str, bool]:
 def _listed(line: str, location: str, study: str = "") -> Listed | Rejected:
     """A source, in which one `*` after the last slash stands for all that is below a prefix."""
     if not location.startswith(SCHEME):
-        return Listed(location, line, study)
+        return _checked(Listed(location, line, study))
     prefix = location.removesuffix("*") if location.endswith("/*") else location
     if _WILDCARDS.search(prefix):
         reason = f"a wildcard is read at the end of a prefix only, as {SCHEME}bucket/prefix/*: {location}"
         return Rejected(path=line, reason=reason)
-    return Listed(prefix, line, study)
+    return _checked(Listed(prefix, line, study))
+
+
+def _checked(listed: Listed) -> Listed | Rejected:
+    """A source, or why nothing can have such a name."""
+    location = listed.location
+    far = location.startswith(SCHEME)
+    if "\0" in location:
+        reason = "it holds a NUL character, which no name does; a manifest is a text in UTF-8, not in UTF-16"
+    elif far and _NO_TEXT.search(location):
+        reason = f"the name of an object is text in UTF-8, and this is none: {location}"
+    elif far and len(location.removeprefix(SCHEME).partition("/")[2].encode()) > MAX_KEY_BYTES:
+        reason = f"the name of an object has at most {MAX_KEY_BYTES} bytes: {location}"
+    else:
+        return listed
+    return Rejected(path=listed.line, reason=reason)
 
 
 def _line(name: str, number: int) -> str:
