@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -125,6 +126,74 @@ def test_reports_of_whole_jobs_merge_but_not_with_those_of_shards() -> None:
     mixed = merge(report_of(studies=["1.2"]), report_of(shard=Shard(1, 2)))
     assert "it is of shard 1 of 2, 1.json is of a whole job" in mixed.failure
     assert "others are of 2 shards" in merge(report_of(shard=Shard(1, 2)), report_of(shard=Shard(1, 3))).failure
+
+
+def test_a_report_that_is_refused_leaves_the_others_as_they_are() -> None:
+    """One of a whole job among shards, say, which none of those that follow is measured by."""
+    shards = [report_of(shard=Shard(number, 3), studies=[f"1.{number}"]) for number in (1, 2, 3)]
+    merged = merge(shards[0], report_of(studies=["1.9"]), shards[1], report_of(shard=Shard(1, 4)), *shards[2:])
+    assert merged.failure == (
+        "the report 2.json cannot be used: it is of a whole job, others are of shards; "
+        "the report 4.json cannot be used: it is of shard 1 of 4, others are of 3 shards"
+    )
+    assert written(merged)["studies"] == ["1.1", "1.2", "1.3"]
+    assert merged.numbers["published"] == 3
+
+
+IDS = {"study": "1.2", "series": "1.2.1", "instance": "1.2.1.1"}
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"summary": {"published": "1e999"}}, "the published of its summary is no count"),
+        ({"summary": {"published": math.inf}}, "the published of its summary is no count"),
+        ({"summary": {"published": -1}}, "the published of its summary is no count"),
+        ({"summary": {"published": True}}, "the published of its summary is no count"),
+        ({"summary": {"published": 1 << 70}}, "the published of its summary is no count"),
+        ({"summary": {"published": 1, "seconds": math.inf}}, "the seconds of its summary is no time"),
+        ({"summary": {"published": 1, "seconds": math.nan}}, "the seconds of its summary is no time"),
+        ({"summary": {"published": 1, "cpuSeconds": {"scan": math.inf}}}, "the cpuSeconds of its summary is no time"),
+        ({"summary": {"published": 1, "cpuSeconds": [1]}}, "its cpuSeconds are of another kind"),
+        ({"rejected": [{"path": "a"}]}, "an entry of rejected has no text as its reason"),
+        ({"rejected": [{"path": "a", "reason": "b", "study": 1}]}, "an entry of rejected has no text as its study"),
+        ({"rejected": {"a": "b"}}, "an entry of rejected is of another kind"),
+        ({"rejected": "a"}, "its rejected are no list"),
+        ({"passedOver": [{"reason": "a"}]}, "an entry of passedOver has no text as its path"),
+        ({"notes": [{"path": "a"} | IDS]}, "an entry of notes has no text as its outcome"),
+        ({"changed": ["studies/1.2/../../x"]}, "an entry of changed is no key"),
+        ({"changed": [1]}, "an entry of changed is of another kind"),
+        ({"studies": [["1.2"]]}, "an entry of studies is of another kind"),
+        ({"roots": ["h2x"]}, "an entry of roots is of another kind"),
+        ({"failure": "a"}, "it is no report of a build"),
+        ({"failure": {"reason": 7}}, "its failure"),
+        ({"failure": {"notPublished": ["a"]}}, "no reason for that"),
+        ({"failure": {"reason": "a", "notListed": [{"study": "1.2"}]}}, "has no text as its series"),
+        ({"shard": {"number": 1, "of": 10**30}}, "its shard is none"),
+        ({"shard": {"number": 0, "of": 0}}, "its shard is none"),
+        ({"shard": {"number": 3, "of": 2}}, "its shard is none"),
+        ({"shard": {"number": 1.0, "of": 2}}, "its shard is none"),
+        ({"shard": 1}, "its shard is none"),
+    ],
+)
+def test_nothing_of_a_damaged_report_is_counted(members: dict[str, Any], reason: str) -> None:
+    entries = {"studies": ["1.9"], "notes": [{"path": "p", "outcome": "published", "notes": []} | IDS]}
+    merged = merge(report_of(studies=["1.2"]))
+    merged.add("damaged.json", [json.dumps(entries | {"version": 1, "summary": {"published": 7}} | members)])
+    assert merged.exit_code == 1
+    assert merged.failure.startswith("the report damaged.json cannot be used: ")
+    assert reason in merged.failure
+    assert merged.numbers["published"] == 1
+    assert (written(merged)["studies"], written(merged)["notes"]) == (["1.2"], [])
+    assert len(list(merged.changed())) == 1
+
+
+def test_a_number_beyond_all_numbers_is_refused() -> None:
+    """JSON has no infinity, but Python reads one."""
+    merged = merge(report_of(studies=["1.2"]))
+    merged.add("damaged.json", ['{"version": 1, "summary": {"published": 1, "seconds": 1e999}}'])
+    assert "the seconds of its summary is no time" in merged.failure
+    assert written(merged)["summary"]["seconds"] == 0
 
 
 def test_what_caches_have_to_drop_is_told_with_its_root() -> None:

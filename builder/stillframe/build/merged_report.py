@@ -6,20 +6,19 @@ Entries wait in a temporary file: there may be millions of them.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from stillframe import __version__
-from stillframe.build.json_stream import JSONPath, iter_values
+from stillframe.build.json_stream import iter_values
 from stillframe.build.report_entries import line_of
+from stillframe.build.report_shape import VERSION, Head, holds_entries, order_of, read_head
+from stillframe.build.shard import Shard
 from stillframe.errors import InputError
 from stillframe.layout import parse_key
 from stillframe.scratch import Scratch, stored_text, text_of
 
-_VERSION: Final = 1
-# Members that are taken as a whole; all others hold entries, however many.
-_WHOLE: Final = frozenset(("summary", "shard", "dryRun", "invalidation"))
 _LISTS: Final = ("changed", "rejected", "passedOver", "duplicates", "notes")
 # Lists that name things, each once.
 _SETS: Final = frozenset(("studies", "changed"))
@@ -45,7 +44,7 @@ class MergedReport:
         self._count = 0
         self._numbers: Counter[str] = Counter()
         self._seconds = 0.0
-        self._stages: Counter[str] = Counter()
+        self._stages: defaultdict[str, float] = defaultdict(float)
         self._shards: dict[int, str] = {}
         self._of = 0
         self._whole = ""
@@ -63,74 +62,74 @@ class MergedReport:
         """
         self._count += 1
         try:
-            head = self._take_entries(chunks)
-            self._take_head(name, head)
-        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = error if isinstance(error, InputError) else "it is no report of a build"
+            head = read_head(self._take_entries(chunks))
+            self._check_shard(head.shard)
+        except (InputError, RecursionError) as error:
+            reason = error if isinstance(error, InputError) else "its values lie too deep within each other"
             self._scratch.run("DELETE FROM entries WHERE report = ?", self._count)
             self._failures.append(f"the report {name} cannot be used: {reason}")
+        else:
+            self._take_head(name, head)
 
     def _take_entries(self, chunks: Iterable[str]) -> dict[str, Any]:
         """Store the entries of a report; what else it says."""
         head: dict[str, Any] = {}
-        for path, value in iter_values(chunks, _holds_entries):
+        left = False
+        for path, value in iter_values(chunks, holds_entries):
             match path:
-                case (str(member),):
-                    head[member] = value
                 case ("failure", "reason"):
                     head["failure"] = value
+                case (str(member),) if member != "failure":
+                    head[member] = value
                 case (str(member), name) if member != "failure":
                     self._store(member, name, value)
                 case ("failure", str(member), index):
+                    left = True
                     self._store(f"failure.{member}", index, value)
                 case _:
                     raise InputError("it is no report of a build")
+        if left and "failure" not in head:
+            raise InputError("it says what a failure left undone, and no reason for that")
         return head
 
     def _store(self, member: str, name: str | int, value: Any) -> None:
-        order, reason = (name, "") if isinstance(name, str) else _order(value)
+        order, reason = order_of(member, name, value)
         listed = isinstance(value, dict) and "path" in value
         place, position = line_of(order) if listed else (order, 0)
         row = (self._count, member, stored_text(place), position, stored_text(reason), json.dumps(value))
         self._scratch.run("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", *row)
 
-    def _take_head(self, name: str, head: dict[str, Any]) -> None:
-        """Take in what a report says of its job as a whole."""
-        summary, shard = head.get("summary"), head.get("shard")
-        if head.get("version") != _VERSION or not isinstance(summary, dict) or "published" not in summary:
-            raise InputError(f"it is no report of a build of version {_VERSION}")
-        if "dryRun" in head or "command" in head or "shards" in head:
-            raise InputError("it is of a dry run, of another command, or of several shards already")
-        number = self._take_shard(name, shard)
-        for key, value in summary.items():
-            if key == "cpuSeconds":
-                self._stages.update(value)
-            elif key == "seconds":
-                self._seconds = max(self._seconds, value)
-            elif isinstance(value, int):
-                self._numbers[key] += value
-        if "failure" in head:
-            self._failures.append(f"{f'shard {number}' if number else name}: {head['failure']}")
-
-    def _take_shard(self, name: str, shard: Any) -> int:
-        """The number of a report's shard, 0 if its job is whole.
+    def _check_shard(self, shard: Shard | None) -> None:
+        """See that a report goes with those that are taken in.
 
         Raises:
             InputError: if the reports are not of one job, or two are of one shard.
         """
-        if not isinstance(shard, dict):
-            self._whole = self._whole or name
+        if shard is None:
             if self._of:
                 raise InputError("it is of a whole job, others are of shards")
-            return 0
-        number, of = int(shard["number"]), int(shard["of"])
+            return
+        number, of = shard.number, shard.count
         if self._whole or (self._of and self._of != of):
             other = f"{self._whole} is of a whole job" if self._whole else f"others are of {self._of} shards"
             raise InputError(f"it is of shard {number} of {of}, {other}")
         if number in self._shards:
             raise InputError(f"it is of shard {number}, as {self._shards[number]} is")
-        self._shards[number], self._of = name, of
-        return number
+
+    def _take_head(self, name: str, head: Head) -> None:
+        """Take in what a report says of its job as a whole."""
+        label = name
+        if head.shard is None:
+            self._whole = self._whole or name
+        else:
+            self._shards[head.shard.number], self._of = name, head.shard.count
+            label = f"shard {head.shard.number}"
+        self._numbers.update(head.counts)
+        for stage, seconds in head.stages.items():
+            self._stages[stage] += seconds
+        self._seconds = max(self._seconds, head.seconds)
+        if head.failure:
+            self._failures.append(f"{label}: {head.failure}")
 
     @property
     def failure(self) -> str:
@@ -192,7 +191,7 @@ class MergedReport:
             "notListed": self.entries("failure.notListed"),
         }
         return {
-            "version": _VERSION,
+            "version": VERSION,
             "stillframe": __version__,
             "summary": summary,
             **({"shards": {"of": self._of, "reports": len(self._shards)}} if self._of else {}),
@@ -201,29 +200,6 @@ class MergedReport:
             **({"failure": failure} if self.failure else {}),
             **{member: self.entries(member) for member in _LISTS},
         }
-
-
-def _holds_entries(path: JSONPath) -> bool:
-    match path:
-        case () | ("failure",) | ("failure", _):
-            return True
-        case (member,):
-            return member not in _WHOLE
-        case _:
-            return False
-
-
-def _order(value: Any) -> tuple[str, str]:
-    """What entries of a list are ordered by."""
-    match value:
-        case str():
-            return value, ""
-        case {"path": str(path)}:
-            return path, str(value.get("reason", ""))
-        case {"study": str(study)}:
-            return study, f"{value.get('series')} {value.get('instance')}"
-        case _:
-            raise InputError("an entry of it has neither a path nor a study")
 
 
 def _listed(numbers: list[str], most: int = 20) -> str:
