@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from stillframe.stopping import Stopped, stoppable, unstopped
+from stillframe.stopping import Stopped, finish, stoppable, unstopped
 
 
 def test_the_first_signal_stops_and_the_second_interrupts() -> None:
@@ -46,6 +46,19 @@ def test_a_second_signal_is_not_held_up() -> None:
     assert not done
     with stoppable(), unstopped():
         pass
+
+
+def test_a_job_that_has_ended_is_not_stopped() -> None:
+    done: list[str] = []
+    with stoppable():
+        finish()
+        stop_within(done, 0)
+        stop_within(done, 1)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    with stoppable(), pytest.raises(Stopped):  # the next one is stopped
+        signal.raise_signal(signal.SIGTERM)
+    assert len(done) == 2
 
 
 def test_the_handler_of_before_is_put_back() -> None:

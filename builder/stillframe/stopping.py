@@ -35,11 +35,13 @@ _state: Final = _State()
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Let SIGTERM raise `Stopped` in the block, once. For the main thread."""
+    _state.held_up = _state.came = False
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        _state.held_up = _state.came = False
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -53,10 +55,20 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 @contextmanager
 def unstopped() -> Iterator[None]:
     """Hold a `Stopped` up until the end of the block. For the main thread."""
-    _state.held_up = True
+    before, _state.held_up = _state.held_up, True
     try:
         yield
     finally:
-        came, _state.held_up, _state.came = _state.came, False, False
+        _state.held_up = before
+        came = _state.came and not before
+        _state.came = _state.came and before
     if came:
         raise Stopped
+
+
+def finish() -> None:
+    """Nothing is left to be stopped: within `stoppable`, a first signal does nothing from now on. For the main thread.
+
+    What is left is to tell what was done, which takes a moment; a second signal ends that.
+    """
+    _state.held_up = True

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.build.shard import WHOLE, Shard, parse_shard, shard_of_environment
+from stillframe.build.shard import Shard, parse_shard, shard_of_environment
 from stillframe.errors import UsageError
 
 BATCH = {"AWS_BATCH_JOB_ARRAY_INDEX": "0", "AWS_BATCH_JOB_ARRAY_SIZE": "16"}
@@ -48,7 +48,7 @@ def test_studies_are_spread_evenly() -> None:
     assert max(abs(count - 625) for count in counts) < 5 * 24
 
 
-@pytest.mark.parametrize(("text", "shard"), [("1/1", WHOLE), ("3/16", Shard(3, 16)), ("16/16", Shard(16, 16))])
+@pytest.mark.parametrize(("text", "shard"), [("1/1", Shard(1, 1)), ("3/16", Shard(3, 16)), ("16/16", Shard(16, 16))])
 def test_shards_are_named_from_1(text: str, shard: Shard) -> None:
     assert parse_shard(text, BATCH) == shard
     assert parse_shard(str(shard), {}) == shard

@@ -222,6 +222,24 @@ def test_sigterm_ends_a_job_that_says_what_is_left(tmp_path: Path, slow_source: 
 
 
 @pytest.mark.slow
+def test_sigterm_leaves_the_report_of_a_job_that_has_ended_whole(tmp_path: Path, slow_source: Path) -> None:
+    """It comes while the report is written: into a pipe, which waits for who reads it."""
+    report = tmp_path / "report"
+    os.mkfifo(report)
+    arguments = ["-m", "stillframe", "build", str(slow_source.parent), str(tmp_path / "out"), "--report", str(report)]
+    with subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, text=True) as job:
+        while not (tmp_path / "out" / "studies" / "index.json").exists():
+            assert job.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.5)
+        job.send_signal(signal.SIGTERM)
+        written = json.loads(report.read_text())
+    assert written["summary"]["published"] == 1
+    if "failure" not in written:  # it may come as the lists are written
+        assert job.returncode == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_second_sigterm_ends_a_job_at_once(tmp_path: Path, slow_source: Path, workers: int) -> None:
     arguments = ["-m", "stillframe", "build", str(slow_source), str(tmp_path / "out"), f"--workers={workers}"]

@@ -159,6 +159,12 @@ def test_a_manifest_that_is_not_there_is_refused(manifests: list[str], message: 
     assert not (tmp_path / "tree").exists()
 
 
+def test_a_closed_standard_input_is_told(tmp_path: Path) -> None:
+    command = f"exec '{sys.executable}' -m stillframe build --from - '{tmp_path}/tree' <&-"
+    done = subprocess.run(["sh", "-c", command], text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "stillframe: no manifest on standard input: it is closed\n")
+
+
 @pytest.fixture
 def public(s3_server: S3Endpoint) -> Bucket:
     """A bucket that the tests' identity fills, and everybody may list and read."""

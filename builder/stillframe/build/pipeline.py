@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,34 +16,41 @@ from stillframe.build.publish import publish_catalogue
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.shares import Share, own_lines
-from stillframe.errors import InputError, UsageError, machine_blamed
+from stillframe.errors import FailedJob, InputError, MachineError, UsageError, machine_blamed
 from stillframe.progress import Progress
 from stillframe.source.find import Line, check_sources, iter_inputs, seen_elsewhere
 from stillframe.source.manifest import parse_manifest
 from stillframe.source.overlap import overlap
+from stillframe.stopping import Stopped
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, S3Settings, check_place
 
 _NO_SETTINGS: Final = S3Settings()
 
 
-def build(request: BuildRequest, store: Store, executor: Executor, progress: Progress) -> Report:
+def build(
+    request: BuildRequest, store: Store, executor: Executor, progress: Progress, report: Report | None = None
+) -> Report:
     """Publish everything below the sources into `store`.
 
     A store that fails for good, or a machine that lacks something, ends the job early, as the report then tells. What
-    is published stays, and building again completes it.
+    is published stays, and building again completes it. Whoever gives the `report` has it, too, where the job is ended
+    by an exception.
 
     Raises:
         UsageError: if a source does not exist.
         FailedJob: if a store or the machine fails before anything is published.
+        Stopped: if the job is asked to stop before anything is published.
     """
-    report = Report(share=Share(request.shard), on_reject=progress.reject)
+    report = report or Report(share=Share(request.shard), on_reject=progress.reject)
     started = time.monotonic()
-    with machine_blamed():
-        catalogue = catalogue_inputs(request, executor, progress, report)
-    publish_catalogue(request, catalogue, Roots(store, request.secret), executor, progress, report)
-    catalogue.close()
-    report.seconds = time.monotonic() - started
+    try:
+        with machine_blamed():
+            catalogue = catalogue_inputs(request, executor, progress, report)
+        publish_catalogue(request, catalogue, Roots(store, request.secret), executor, progress, report)
+        catalogue.close()
+    finally:
+        report.seconds = time.monotonic() - started
     return report
 
 
@@ -64,7 +72,13 @@ def catalogue_inputs(request: BuildRequest, executor: Executor, progress: Progre
     if request.local_workers is not None:
         found = map(seen_elsewhere, found)
     catalogue = list_inputs(report.share.of_found(found), progress, report)
-    read_headers(request, catalogue, executor, progress, report)
+    try:
+        read_headers(request, catalogue, executor, progress, report)
+    except (FailedJob, Stopped):
+        with suppress(MachineError):  # no room for what is to be told
+            for name in catalogue.first_inputs_behind("", ""):
+                report.add_missing(name)
+        raise
     return catalogue
 
 

@@ -38,7 +38,7 @@ from stillframe.execute import AHEAD, Batch, Onlooker, SerialExecutor, run_batch
 from stillframe.parallel import map_ahead
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, Rejected
-from stillframe.stopping import STOPPED, Stopped, unstopped
+from stillframe.stopping import STOPPED, Stopped, finish, unstopped
 
 # Instances of one task where a store or the sources are far away: their requests wait side by side.
 _INSTANCE_BATCH: Final = 24
@@ -315,7 +315,9 @@ def _publish(publisher: _Publisher, executor: Executor) -> None:
             while publisher.next_inputs or publisher.held_up:
                 publisher.run(executor, chain(publisher.later_tasks(), publisher.held_up_tasks()))
             publisher.lists.finish()
+        finish()
     except (FailedJob, Stopped) as error:
+        finish()
         publisher.lists.stop()
         report.failure = str(error) or STOPPED
         with suppress(MachineError):  # as the one before: no room for what is to be told

@@ -25,10 +25,14 @@ _HASHED_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of `count` parts of a job; `number` counts from 1."""
+    """One of `count` parts of a job; `number` counts from 1.
+
+    A job that is no `part` is not split. One shard of one holds the same, but is reported as a shard.
+    """
 
     number: int = 1
     count: int = 1
+    part: bool = True
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
@@ -44,8 +48,8 @@ class Shard:
         return int.from_bytes(digest[:_HASHED_BYTES]) % self.count == self.number - 1
 
 
-WHOLE: Final = Shard()
-"""The only shard of a job that is not split."""
+WHOLE: Final = Shard(part=False)
+"""All of a job that is not split."""
 
 
 def parse_shard(text: str, environment: Mapping[str, str]) -> Shard:

@@ -59,7 +59,7 @@ class Share:
 
     def as_json(self) -> dict[str, Any]:
         """As the report of a shard has it; nothing for a job that is not split."""
-        if self.shard == WHOLE:
+        if not self.shard.part:
             return {}
         others = {"inputs": self.elsewhere.inputs, "manifestLines": self.elsewhere.lines}
         return {"shard": {"number": self.shard.number, "of": self.shard.count, "inOtherShards": others}}

@@ -55,11 +55,12 @@ from stillframe.options import (
     Thumbnails,
 )
 from stillframe.source.text_file import TextFile, check_manifests
-from stillframe.stopping import STOPPED, Stopped, stoppable
+from stillframe.stopping import STOPPED, Stopped, finish, stoppable
 from stillframe.store.base import Store
 from stillframe.store.s3_client import SCHEME, S3Settings, same_endpoint
 
 if TYPE_CHECKING:
+    from stillframe.build.dryrun.forecast import Forecast
     from stillframe.build.request import BuildRequest
 
 # Where the store or the sources are far away, one process works while another waits for them.
@@ -311,11 +312,10 @@ def build(
     What DEST already holds stays, and unchanged inputs are skipped. The exit code is 0 if all inputs are published or
     unchanged, 2 if some were rejected (the report lists each with its reason), and 1 if it could not finish.
     """
-    from stillframe.build.pipeline import build as run_build
     from stillframe.build.pipeline import check_destination
     from stillframe.build.request import BuildRequest
-    from stillframe.cli.dry_run import forecast_build, print_forecast
-    from stillframe.execute import WorkersElsewhere, end_processes, make_executor
+    from stillframe.cli.dry_run import print_forecast
+    from stillframe.execute import make_executor
 
     *sources, destination = locations
     if not sources and not job.manifests:
@@ -350,44 +350,60 @@ def build(
         shard=job.shard,
         target="" if apart and destination.startswith(SCHEME) else destination,
     )
-    invalidation = forecast = None
     announced = _announce(job, access.destination)
     make = partial(_join_cluster, job, request, store) if job.scheduler else partial(make_executor, workers)
-    with _job_running(make) as (executor, progress):
-        if isinstance(executor, WorkersElsewhere):
-            request = replace(request, workers=executor.workers, local_workers=cores())
+    with stoppable():
+        report, forecast = _run(job, request, store, make)
+        report.take_over(announced)
+        invalidation = None
+        if forecast is None:
+            roots = report.roots
+            changed = ((roots.get(parse_key(key).study, ""), key) for key in report.changed)
+            invalidation = public.tell(changed, destination, access.destination.profile)
         try:
+            write_report(
+                report.as_document(), job.report_file, access.destination, dryRun=forecast, invalidation=invalidation
+            )
+        finally:
+            _print_inputs(report, job.report_file)
+            if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
+                where = ", ".join([*sources, *map(str, manifests)])
+                tell(f"no DICOM found in {where}{f' for shard {job.shard}' if job.shard.part else ''}")
+            if forecast is None:
+                _print_summary(report, destination)
+            else:
+                print_forecast(report, forecast, destination)
+            if report.failure:
+                _print_failure(report, job.report_file)
+            print_invalidation(invalidation, job.report_file, complete=not report.failure)
+    return 1 if invalidation and invalidation.failure else report.exit_code
+
+
+def _run(
+    job: JobOptions, request: BuildRequest, store: Store, make: Callable[[], Executor]
+) -> tuple[Report, Forecast | None]:
+    """Do the job; of one that ends early, the report has what was known by then. It is not stopped any more then."""
+    from stillframe.build.pipeline import build as run_build
+    from stillframe.cli.dry_run import forecast_build
+    from stillframe.execute import WorkersElsewhere, end_processes
+
+    forecast = None
+    with _job_running(make) as (executor, progress):
+        report = Report(share=Share(job.shard), on_reject=progress.reject)
+        try:
+            if isinstance(executor, WorkersElsewhere):
+                request = replace(request, workers=executor.workers, local_workers=cores())
             if job.dry_run:
                 with machine_blamed():
                     report, forecast = forecast_build(request, store, executor, progress)
             else:
-                report = run_build(request, store, executor, progress)
-        except (FailedJob, Stopped) as error:  # before anything was published: the report tells that, too
-            report = Report(share=Share(job.shard), failure=str(error) or STOPPED)
+                run_build(request, store, executor, progress, report)
+        except (FailedJob, Stopped) as error:
+            report.failure = report.failure or str(error) or STOPPED
+        finish()
         if report.failure:
             end_processes(executor)  # what they wait for does not come
-    report.take_over(announced)
-    if forecast is None:
-        roots = report.roots
-        changed = ((roots.get(parse_key(key).study, ""), key) for key in report.changed)
-        invalidation = public.tell(changed, destination, access.destination.profile)
-    try:
-        write_report(
-            report.as_document(), job.report_file, access.destination, dryRun=forecast, invalidation=invalidation
-        )
-    finally:
-        _print_inputs(report, job.report_file)
-        if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
-            where = ", ".join([*sources, *map(str, manifests)])
-            tell(f"no DICOM found in {where}{f' for shard {job.shard}' if job.shard != WHOLE else ''}")
-        if forecast is None:
-            _print_summary(report, destination)
-        else:
-            print_forecast(report, forecast, destination)
-        if report.failure:
-            _print_failure(report, job.report_file)
-        print_invalidation(invalidation, job.report_file, complete=not report.failure)
-    return 1 if invalidation and invalidation.failure else report.exit_code
+    return report, forecast
 
 
 def _check_kind(store: Store, destination: str, *, unlisted: bool) -> None:
@@ -409,7 +425,7 @@ def _announce(job: JobOptions, s3: S3Settings) -> Report:
     report = Report(share=Share(job.shard), failure=_NOT_ENDED)
     if place is not None and not job.dry_run:
         _take_over(report, place, s3)
-    if isinstance(place, RemoteReport) or (job.shard != WHOLE and place and (place.is_file() or not place.exists())):
+    if isinstance(place, RemoteReport) or (job.shard.part and place and (place.is_file() or not place.exists())):
         write_report(report.as_document(), place, s3)
     return report
 
@@ -433,7 +449,7 @@ def _job_running(make: Callable[[], Executor]) -> Iterator[tuple[Executor, Termi
 
     executor = make()
     try:
-        with closing(TerminalProgress()) as progress, stoppable():
+        with closing(TerminalProgress()) as progress:
             yield executor, progress
     except KeyboardInterrupt:
         end_processes(executor)

@@ -42,10 +42,12 @@ class TextFile:
             StoreError: if its store does not tell.
         """
         check_place(self.location)
+        if self.location == STDIN:
+            return sys.stdin is not None
         if self.location.startswith(SCHEME):
             return any(iter_objects(self.location, self.s3, alone=True))
         path = Path(self.location)
-        return self.location == STDIN or (bool(self.location) and path.exists() and not path.is_dir())
+        return bool(self.location) and path.exists() and not path.is_dir()
 
     def lines(self) -> Iterator[str]:
         """Its lines, each with its end.
@@ -74,6 +76,8 @@ class TextFile:
 
     def _open(self) -> TextIO:
         if self.location == STDIN:
+            if sys.stdin is None:  # as Python has it where no such file is open
+                raise InputError("is closed")
             return open(sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", newline="", closefd=False)
         if not self.location.startswith(SCHEME):
             return Path(self.location).open(encoding="utf-8", errors="surrogateescape", newline="")
@@ -96,6 +100,8 @@ def check_manifests(manifests: Iterable[TextFile]) -> None:
         raise UsageError("standard input is one manifest: it cannot be read twice")
     for manifest in manifests:
         if not manifest.exists():
+            if manifest.location == STDIN:
+                raise UsageError("no manifest on standard input: it is closed")
             raise UsageError(f"no such manifest: {manifest.location or repr(manifest.location)}")
 
 
