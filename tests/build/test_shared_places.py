@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from stillframe.build.shared_places import SharedPlaces, check_places, see_places
+from stillframe.build.shared_places import SharedPlaces, check_places, listed_paths, see_places
 from stillframe.errors import MachineError
+from stillframe.source.text_file import TextFile
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3_client import S3Settings
 from tests.support.trees import contents
@@ -101,3 +102,26 @@ def test_a_store_of_sources_that_the_worker_does_not_reach_is_refused(free_port:
 
 def test_a_worker_sees_the_places_itself(source: Path) -> None:
     assert see_places(SharedPlaces(sources=(str(source),))) == ""
+
+
+def test_paths_of_manifests_are_asked_about(source: Path, tmp_path: Path) -> None:
+    """Those that are here; what is not, or lies in a store, is told of by whoever reads the manifest."""
+    (tmp_path / "m.txt").write_text(f"s3://bucket/x\n{tmp_path}/gone\na\0\n{source}\n" + f"{source}/below\n" * 30)
+    paths = listed_paths([TextFile(str(tmp_path / "m.txt")), TextFile("-"), TextFile(str(tmp_path / "none"))])
+    assert paths == (str(source), *[f"{source}/below"] * 15)
+
+
+def test_many_sources_are_asked_about_from_all_over(tmp_path: Path) -> None:
+    asked: list[SharedPlaces] = []
+
+    def note(places: SharedPlaces) -> SharedPlaces:
+        asked.append(places)
+        return places
+
+    sources = [tmp_path / f"{number:03}" for number in range(160)]
+    for path in sources:
+        path.write_bytes(b"x")
+    check_places(worker(note), tuple(map(str, sources)), S3Settings(), None)
+    assert asked[0].sources == tuple(map(str, sources[::10]))
+    check_places(worker(note), (), S3Settings(), None)
+    assert asked[1].sources == ()

@@ -6,27 +6,32 @@ in the destination, which the other has to find. Of each source, the worker has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from stillframe.errors import MachineError, StillframeError
+from stillframe.errors import InputError, MachineError, StillframeError
 from stillframe.source.changes import is_another, state_of
 from stillframe.source.find import check_sources
 from stillframe.source.folders import Walk
 from stillframe.source.inputs import FileState
+from stillframe.source.manifest import Listed, parse_manifest
 from stillframe.source.met import Met
+from stillframe.source.text_file import STDIN, TextFile
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import SCHEME, S3Settings
 from stillframe.store.tokens import has_token, leave_token, remove_tokens
 
-# Sources of a job that workers are asked about.
+# Sources of a job that workers are asked about, and paths of each manifest.
 _ASKED: Final = 16
+# Lines of a manifest that are looked at for such.
+_LINES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +60,42 @@ def check_places(
         StoreError: if the store fails here.
     """
     with _token(store) as token:
-        samples = tuple(_samples(sources[:_ASKED]))
-        places = SharedPlaces(sources=sources[:_ASKED], s3=s3, samples=samples, store=store, token=token)
+        asked = _some_of(sources)
+        samples = tuple(_samples(asked))
+        places = SharedPlaces(sources=asked, s3=s3, samples=samples, store=store, token=token)
         for worker, answer in ask(see_places, places).items():
             if store is None:
                 continue
             if not has_token(store, answer):
                 raise MachineError(f"worker {worker}: {_not_shared(store)}")
+
+
+def listed_paths(manifests: Iterable[TextFile]) -> tuple[str, ...]:
+    """The first few files and folders that manifests name near their beginning, for `check_places`.
+
+    Standard input can be read once, by whoever reads it for the job.
+
+    Raises:
+        StoreError: if the store of a manifest fails.
+    """
+    paths: list[str] = []
+    for manifest in manifests:
+        if manifest.location != STDIN:
+            with suppress(InputError):  # whoever reads it for the job says so
+                named = islice(parse_manifest(str(manifest), manifest.lines()), _LINES)
+                local = (line.location for line in named if isinstance(line, Listed) and _is_here(line.location))
+                paths += islice(local, _ASKED)
+    return tuple(paths)
+
+
+def _is_here(location: str) -> bool:
+    return not location.startswith(SCHEME) and os.path.exists(location)  # noqa: PTH110  (it takes failures for a no)
+
+
+def _some_of(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """So many of the sources, from all over."""
+    count = min(len(sources), _ASKED)
+    return tuple(sources[index * len(sources) // count] for index in range(count))
 
 
 def see_places(places: SharedPlaces) -> str:

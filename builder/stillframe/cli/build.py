@@ -469,11 +469,12 @@ def _check_scheduler(job: JobOptions) -> None:
 
 def _join_cluster(job: JobOptions, request: BuildRequest, store: Store) -> Executor:
     """The workers of a cluster, which see what the job reads and where it writes."""
-    from stillframe.build.shared_places import check_places
+    from stillframe.build.shared_places import check_places, listed_paths
     from stillframe.cluster import ClusterExecutor
 
     target = None if job.dry_run else store
-    return ClusterExecutor(job.scheduler, partial(check_places, sources=request.sources, s3=request.s3, store=target))
+    sources = (*request.sources, *listed_paths(request.manifests))
+    return ClusterExecutor(job.scheduler, partial(check_places, sources=sources, s3=request.s3, store=target))
 
 
 def _print_inputs(report: Report, report_file: ReportFile) -> None:
