@@ -193,6 +193,23 @@ def test_a_worker_with_other_versions_is_refused(tmp_path: Path) -> None:
             ClusterExecutor(running.address)
 
 
+def test_a_worker_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that hangs: its connections are there."""
+    with DaskCluster(tmp_path / "dask", 2) as running:
+        frozen, _ = running.worker_ids()
+        with running.client() as client:
+            ids = client.run(os.getpid)
+        (name,) = (address for address, process in ids.items() if process == frozen)
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            monkeypatch.setattr(cluster, "_ADMIT_SECONDS", 5.0)
+            with pytest.raises(MachineError) as told:
+                ClusterExecutor(running.address)
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+    assert f"worker {name} of the scheduler {running.address} does not answer: end it" in str(told.value)
+
+
 def test_a_worker_that_comes_later_is_looked_at_before_it_has_a_task(tmp_path: Path) -> None:
     asked: list[str] = []
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, Final, override
 
 from stillframe.cluster_worker import admit, ask_worker, do_task, end_job, installed_versions, topic_of
@@ -41,6 +42,9 @@ _CONNECT_SECONDS: Final = 30.0
 _ANSWER_SECONDS: Final = 60.0
 _ADMIT_SECONDS: Final = 120.0
 _NO_WORKER_SECONDS: Final = 300.0
+# After how long a worker that others wait for counts as silent, and how many such are named.
+_SILENT_SECONDS: Final = 5.0
+_NAMED: Final = 3
 _LOOK_SECONDS: Final = 1.0
 _LIBRARIES: Final = ("distributed", "tornado")
 # What is asked of a cluster that is being left.
@@ -230,8 +234,26 @@ class ClusterExecutor(WorkersElsewhere):
     def _run(self, addresses: list[str], fn: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """What a function returns or raises in workers; those that are gone are left out."""
         run = partial(self._client.run, fn, *args, workers=addresses, on_error="return")
-        results: dict[str, Any] = _within(_ADMIT_SECONDS, run, f"the workers of {self.address} do not answer")
+        try:
+            results: dict[str, Any] = _within(_ADMIT_SECONDS, run, f"the workers of {self.address} do not answer")
+        except MachineError as error:
+            silent = [*islice(filter(self._is_silent, addresses), _NAMED)]
+            if not silent:
+                raise
+            raise MachineError(
+                f"worker {', worker '.join(silent)} of the scheduler {self.address} does not answer: end it, or start "
+                "it anew, then build again"
+            ) from error
         return {address: result for address, result in results.items() if not isinstance(result, OSError)}
+
+    def _is_silent(self, address: str) -> bool:
+        """Whether a worker does not even say its number."""
+        ask = partial(self._client.run, os.getpid, workers=[address], on_error="return")
+        try:
+            _within(_SILENT_SECONDS, ask, "")
+        except MachineError:
+            return True
+        return False
 
     def _give_up(self, failure: StillframeError) -> None:
         """Nothing more comes of this cluster: no task may wait for it."""
