@@ -584,12 +584,25 @@ def test_a_misfit_keeps_its_bytes_and_is_told(vr: str, value: bytes) -> None:
     assert text_value(result.dataset, "00100020") == "1"
 
 
-def test_an_element_longer_than_its_item_takes_nothing_from_the_next() -> None:
-    overlong = element(0x00081030, "LO", b"abcd" + bytes(20))[: 8 + 4]
-    result = convert(dataset(sequence(0x00081110, overlong, element(0x00081030, "LO", b"next"))))
+@pytest.mark.parametrize("implicit", [False, True])
+def test_an_element_longer_than_its_item_takes_nothing_from_the_next(implicit: bool) -> None:
+    overlong = element(0x00081030, "LO", b"abcd" + bytes(20), implicit=implicit)[: 8 + 4]
+    following = element(0x00081030, "LO", b"next", implicit=implicit)
+    result = convert(dataset(sequence(0x00081110, overlong, following, implicit=implicit), implicit=implicit))
     first, second = result.dataset["00081110"]["Value"]
     assert (text_value(first, "00081030"), text_value(second, "00081030")) == ("abcd", "next")
-    assert [note.partition(":")[0] for note in result.notes] == ["00081110/1/00081030"]
+    assert result.notes == ("00081110/1/00081030: its item ends after 4 of the value's 24 bytes",)
+
+
+@pytest.mark.parametrize("tag", [0x00091001, 0x2E322E38], ids=["private", "of no attribute"])
+def test_an_unknown_element_longer_than_its_item_is_told(tag: int) -> None:
+    """Without letters where the VR stands, pydicom takes the four bytes there for a length."""
+    overlong = element(tag, "UN", b"abcd" + bytes(20), implicit=True)[: 8 + 4]
+    result = convert(dataset(sequence(0x00081110, overlong, element(0x00081030, "LO", b"next"))))
+    first, second = result.dataset["00081110"]["Value"]
+    assert first == {f"{tag:08X}": {"vr": "UN", "InlineBinary": base64.b64encode(b"abcd").decode()}}
+    assert text_value(second, "00081030") == "next"
+    assert result.notes == (f"00081110/1/{tag:08X}: its item ends after 4 of the value's 24 bytes",)
 
 
 def test_a_sequence_cut_short_is_told() -> None:

@@ -28,7 +28,7 @@ from stillframe.dicom.numbers import (
 from stillframe.dicom.sequences import SequenceValue, read_item, read_items, sequence_value
 from stillframe.dicom.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from stillframe.dicom.vr import KNOWN_VRS, find_vr
-from stillframe.dicom.walk import SEQUENCE_DEPTH, Encoding, Odd
+from stillframe.dicom.walk import SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding, Odd
 from stillframe.errors import InputError
 
 INLINE_BYTES: Final = 1024
@@ -141,12 +141,12 @@ def _convert_known(key: str, element: KnownElement, scope: _Scope) -> dict[str, 
 def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Scope) -> dict[str, Any]:
     if isinstance(element, RawDataElement) and (element.value is not None or not element.length):
         vr, value, little = element.VR, element.value, element.is_little_endian
+        if len(value or b"") < element.length < UNDEFINED_LENGTH:
+            scope.note(key, f"its item ends after {len(value or b'')} of the value's {element.length} bytes")
         if vr is None or vr == "UN" or vr not in KNOWN_VRS:
             return _convert_inferred(key, element, scope)
         if not value:
             return {"vr": vr}
-        if len(value) < element.length < 0xFFFFFFFF:
-            scope.note(key, f"the file ends after {len(value)} of the value's {element.length} bytes")
         if vr == "SQ":
             return _convert_raw_sequence(key, element, scope)
         return _convert_or_keep(key, vr, value, little, scope)
