@@ -36,7 +36,7 @@ import pydicom
 from openjpeg.utils import decode as openjpeg_decode
 from PIL import Image
 from pydicom.encaps import generate_frames
-from pydicom.pixels.utils import pixel_array
+from pydicom.pixels.utils import get_j2k_parameters, pixel_array
 
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
@@ -90,6 +90,7 @@ HANG_SECONDS: Final = 20
 _UNSEEN: Final = (
     "published shifted to 0", "Photometric Interpretation is ", "unsigned (PS3.3 C.7.6.3.1.2)", "the file names ",
 )  # fmt: skip
+_SIGNED: Final = "the codestream has signed samples"
 _READ_OTHERWISE: Final = ("are no elements", "its VR is none that DICOM defines", "the file names no transfer syntax")
 # Elements of group 0028 in either byte order, with an explicit VR or without.
 _IMAGE_PIXEL: Final = re.compile(rb"(?:\x28\0|\0\x28)..(?:US..|..\0\0)", re.DOTALL)
@@ -312,6 +313,8 @@ def judge_frames(path: Path, folder: Path, metadata: dict[str, Any], notes: list
                 return _judge_kept(dataset, stored)
             if source in _INTERLEAVED and "PlanarConfiguration" in dataset:
                 dataset.PlanarConfiguration = 0  # without a meaning there (PS3.5 8.2), which pydicom gives it
+            if any(_SIGNED in note for note in notes) and _is_signed(dataset):
+                dataset.PixelRepresentation = 1  # the codestream counts (PS3.5 8.2.4), of which pydicom cuts the sign
             array = pixel_array(dataset, raw=False, decoding_plugin=PLUGINS.get(source, ""))
         except Exception:
             return ""
@@ -323,9 +326,17 @@ def judge_frames(path: Path, folder: Path, metadata: dict[str, Any], notes: list
         found = openjpeg_decode(data, j2k_format=0) if syntax == HTJ2K else _native(data, metadata, pixels.shape)
         if found.shape != pixels.shape:
             return f"frame {number} has the shape {found.shape}, pydicom's {pixels.shape}"
+        if syntax == HTJ2K and found.dtype.kind != "ui"[_number(metadata, "00280103", 0)]:
+            return f"frame {number} has samples of another sign than the metadata"
         if not _same(found, pixels, _number(metadata, "00280101", 0), notes):
             return f"frame {number} is not pydicom's"
     return ""
+
+
+def _is_signed(dataset: pydicom.Dataset) -> bool:
+    """Whether the codestreams say that their samples are signed."""
+    frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+    return all(get_j2k_parameters(frame).get("is_signed", False) for frame in frames)
 
 
 def _number(metadata: dict[str, Any], tag: str, default: int) -> int:

@@ -13,7 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.processing import _expand_segmented_lut
+from pydicom.valuerep import ISfloat
 
 from stillframe.dicom.json_model import JSONDataset
 from tests.support.places import REPOSITORY
@@ -124,11 +126,31 @@ def bulk_uris(item: dict[str, Any], path: tuple[Any, ...] = ()) -> Iterator[tupl
 
 
 def json_of(source: Dataset) -> dict[str, Any]:
-    """What pydicom makes of a data set: all of it, or what is left where it cannot write an element."""
+    """What pydicom makes of a data set: all of it, or what is left where it cannot write an element.
+
+    It reads decimals where integers must stand, and cuts them when it writes. JSON numbers need not be integers there
+    (PS3.18 F.2.3), so they are what it read.
+    """
     try:
-        return source.to_json_dict()
+        written = source.to_json_dict()
     except ValueError:
-        return source.to_json_dict(suppress_invalid_tags=True)
+        written = source.to_json_dict(suppress_invalid_tags=True)
+    _write_decimals(source, written)
+    return written
+
+
+def _write_decimals(source: Dataset, written: JSONDataset) -> None:
+    for key, element in written.items():
+        if element["vr"] == "SQ":
+            for item, written_item in zip(source[key].value, element.get("Value", ()), strict=True):
+                _write_decimals(item, written_item)
+        elif element["vr"] == "IS" and "Value" in element:
+            read = source[key].value
+            values = read if isinstance(read, MultiValue) else [read]
+            element["Value"] = [
+                number.original_string if isinstance(number, ISfloat) else plain
+                for number, plain in zip(values, element["Value"], strict=True)
+            ]
 
 
 def show_values(source: Dataset) -> None:

@@ -3,11 +3,30 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.support.fuzz import Case, judge_colours, judge_elements, made_samples, mutate, run_cases, small_samples
+from tests.support.dicom_files import (
+    EXPLICIT,
+    encapsulated_value,
+    image_attributes,
+    jpeg,
+    random_samples,
+    write_dicom,
+)
+from tests.support.frame_encoders import j2k
+from tests.support.fuzz import (
+    Case,
+    judge_colours,
+    judge_elements,
+    judge_frames,
+    made_samples,
+    mutate,
+    run_cases,
+    small_samples,
+)
 from tests.support.trees import PICTURED, build_tree
 
 _SEEDS = 30
@@ -56,3 +75,38 @@ def test_the_judges_see_an_element_that_is_lost_and_a_picture_in_other_colours(t
         folder / "rendered", "JPEG"
     )
     assert "other colours than frame 1" in judge_colours(folder, metadata)
+
+
+def test_the_judges_read_decimals_where_integers_must_stand(tmp_path: Path) -> None:
+    """Pixel Aspect Ratio (0028,0034) is an IS; pydicom reads 0.125 and writes 0."""
+    frame = random_samples((20, 30), "u1", 8)
+    attributes = image_attributes(frame, PixelAspectRatio=["10001", "20002"])
+    path = write_dicom(tmp_path / "image", EXPLICIT, attributes, frame.tobytes())
+    path.write_bytes(path.read_bytes().replace(b"10001\\20002", b"0.125\\1.500"))
+    folder, metadata, notes = _built(tmp_path, path)
+    assert metadata["00280034"] == {"vr": "IS", "Value": [0.125, 1.5]}
+    assert judge_elements(path, folder, metadata, notes) == ""
+    metadata["00280034"]["Value"] = [0, 1]
+    assert "00280034" in judge_elements(path, folder, metadata, notes)
+
+
+def test_the_judges_know_codestreams_that_say_their_sign(tmp_path: Path) -> None:
+    """Under Pixel Representation 0, pydicom cuts the sign of samples that the codestream calls signed."""
+    frame = random_samples((40, 50), "i2", 12)
+    attributes = image_attributes(frame, PixelRepresentation=0)
+    path = write_dicom(tmp_path / "signed", jpeg(90), attributes, encapsulated_value([j2k(frame, 12)]), vr="OB")
+    folder, metadata, notes = _built(tmp_path, path)
+    assert judge_frames(path, folder, metadata, notes) == ""
+    assert "not pydicom's" in judge_frames(path, folder, metadata, [])
+    assert "another sign" in judge_frames(path, folder, metadata | {"00280103": {"vr": "US", "Value": [0]}}, notes)
+    same_bits = (frame & 0xFFF).astype("u2")
+    write_dicom(path, jpeg(90), attributes, encapsulated_value([j2k(same_bits, 12)]), vr="OB")
+    assert "not pydicom's" in judge_frames(path, folder, metadata, notes)
+
+
+def _built(folder: Path, path: Path) -> tuple[Path, dict[str, Any], list[str]]:
+    """Where the one instance is published, its metadata and its notes."""
+    report = build_tree(folder / "tree", path)
+    (place,) = (folder / "tree").glob("studies/*/series/*/instances/*/metadata")
+    (metadata,) = json.loads(place.read_bytes())
+    return place.parent, metadata, [note for item in report.noted for note in item.notes]
