@@ -31,8 +31,8 @@ from stillframe.source.open import source_digest
 from stillframe.store.base import Store
 from stillframe.store.s3_client import PARALLEL
 
-# Series of one study that are worth one listing of it all.
-_MANY_SERIES: Final = 8
+MANY_SERIES: Final = 8
+"""Series of one study that are worth one listing of it all."""
 
 
 class UnchangedCheck:
@@ -73,7 +73,7 @@ class UnchangedCheck:
 
     def _held(self, plan: SeriesPlan, store: Store) -> Mapping[str, HeldInstance]:
         """What the store holds of each instance of a series; many series of a study are listed together."""
-        if store.parallel <= 1 or plan.in_study < _MANY_SERIES:
+        if store.parallel <= 1 or plan.in_study < MANY_SERIES:
             return held_in_series(store, plan.study, plan.series)
         with self._lock:
             if self._listing is None or self._listing.study != plan.study:  # studies come one after the other

@@ -14,6 +14,7 @@ from stillframe.layout import Kind
 # Documents that a build reads to write the lists of a series and of a study, and to see that they still hold.
 _READS_ANEW: Final = 3
 _READS_OF_SERIES: Final = 10
+_READS_OF_SAME_SERIES: Final = 6
 _READS_OF_STUDY: Final = 14
 # A dry run reviews by itself, so that it can tell what is unchanged and what would be rebuilt.
 _NOT_TOLD: Final = frozenset({Decision.REVIEW})
@@ -25,7 +26,8 @@ class Forecast:
 
     `sample` counts what the estimate rests on: `instances` and `frames` that were made, `rejected` of these instances.
     `examined` are objects of published instances that would be looked at, to be kept, compared or replaced.
-    `prices` are those of the store, None if it costs nothing.
+    `same_series` are those of `series` whose inputs are all unchanged, `listed_together` those of them that need no
+    listing of their own. `prices` are those of the store, None if it costs nothing.
     """
 
     inputs: Counter[Decision] = field(default_factory=Counter)
@@ -33,6 +35,8 @@ class Forecast:
     sample: Counter[str] = field(default_factory=Counter)
     studies: int = 0
     series: int = 0
+    same_series: int = 0
+    listed_together: int = 0
     frames: int = 0
     bytes_read: int = 0
     examined: int = 0
@@ -48,11 +52,12 @@ class Forecast:
         bodies = sum(count[kind] * requests_of_put(size[kind] / count[kind]) for kind in count)
         return Requests(
             put=bodies + written,
-            list=1 + self.series + again,
+            list=1 + self.series - self.listed_together + again,
             get=self.inputs.total()
             + self.examined
             + _READS_ANEW * again
-            + _READS_OF_SERIES * self.series
+            + _READS_OF_SERIES * (self.series - self.same_series)
+            + _READS_OF_SAME_SERIES * self.same_series
             + _READS_OF_STUDY * self.studies,
             delete=again,
         )

@@ -43,6 +43,7 @@ from stillframe.build.planning import iter_series
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
 from stillframe.build.shares import Share
+from stillframe.build.unchanged import MANY_SERIES
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import WorkerDied
@@ -330,17 +331,29 @@ class _DryRun:
         objects = count_lists(self.roots, options.base_url, self.destination.encode, changes, pool)
         objects = sum((estimate_objects(known, pool) for _, known in written), objects)
         objects = sum((estimate_pictures(known, pool) for known in redrawn), objects)
+        same = _same_series(kept)
         return Forecast(
             inputs=+self.inputs,
             objects=objects,
             sample=self.sample,
             studies=len({instance.uids.study for instance in kept}),
             series=len({(instance.uids.study, instance.uids.series) for instance in kept}),
+            same_series=same.total(),
+            listed_together=sum(count - 1 for count in same.values() if count >= MANY_SERIES),
             frames=sum(known.frames for _, known in written),
             bytes_read=sum(source.size for source, _ in written),
             examined=sum(instance.held.others.objects for instance in kept if instance.outcome in _MEASURED),
             prices=self.destination.prices,
         )
+
+
+def _same_series(instances: Iterable[_Instance]) -> Counter[str]:
+    """How many series each study has whose inputs are all unchanged."""
+    same: dict[tuple[str, str], bool] = {}
+    for instance in instances:
+        series = instance.uids.study, instance.uids.series
+        same[series] = same.get(series, True) and instance.outcome is Decision.UNCHANGED
+    return Counter(study for (study, _), unchanged in same.items() if unchanged)
 
 
 def _measure_instances(tasks: Sequence[MeasureTask]) -> list[Measured | Rejected]:
