@@ -114,3 +114,10 @@ def test_a_line_that_may_be_no_source_is_rejected(location: str, reason: str) ->
     judge: Callable[[str], str] = refuse
     lines = own_lines([Listed(location, "m, line 7"), Listed("in", "m, line 8")], Shard(), judge, assign_uids=False)
     assert list(lines) == [Rejected(path="m, line 7", reason=reason), Listed("in", "m, line 8")]
+
+
+def test_one_shard_of_one_is_reported_as_a_shard() -> None:
+    """Scripts that count shards look for it."""
+    others = {"inputs": 0, "manifestLines": 0}
+    assert Share(Shard(1, 1)).as_json() == {"shard": {"number": 1, "of": 1, "inOtherShards": others}}
+    assert Share().as_json() == {}
