@@ -54,7 +54,10 @@ def _is_read_otherwise(mine: dict[str, Any], other: dict[str, Any]) -> bool:
             longer = base64.b64decode(other["InlineBinary"])
             return len(longer) > len(data := base64.b64decode(mine["InlineBinary"])) and longer.startswith(data)
         text = "\\".join(_plain_text(value) for value in other.get("Value", []))
-        return base64.b64decode(mine["InlineBinary"]).strip(b"\0 ") == text.encode("latin-1", "replace").strip(b"\0 ")
+        data = base64.b64decode(mine["InlineBinary"]).strip(b"\0 ")
+        if "\ufffd" in text:  # it decodes as far as it can
+            return text.strip("\0 ") in (data.decode("ascii", "replace"), data.decode("utf-8", "replace"))
+        return data == text.encode("latin-1", "replace").strip(b"\0 ")
     plain = mine["vr"] in ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR") and mine["vr"] == other["vr"]
     return plain and any(not str(value).isascii() for value in other.get("Value", []))
 
