@@ -21,8 +21,10 @@ from stillframe.build.results import Outcome
 from stillframe.errors import InputError, StoreError, UsageError
 from stillframe.execute import ProcessExecutor, SerialExecutor
 from stillframe.options import BuildOptions
+from stillframe.source import find
 from stillframe.source.find import iter_inputs
 from stillframe.source.inputs import InputRef, Rejected, S3Object
+from stillframe.source.manifest import Listed
 from stillframe.source.open import load_input, open_input, read_head
 from stillframe.source.s3_file import MAX_RANGE_BYTES, open_object
 from stillframe.source.s3_objects import iter_objects
@@ -172,6 +174,18 @@ def test_what_a_location_names(bucket: Bucket) -> None:
             found(bucket, nothing)
     with pytest.raises(UsageError, match="expected s3://bucket/prefix"):
         list(iter_inputs(["s3://"]))
+
+
+def test_a_line_of_a_manifest_may_name_more_than_is_listed_ahead(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "_OF_A_LINE_AHEAD", 2)
+    put(bucket, {f"in/{number}": b"" for number in "31425"} | {"in/": b"", "other/1": b"1"})
+    lines = [Listed(location(bucket, path), f"m, line {number}") for number, path in enumerate(("other/", "in/"), 1)]
+    items = [*iter_inputs([], s3=bucket.settings, lines=lines)]
+    assert [str(item) for item in items] == [
+        location(bucket, key) for key in ("other/1", *(f"in/{n}" for n in "12345"))
+    ]
 
 
 def test_keys_may_be_anything(moto_bucket: Bucket, tmp_path: Path) -> None:
