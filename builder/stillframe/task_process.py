@@ -8,6 +8,7 @@ been idle for a while.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import select
@@ -91,8 +92,12 @@ class TaskProcess:
             OSError: if it ends before it has answered.
             EOFError: the same.
         """
-        _send(self._socket, pickle.dumps((dict(os.environ), task), protocol=5))
-        answer = _receive(self._socket)
+        try:
+            _send(self._socket, pickle.dumps((dict(os.environ), task), protocol=5))
+            answer = _receive(self._socket)
+        except (OSError, EOFError):
+            self._used = -math.inf  # its end may take a moment, and nobody may come in between
+            raise
         self._used = time.monotonic()
         return answer
 

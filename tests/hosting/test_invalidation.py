@@ -212,7 +212,11 @@ def test_an_archive_is_complete_though_the_distribution_could_not_be_told(tmp_pa
         assert report["summary"]["replaced"] == 1
         assert "NoSuchDistribution" in report["invalidation"]["failure"]
         assert len(report["invalidation"]["paths"]) == 2
-        assert stillframe("build", newcomer, tree, "--workers", "0", *options).return_value == 0  # nothing changed
+        # Nothing changed since, but CloudFront was not told of what did: it is told again.
+        assert stillframe("build", newcomer, tree, "--workers", "0", *options).return_value == 1
+        again = json.loads((tmp_path / "report.json").read_text())
+        assert again["summary"]["unchanged"] == 1
+        assert again["invalidation"]["paths"] == report["invalidation"]["paths"]
         done = stillframe("delete", tree, "--study", STUDY, *options)
         assert done.return_value == 1
         assert "1 study, 1 series, 1 instance deleted" in done.output
