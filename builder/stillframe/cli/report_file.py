@@ -15,8 +15,8 @@ from stillframe.cli.shared_options import ANY_FILE
 from stillframe.errors import StoreError, UsageError, machine_fault
 from stillframe.plain_text import plain_json
 from stillframe.source.overlap import overlap
-from stillframe.store.s3_client import SCHEME, S3Settings, parse_location
-from stillframe.store.s3_files import put_file, split_location
+from stillframe.store.s3_client import SCHEME, S3Settings, parse_location, split_location
+from stillframe.store.s3_files import put_file
 
 _NO_SETTINGS: Final = S3Settings()
 

@@ -22,7 +22,7 @@ from typing import Final
 from stillframe.errors import InputError
 from stillframe.layout import MAX_KEY_BYTES
 from stillframe.source.inputs import Rejected
-from stillframe.store.s3_client import SCHEME
+from stillframe.store.s3_client import SCHEME, split_location
 
 _URL: Final = "series_aws_url"
 _BUCKET: Final = "aws_bucket"
@@ -209,7 +209,7 @@ def _checked(listed: Listed) -> Listed | Rejected:
         reason = "it holds a NUL character, which no name does; a manifest is a text in UTF-8, not in UTF-16"
     elif far and _NO_TEXT.search(location):
         reason = f"the name of an object is text in UTF-8, and this is none: {location}"
-    elif far and len(location.removeprefix(SCHEME).partition("/")[2].encode()) > MAX_KEY_BYTES:
+    elif far and len(split_location(location)[1].encode()) > MAX_KEY_BYTES:
         reason = f"the name of an object has at most {MAX_KEY_BYTES} bytes: {location}"
     else:
         return listed

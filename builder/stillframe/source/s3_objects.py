@@ -8,7 +8,7 @@ from typing import Final
 from stillframe.errors import InputError, NotFound, PreconditionFailed, Refused, UsageError
 from stillframe.source.inputs import CHANGED, S3Object
 from stillframe.store.base import ObjectHead
-from stillframe.store.s3_client import SCHEME, Bucket, S3Settings, parse_location
+from stillframe.store.s3_client import Bucket, S3Settings, parse_location, split_location
 from stillframe.store.s3_requests import head_object, iter_pages, read_version
 
 _FIRST_CONTACT_SECONDS: Final = 10.0
@@ -50,7 +50,7 @@ def is_of_one_line(error: Refused) -> bool:
 def _iter_patiently(location: str, settings: S3Settings, patience: float, *, alone: bool = False) -> Iterator[S3Object]:
     name, _ = parse_location(location)
     bucket = Bucket(name, settings)
-    key = location.removeprefix(SCHEME).partition("/")[2]  # as it is: keys may begin with a slash
+    _, key = split_location(location)
     own, refusal = None, None
     if key and not key.endswith("/"):
         try:

@@ -116,13 +116,19 @@ def check_place(location: str) -> None:
         )
 
 
+def split_location(location: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key` as they stand there: keys may begin with a slash, and be empty."""
+    bucket, _, key = location.removeprefix(SCHEME).partition("/")
+    return bucket, key
+
+
 def parse_location(location: str) -> tuple[str, str]:
     """Bucket and key prefix of `s3://bucket/prefix`, the prefix without slashes around it.
 
     Raises:
         UsageError: if it is no such location.
     """
-    bucket, _, prefix = location.removeprefix(SCHEME).partition("/")
+    bucket, prefix = split_location(location)
     if not location.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
         raise UsageError(f"expected s3://bucket/prefix: {location}")
     return bucket, prefix.strip("/")

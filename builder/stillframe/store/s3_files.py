@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stillframe.store.s3_client import SCHEME, Bucket, S3Settings
+from stillframe.store.s3_client import Bucket, S3Settings, split_location
 from stillframe.store.s3_parts import put_whole
-
-
-def split_location(location: str) -> tuple[str, str]:
-    """Bucket and key of `s3://bucket/key`; the key is empty where the location names none."""
-    bucket, _, key = location.removeprefix(SCHEME).partition("/")
-    return bucket, key
 
 
 def put_file(location: str, path: Path, media_type: str, settings: S3Settings) -> None:
