@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from stillframe.build.json_stream import JSONPath, iter_values
 from stillframe.build.report import Report
-from stillframe.errors import InputError, LayoutError
-from stillframe.layout import parse_key
+from stillframe.build.report_shape import NO_REPORT, check_key
+from stillframe.errors import InputError
 
 
 def take_over(report: Report, chunks: Iterable[str]) -> None:
@@ -26,11 +26,12 @@ def take_over(report: Report, chunks: Iterable[str]) -> None:
     for path, value in iter_values(chunks, _leads_on):
         match path, value:
             case (("changed", _), str(key)):
-                earlier.add_changed(_checked(key))
+                check_key(key, "it tells of a change of what is")
+                earlier.add_changed(key)
             case (("roots", str(study)), str(root)):
                 earlier.kept_roots[study] = root
             case (("changed" | "roots", *_), _):
-                raise InputError("it is no report of a build")
+                raise InputError(NO_REPORT)
             case (("failure", *_) | ("invalidation", "failure"), _):
                 failed = True
     if failed:
@@ -39,11 +40,3 @@ def take_over(report: Report, chunks: Iterable[str]) -> None:
 
 def _leads_on(path: JSONPath) -> bool:
     return len(path) < (3 if path[:1] == ("failure",) else 2)
-
-
-def _checked(key: str) -> str:
-    try:
-        parse_key(key)
-    except LayoutError as error:
-        raise InputError(f"it tells of a change of what is no key: {error}") from error
-    return key

@@ -13,7 +13,7 @@ from typing import Any, Final
 from stillframe import __version__
 from stillframe.build.json_stream import iter_values
 from stillframe.build.report_entries import line_of
-from stillframe.build.report_shape import VERSION, Head, holds_entries, order_of, read_head
+from stillframe.build.report_shape import NO_REPORT, VERSION, Head, holds_entries, order_of, read_head
 from stillframe.build.shard import Shard
 from stillframe.errors import InputError
 from stillframe.layout import parse_key
@@ -87,7 +87,7 @@ class MergedReport:
                     left = True
                     self._store(f"failure.{member}", index, value)
                 case _:
-                    raise InputError("it is no report of a build")
+                    raise InputError(NO_REPORT)
         if left and "failure" not in head:
             raise InputError("it says what a failure left undone, and no reason for that")
         return head

@@ -26,7 +26,8 @@ _TEXTS: Final = {
 }
 _OF_TEXTS: Final = frozenset(("studies", "changed", "failure.notPublished"))
 _MOST: Final = 1 << 63
-_NO_REPORT: Final = "it is no report of a build"
+NO_REPORT: Final = "it is no report of a build"
+"""Why a text is refused that does not look like one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +70,11 @@ def order_of(member: str, name: str | int, value: Any) -> tuple[str, str]:
         return name, ""
     if isinstance(name, int) and member in _OF_TEXTS and isinstance(value, str):
         if member == "changed":
-            _check_key(value)
+            check_key(value, "an entry of changed is")
         return value, ""
     texts = _TEXTS.get(member)
     if texts is None or not isinstance(name, int) or not isinstance(value, dict):
-        raise InputError(f"{_NO_REPORT}: an entry of {member} is of another kind")
+        raise InputError(f"{NO_REPORT}: an entry of {member} is of another kind")
     if missing := [text for text in texts if not isinstance(value.get(text), str)]:
         raise InputError(f"an entry of {member} has no text as its {missing[0]}")
     if "path" in texts:
@@ -81,11 +82,20 @@ def order_of(member: str, name: str | int, value: Any) -> tuple[str, str]:
     return value["study"], f"{value['series']} {value['instance']}"
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str, what: str) -> None:
+    """See that a report names the key of an object.
+
+    Args:
+        key: what it names.
+        what: the beginning of a sentence that ends with "no key".
+
+    Raises:
+        InputError: with that sentence, if it is none.
+    """
     try:
         parse_key(key)
     except LayoutError as error:
-        raise InputError(f"an entry of changed is no key: {error}") from error
+        raise InputError(f"{what} no key: {error}") from error
 
 
 def read_head(head: Mapping[str, Any]) -> Head:
@@ -96,14 +106,14 @@ def read_head(head: Mapping[str, Any]) -> Head:
     """
     summary = head.get("summary")
     if head.get("version") != VERSION or not isinstance(summary, dict) or "published" not in summary:
-        raise InputError(f"{_NO_REPORT} of version {VERSION}")
+        raise InputError(f"{NO_REPORT} of version {VERSION}")
     if "dryRun" in head or "command" in head or "shards" in head:
         raise InputError("it is of a dry run, of another command, or of several shards already")
     if wrong := {"studies", "roots", "changed", *_TEXTS}.intersection(head):
-        raise InputError(f"{_NO_REPORT}: its {min(wrong)} are no list")
+        raise InputError(f"{NO_REPORT}: its {min(wrong)} are no list")
     failure, stages = head.get("failure", ""), summary.get("cpuSeconds", {})
     if not isinstance(failure, str) or not isinstance(stages, dict):
-        raise InputError(f"{_NO_REPORT}: its failure or its cpuSeconds are of another kind")
+        raise InputError(f"{NO_REPORT}: its failure or its cpuSeconds are of another kind")
     return Head(
         counts={name: _count(name, value) for name, value in summary.items() if name not in ("seconds", "cpuSeconds")},
         seconds=_seconds("seconds", summary.get("seconds", 0)),
