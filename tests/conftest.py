@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +19,10 @@ import pytest
 
 from stillframe.store.s3_client import Bucket
 from stillframe.worker_process import start_fork_server
+from tests.support.dask_cluster import DaskCluster
 from tests.support.examples import load_profile
 from tests.support.places import REPOSITORY, SHARED_DATA
-from tests.support.s3_server import S3Endpoint, set_environment, weed_path
+from tests.support.s3_server import PUBLIC_BUCKET, S3Endpoint, set_environment, weed_path
 from tests.support.sample_files import sample_files
 from tests.support.shared_server import shared_server, stop_shared_server
 
@@ -106,6 +108,24 @@ def s3_server(run_folder: Path) -> S3Endpoint:
 def bucket(s3_server: S3Endpoint) -> Bucket:
     """A new bucket of the real server."""
     return s3_server.make_bucket()
+
+
+@pytest.fixture
+def public(s3_server: S3Endpoint) -> Bucket:
+    """A bucket that the tests' identity fills, and everybody may list and read."""
+    bucket = Bucket(PUBLIC_BUCKET, s3_server.settings())
+    found = {entry["Name"] for entry in bucket.client.list_buckets()["Buckets"]}
+    if PUBLIC_BUCKET not in found:
+        bucket.client.create_bucket(Bucket=PUBLIC_BUCKET)
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A cluster for the tests of a module. They may kill its workers, which are started again."""
+    with DaskCluster(tmp_path_factory.mktemp("dask")) as running:
+        running.worker_ids()
+        yield running
 
 
 @pytest.fixture

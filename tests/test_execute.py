@@ -11,20 +11,19 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import pytest
 
 from stillframe import execute
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances
-from stillframe.dicom.files import ReadableFile
 from stillframe.errors import WorkerDied
 from stillframe.execute import Batch, Onlooker, ProcessExecutor, SerialExecutor, make_executor, run_batches
 from stillframe.store.directory import DirectoryStore
 from stillframe.worker_process import start_fork_server
 from tests.support.dicom_files import instance_uid, write_series
-from tests.support.told_store import ToldStore
+from tests.support.dying_store import DyingAtMetadata
 from tests.support.trees import build_tree, contents
 
 
@@ -132,22 +131,12 @@ def test_no_more_tasks_are_under_way_than_the_window_has_room_for() -> None:
     assert not pending
 
 
-class DyingStore(ToldStore):
-    """Its process is gone when the finished metadata of a new instance come."""
-
-    @override
-    def before_put(self, key: str, data: bytes | ReadableFile) -> bytes | ReadableFile:
-        if key.endswith("/metadata"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return data
-
-
 def die_or_build(tasks: Sequence[InstanceTask]) -> list[Result]:
     """What a worker does with an input whose decoder crashes: some objects are written, then the process is gone."""
     (task,) = tasks
     if Path(task.source.path).name == "003.dcm":
         assert isinstance(task.store, DirectoryStore)
-        task = replace(task, store=DyingStore(task.store.root))
+        task = replace(task, store=DyingAtMetadata(task.store.root))
     return build_instances([task])
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from infra.embed import FOLDER, TEMPLATE, embed
+from tests.support.cfn_lint import assert_no_finding
 
 pytestmark = pytest.mark.skipif(find_spec("cfnlint") is None, reason="cfn-lint is not installed")
 
@@ -25,13 +22,7 @@ def properties(template: dict[str, Any], name: str) -> Any:
 
 @pytest.mark.slow
 def test_cfn_lint_finds_nothing() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), "--format", "json", "--non-zero-exit-code", "informational",
-         "--include-checks", "I", "--", str(TEMPLATE)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert json.loads(done.stdout) == [], done.stdout
-    assert done.returncode == 0, done.stderr
+    assert_no_finding(TEMPLATE)
 
 
 def test_the_function_in_the_template_is_edge_js(template: dict[str, Any]) -> None:

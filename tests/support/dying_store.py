@@ -11,6 +11,16 @@ from stillframe.dicom.files import ReadableFile
 from tests.support.told_store import ToldStore
 
 
+class DyingAtMetadata(ToldStore):
+    """A store whose process is gone when the finished metadata of a new instance come."""
+
+    @override
+    def before_put(self, key: str, data: bytes | ReadableFile) -> bytes | ReadableFile:
+        if key.endswith("/metadata"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return data
+
+
 class DyingStore(ToldStore):
     """A store in whose hands the process is killed: when the write of some number comes, or halfway through it.
 

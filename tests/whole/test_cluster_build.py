@@ -6,11 +6,11 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,6 @@ from stillframe.build.request import BuildRequest
 from stillframe.build.tasks import InstanceTask, Result
 from stillframe.build.workers import build_instances
 from stillframe.cluster import ClusterExecutor
-from stillframe.dicom.files import ReadableFile
 from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
@@ -27,8 +26,8 @@ from stillframe.store.s3_client import Bucket
 from tests.support.command import run
 from tests.support.dask_cluster import DaskCluster
 from tests.support.dicom_files import image, instance_uid, noise, to_bytes, write
+from tests.support.dying_store import DyingAtMetadata
 from tests.support.jobs import Job
-from tests.support.told_store import ToldStore
 from tests.support.trees import NoProgress, build_tree, contents, objects
 from tests.support.zips import zip_bytes
 
@@ -37,13 +36,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarn
 
 _INPUTS = 90
 """So many that they are several batches for each worker."""
-
-
-@pytest.fixture(scope="module")
-def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    with DaskCluster(tmp_path_factory.mktemp("dask")) as running:
-        running.worker_ids()
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -135,16 +127,6 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert contents(tree) == expected
 
 
-class DyingStore(ToldStore):
-    """Its process is gone when the finished metadata of a new instance come."""
-
-    @override
-    def before_put(self, key: str, data: bytes | ReadableFile) -> bytes | ReadableFile:
-        if key.endswith("/metadata"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return data
-
-
 def die_or_build(tasks: Sequence[InstanceTask]) -> list[Result]:
     """What a worker does with a batch in which the decoder of one input crashes."""
     return build_instances([doomed(task) if Path(task.source.path).name == "003.dcm" else task for task in tasks])
@@ -152,7 +134,7 @@ def die_or_build(tasks: Sequence[InstanceTask]) -> list[Result]:
 
 def doomed(task: InstanceTask) -> InstanceTask:
     assert isinstance(task.store, DirectoryStore)
-    return replace(task, store=DyingStore(task.store.root))
+    return replace(task, store=DyingAtMetadata(task.store.root))
 
 
 class CrashingDecoder(ClusterExecutor):

@@ -16,7 +16,6 @@ from stillframe.store.s3_client import Bucket
 from tests.support.command import run
 from tests.support.dicom_files import ROOT, image, write, write_series
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.s3_server import PUBLIC_BUCKET, S3Endpoint
 from tests.support.studies import write_studies
 from tests.support.trees import build_tree, contents, objects
 
@@ -163,16 +162,6 @@ def test_a_closed_standard_input_is_told(tmp_path: Path) -> None:
     command = f"exec '{sys.executable}' -m stillframe build --from - '{tmp_path}/tree' <&-"
     done = subprocess.run(["sh", "-c", command], text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (1, "stillframe: no manifest on standard input: it is closed\n")
-
-
-@pytest.fixture
-def public(s3_server: S3Endpoint) -> Bucket:
-    """A bucket that the tests' identity fills, and everybody may list and read."""
-    bucket = Bucket(PUBLIC_BUCKET, s3_server.settings())
-    found = {entry["Name"] for entry in bucket.client.list_buckets()["Buckets"]}
-    if PUBLIC_BUCKET not in found:
-        bucket.client.create_bucket(Bucket=PUBLIC_BUCKET)
-    return bucket
 
 
 def upload(bucket: Bucket, folder: Path) -> None:

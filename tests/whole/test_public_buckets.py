@@ -16,23 +16,12 @@ from tests.support import command
 from tests.support.archives import publish
 from tests.support.dicom_files import write_series
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.s3_server import PUBLIC_BUCKET, S3Endpoint
 from tests.support.scripted_store import header, of_obstore
 from tests.support.trees import build_tree, contents, objects
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3]
 
 run = partial(command.run, AWS_REGION="us-east-1")
-
-
-@pytest.fixture
-def public(s3_server: S3Endpoint) -> Bucket:
-    """A bucket that the tests' identity fills, and everybody may list and read."""
-    bucket = Bucket(PUBLIC_BUCKET, s3_server.settings())
-    found = {entry["Name"] for entry in bucket.client.list_buckets()["Buckets"]}
-    if PUBLIC_BUCKET not in found:
-        bucket.client.create_bucket(Bucket=PUBLIC_BUCKET)
-    return bucket
 
 
 @pytest.fixture
