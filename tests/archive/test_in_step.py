@@ -44,7 +44,7 @@ def in_step(store: Store, *thumbnails: int, base_url: str = "") -> bool:
 
 def put_other(store: MemoryStore, key: str) -> None:
     """The picture of another image, with that one's mark."""
-    store.put(key, store.objects[key].data.replace(b"sha256=", b"sha256=0"))
+    store.put(key, store.objects[key].data.replace(b"blake3=", b"blake3=0"))
 
 
 @pytest.mark.parametrize("thumbnails", [*Thumbnails])

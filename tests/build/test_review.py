@@ -30,7 +30,7 @@ from tests.support.dicom_files import (
 )
 from tests.support.frame_encoders import jpeg_lossy
 from tests.support.memory_store import MemoryStore
-from tests.support.older_trees import make_older
+from tests.support.older_trees import make_digests_older, make_older
 from tests.support.trees import PICTURED, NoProgress, build_tree, contents, document, objects
 
 WINDOW = "00281050"
@@ -93,6 +93,47 @@ def test_what_no_change_touches_gets_its_record_and_pictures_and_no_new_frame(
     assert contents(tree) == contents(fresh)
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("frames/*")} == frames
     assert build_tree(tree, source, options=after).outcomes == {Outcome.UNCHANGED: 1}
+
+
+def write_damage(tree: Path) -> None:
+    """Another last byte of a frame."""
+    frame = next(path for path in sorted(tree.rglob("frames/1")) if "reduced" not in path.parts)
+    frame.write_bytes(frame.read_bytes()[:-1] + b"x")
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_record_is_compared_by_the_digest_that_it_names(tmp_path: Path, verify: bool) -> None:
+    source, tree, fresh = write_series(tmp_path / "in", 3), tmp_path / "tree", tmp_path / "fresh"
+    build_tree(fresh, source, options=BARE)
+    build_tree(tree, source, options=BARE)
+    make_digests_older(tree, source)
+    before = contents(tree)
+    assert not any(b"blake3" in data for data in before.values())
+    assert dry_run(tree, source, BARE) == {"unchanged": 3}
+    assert build_tree(tree, source, options=BARE, verify_stored=verify).outcomes == {Outcome.UNCHANGED: 3}
+    assert contents(tree) == before
+    twice = write(tmp_path, "twice.dcm", image(1))
+    twice.write_bytes((source / "001.dcm").read_bytes())
+    assert build_tree(tree, source, twice, options=BARE).outcomes == {Outcome.UNCHANGED: 3, Outcome.DUPLICATE: 1}
+    write_damage(tree)
+    outcomes = build_tree(tree, source, options=BARE, verify_stored=verify).outcomes
+    assert outcomes == ({Outcome.UNCHANGED: 2, Outcome.REBUILT: 1} if verify else {Outcome.UNCHANGED: 3})
+
+
+def test_an_older_digest_tells_another_file_apart(tmp_path: Path) -> None:
+    source, tree = write_series(tmp_path / "in", 2), tmp_path / "tree"
+    build_tree(tree, source, options=BARE)
+    make_digests_older(tree, source)
+    write(source, "001.dcm", image(1, noise(99)))
+    report = build_tree(tree, source, options=BARE)
+    assert (report.outcomes, len(report.rejected)) == ({Outcome.UNCHANGED: 1}, 1)
+    assert build_tree(tree, source, options=BARE, replace=True).outcomes == {
+        Outcome.UNCHANGED: 1,
+        Outcome.REPLACED: 1,
+    }
+    build_tree(tree, source, options=BuildOptions(rendered=Rendered.ALWAYS, thumbnails=Thumbnails.NONE))
+    drawn = BuildOptions(rendered=Rendered.ALWAYS, thumbnails=Thumbnails.NONE)
+    assert build_tree(tree, source, options=drawn, verify_stored=True).outcomes == {Outcome.UNCHANGED: 2}
 
 
 def test_an_older_series_keeps_its_pictures_beside_new_instances(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 from stillframe.layout import key_of_path
 from tests.support.trees import contents
 
@@ -44,21 +46,42 @@ def without_comment(image: bytes) -> bytes:
 def older_record(tree: Path, folder: Path, version: int, leave_out: str, lossy: str) -> str:
     """What an instance's record said, as docs/format.md had it before pictures were counted apart."""
     (metadata,) = read_metadata(folder / "metadata", leave_out)
-    block = options_tag(metadata)[:6]
-    plain = {tag: item for tag, item in metadata.items() if not tag.startswith(block) and tag != f"009900{block[4:]}"}
-    files = {key_of_path(str(path.relative_to(tree))): path for path in folder.rglob("*") if path.is_file()}
-    digests = {key: path.read_bytes() for key, path in files.items() if not key.endswith("/metadata")}
-    objects, size = len(digests), sum(map(len, digests.values()))
-    digests[key_of_path(str((folder / "metadata").relative_to(tree)))] = dumps([plain])
-    whole = hashlib.sha256()
-    for key, data in sorted(digests.items()):
-        whole.update(key.encode() + b"\0" + hashlib.sha256(data).digest())
+    files = [path for path in folder.rglob("*") if path.is_file() and path != folder / "metadata"]
+    objects, size = len(files), sum(path.stat().st_size for path in files)
     options: str = OBJECTS.sub("", metadata[options_tag(metadata)]["Value"][0])
     assert "thumbnails=series" not in options
     options = re.sub("^format=[0-9]+;", f"format={version};", options)
     options = options.replace("thumbnails=instances", "thumbnails=yes").replace("thumbnails=none", "thumbnails=no")
     options = re.sub(";lossy=[a-z,]+", f";lossy={lossy}", options) if lossy else options
-    return f"{options};objects={objects};bytes={size};sha256={whole.hexdigest()}"
+    return f"{options};objects={objects};bytes={size};sha256={older_digest(tree, folder, metadata)}"
+
+
+def older_digest(tree: Path, folder: Path, metadata: dict[str, Any]) -> str:
+    """The SHA-256 of all objects of an instance, as docs/format.md has the digest of them."""
+    block = options_tag(metadata)[:6]
+    plain = {tag: item for tag, item in metadata.items() if not tag.startswith(block) and tag != f"009900{block[4:]}"}
+    whole = hashlib.sha256()
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for key, path in sorted((key_of_path(str(path.relative_to(tree))), path) for path in files):
+        data = dumps([plain]) if path == folder / "metadata" else path.read_bytes()
+        whole.update(key.encode() + b"\0" + hashlib.sha256(data).digest())
+    return whole.hexdigest()
+
+
+def make_digests_older(tree: Path, source: Path) -> None:
+    """Have the records of a tree without pictures name SHA-256 digests, as records did before BLAKE3."""
+    inputs = [path.read_bytes() for path in source.rglob("*") if path.is_file()]
+    replaced = {
+        f"blake3:{blake3(data).hexdigest()}".encode(): f"sha256:{hashlib.sha256(data).hexdigest()}".encode()
+        for data in inputs
+    }
+    for folder in tree.rglob("instances/*"):
+        if (folder / "metadata").exists():
+            (metadata,) = read_metadata(folder / "metadata", "")
+            (digest,) = re.findall("blake3=[0-9a-f]{64}", metadata[options_tag(metadata)]["Value"][0])
+            replaced[digest.encode()] = f"sha256={older_digest(tree, folder, metadata)}".encode()
+    for path, data in contents(tree).items():
+        (tree / path).write_bytes(re.sub(rb"blake3[:=][0-9a-f]{64}", lambda found: replaced[found[0]], data))
 
 
 def read_metadata(path: Path, leave_out: str) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ def build_tree(
     options: BuildOptions | None = None,
     executor: Executor | None = None,
     replace: bool = False,
+    verify_stored: bool = False,
     workers: int = 2,
 ) -> Report:
     """Build with the serial executor unless another is given, which has so many workers."""
@@ -52,6 +53,7 @@ def build_tree(
         options=options or BuildOptions(),
         workers=workers,
         replace=replace,
+        verify_stored=verify_stored,
         destination=str(destination),
     )
     return build(request, store, executor or SerialExecutor(), NoProgress())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import batched
@@ -15,6 +14,7 @@ from stillframe.archive.record import (
     UNKNOWN,
     Holding,
     Record,
+    contents_digest,
     digest_of_metadata,
     digest_of_objects,
     holder_of,
@@ -22,6 +22,7 @@ from stillframe.archive.record import (
 )
 from stillframe.dicom.json_model import JSONDataset, dumps, named_uids, parse_datasets, rebase_bulk
 from stillframe.dicom.uids import InstanceUIDs
+from stillframe.digests import ALGORITHM, new_digest
 from stillframe.layout import Kind, instance_key, instances_key, metadata_key, parse_key
 from stillframe.parallel import side_by_side
 from stillframe.store.base import Store
@@ -118,29 +119,37 @@ class Contents:
 
 def read_contents(store: Store, uids: InstanceUIDs, record: Record) -> Contents:
     """The digests of all objects of an instance that a store holds, as a record has them; they are read for that."""
-    return contents_of(read_digests(store, uids), record)
+    (digests,) = read_digests(store, uids, record.algorithm)
+    return contents_of(digests, record)
 
 
-def read_digests(store: Store, uids: InstanceUIDs) -> dict[str, bytes]:
-    """The digest of every object of an instance that a store holds, by its key: the metadata without their record."""
+def read_digests(store: Store, uids: InstanceUIDs, *algorithms: str) -> list[dict[str, bytes]]:
+    """The digest of every object of an instance that a store holds, by its key: the metadata without their record.
+
+    There is a mapping for each algorithm; whatever their number, an object is read once.
+    """
     held = held_objects(store, uids)
-    digests = dict(zip(held, side_by_side(store.parallel, lambda key: _digest(store, key), held), strict=True))
-    metadata = metadata_key(uids.study, uids.series, uids.instance)
-    return digests | {metadata: digest_of_metadata(read_metadata(store, uids) or {})}
+    made = side_by_side(store.parallel, lambda key: _digests(store, key, algorithms), held)
+    own, metadata = metadata_key(uids.study, uids.series, uids.instance), read_metadata(store, uids) or {}
+    return [
+        {key: digests[place] for key, digests in zip(held, made, strict=True)}
+        | {own: digest_of_metadata(metadata, algorithm)}
+        for place, algorithm in enumerate(algorithms)
+    ]
 
 
 def contents_of(digests: Mapping[str, bytes], record: Record) -> Contents:
-    """Two digests of the objects of an instance, as a record has them."""
+    """Two digests of the objects of an instance, as a record has them; `digests` are made with what it names."""
     apart = _pictures_apart(digests, record)
     return Contents(
-        digest_of_objects({key: digest for key, digest in digests.items() if key not in apart}),
-        digest_of_pictures({key: digests[key] for key, own in apart.items() if own}),
+        contents_digest({key: digest for key, digest in digests.items() if key not in apart}, record.algorithm),
+        digest_of_pictures({key: digests[key] for key, own in apart.items() if own}, record.algorithm),
     )
 
 
-def digest_of_pictures(digests: dict[str, bytes]) -> str:
+def digest_of_pictures(digests: dict[str, bytes], algorithm: str = ALGORITHM) -> str:
     """One digest of an instance's own pictures, by their keys; empty if there are none."""
-    return digest_of_objects(digests) if digests else ""
+    return digest_of_objects(digests, algorithm) if digests else ""
 
 
 def _pictures_apart(keys: Iterable[str], record: Record) -> dict[str, bool]:
@@ -153,12 +162,13 @@ def _pictures_apart(keys: Iterable[str], record: Record) -> dict[str, bool]:
     return thumbnails | {key: True for key, kind in kinds.items() if kind is Kind.RENDERED and drawn}
 
 
-def _digest(store: Store, key: str) -> bytes:
-    digest, offset = hashlib.sha256(), 0
+def _digests(store: Store, key: str, algorithms: Iterable[str]) -> list[bytes]:
+    digests, offset = [new_digest(algorithm) for algorithm in algorithms], 0
     while chunk := store.get_range(key, offset, _CHUNK_BYTES):
-        digest.update(chunk)
+        for digest in digests:
+            digest.update(chunk)
         offset += len(chunk)
-    return digest.digest()
+    return [digest.digest() for digest in digests]
 
 
 def read_metadata(store: Store, uids: InstanceUIDs) -> JSONDataset | None:

@@ -1,15 +1,14 @@
 """The record of a published instance: a private block of its metadata that says what it was made from, and how.
 
 The block (PS3.5 7.8.1) stands in group 0099 under the creator STILLFRAME. (0099,xx01) is the digest of the source file,
-`sha256:` and 64 hex digits. (0099,xx02) names the options that shaped the objects, their number, their size and one
-digest of them all. Pictures are counted apart, since they come and go without the others.
+behind the name of what made it (`digests`). (0099,xx02) names the options that shaped the objects, their number, their
+size and one digest of them all. Pictures are counted apart, since they come and go without the others.
 (0099,xx03) holds the notes of the report, a line each, absent if there are none. (0099,xx04) names who writes the
 instance at the moment (`claims`). The first two are UC, since LO ends at 64 characters.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Final
 from stillframe import FORMAT_VERSION
 from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, dumps, first_value
 from stillframe.dicom.syntaxes import Family, transfer_syntax
+from stillframe.digests import ALGORITHM, DIGITS, digest_bytes, new_digest
 from stillframe.errors import InputError
 from stillframe.options import BuildOptions, Lossy, Rendered, Thumbnails
 
@@ -28,7 +28,7 @@ UNKNOWN: Final = "sha256:unknown"
 PRIVATE_GROUP: Final = "0099"
 _CREATORS: Final = PRIVATE_GROUP + "00"
 _OPTIONS = re.compile(
-    r"(.*);objects=(\d+);bytes=(\d+)(?:;sha256=([0-9a-f]{64}))?(?:;pictures=(\d+),(\d+),([0-9a-f]{64}))?"
+    r"(.*);objects=(\d+);bytes=(\d+)(?:;((?:blake3|sha256)=[0-9a-f]{64}))?(?:;pictures=(\d+),(\d+),([0-9a-f]{64}))?"
 )
 _FORMAT: Final = re.compile(r"format=([0-9]{1,9})(?:;|$)")
 _ASSIGNED: Final = ";uids=assigned"
@@ -56,9 +56,9 @@ class Holding:
 class Record:
     """What an instance was published from and with.
 
-    `digest` is that of the source file, with `sha256:` before it. `options` are those that shaped the objects, as from
+    `digest` is that of the source file, with its name. `options` are those that shaped the objects, as from
     `describe_options`, with all choices for lossy frames by which these come out the same. `promised` are the objects
-    that were published, `contents` their digest, as from `digest_of_objects`; None and empty where the metadata do not
+    that were published, `contents` their digest, as from `contents_digest`; None and empty where the metadata do not
     say. `pictures` and `drawn` are the same of the pictures that are the instance's own. Lists own other ones.
     """
 
@@ -77,6 +77,11 @@ class Record:
             return cls(digest, options)
         pictures = Holding(int(match[5]), int(match[6])) if match[5] else Holding()
         return cls(digest, match[1], Holding(int(match[2]), int(match[3])), match[4] or "", pictures, match[7] or "")
+
+    @property
+    def algorithm(self) -> str:
+        """What `contents` and `drawn` were made with."""
+        return self.contents.partition("=")[0] or ALGORITHM
 
     @property
     def version(self) -> int:
@@ -163,18 +168,24 @@ class Record:
         return asked <= own
 
 
-def digest_of_metadata(metadata: JSONDataset) -> bytes:
-    """The SHA-256 of the metadata of an instance as they are published, but for the private block."""
-    return hashlib.sha256(dumps([dict(sorted(without_record(metadata).items()))])).digest()
+def digest_of_metadata(metadata: JSONDataset, algorithm: str = ALGORITHM) -> bytes:
+    """The digest of the metadata of an instance as they are published, but for the private block."""
+    return digest_bytes(dumps([dict(sorted(without_record(metadata).items()))]), algorithm)
 
 
-def digest_of_objects(digests: Mapping[str, bytes]) -> str:
-    """One digest (SHA-256, in hex) of all objects of an instance.
+def contents_digest(digests: Mapping[str, bytes], algorithm: str = ALGORITHM) -> str:
+    """One digest of all objects of an instance, with its name, as a record has it."""
+    return f"{algorithm}={digest_of_objects(digests, algorithm)}"
+
+
+def digest_of_objects(digests: Mapping[str, bytes], algorithm: str = ALGORITHM) -> str:
+    """One digest (in hex) of some objects of an instance.
 
     Args:
-        digests: the SHA-256 of each object by its key; of its metadata that of `digest_of_metadata`.
+        digests: the digest of each object by its key; of its metadata that of `digest_of_metadata`.
+        algorithm: what all of them are made with.
     """
-    whole = hashlib.sha256()
+    whole = new_digest(algorithm)
     for key, digest in sorted(digests.items()):
         whole.update(key.encode() + b"\0" + digest)
     return whole.hexdigest()
@@ -232,7 +243,7 @@ def with_record(dataset: JSONDataset, record: Record, notes: Sequence[str] = ())
     options = record.options
     if record.promised:
         options += f";objects={record.promised.objects};bytes={record.promised.size}"
-        options += f";sha256={record.contents}" if record.contents else ""
+        options += f";{record.contents}" if record.contents else ""
         if record.drawn:
             options += f";pictures={record.pictures.objects},{record.pictures.size},{record.drawn}"
     added = {
@@ -290,6 +301,10 @@ def promised_frames(metadata: JSONDataset) -> int:
     return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
 
 
+UNMADE: Final = "0" * DIGITS
+"""As long as the digest of objects that are not all made."""
+
+
 def mark_of(metadata: JSONDataset) -> str:
     """What the thumbnail of an instance says of what it was drawn from; empty where the record does not tell."""
     record = record_of(metadata)
@@ -298,7 +313,7 @@ def mark_of(metadata: JSONDataset) -> str:
 
 def mark(contents: str, version: int = FORMAT_VERSION) -> str:
     """The mark of a thumbnail of an instance whose objects have that digest."""
-    return f"{CREATOR} format={version} sha256={contents}"
+    return f"{CREATOR} format={version} {contents}"
 
 
 def may_be_shown(metadata: JSONDataset) -> bool:

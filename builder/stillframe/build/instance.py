@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from stillframe.archive.claims import ClaimHeld, CommitState, Lease, Watch, settled_state
@@ -30,9 +31,9 @@ from stillframe.archive.holdings import (
 from stillframe.archive.record import (
     Holding,
     Record,
+    contents_digest,
     describe_options,
     digest_of_metadata,
-    digest_of_objects,
     notes_of,
     promised_frames,
     with_record,
@@ -53,12 +54,13 @@ from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
 from stillframe.dicom.viewer_values import in_viewer_form
+from stillframe.digests import ALGORITHM, SHA256, algorithm_of
 from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed, metadata_key
 from stillframe.options import Lossy, Rendered, Thumbnails
 from stillframe.source.changes import has_changed, reason_of_input, state_of_open, was_written
 from stillframe.source.inputs import CHANGED, FileState, Rejected
-from stillframe.source.open import InputDigest, load_input
+from stillframe.source.open import InputDigest, digest_of, load_input
 from stillframe.source.zip_inputs import SPOOL_BYTES
 
 # Times that other jobs may come in between, each with an instance of the same UID but other content.
@@ -177,19 +179,19 @@ class _Worker:
                 return self._built(Outcome(decision))
             if decision is Decision.RESUME and (resumed := self._resume()):
                 return resumed
-            if decision is Decision.REDRAW and (redrawn := self._redraw()):
+            if decision is Decision.REDRAW and (redrawn := self._redraw(source)):
                 return redrawn
             with _COMPUTING, self.clock("read"):
                 file.seek(0)
                 instance = read_instance(file, task.options.max_unpacked)
             try:
                 if task.options.assign_uids:
-                    assign_uids(instance, source.digest.wait)
+                    assign_uids(instance, partial(digest_of, file, SHA256))
                 if instance.uids != task.uids:
                     raise InputError(CHANGED)
                 if decision is Decision.COMPARE:
                     return self._compare(instance, source)
-                if decision is Decision.REVIEW and (reviewed := self._review(instance, file)):
+                if decision is Decision.REVIEW and (reviewed := self._review(instance, source)):
                     return reviewed
                 return self._publish(instance, source, replaces=decision is Decision.REPLACE)
             finally:
@@ -200,8 +202,14 @@ class _Worker:
         task = self.task
         if self.published is None:
             return Decision.PUBLISH  # whatever it is: it need not be read to its end yet
-        asked = Asked(source.digest.wait(), task.options, task.replace, task.first, task.verify_stored)
-        return decide(asked, published_record(self.published), task.listed, self._held, self._contents)
+        record = published_record(self.published)
+        assert record is not None
+        digest = source.digest.wait()
+        if record.digest and algorithm_of(record.digest) != ALGORITHM:
+            with self.clock("read"):
+                digest = digest_of(source.file, algorithm_of(record.digest))
+        asked = Asked(digest, task.options, task.replace, task.first, task.verify_stored)
+        return decide(asked, record, task.listed, self._held, self._contents)
 
     @property
     def published(self) -> JSONDataset | None:
@@ -258,20 +266,20 @@ class _Worker:
         """The metadata as the document of the series has them, from the instance's own document."""
         return line_of(document, f"instances/{self.task.uids.instance}/")
 
-    def _review(self, instance: Instance, file: ReadableFile) -> Built | None:
+    def _review(self, instance: Instance, source: _Source) -> Built | None:
         """The instance if it would be the same now, with other pictures perhaps; None if it would not."""
         record = published_record(self.published)
         assert self.published is not None
         assert record is not None
         with _COMPUTING:
-            content = self._produce(instance, file, SizeSink(), frames=False)
+            content = self._produce(instance, source.file, SizeSink(), frames=False)
         if not is_as_published(content, instance.transfer_syntax, self.published):
             return None
         if record.shows(describe_options(self.task.options)):
             return self._built(Outcome.UNCHANGED)
-        return self._redraw(content.choices)
+        return self._redraw(source, content.choices)
 
-    def _redraw(self, choices: Collection[Lossy] = ()) -> Built | None:
+    def _redraw(self, source: _Source, choices: Collection[Lossy] = ()) -> Built | None:
         """The instance with the pictures that are asked for; None if it has to be built anew for them.
 
         `choices` are those for lossy frames by which it comes out the same, where its record does not tell.
@@ -279,7 +287,7 @@ class _Worker:
         task = self.task
         draws = task.options.thumbnails is Thumbnails.INSTANCES or task.options.rendered is Rendered.ALWAYS
         with _COMPUTING if draws else nullcontext(), self.clock("render"):
-            redrawn = redraw_instance(task, self.state, choices)
+            redrawn = redraw_instance(task, self.state, source.digest.wait(), choices)
         if redrawn is None:
             return None
         rows: tuple[FrameRow, ...] = ()
@@ -412,7 +420,7 @@ class _Worker:
             with self.clock("JSON"):
                 uids = task.uids
                 own = {metadata_key(uids.study, uids.series, uids.instance): digest_of_metadata(content.metadata)}
-                contents = digest_of_objects(sink.digests | own)
+                contents = contents_digest(sink.digests | own)
             written = Holding(len(sink.sizes), sum(sink.sizes.values()))
             with self.clock("render"):
                 pictures, picture_notes = make_pictures(task.uids, task.options, content, contents)

@@ -43,12 +43,13 @@ class Redrawn:
     changed: tuple[str, ...]
 
 
-def redraw_instance(task: InstanceTask, state: CommitState, choices: Collection[Lossy]) -> Redrawn | None:
+def redraw_instance(task: InstanceTask, state: CommitState, digest: str, choices: Collection[Lossy]) -> Redrawn | None:
     """Give a published instance the pictures that a task asks for, and the record of one that was built so.
 
     Args:
         task: what is asked for.
         state: the instance as it is published.
+        digest: that of its input, which a record of an older version gets anew.
         choices: for lossy frames, by which it comes out the same, where its record does not tell.
 
     Returns:
@@ -63,12 +64,12 @@ def redraw_instance(task: InstanceTask, state: CommitState, choices: Collection[
     assert record is not None
     if not promised_frames(state.metadata) and record.has_document != (task.options.rendered is not Rendered.NEVER):
         return None
-    plain = _without_pictures(task, record)
+    plain = _without_pictures(task, record, digest)
     if plain is None:
         return None
     with Lease(task.store, task.uids, state, task.lease) as lease:
         before = _pictures_of(task, state.metadata)
-        sink = StoreSink(task.store, lease, before)
+        sink = StoreSink(task.store, lease, before, plain.algorithm)
         options = task.options
         try:
             pictures, notes = redraw_pictures(task.store, task.uids, options, state.metadata, plain.contents)
@@ -89,7 +90,7 @@ def redraw_instance(task: InstanceTask, state: CommitState, choices: Collection[
             plain,
             options=record.showing(describe_options(options), choices),
             pictures=Holding(len(pictures), sum(map(len, pictures.values()))),
-            drawn=digest_of_pictures({key: sink.digests[key] for key in pictures}),
+            drawn=digest_of_pictures({key: sink.digests[key] for key in pictures}, plain.algorithm),
         )
         kept = [note for note in notes_of(state.metadata) if not note.startswith(NOT_DRAWN)]
         metadata = with_record(state.metadata, redrawn, [*kept, *notes])
@@ -99,17 +100,17 @@ def redraw_instance(task: InstanceTask, state: CommitState, choices: Collection[
     return Redrawn(metadata, document, sum(map(len, pictures.values())) + len(document), changed)
 
 
-def _without_pictures(task: InstanceTask, record: Record) -> Record | None:
+def _without_pictures(task: InstanceTask, record: Record, digest: str) -> Record | None:
     """The record as it is without pictures; None if what is stored is not what an older one tells of.
 
     One of an older version counts pictures with the rest, so everything is read once.
     """
     if record.counts_apart:
         return record
-    digests = read_digests(task.store, task.uids)
-    if contents_of(digests, record).objects != record.contents:
+    now = Record(digest, describe_options(task.options))
+    before, digests = read_digests(task.store, task.uids, record.algorithm, now.algorithm)
+    if contents_of(before, record).objects != record.contents:
         return None
-    now = Record(record.digest, describe_options(task.options))
     held = held_instance(task.store, task.uids)
     return replace(now, promised=held.counted(now), contents=contents_of(digests, now).objects)
 

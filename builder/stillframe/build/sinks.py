@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import threading
 from collections import deque
@@ -15,6 +14,7 @@ from typing import Any, Final
 from stillframe.archive.claims import Lease
 from stillframe.build.same_frame import same_frame
 from stillframe.dicom.files import ReadableFile
+from stillframe.digests import ALGORITHM, digest_bytes, new_digest
 from stillframe.errors import InputError, KeyRefused, PreconditionFailed, StoreError
 from stillframe.layout import Kind, parse_key
 from stillframe.options import DecoderLimits
@@ -77,14 +77,15 @@ def _as_input() -> Iterator[None]:
 class StoreSink:
     """Puts objects into the store while a claim is held, several at once where that is worth it.
 
-    `held` are keys that may be there already. `sizes` are those of what was taken, in bytes, `digests` its SHA-256; it
-    is in the store when `finish` has returned.
+    `held` are keys that may be there already. `sizes` are those of what was taken, in bytes, `digests` are made of it
+    with `algorithm`; it is in the store when `finish` has returned.
     """
 
-    def __init__(self, store: Store, lease: Lease, held: Container[str] = ()) -> None:
+    def __init__(self, store: Store, lease: Lease, held: Container[str] = (), algorithm: str = ALGORITHM) -> None:
         self._store = store
         self._held = held
         self._lease = lease
+        self._algorithm = algorithm
         self._uploads = uploads_of_process(store.parallel) if store.parallel > 1 else None
         self._pending: deque[Future[Written]] = deque()
         self.sizes: dict[str, int] = {}
@@ -98,7 +99,7 @@ class StoreSink:
             InputError: if the store refuses this object, or one before it, and takes others.
             StoreError: if this object, or one before it, cannot be put.
         """
-        self.digests[key] = _digest(data)
+        self.digests[key] = _digest(data, self._algorithm)
         if not isinstance(data, bytes):
             self._lease.check()
             with _as_input():
@@ -174,7 +175,7 @@ class DraftSink:
             InputError: if the store refuses this object, and takes others.
             StoreError: if it cannot be put.
         """
-        self.digests[key] = _digest(data)
+        self.digests[key] = _digest(data, ALGORITHM)
         with _as_input():
             self.sizes[key] = self._draft.put(key, data).size
 
@@ -192,11 +193,11 @@ class DraftSink:
         self.digests.clear()
 
 
-def _digest(data: bytes | ReadableFile) -> bytes:
-    """The SHA-256 of an object; a file stays where it is."""
+def _digest(data: bytes | ReadableFile, algorithm: str) -> bytes:
+    """The digest of an object; a file stays where it is."""
     if isinstance(data, bytes):
-        return hashlib.sha256(data).digest()
-    digest, place = hashlib.sha256(), data.tell()
+        return digest_bytes(data, algorithm)
+    digest, place = new_digest(algorithm), data.tell()
     while chunk := data.read(_CHUNK_BYTES):
         digest.update(chunk)
     data.seek(place)

@@ -25,6 +25,7 @@ from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.plan import SeriesPlan
 from stillframe.build.request import BuildRequest
 from stillframe.dicom.uids import InstanceUIDs
+from stillframe.digests import algorithm_of
 from stillframe.parallel import side_by_side
 from stillframe.source.inputs import InputRef
 from stillframe.source.open import source_digest
@@ -100,5 +101,5 @@ class UnchangedCheck:
         return (
             is_kept(listed)
             and is_kept(published_record(read_metadata(store, uids)))
-            and source_digest(source) == listed.digest
+            and source_digest(source, algorithm_of(listed.digest)) == listed.digest
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import threading
@@ -12,6 +11,7 @@ from contextlib import closing
 from typing import Final
 
 from stillframe.dicom.files import LoadedInput, ReadableFile, descriptor_of, reopen_file
+from stillframe.digests import ALGORITHM, named, new_digest
 from stillframe.errors import InputError
 from stillframe.source.changes import has_changed, state_of_open, was_written
 from stillframe.source.files import open_file, open_unchanged
@@ -61,8 +61,8 @@ def open_input(source: InputRef) -> ReadableFile:
     return open_object(source.remote) if source.remote is not None else open_unchanged(source)
 
 
-def source_digest(source: InputRef) -> str:
-    """Digest of an input's bytes; empty if it cannot be read: whoever makes its objects says why.
+def source_digest(source: InputRef, algorithm: str = ALGORITHM) -> str:
+    """Named digest of an input's bytes; empty if it cannot be read: whoever makes its objects says why.
 
     Raises:
         StoreError: if the store of the input fails.
@@ -70,23 +70,24 @@ def source_digest(source: InputRef) -> str:
     try:
         # A small object comes with one request; a file need not be held in memory for one look.
         with open_input(source) if source.remote is None else load_input(source) as file:
-            digest = digest_of(file)
+            digest = digest_of(file, algorithm)
     except (InputError, OSError):
         return ""
     return "" if has_changed(source) else digest
 
 
-def digest_of(file: ReadableFile) -> str:
-    """Digest of an input's bytes, `sha256:` before it; the file is left at its end."""
+def digest_of(file: ReadableFile, algorithm: str = ALGORITHM) -> str:
+    """Named digest of an input's bytes; the file is left at its end."""
+    digest = new_digest(algorithm)
     if isinstance(file, LoadedInput):
         file.seek(0, io.SEEK_END)
-        return f"sha256:{hashlib.sha256(file.getvalue()).hexdigest()}"  # getvalue makes no copy
+        digest.update(file.getvalue())  # getvalue makes no copy
+        return named(algorithm, digest.hexdigest())
     file.seek(0)
     buffer = memoryview(bytearray(_DIGEST_BYTES))
-    digest = hashlib.sha256()
     while count := file.readinto(buffer):
         digest.update(buffer[:count])
-    return f"sha256:{digest.hexdigest()}"
+    return named(algorithm, digest.hexdigest())
 
 
 class InputDigest:

@@ -11,6 +11,7 @@ from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.header import is_dicom, read_plain
 from stillframe.dicom.text import PN_DELIMITERS, decode_text, parse_charset
 from stillframe.dicom.uids import InstanceUIDs, check_uid
+from stillframe.digests import SHA256
 from stillframe.errors import FailedJob, InputError
 from stillframe.options import MAX_UNPACKED
 from stillframe.parallel import map_ahead
@@ -125,7 +126,7 @@ def _header(source: InputRef, text: _Text, *, assign_uids: bool) -> Header | Rej
     assignable = bool(study and series)  # nothing says what belongs together, if one is missing
     if assign_uids and assignable:
         study, series, instance = map(assigned_uid, (study, series, instance))
-        digest = "" if instance else source_digest(source)
+        digest = "" if instance else source_digest(source, SHA256)
         instance = uid_of_content(digest) if digest else instance
     try:
         uids = InstanceUIDs(

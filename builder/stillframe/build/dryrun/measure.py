@@ -5,13 +5,12 @@ What a worker does in a dry run; everything that comes in and goes out can be pi
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from functools import partial
 from typing import Final
 
 from stillframe.archive.qido import instance_list
-from stillframe.archive.record import Holding, Record, describe_options, with_record
+from stillframe.archive.record import UNMADE, Holding, Record, describe_options, with_record
 from stillframe.archive.representative import decisive_metadata
 from stillframe.build.content import Producer, no_frames
 from stillframe.build.dryrun.estimate import (
@@ -30,6 +29,7 @@ from stillframe.build.sinks import SizeSink
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
+from stillframe.digests import ALGORITHM, SHA256, named
 from stillframe.errors import FailedJob, InputError
 from stillframe.layout import Kind, bulk_data_key, parse_key
 from stillframe.options import Thumbnails
@@ -40,8 +40,6 @@ from stillframe.source.open import digest_of, load_input, open_input
 
 # Threads of one process take turns: each needs a core and much memory.
 _COMPUTING: Final = threading.Lock()
-_DIGEST: Final = "0" * 64
-"""As long as the digest of objects that are not all made."""
 
 
 def measure_instance(task: MeasureTask) -> Measured | Rejected:
@@ -65,7 +63,7 @@ def _measure(task: MeasureTask) -> Measured:
         instance = read_instance(file, task.options.max_unpacked)
         try:
             if task.options.assign_uids:
-                assign_uids(instance, partial(digest_of, file))
+                assign_uids(instance, partial(digest_of, file, SHA256))
             if instance.uids != task.uids:
                 raise InputError(CHANGED)
             sink = SizeSink()
@@ -73,7 +71,7 @@ def _measure(task: MeasureTask) -> Measured:
             producer = Producer(task.uids, task.options, sink, StageClock(), task.prefix, choose)
             content = producer.produce(instance, file)
             documents, document_notes = take_document(task.uids, task.options, content)
-            pictures, picture_notes = make_pictures(task.uids, task.options, content, _DIGEST)
+            pictures, picture_notes = make_pictures(task.uids, task.options, content, f"{ALGORITHM}={UNMADE}")
             thumbnail = 0 if task.options.thumbnails is Thumbnails.NONE else measure_thumbnail(content)
         finally:
             if instance.file is not file:
@@ -90,15 +88,14 @@ def _measure(task: MeasureTask) -> Measured:
             own.append((kind, size))
         else:
             of_frames.add(kind, size)
-    digest = hashlib.sha256(task.uids.instance.encode()).hexdigest()  # as long as the digest of the input
     holding = Holding(len(sizes), sum(sizes.values()))
     record = Record(
-        f"sha256:{digest}",
+        named(ALGORITHM, UNMADE),
         describe_options(task.options, content.choices),
         holding,
-        _DIGEST,
+        f"{ALGORITHM}={UNMADE}",
         Holding(len(drawn), sum(drawn.values())),
-        _DIGEST if drawn else "",
+        UNMADE if drawn else "",
     )
     metadata = with_record(content.metadata, record, (*content.notes, *document_notes, *picture_notes))
     own.append((Kind.METADATA, len(task.encode(dumps([metadata])))))

@@ -46,6 +46,7 @@ from stillframe.build.shares import Share
 from stillframe.build.unchanged import MANY_SERIES
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
+from stillframe.digests import ALGORITHM, algorithm_of
 from stillframe.errors import WorkerDied
 from stillframe.execute import AHEAD, run_batches
 from stillframe.options import Rendered
@@ -203,7 +204,9 @@ class _DryRun:
             published = Record(instance.digest or UNKNOWN)
         digest = ""
         if len(instance.inputs) > 1 or instance.listed or published not in (None, UNRECORDED):
-            digest = source_digest(instance.inputs[0].source)
+            record = published if published not in (None, UNRECORDED) else instance.listed
+            algorithm = algorithm_of(record.digest) if record else ALGORITHM
+            digest = source_digest(instance.inputs[0].source, algorithm)
         if first:
             instance.digest = digest
         asked = Asked(digest, self.request.options, self.request.replace, first, self.request.verify_stored)
