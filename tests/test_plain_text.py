@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillframe.plain_text import HIDDEN, keep_secret, plain_json, plain_line, printable, without_secrets
+from stillframe.plain_text import HIDDEN, keep_secret, likeness, plain_json, plain_line, printable, without_secrets
 
 BIDI = [chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 
@@ -103,3 +103,18 @@ def test_long_texts_take_no_time_and_little_room(text: str) -> None:
 def test_a_url_within_a_url_keeps_no_secret() -> None:
     assert plain_line("https://a.org/http://user:word@b.org/c?sig=d") == "https://a.org/http://***@b.org/c?***"
     assert plain_line(f"https://a.org/{'b' * 3000}?sig=d").endswith("b?***")
+
+
+def test_places_make_no_other_reason() -> None:
+    reasons = [
+        "s3://bucket/a b/: no permission",
+        "no such object, and none below it: s3://other/c,d/*",
+        "in/x.dcm is damaged",
+        "the same as /data/in/x y",
+    ]
+    assert list(map(likeness, reasons)) == [
+        "…: no permission",
+        "no such object, and none below it: …",
+        "… is damaged",
+        "the same as … y",
+    ]

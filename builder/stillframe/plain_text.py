@@ -37,6 +37,9 @@ _PARAMETER: Final = re.compile(
     r"(?i)\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|signature|sig|token|password"
     r"|secret|authorization)=)[^&\s\"'<>]+"
 )
+_NUMBER: Final = re.compile(r"[0-9][0-9.]*")
+# A location of a store or a URL, up to what is said of it; a word with a slash.
+_PLACE: Final = re.compile(r"[A-Za-z0-9]+://.*?(?=[:,;]?$|[:,;] )|\S*/\S*?(?=[:,;]?(?:\s|$))")
 # Members of a report whose texts may quote others. Paths and keys stay as they are: they must be found again.
 _QUOTING: Final = frozenset(("failure", "notes", "reason"))
 
@@ -126,3 +129,8 @@ def _told(value: Any, *, quoting: bool = False) -> Any:
 def _escaped(line: str) -> str:
     """A line of JSON with its characters that are not printable as JSON escapes; they stand in strings alone."""
     return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+
+
+def likeness(reason: str) -> str:
+    """A reason without what differs from input to input: numbers are `#`, paths and locations are `…`."""
+    return _NUMBER.sub("#", _PLACE.sub("…", reason))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from stillframe.build.report import Report
-from stillframe.build.report_entries import Group, likeness
+from stillframe.build.report_entries import Group
 from stillframe.build.results import Built, Outcome
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.plain_text import plain_json
@@ -39,21 +39,6 @@ def test_rejections_are_counted_by_reason_and_folder() -> None:
     report = filled()
     assert [*report.reasons] == [Group(2, "7 frames need 14 bytes", alike=False), Group(1, "is encrypted")]
     assert [*report.folders] == [Group(2, "in"), Group(1, "in/a.zip")]
-
-
-def test_places_make_no_other_reason() -> None:
-    reasons = [
-        "s3://bucket/a b/: no permission",
-        "no such object, and none below it: s3://other/c,d/*",
-        "in/x.dcm is damaged",
-        "the same as /data/in/x y",
-    ]
-    assert list(map(likeness, reasons)) == [
-        "…: no permission",
-        "no such object, and none below it: …",
-        "… is damaged",
-        "the same as … y",
-    ]
 
 
 def test_whoever_watches_hears_of_each_rejection() -> None:

@@ -368,6 +368,16 @@ def test_writing_lists_loads_no_heavy_library_where_workers_draw(tmp_path: Path)
     assert len([path for path in contents(tmp_path / "tree") if path.endswith("/thumbnail")]) == 3
 
 
+def test_help_loads_the_options_and_not_the_work() -> None:
+    script = (
+        "import sys, stillframe.cli.main\n"
+        "print([name for name in ('stillframe.build.report', 'stillframe.source', 'sqlite3', 'ssl', 'urllib.request') "
+        "if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_and_planning_need_no_heavy_library(tmp_path: Path) -> None:
     script = (
         "import sys, stillframe.cli.main, stillframe.build.pipeline\n"

@@ -15,6 +15,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, Final, overload, override
 
+from stillframe.plain_text import likeness
 from stillframe.scratch import Scratch, stored_text, text_of
 
 _SCHEMA: Final = """
@@ -37,9 +38,6 @@ _REASONS: Final = """
 """
 _FOLDERS: Final = "SELECT count(*), folder FROM entries WHERE kind = ? GROUP BY folder ORDER BY count(*) DESC, folder"
 
-_NUMBER: Final = re.compile(r"[0-9][0-9.]*")
-# A location of a store or a URL, up to what is said of it; a word with a slash.
-_PLACE: Final = re.compile(r"[A-Za-z0-9]+://.*?(?=[:,;]?$|[:,;] )|\S*/\S*?(?=[:,;]?(?:\s|$))")
 _LINE: Final = re.compile(r"(?P<manifest>.*), line (?P<number>[0-9]{1,18})", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?<=\.zip)!", re.IGNORECASE)
 
@@ -65,11 +63,6 @@ class Group:
     count: int
     what: str
     alike: bool = True
-
-
-def likeness(reason: str) -> str:
-    """A reason without what differs from input to input: numbers are `#`, paths and locations are `…`."""
-    return _NUMBER.sub("#", _PLACE.sub("…", reason))
 
 
 def line_of(path: str) -> tuple[str, int]:

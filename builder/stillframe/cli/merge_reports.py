@@ -11,12 +11,11 @@ from stillframe.cli.shared_options import PublicSide, public_options, store_opti
 from stillframe.cli.streams import say, tell
 from stillframe.cli.terminal import megabytes, plural, print_invalidation, print_some
 from stillframe.errors import UsageError
-from stillframe.source.overlap import overlap
-from stillframe.source.text_file import TextFile, list_texts
 from stillframe.store.s3_client import S3Settings
 
 if TYPE_CHECKING:
     from stillframe.build.merged_report import MergedReport
+    from stillframe.source.text_file import TextFile
 
 _OUTCOMES = ("published", "rebuilt", "replaced", "resumed", "redrawn", "unchanged", "duplicate", "rejected")
 
@@ -44,6 +43,7 @@ def merge_reports(
     published or unchanged.
     """
     from stillframe.build.merged_report import MergedReport
+    from stillframe.source.text_file import list_texts
 
     if public.distribution and not destination:
         raise UsageError("--invalidate needs --archive DEST: paths of CloudFront begin where its keys do")
@@ -64,6 +64,8 @@ def merge_reports(
 
 def _refuse_own(texts: list[TextFile], report_file: ReportFile) -> None:
     """Refuse to read the report that is to be written: a second run would count everything twice."""
+    from stillframe.source.overlap import overlap
+
     if report_file is None:
         return
     for text in texts:

@@ -14,9 +14,7 @@ import click
 from stillframe.cli.shared_options import ANY_FILE
 from stillframe.errors import StoreError, UsageError, machine_fault
 from stillframe.plain_text import plain_json
-from stillframe.source.overlap import overlap
 from stillframe.store.s3_client import SCHEME, S3Settings, parse_location, split_location
-from stillframe.store.s3_files import put_file
 
 _NO_SETTINGS: Final = S3Settings()
 
@@ -91,6 +89,8 @@ def check_report(path: ReportFile, destination: str) -> None:
 
 
 def _check_remote(report: RemoteReport, destination: str) -> None:
+    from stillframe.source.overlap import overlap
+
     parse_location(report.location)
     if not split_location(report.location)[1].rpartition("/")[2]:
         raise UsageError(f"the report cannot be written to {report}: its key has no name at the end")
@@ -127,6 +127,8 @@ def write_report(
 
 
 def _write_remote(report: dict[str, Any], place: RemoteReport, s3: S3Settings, parts: dict[str, _Part | None]) -> None:
+    from stillframe.store.s3_files import put_file
+
     with TemporaryDirectory() as folder:  # of mode 0700
         staged = Path(folder) / "report.json"
         write_report(report, staged, s3, **parts)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, override
 
-from stillframe.build.report_entries import likeness
 from stillframe.cli.streams import live_terminal, redraw, say, tell
 from stillframe.errors import machine_fault
 from stillframe.hosting.invalidation import Invalidation
+from stillframe.plain_text import likeness
 from stillframe.progress import Progress
 
 _BAR_WIDTH: Final = 20
