@@ -373,6 +373,20 @@ def test_bytes_behind_the_last_element_of_an_item_are_not_lost() -> None:
     assert convert(read(file_of(EXPLICIT, report(EXPLICIT, padded))).dataset).notes == ()
 
 
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_an_element_of_an_item_whose_end_nothing_tells_is_not_lost(syntax: str) -> None:
+    """Its VR is none, or is not written, and its length is undefined: pydicom goes back and leaves the item there."""
+    value = b"1.2.3 and more"
+    item = element(0x00080050, "SH", "1", syntax) + head(0x00081155, "", 0xFFFFFFFF, syntax) + value
+    items = head(0xFFFEE000, "", len(item), syntax) + item
+    parts = report(syntax, element(0x00400275, "SQ", items, syntax))
+    converted = convert(read(file_of(syntax, parts)).dataset)
+    assert converted.dataset["00400275"] == {"vr": "UN", "InlineBinary": base64.b64encode(items).decode()}
+    (note,) = converted.notes
+    assert note.startswith("00400275: as a sequence, it has ")
+    assert note.endswith("behind the last element of an item; its bytes are published as UN")
+
+
 def test_values_that_differ_in_their_padding_are_one_value() -> None:
     elements = [element(0x00100020, "LO", text) for text in ("P1", "P1  ")]
     assert read(meta_header(EXPLICIT) + b"".join([*identity(EXPLICIT), *elements])).notes == ()

@@ -264,12 +264,7 @@ def judge_elements(path: Path, folder: Path, metadata: dict[str, Any], notes: li
             show_values(source)
         except Exception:
             return ""
-    # Behind such bytes pydicom reads on, it gives up before some lengths that are wrong, and takes others of odd VRs.
-    # An element of group 0000, which has no place in a data set (PS3.5 7.1), takes bytes of the next item there.
-    # What a file without a transfer syntax is written in, pydicom guesses from less.
-    zero_group = re.search(r'"0000[0-9A-F]{4}":', json.dumps(metadata))
-    named = "TransferSyntaxUID" in source.file_meta
-    if not readable or not named or zero_group or any(phrase in note for note in notes for phrase in _READ_OTHERWISE):
+    if not readable or _reads_otherwise(source, metadata, notes):
         return ""
     bulk = {uri.removeprefix("bulkdata/"): (folder / uri).read_bytes() for _, _, uri in bulk_uris(metadata)}
     try:
@@ -277,6 +272,20 @@ def judge_elements(path: Path, folder: Path, metadata: dict[str, Any], notes: li
     except AssertionError as error:
         return f"elements are not pydicom's: {str(error).partition(chr(10))[0] or 'others are missing'}"
     return ""
+
+
+def _reads_otherwise(source: pydicom.Dataset, metadata: dict[str, Any], notes: list[str]) -> bool:
+    """Whether there are bytes of which pydicom makes something else, with reason or not.
+
+    Behind some bytes it reads on, it gives up before some lengths that are wrong, and takes others of odd VRs. An
+    element of group 0000, which has no place in a data set (PS3.5 7.1), takes bytes of the next item there. What a file
+    without a transfer syntax is written in, it guesses from less. A group length of no VR takes what follows it; we
+    leave out group lengths, whatever their VR.
+    """
+    zero_group = re.search(r'"0000[0-9A-F]{4}":', json.dumps(metadata))
+    swallowed = any(tag.element == 0 and source[tag].VM > 1 for tag in list(source.keys()))
+    odd = any(phrase in note for note in notes for phrase in _READ_OTHERWISE)
+    return odd or swallowed or bool(zero_group) or "TransferSyntaxUID" not in source.file_meta
 
 
 def judge_colours(folder: Path, metadata: dict[str, Any]) -> str:
@@ -427,6 +436,7 @@ def main() -> int:
     if arguments.case:
         name, _, number = arguments.case.rpartition(":")
         folder = arguments.keep or tempfile.mkdtemp()
+        Path(folder).mkdir(parents=True, exist_ok=True)
         print(attempt(str(samples[name]), Case(name, int(number)), folder), "in", folder)
         return 0
     outcomes: Counter[str] = Counter()

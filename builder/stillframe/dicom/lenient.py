@@ -125,8 +125,10 @@ def read_odd_item(content: bytes, encoding: Encoding) -> Dataset:
     found = [cast(RawDataElement | DataElement, dataset.get_item(tag)) for tag in list(dataset.keys())]
     raw = [element for element in found if isinstance(element, RawDataElement)]
     overlong = any(element.value_tell + element.length > len(content) for element in raw)  # told where it is converted
-    if source.rest.strip(b"\0") and not overlong:
-        raise Unreadable(f"has {len(source.rest)} bytes behind the last element of an item")
+    # pydicom goes back to the value of an element of undefined length that nothing ends, and says nothing of it.
+    behind = content[source.tell() - len(source.rest) :]
+    if behind.strip(b"\0") and not overlong:
+        raise Unreadable(f"has {len(behind)} bytes behind the last element of an item")
     return dataset
 
 
