@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -25,13 +25,15 @@ def _call(environment: dict[str, str], target: Callable[..., object], arguments:
     target(*arguments)
 
 
-def start_forked(command: list[str], stdout: str | Path, stderr: str | Path) -> BaseProcess:
-    """Start `stillframe` with some arguments, alone in its session, here and in this environment.
+def start_forked(
+    command: list[str], stdout: str | Path, stderr: str | Path, more: Mapping[str, str] | None = None
+) -> BaseProcess:
+    """Start `stillframe` with some arguments, alone in its session, here and in this environment, with `more` in it.
 
     What it writes goes to the files of those names.
     """
-    place = (Path.cwd(), dict(os.environ))
-    process = _CONTEXT.Process(target=_run, args=(command, (os.devnull, str(stdout), str(stderr)), *place))
+    files, environment = (os.devnull, str(stdout), str(stderr)), {**os.environ, **(more or {})}
+    process = _CONTEXT.Process(target=_run, args=(command, files, Path.cwd(), environment))
     process.start()
     return process
 
