@@ -1,4 +1,4 @@
-"""What `stillframe build` does: its run, and what it prints at the end."""
+"""What `stillframe build` does: its run, from its options to its report."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from stillframe.build.dryrun.forecast import Forecast
 from stillframe.build.earlier_report import take_over
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
-from stillframe.build.results import Outcome
 from stillframe.build.shares import Share
 from stillframe.cli.build_options import JobOptions
+from stillframe.cli.build_summary import print_failure, print_inputs, print_summary
 from stillframe.cli.dry_run import forecast_build, print_forecast
-from stillframe.cli.rejections import print_reasons, print_rejected
-from stillframe.cli.report_file import RemoteReport, ReportFile, check_report, write_report
+from stillframe.cli.report_file import RemoteReport, check_report, write_report
 from stillframe.cli.shared_options import (
     PublicSide,
     StoreAccess,
     cores,
     open_store,
 )
-from stillframe.cli.streams import say, tell
-from stillframe.cli.terminal import TerminalProgress, megabytes, plural, print_invalidation, print_some
+from stillframe.cli.streams import tell
+from stillframe.cli.terminal import TerminalProgress, print_invalidation
 from stillframe.errors import FailedJob, InputError, Refused, UsageError, machine_blamed
 from stillframe.execute import WorkersElsewhere, end_processes, make_executor
 from stillframe.layout import STUDIES, parse_key
@@ -106,16 +105,16 @@ def run_build(
                 report.as_document(), job.report_file, access.destination, dryRun=forecast, invalidation=invalidation
             )
         finally:
-            _print_inputs(report, job.report_file)
+            print_inputs(report, job.report_file)
             if not (report.failure or report.rejected or (forecast.inputs if forecast else report.outcomes)):
                 where = ", ".join([*sources, *map(str, manifests)])
                 tell(f"no DICOM found in {where}{f' for shard {job.shard}' if job.shard.part else ''}")
             if forecast is None:
-                _print_summary(report, destination)
+                print_summary(report, destination)
             else:
                 print_forecast(report, forecast, destination)
             if report.failure:
-                _print_failure(report, job.report_file)
+                print_failure(report, job.report_file)
             print_invalidation(invalidation, job.report_file, complete=not report.failure)
     return 1 if invalidation and invalidation.failure else report.exit_code
 
@@ -208,41 +207,3 @@ def _join_cluster(job: JobOptions, request: BuildRequest, store: Store) -> Execu
     target = None if job.dry_run else store
     sources = (*request.sources, *listed_paths(request.manifests))
     return ClusterExecutor(job.scheduler, partial(check_places, sources=sources, s3=request.s3, store=target))
-
-
-def _print_inputs(report: Report, report_file: ReportFile) -> None:
-    """Print every input that a person should look at, on stderr; why many are rejected comes last, to stay in sight."""
-    print_rejected(report, report_file)
-    for label, results in (("duplicate", report.duplicates), ("note", report.noted)):
-        print_some(label, ((noted.source, "; ".join(noted.notes)) for noted in results), report_file)
-    print_some("not read", ((file.path, file.reason) for file in report.skipped if file.noteworthy), report_file)
-    print_reasons(report)
-
-
-def _print_summary(report: Report, destination: str) -> None:
-    counts = report.outcomes
-    parts = [f"{counts[Outcome.PUBLISHED]} published"]
-    parts += [f"{counts[kind]} {kind}" for kind in Outcome if counts[kind] and kind is not Outcome.PUBLISHED]
-    parts += [f"{len(report.rejected)} rejected"] if report.rejected else []
-    if report.skipped:
-        parts.append(f"{plural(len(report.skipped), 'other file')} passed over")
-    say(f"{destination}: {', '.join(parts)}")
-    studies = f"{plural(len(report.studies), 'study', 'studies')}, {len(report.series)} series"
-    made = f"{plural(report.frames, 'frame')}, " if report.frames else ""
-    size = f"{megabytes(report.bytes_read)} in, {megabytes(report.bytes_written)} out, " if report.bytes_read else ""
-    rate = f", {report.frames / report.seconds:.0f} frames/s" if report.frames and report.seconds else ""
-    say(f"{studies}, {made}{size}{report.seconds:.1f} s{rate}")
-
-
-def _print_failure(report: Report, report_file: ReportFile) -> None:
-    """Print why the job ended early, and where that leaves the archive."""
-    left = report.unfinished
-    print_some("not published", ((path, "") for path in left.missing), report_file)
-    done = report.outcomes.total() - len(left.unlisted)
-    tell(f"stillframe: {report.failure}")
-    if not (done or left.unlisted or left.missing):
-        return  # before anything was published
-    tell(
-        f"stopped: {done} published and listed, {len(left.unlisted)} published but not listed yet, "
-        f"{len(left.missing)} not published; the list of all studies may lack new ones; build again to go on from here"
-    )
