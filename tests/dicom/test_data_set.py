@@ -392,6 +392,34 @@ def test_values_that_differ_in_their_padding_are_one_value() -> None:
     assert read(meta_header(EXPLICIT) + b"".join([*identity(EXPLICIT), *elements])).notes == ()
 
 
+@pytest.mark.parametrize("syntax", NATIVE)
+def test_numbers_that_differ_in_zeros_and_spaces_are_two_values(syntax: str) -> None:
+    """32 is a space, and 0 is no byte but zeros: values of numbers have no padding (PS3.5 6.2)."""
+    code = ">H" if syntax == BIG_ENDIAN else "<H"
+    for numbers in ((32, 0), (0, 32), (8194, 2)):
+        elements = [element(0x00280106, "US", struct.pack(code, number), syntax) for number in numbers]
+        notes = read(meta_header(syntax) + b"".join([*identity(syntax), *elements])).notes
+        assert [note for note in notes if "more than once" in note] == [
+            "(0028,0106) is there more than once, with different values; the last one counts"
+        ]
+
+
+def nested(syntax: str, descriptor: int, written: str, *, sign: int) -> bytes:
+    """A data set with Real World Value Mapping Sequence, whose item has implicit VR: it is UN, or says SQ."""
+    first = element(0x00409216, "", struct.pack("<h", descriptor), IMPLICIT)
+    item = head(0xFFFEE000, "", len(first), IMPLICIT) + first
+    pixels = element(0x00280103, "US", struct.pack("<H", sign), syntax)
+    return file_of(syntax, report(syntax, pixels, element(0x00409096, written, item, syntax)))
+
+
+@pytest.mark.parametrize("written", ["UN", "SQ"])
+def test_what_is_around_decides_values_within_a_short_sequence(written: str) -> None:
+    """Real World Value First Value Mapped is US or SS, as Pixel Representation says (PS3.3 C.7.6.16.2.11)."""
+    for sign, vr, value in ((1, "SS", -1024), (0, "US", 0xFC00), (1, "SS", -1024)):
+        converted = convert(read(nested(EXPLICIT, -1024, written, sign=sign)).dataset)
+        assert converted.dataset["00409096"]["Value"] == [{"00409216": {"vr": vr, "Value": [value]}}]
+
+
 def test_rubbish_behind_the_pixel_data_is_noted_whatever_uid_is_missing() -> None:
     """With --assign-uids a SOP Instance UID may be: the reading does not decide that."""
     data = file_of(EXPLICIT, image(EXPLICIT)).replace(b"\x08\0\x18\0UI", b"\x08\0\x17\0UI", 1)

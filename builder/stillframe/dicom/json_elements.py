@@ -129,13 +129,16 @@ def _declared_charset(scope: _Scope) -> Charset:
 def _convert_known(key: str, element: KnownElement, scope: _Scope) -> dict[str, Any]:
     """An element that other data sets may have; whoever gets one must not change it."""
     output = scope.output
-    before, parts = (len(output.notes), len(output.bulk)), output.parts
+    before, parts = _own(output), output.parts
     converted = _convert_element(key, element, scope)
-    # What is guessed depends on what is around, and notes and bulk data are the instance's own.
-    told = (len(output.notes), len(output.bulk)) != before
-    if not told and element.VR in KNOWN_VRS and element.VR != "UN" and b"UN" not in (element.value or b""):
+    if _own(output) == before:
         element.shared = SharedJSON(key, converted, scope.charset, output.parts - parts)
     return converted
+
+
+def _own(output: Output) -> tuple[int, ...]:
+    """How much there is that is one instance's own: notes, bulk data, and what depends on the elements around."""
+    return len(output.notes), len(output.bulk), output.inferred
 
 
 def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Scope) -> dict[str, Any]:
@@ -164,6 +167,7 @@ def _convert_or_keep(key: str, vr: str, value: bytes, little: bool, scope: _Scop
 
 def _convert_inferred(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
     """An element whose VR has to be converted. A guess that does not fit leaves the bytes alone."""
+    scope.output.inferred += 1
     vr, value = find_vr(element, scope.datasets), element.value
     if element.VR is not None and element.VR != "UN":
         scope.note(key, "its VR is none that DICOM defines")
@@ -188,6 +192,7 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
     """An element that pydicom has converted already, or put off reading: encode it and convert that."""
     dataset = scope.datasets[0]
     assert isinstance(dataset, Dataset)
+    scope.output.inferred += 1  # pydicom may have inferred its VR, from this data set alone
     vr = "UN"
     try:
         with pydicom_at_work():
@@ -215,7 +220,7 @@ def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> d
         return _convert_sequence(key, value, scope)
     encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
     shared = None
-    if len(value) <= INLINE_BYTES and not encoding.implicit and b"UN" not in value:
+    if len(value) <= INLINE_BYTES and not encoding.implicit:
         shared = _convert_short_sequence(value, encoding, scope.charset, len(scope.datasets))
     if shared is None:
         return _convert_sequence(key, sequence_value(value, encoding), scope)
@@ -232,12 +237,12 @@ def _convert_short_sequence(
 ) -> tuple[dict[str, Any], int] | None:
     """A sequence within so many data sets, and how many elements and items it has.
 
-    None if it leaves notes or bulk data, which are its instance's own.
+    None if it leaves notes or bulk data, which are its instance's own, or if what is around decides something of it.
     """
     output = Output()
     scope = _Scope((_NOTHING,) * depth, charset, "", output)
     converted = _convert_sequence("", sequence_value(value, encoding), scope)
-    return None if output.notes or output.bulk else (converted, output.parts)
+    return None if any(_own(output)) else (converted, output.parts)
 
 
 def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str, Any]:

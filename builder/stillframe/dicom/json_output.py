@@ -13,13 +13,14 @@ class Output:
     """What leaves the JSON while a data set is converted: bulk data, and notes for the owner of the images.
 
     `parts` are the elements and items met so far, `damaged` the places of public sequences that are not whole, and what
-    is wrong with them.
+    is wrong with them. `inferred` counts the elements that do not say their VR: what is around may decide it.
     """
 
     bulk: list[BulkValue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     parts: int = 0
     damaged: list[str] = field(default_factory=list)
+    inferred: int = 0
     _stored: dict[bytes, str] = field(default_factory=dict)
 
     def store(self, path: str, data: bytes) -> str:

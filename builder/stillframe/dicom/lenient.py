@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import BinaryIO, Final, cast
 
 from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import data_element_generator, read_dataset
 from pydicom.tag import BaseTag
@@ -23,6 +24,10 @@ from stillframe.errors import FailedJob, InputError, blame_machine
 
 # pydicom reads an element in one to three pieces, and takes some 20 microseconds and 700 bytes for each.
 MOST_READS: Final = 500_000
+
+
+_UNPADDED: Final = frozenset(("AT", "FD", "FL", "OD", "OF", "OL", "OV", "OW", "SL", "SQ", "SS", "SV", "UL", "US", "UV"))
+"""VRs whose values are numbers, tags or items; others are padded to an even length (PS3.5 6.2)."""
 
 
 class Unreadable(Exception):
@@ -188,8 +193,18 @@ class RawItem(dict[int, RawDataElement]):
 
 def is_other_value(one: RawDataElement, other: RawDataElement) -> bool:
     """Whether two elements of one tag differ in more than the padding of their values (PS3.5 6.2)."""
-    first, second = (bytes(element.value or b"").rstrip(b"\0 ") for element in (one, other))
+    first, second = (bytes(element.value or b"") for element in (one, other))
+    if first != second and all(_is_padded(element) for element in (one, other)):
+        return first.rstrip(b"\0 ") != second.rstrip(b"\0 ")
     return first != second
+
+
+def _is_padded(element: RawDataElement) -> bool:
+    """Whether the value may end with padding; that of numbers and tags is all there is."""
+    vr = element.VR
+    if vr is None:
+        vr = dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else "UN"
+    return vr.partition(" or ")[0] not in _UNPADDED
 
 
 type Elements = Dataset | RawItem
