@@ -14,6 +14,7 @@ from stillframe.errors import StoreError, UsageError
 from stillframe.layout import MAX_KEY_BYTES
 from stillframe.parallel import made_once
 from stillframe.plain_text import keep_secret, without_secrets
+from stillframe.store.whole_heads import refuse_cut_heads
 
 SCHEME: Final = "s3://"
 PARALLEL: Final = 16
@@ -177,6 +178,7 @@ def connection_of(settings: S3Settings) -> Connection:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
+    refuse_cut_heads()
     style = {None: "path" if settings.endpoint_url else "auto", True: "path", False: "virtual"}[settings.path_style]
     checksums = "when_supported" if settings.checksums is Checksums.ALWAYS else "when_required"
     config = Config(
