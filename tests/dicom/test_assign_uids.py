@@ -208,7 +208,7 @@ def test_a_missing_instance_uid_follows_from_the_content(empty: bool) -> None:
 
 
 def test_items_that_are_not_well_formed_are_reached_too() -> None:
-    """An item that promises more bytes than its sequence has: pydicom reads it."""
+    """An item that promises more bytes than its sequence has."""
     dataset = image(1)
     inner = Dataset()
     inner.ReferencedSOPInstanceUID = "odd_one"

@@ -596,7 +596,7 @@ def test_an_element_longer_than_its_item_takes_nothing_from_the_next(implicit: b
 
 @pytest.mark.parametrize("tag", [0x00091001, 0x2E322E38], ids=["private", "of no attribute"])
 def test_an_unknown_element_longer_than_its_item_is_told(tag: int) -> None:
-    """Without letters where the VR stands, pydicom takes the four bytes there for a length."""
+    """Without letters where the VR stands, the four bytes there are a length."""
     overlong = element(tag, "UN", b"abcd" + bytes(20), implicit=True)[: 8 + 4]
     result = convert(dataset(sequence(0x00081110, overlong, element(0x00081030, "LO", b"next"))))
     first, second = result.dataset["00081110"]["Value"]

@@ -6,12 +6,12 @@ the whole object, follow from the same data set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
-from pydicom import DataElement, Dataset
+from pydicom import DataElement
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
@@ -20,10 +20,9 @@ from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.lenient import Elements, Unreadable, raw_element, raw_text
 from stillframe.dicom.original_attributes import Origin, with_origins
 from stillframe.dicom.read import Instance
-from stillframe.dicom.sequences import SequenceValue, read_item, read_items, sequence_value
+from stillframe.dicom.sequences import Items, all_items, is_sequence
 from stillframe.dicom.vr import KNOWN_VRS, find_vr
-from stillframe.dicom.walk import SEQUENCE_DEPTH, Encoding, Odd
-from stillframe.dicom.write import dataset_bytes, item_bytes
+from stillframe.dicom.walk import SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding
 from stillframe.errors import InputError
 
 _SOP_INSTANCE: Final = 0x00080018
@@ -105,60 +104,42 @@ def _assign_dataset(datasets: tuple[Elements, ...], state: _Assignment, path: _P
         if element is None:
             continue
         vr = _vr_of(element, datasets)
-        data: bytes | None = None
+        data: bytes | Items | None = None
         if vr == "UI" or (tag in _IDENTITY and not path):
             text = state.replace(tag, _text_of(element), path)
             data = None if text is None else _padded(text)
         elif vr == "SQ":
             with suppress(Unreadable):  # what is no sequence names nobody
-                data = _assign_items(_items_of(element, len(datasets)), datasets, state, (*path, (tag, 0)))
+                data = _assign_items(all_items(element, len(datasets)), datasets, state, (*path, (tag, 0)))
         if data is not None:
-            dataset[tag] = _raw(tag, "SQ" if vr == "SQ" else "UI", data, state.encoding)
+            dataset[tag] = _raw(tag, _vr_to_tell(element, data), data, state.encoding)
             changed = True
     return changed
 
 
-def _assign_items(
-    items: list[Elements], datasets: tuple[Elements, ...], state: _Assignment, path: _Path
-) -> bytes | None:
-    """The value field of a sequence with other values in its items; None if it stays."""
+def _assign_items(sequence: Items, datasets: tuple[Elements, ...], state: _Assignment, path: _Path) -> Items | None:
+    """A sequence with other values in its items; None if it stays."""
     changed = False
     *outer, (tag, _) = path
-    for number, item in enumerate(items, 1):
+    for number, item in enumerate(sequence.items, 1):
         changed |= _assign_dataset((item, *datasets), state, (*outer, (tag, number)))
-    if not changed:
-        return None
-    return b"".join(item_bytes(dataset_bytes((item, *datasets), state.encoding), state.encoding) for item in items)
+    return sequence if changed else None
 
 
 def _vr_of(element: RawDataElement | DataElement, datasets: tuple[Elements, ...]) -> str:
     """The VR that the metadata give an element."""
+    if isinstance(element, RawDataElement) and is_sequence(element):
+        return "SQ"
     if isinstance(element, RawDataElement) and (element.VR == "UN" or element.VR not in KNOWN_VRS):
         return find_vr(element, datasets)
     return str(element.VR)
 
 
-def _items_of(element: RawDataElement | DataElement, depth: int) -> list[Elements]:
-    """The items of a sequence, their elements as they were read.
-
-    Raises:
-        Unreadable: if nothing can make anything of them.
-        InputError: if they nest too deep, or are too many.
-    """
-    value: SequenceValue | bytes | Iterable[Elements] = element.value or b""
-    if not isinstance(value, bytes | SequenceValue):
-        return list(value)
-    found = value if isinstance(value, SequenceValue) else sequence_value(value, _encoding_of(element))
-    try:
-        spans = zip(*found.find_items(depth), strict=True)
-        return [read_item(found.walker, start, end) if end > start else Dataset() for start, end in spans]
-    except Odd:
-        return [*read_items(bytes(found), found.walker.encoding)[0]]
-
-
-def _encoding_of(element: RawDataElement | DataElement) -> Encoding:
-    assert isinstance(element, RawDataElement)  # only such a value is bytes
-    return Encoding(element.is_implicit_VR, element.is_little_endian)
+def _vr_to_tell(element: RawDataElement | DataElement, data: bytes | Items) -> str:
+    """The VR of an element with another value. One that DICOM does not know stays, so that it is told."""
+    if element.VR is not None and element.VR not in KNOWN_VRS:
+        return str(element.VR)
+    return "UI" if isinstance(data, bytes) else "SQ"
 
 
 def _text_of(element: RawDataElement | DataElement) -> str:
@@ -172,6 +153,7 @@ def _padded(text: str) -> bytes:
     return (text + "\0" * (len(text) % 2)).encode("latin-1")
 
 
-def _raw(tag: int, vr: str, data: bytes, encoding: Encoding) -> RawDataElement:
-    """An element as it would have been read."""
-    return RawDataElement(BaseTag(tag), vr, len(data), data, 0, *encoding)
+def _raw(tag: int, vr: str, data: bytes | Items, encoding: Encoding) -> RawDataElement:
+    """An element as it would have been read; of `Items`, nobody asks for their bytes."""
+    length = len(data) if isinstance(data, bytes) else UNDEFINED_LENGTH
+    return RawDataElement(BaseTag(tag), vr, length, cast(bytes, data), 0, *encoding)

@@ -1,6 +1,6 @@
 """The elements of a data set one after another, however large it is, and where they end.
 
-Well-formed elements are walked. pydicom reads single ones that are not. What can be no element at all ends the data
+Well-formed elements are walked, others are read one by one. What can be no element at all ends the data
 set, and whoever reads has to say what that means.
 """
 
@@ -18,7 +18,8 @@ from pydicom.tag import BaseTag
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.header import Stop
 from stillframe.dicom.known_elements import Header
-from stillframe.dicom.lenient import CountedReads, Unreadable, is_other_value, read_odd_element
+from stillframe.dicom.lenient import CountedReads, Unreadable, is_other_value
+from stillframe.dicom.odd_elements import read_odd_element
 from stillframe.dicom.sequences import raw_data_element
 from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import (
@@ -37,7 +38,7 @@ from stillframe.errors import InputError
 _FIRST_BYTES: Final = 1 << 16
 # Behind an odd element, others are likely.
 _BYTES_AFTER_ODD: Final = 1 << 12
-# Well-formed elements beyond this are left to pydicom.
+# Well-formed elements beyond this are read one by one.
 _LONGEST: Final = 256 << 20
 _TRAILING_PADDING: Final = 0xFFFCFFFC
 # Groups that no element of a data set has (PS3.5 7.1, 7.8.1).
@@ -153,13 +154,9 @@ class DataSetReader:
             return offset, None, odd
         return offset, None, None if offset == end else Odd("a delimiter outside a sequence")
 
-    def _add(self, element: RawDataElement | DataElement) -> None:
+    def _add(self, element: RawDataElement) -> None:
         before = self.elements.get(element.tag)
-        if before is not None and (
-            not isinstance(before, RawDataElement)
-            or not isinstance(element, RawDataElement)
-            or is_other_value(before, element)
-        ):
+        if isinstance(before, RawDataElement) and is_other_value(before, element):
             self.repeated.add(element.tag)
         self.elements[element.tag] = element
 
@@ -168,7 +165,7 @@ class DataSetReader:
         return tag >> 16 not in _NO_GROUPS if self._strict else tag != 0
 
     def _read_odd(self, odd: Odd) -> Failure | None:
-        """Let pydicom read the element at the file's offset, which is not well formed; or say that it is none."""
+        """Read the element at the file's offset, which is not well formed; or say that it is none."""
         start = self.file.tell()
         head = self.file.read(12)
         self.file.seek(start)
@@ -180,16 +177,17 @@ class DataSetReader:
         known = dictionary_vr(tag) != "UN" if self.encoding.implicit else head[4:6] in VRS
         if not self._may_be(tag) or (self._strict and not known):
             return Failure(start, f"{tag} at offset {start} is no element")
+        cut = Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)
         if isinstance(odd, Short) and self.size - start <= _LONGEST:
-            return Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)
+            return cut
         try:
             element = read_odd_element(self._odd, self.encoding)
+        except Short:
+            return cut
         except Unreadable as error:
             return Failure(start, f"{tag} at offset {start} {error}")
-        except RecursionError as error:
-            raise InputError("sequences nested too deeply") from error
-        if isinstance(element, RawDataElement) and len(element.value or b"") < element.length < UNDEFINED_LENGTH:
-            return Failure(start, f"ends inside {tag}, which begins at offset {start}", cut=True)
+        if len(element.value or b"") < element.length < UNDEFINED_LENGTH:
+            return cut
         self._count()
         self._add(element)
         return None

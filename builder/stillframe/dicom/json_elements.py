@@ -25,10 +25,10 @@ from stillframe.dicom.numbers import (
     unpack_numbers,
     unpack_tags,
 )
-from stillframe.dicom.sequences import SequenceValue, read_item, read_items, sequence_value
+from stillframe.dicom.sequences import Items, SequenceValue, is_sequence, read_items, sequence_value
 from stillframe.dicom.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from stillframe.dicom.vr import KNOWN_VRS, find_vr
-from stillframe.dicom.walk import SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding, Odd
+from stillframe.dicom.walk import SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding
 from stillframe.errors import InputError
 
 INLINE_BYTES: Final = 1024
@@ -94,8 +94,8 @@ def convert_dataset(datasets: tuple[Elements, ...], inherited: Charset, path: st
         else:
             converted[key] = _convert_element(key, element, scope)
     output.count(parts)
-    for tag in sorted(datasets[0].repeated) if isinstance(datasets[0], RawItem) else ():
-        scope.note(f"{tag:08X}", "is there more than once, with different values; the last one counts")
+    for tag, text in sorted(datasets[0].notes) if isinstance(datasets[0], RawItem) else ():
+        scope.note(_key(tag), text)
     if _CHARSET in converted:
         converted[_CHARSET] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     return converted
@@ -146,6 +146,8 @@ def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Sc
         vr, value, little = element.VR, element.value, element.is_little_endian
         if len(value or b"") < element.length < UNDEFINED_LENGTH:
             scope.note(key, f"its item ends after {len(value or b'')} of the value's {element.length} bytes")
+        if vr == "UN" and is_sequence(element):
+            return _convert_raw_sequence(key, element, scope)
         if vr is None or vr == "UN" or vr not in KNOWN_VRS:
             return _convert_inferred(key, element, scope)
         if not value:
@@ -215,7 +217,11 @@ def _convert_rewritten(key: str, scope: _Scope) -> dict[str, Any]:
 
 def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> dict[str, Any]:
     """A sequence; a short one whose meaning depends on nothing around it only once."""
-    value: bytes | SequenceValue = element.value or b""
+    value: bytes | SequenceValue | Items = element.value or b""
+    if not value:
+        return {"vr": "SQ"}
+    if isinstance(value, Items):
+        return _convert_told(key, value.items, value.complaint, scope)
     if isinstance(value, SequenceValue):
         return _convert_sequence(key, value, scope)
     encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
@@ -248,20 +254,18 @@ def _convert_short_sequence(
 def _convert_sequence(key: str, value: SequenceValue, scope: _Scope) -> dict[str, Any]:
     mark = scope.output.mark()
     try:
-        try:
-            starts, ends = value.find_items(len(scope.datasets))
-        except Odd:
-            whole_items, complaint = read_items(bytes(value), value.walker.encoding)
-            if complaint:
-                scope.damage(key, complaint)
-            return _convert_items(key, whole_items, scope)
-        spans = zip(starts, ends, strict=True)
-        items = (read_item(value.walker, start, end) if end > start else None for start, end in spans)
-        return _convert_items(key, items, scope)
+        return _convert_told(key, *read_items(value, len(scope.datasets)), scope)
     except Unreadable as cause:
         scope.output.undo(mark)
         scope.damage(key, f"as a sequence, it {cause}; its bytes are published as UN")
         return _convert_binary(key, "UN", bytes(value), True, scope)
+
+
+def _convert_told(key: str, items: Iterable[Elements | None], complaint: str, scope: _Scope) -> dict[str, Any]:
+    """As `_convert_items`, with a note on what is wrong with the sequence, if anything."""
+    if complaint:
+        scope.damage(key, complaint)
+    return _convert_items(key, items, scope)
 
 
 def _convert_items(key: str, items: Iterable[Elements | None], scope: _Scope) -> dict[str, Any]:

@@ -1,28 +1,23 @@
-"""pydicom where a data set is not well formed: what it makes of odd bytes, and what its exceptions and warnings mean.
-
-Well-formed data sets are walked (`walk`, `header`, `sequences`), not parsed.
-"""
+"""Where a data set is not well formed: items of whatever is there, and what pydicom's exceptions and warnings mean."""
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from typing import BinaryIO, Final, cast
 
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import data_element_generator, read_dataset
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.walk import Encoding
 from stillframe.errors import FailedJob, InputError, blame_machine
 
-# pydicom reads an element in one to three pieces, and takes some 20 microseconds and 700 bytes for each.
+# Each odd element takes one piece or more, and some 20 microseconds and 700 bytes.
 MOST_READS: Final = 500_000
 
 
@@ -35,15 +30,11 @@ class Unreadable(Exception):
 
 
 class CountedReads:
-    """A file that bounds what a parser makes of odd bytes: it reads once for every element and item, however short.
-
-    `rest` are the bytes of the last read, if it found fewer than were asked for.
-    """
+    """A file that bounds what becomes of odd bytes: each odd element of a data set is read from it, however short."""
 
     def __init__(self, file: ReadableFile) -> None:
         self._file = file
         self._left = MOST_READS
-        self.rest = b""
         self.tell = file.tell
         self.seek = file.seek
 
@@ -56,9 +47,7 @@ class CountedReads:
         self._left -= 1
         if self._left < 0:
             raise InputError("is not well formed, and has too many elements and items to be read all the same")
-        data = self._file.read(size)
-        self.rest = data if len(data) < size else b""
-        return data
+        return self._file.read(size)
 
 
 @contextmanager
@@ -86,105 +75,35 @@ def pydicom_at_work() -> Iterator[None]:
         raise Unreadable("is not well formed") from error
 
 
-def read_odd(
-    file: ReadableFile | CountedReads,
-    encoding: Encoding,
-    *,
-    length: int | None = None,
-    stop: Callable[[int], bool] | None = None,
-) -> Dataset:
-    """The elements from the file's offset on, to the first whose tag satisfies `stop`, or those of an item.
-
-    Args:
-        file: where they are.
-        encoding: how they are written.
-        length: of the item in bytes, if it says; None if a delimiter ends it.
-        stop: says where to stop; without it, the elements are those of an item.
+def read_first_elements(file: ReadableFile, encoding: Encoding, stop: Callable[[int], bool]) -> Dataset:
+    """What pydicom makes of the elements from the file's offset on, to the first whose tag satisfies `stop`.
 
     Raises:
         InputError, FailedJob, MemoryError, Unreadable, RecursionError: as `pydicom_at_work`.
     """
-    source = file if isinstance(file, CountedReads) else CountedReads(file)
-    stop_when = None if stop is None else lambda tag, *_: stop(tag)
+    source = cast(BinaryIO, CountedReads(file))
     with pydicom_at_work():
-        dataset = read_dataset(
-            cast(BinaryIO, source), encoding.implicit, encoding.little, length, stop_when, at_top_level=stop is not None
-        )
-        if stop is None:
-            end, rest = source.tell(), source.rest
-            _check_inside(source, encoding, dataset)
-            source.seek(end)
-            source.rest = rest
-    return dataset
-
-
-def read_odd_item(content: bytes, encoding: Encoding) -> Dataset:
-    """The elements of an item that is there whole.
-
-    Raises:
-        InputError, FailedJob, MemoryError, RecursionError: as `pydicom_at_work`.
-        Unreadable: as that, or if the last bytes are too few for an element, and no padding.
-    """
-    source = CountedReads(BytesIO(content))
-    dataset = read_odd(source, encoding, length=len(content))
-    found = [cast(RawDataElement | DataElement, dataset.get_item(tag)) for tag in list(dataset.keys())]
-    raw = [element for element in found if isinstance(element, RawDataElement)]
-    overlong = any(element.value_tell + element.length > len(content) for element in raw)  # told where it is converted
-    # pydicom goes back to the value of an element of undefined length that nothing ends, and says nothing of it.
-    behind = content[source.tell() - len(source.rest) :]
-    if behind.strip(b"\0") and not overlong:
-        raise Unreadable(f"has {len(behind)} bytes behind the last element of an item")
-    return dataset
-
-
-def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement | DataElement:
-    """The element at the file's offset, which is left behind it.
-
-    pydicom takes whatever stands where an item should begin for one, so the items of what it reads are looked at again.
-
-    Raises:
-        InputError, FailedJob, MemoryError, Unreadable, RecursionError: as `pydicom_at_work`.
-    """
-    with pydicom_at_work():
-        element = next(data_element_generator(cast(BinaryIO, file), encoding.implicit, encoding.little))
-        end = file.tell()
-        if isinstance(element, DataElement) and element.VR == "SQ":
-            _check_items(file, encoding, element)
-        file.seek(end)
-    return element
-
-
-def _check_inside(file: CountedReads, encoding: Encoding, item: Dataset) -> None:
-    """Raise if pydicom took something else than items for the items of a sequence in an item (PS3.5 7.5)."""
-    for tag in list(item.keys()):
-        if tag >> 16 == 0xFFFE:
-            raise Unreadable("holds an item without its delimiter")
-        element = cast(RawDataElement | DataElement, item.get_item(tag))
-        if isinstance(element, DataElement) and element.VR == "SQ":
-            _check_items(file, encoding, element)
-
-
-def _check_items(file: CountedReads, encoding: Encoding, sequence: DataElement) -> None:
-    order = ("<" if encoding.little else ">") + "HH"
-    for item in sequence.value:
-        file.seek(item.seq_item_tell)
-        group, number = struct.unpack(order, file.read(4))
-        if (group, number) != (0xFFFE, 0xE000):
-            raise Unreadable(f"has ({group:04X},{number:04X}) at offset {item.seq_item_tell} where an item must begin")
-        _check_inside(file, encoding, item)
+        return read_dataset(source, encoding.implicit, encoding.little, None, lambda tag, *_: stop(tag))
 
 
 class RawItem(dict[int, RawDataElement]):
-    """The elements of a well-formed item by tag, raw: a twentieth of what a `Dataset` of pydicom costs.
+    """The elements of an item by tag, raw: a twentieth of what a `Dataset` of pydicom costs.
 
-    Of an element that is there more than once the last counts; its tag is one of `repeated` if the values differ.
+    `notes` are what its owner should know of elements, by their tags. Of one that is there more than once, the last
+    counts.
     """
 
-    __slots__ = ("repeated",)
+    __slots__ = ("notes",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.repeated: set[int] = set()
+        self.notes: set[tuple[int, str]] = set()
+
+    def replace(self, element: RawDataElement) -> None:
+        """Put an element in the place of one of the same tag, with a note if their values differ."""
+        if is_other_value(self[element.tag], element):
+            self.notes.add((element.tag, "is there more than once, with different values; the last one counts"))
+        self[element.tag] = element
 
     def get_item(self, tag: int) -> RawDataElement | None:
         """As `Dataset.get_item`."""

@@ -11,7 +11,7 @@ from typing import Final
 from stillframe.dicom.files import ReadableFile
 from stillframe.dicom.header import PREAMBLE, Meta, find_encoding, read_meta
 from stillframe.dicom.inflate import inflate, inflate_head
-from stillframe.dicom.lenient import Unreadable, raw_element, raw_text, read_odd
+from stillframe.dicom.lenient import Unreadable, raw_element, raw_text, read_first_elements
 from stillframe.dicom.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from stillframe.dicom.walk import VRS, Encoding, Odd
 from stillframe.errors import InputError
@@ -120,7 +120,7 @@ def _read_meta(file: ReadableFile) -> Meta:
     except Odd:
         file.seek(PREAMBLE if head[128:PREAMBLE] == b"DICM" else 0)
     try:
-        meta = read_odd(file, _USUAL, stop=lambda tag: tag >> 16 != 0x0002)
+        meta = read_first_elements(file, _USUAL, lambda tag: tag >> 16 != 0x0002)
     except (Unreadable, RecursionError) as error:
         raise InputError("cannot be parsed as DICOM: its meta header (group 0002) is damaged") from error
     named = raw_element(meta, _TRANSFER_SYNTAX)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
-from stillframe.dicom.lenient import raw_element, raw_text
-from stillframe.dicom.walk import Encoding
-from stillframe.dicom.write import dataset_bytes, item_bytes, sequence_bytes
+from stillframe.dicom.lenient import Unreadable, raw_element, raw_text
+from stillframe.dicom.sequences import Items, all_items, read_item
+from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding, Walker
+from stillframe.dicom.write import dataset_bytes, item_bytes
 
 _ORIGINAL_ATTRIBUTES: Final = 0x04000561
 # Dates and the times that go with them, the latest step first: Instance Creation, Content, Acquisition, Series, Study.
@@ -53,15 +54,21 @@ def with_origins(dataset: Dataset, origins: Sequence[Origin]) -> None:
     item.ReasonForTheAttributeModification = "CORRECT"
     item.ModifiedAttributesSequence = [Dataset()]  # of values that conform, there are none
     item.NonconformingModifiedAttributesSequence = [_nonconforming(origin) for origin in origins]
-    before = raw_element(dataset, _ORIGINAL_ATTRIBUTES)
-    if isinstance(before, DataElement) and before.VR == "SQ":
-        before.value.append(item)
-        return
-    value = sequence_bytes(before.value or b"", encoding) if isinstance(before, RawDataElement) else b""
-    value += item_bytes(dataset_bytes((item,), encoding), encoding)
+    value = _with_item(raw_element(dataset, _ORIGINAL_ATTRIBUTES), dataset_bytes((item,), encoding), encoding)
+    length = len(value) if isinstance(value, bytes) else UNDEFINED_LENGTH
     dataset[_ORIGINAL_ATTRIBUTES] = RawDataElement(
-        BaseTag(_ORIGINAL_ATTRIBUTES), None if implicit else "SQ", len(value), value, 0, *encoding
+        BaseTag(_ORIGINAL_ATTRIBUTES), None if implicit else "SQ", length, cast(bytes, value), 0, *encoding
     )
+
+
+def _with_item(before: RawDataElement | DataElement | None, content: bytes, encoding: Encoding) -> Items | bytes:
+    """The items that are there, if any, and another one; as bytes, if nothing can make anything of the former."""
+    try:
+        found = Items([], "") if before is None else all_items(before, 1)
+    except Unreadable:
+        assert isinstance(before, RawDataElement)
+        return (before.value or b"") + item_bytes(content, encoding)
+    return Items([*found.items, read_item(Walker(content, encoding), 0, len(content))], found.complaint)
 
 
 def _nonconforming(origin: Origin) -> Dataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from stillframe.errors import InputError
@@ -26,12 +27,16 @@ MAX_PARTS: Final = 8_000_000
 microseconds, so this is a limit of 2 GB and some minutes. A slide of 180,000 tiles has three millions of them."""
 
 _NAMES: Final = {vr: vr.decode() for vr in VRS}
+ITEM_GROUP: Final = 0xFFFE
+"""The group of items and of their delimiters (PS3.5 7.5)."""
 ITEM: Final = (0xFFFE, 0xE000)
 """The tag that begins an item (PS3.5 7.5)."""
-_ITEM_DELIMITER: Final = (0xFFFE, 0xE00D)
+ITEM_DELIMITER: Final = (0xFFFE, 0xE00D)
+"""The tag that ends an item of undefined length (PS3.5 7.5)."""
 SEQUENCE_DELIMITER: Final = (0xFFFE, 0xE0DD)
 """The tag that ends a sequence of undefined length (PS3.5 7.5)."""
-_PIXEL_GROUP: Final = 0x7FE0
+PIXEL_GROUP: Final = 0x7FE0
+"""The group of pixel data (PS3.5 A.4)."""
 
 
 class Odd(Exception):
@@ -67,13 +72,27 @@ def too_many_parts() -> InputError:
     return InputError(f"has more than {MAX_PARTS} elements and items")
 
 
+def too_deep() -> InputError:
+    """The reason to refuse sequences more than `SEQUENCE_DEPTH` levels inside each other."""
+    return InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep")
+
+
 class Walker:
-    """Walks through one buffer, and remembers where sequences of undefined length end."""
+    """Walks through one buffer, and remembers where sequences of undefined length end.
+
+    `odd_ends` are the ends of those that are not well formed, by where their values begin.
+    """
 
     def __init__(self, data: bytes, encoding: Encoding) -> None:
         self.data = data
         self.encoding = encoding
+        self.odd_ends: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+
+    @cached_property
+    def implicit(self) -> Walker:
+        """A walker through the same buffer that reads no VRs."""
+        return self if self.encoding.implicit else Walker(self.data, self.encoding._replace(implicit=True))
 
     def elements(self, offset: int, end: int, depth: int = 0) -> Iterator[Element]:
         """The elements from `offset` up to `end`, or to an item delimiter before it.
@@ -105,14 +124,14 @@ class Walker:
                         raise Short("ends inside the head of an element")
                     length = read_length(data, offset)[0]
                     offset += 4
-                elif vr is None and group != 0xFFFE:
+                elif vr is None and group != ITEM_GROUP:
                     raise Odd("no VR")
-            if group == 0xFFFE:
-                if number == _ITEM_DELIMITER[1]:
+            if group == ITEM_GROUP:
+                if number == ITEM_DELIMITER[1]:
                     return
                 raise Odd("an item outside a sequence")
             tag = group << 16 | number
-            if length == UNDEFINED_LENGTH and (vr == "SQ" or (implicit and group != _PIXEL_GROUP)):
+            if length == UNDEFINED_LENGTH and (vr == "SQ" or (implicit and group != PIXEL_GROUP)):
                 length = self._sequence_end(offset, end, depth + 1) - offset
                 yield start, tag, "SQ", offset, length
             else:
@@ -130,25 +149,28 @@ class Walker:
         for _, item_end in self.items(offset, end, depth):
             offset = item_end
         # What follows the last item: its own delimiter if it has one, then that of the sequence.
-        if self._head(offset, end)[:2] == _ITEM_DELIMITER:
+        if self.head(offset, end)[:2] == ITEM_DELIMITER:
             offset += 8
-        if self._head(offset, end)[:2] != SEQUENCE_DELIMITER:
+        if self.head(offset, end)[:2] != SEQUENCE_DELIMITER:
             raise Odd("no sequence delimiter")
         self._ends[begin] = offset + 8
         return offset + 8
 
-    def items(self, offset: int, end: int, depth: int) -> Iterator[tuple[int, int]]:
+    def items(self, offset: int, end: int, depth: int, *, alone: bool = False) -> Iterator[tuple[int, int]]:
         """Start and end of the content of every item from `offset` up to `end`, or to a sequence delimiter before it.
 
         Raises:
-            Odd, InputError: as `elements` does.
+            Odd, InputError: as `elements` does; `Odd` also if anything but zeros follows that delimiter up to `end`,
+                and nothing but the sequence is said to be there (`alone`).
         """
         if depth > SEQUENCE_DEPTH:
-            raise InputError(f"sequences nest more than {SEQUENCE_DEPTH} levels deep")
+            raise too_deep()
         count = 0
         while offset < end:
-            group, number, length = self._head(offset, end)
+            group, number, length = self.head(offset, end)
             if (group, number) == SEQUENCE_DELIMITER:
+                if alone and any(self.data[offset + 8 : end]):
+                    raise Odd("bytes behind a sequence delimiter")
                 return
             if (group, number) != ITEM:
                 raise Odd("no item")
@@ -168,7 +190,7 @@ class Walker:
 
     def _item_end(self, offset: int, end: int, depth: int) -> int:
         """Where the content of an item of undefined length ends and its delimiter begins."""
-        if self._head(offset, end)[:2] == _ITEM_DELIMITER:
+        if self.head(offset, end)[:2] == ITEM_DELIMITER:
             return offset
         known = self._ends.get(offset)
         if known is not None:
@@ -178,12 +200,13 @@ class Walker:
             offset = value + length
             if count + len(self._ends) > MAX_PARTS:
                 raise too_many_parts()
-        if self._head(offset, end)[:2] != _ITEM_DELIMITER:
+        if self.head(offset, end)[:2] != ITEM_DELIMITER:
             raise Odd("no item delimiter")
         self._ends[begin] = offset
         return offset
 
-    def _head(self, offset: int, end: int) -> tuple[int, int, int]:
+    def head(self, offset: int, end: int) -> tuple[int, int, int]:
+        """Group, number and length of what has no VR (PS3.5 7.5); raises `Short` if it is cut."""
         if end - offset < 8:
             raise Short("ends inside the head of an item")
         group, number, length = _IMPLICIT[self.encoding.little](self.data, offset)

@@ -12,7 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
 from stillframe.dicom.lenient import Elements, Unreadable, pydicom_at_work, raw_element
-from stillframe.dicom.sequences import SequenceValue, sequence_value
+from stillframe.dicom.sequences import Items, SequenceValue, all_items, sequence_value
 from stillframe.dicom.vr import KNOWN_VRS, dictionary_vr, find_vr
 from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, Encoding, Odd
 from stillframe.errors import InputError
@@ -83,10 +83,25 @@ def _raw(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Enco
     if vr not in KNOWN_VRS:
         vr = find_vr(element, datasets)
     if vr == "SQ":
-        return _sequence(tag, sequence_bytes(value, encoding), encoding)
+        return _sequence(tag, _items_bytes(element, datasets, encoding), encoding)
     if element.length == UNDEFINED_LENGTH:
-        return element_head(tag, vr, UNDEFINED_LENGTH, encoding) + value + _mark(_SEQUENCE_DELIMITER, 0, encoding)
+        return (
+            element_head(tag, vr, UNDEFINED_LENGTH, encoding) + bytes(value) + _mark(_SEQUENCE_DELIMITER, 0, encoding)
+        )
     return element_head(tag, vr, len(value), encoding) + value
+
+
+def _items_bytes(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
+    """The items of a sequence: as they were read, unless somebody changed them, or they were written in another way."""
+    value: bytes | SequenceValue | Items = element.value or b""
+    same = Encoding(element.is_implicit_VR, element.is_little_endian) == encoding
+    if not isinstance(value, Items) and same:
+        return sequence_bytes(value, encoding)
+    try:
+        items = all_items(element, len(datasets)).items
+    except Unreadable:
+        return bytes(element.value or b"")
+    return b"".join(item_bytes(dataset_bytes((item, *datasets), encoding), encoding) for item in items)
 
 
 def _sequence(tag: int, items: bytes, encoding: Encoding) -> bytes:
