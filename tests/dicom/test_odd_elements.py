@@ -171,6 +171,42 @@ def test_an_element_twice_in_an_item_of_vr_un_is_told(tag: int) -> None:
     assert result.notes == (f"{tag:08X}/1/00080100: {TWICE}",)
 
 
+@pytest.mark.parametrize("vr", ["DS", "OB", "TM", "UN", "ZZ"])
+@pytest.mark.parametrize("ends", [None, UNDEFINED], ids=["known length", "undefined length"])
+@pytest.mark.parametrize("large", [False, True], ids=["alone", "before more"])
+def test_a_length_that_looks_like_a_vr_is_one(vr: str, ends: int | None, large: bool) -> None:
+    """PS3.5 6.2.2: the items of a sequence of VR UN have implicit VR, and b"DS" may begin a length of 21,316 bytes."""
+    length = ord(vr[0]) + 256 * ord(vr[1])
+    text = element(0x00080104, "LT", "x" * length, IMPLICIT)
+    content = text + (element(0x00204000, "LT", "y" * 70_000, IMPLICIT) if large else b"")
+    content += item_delimiter() if ends else b""
+    for tag in (CODES, UNKNOWN):
+        result = converted(un_sequence(item(content, length=ends) + item(code("C2", IMPLICIT)), tag))
+        first, second = result.dataset[f"{tag:08X}"]["Value"]
+        assert first["00080104"]["Value"] == ["x" * length]
+        assert ("00204000" in first) == large
+        assert second["00080100"]["Value"] == ["C2"]
+        assert result.notes == ()
+
+
+def test_letters_before_a_long_item_are_a_vr() -> None:
+    """An empty value of VR DS, and 30,000 bytes of elements behind it."""
+    elements = [element(0x00101030, "DS"), *(element(0x00110010 + n, "LO", "x" * 40) for n in range(600))]
+    for length, end in ((None, b""), (UNDEFINED, item_delimiter())):
+        result = converted(un_sequence(item(b"".join(elements) + end, length=length)))
+        (found,) = result.dataset["00081032"]["Value"]
+        assert len(found) == 601
+        assert found["00101030"] == {"vr": "DS"}
+        assert result.notes == ()
+
+
+def test_items_that_may_be_read_in_two_ways_cost_no_more_when_they_nest() -> None:
+    """60 levels of items that begin with what may be a length, and what is within them is nothing."""
+    begin = element(0x00101030, "DS") + head(CODES, "SQ", UNDEFINED) + head(0xFFFEE000, "", UNDEFINED)
+    with pytest.raises(InputError, match=r"\(0008,1032\)"):
+        read(head(CODES, "UN", UNDEFINED) + head(0xFFFEE000, "", UNDEFINED) + begin * 60 + b"nothing." * 10_000)
+
+
 @pytest.mark.parametrize("inner", [IMPLICIT, EXPLICIT])
 def test_an_element_longer_than_its_item_of_vr_un_takes_no_item_along(inner: str) -> None:
     long = head(0x00080104, "LO", 2 + 8 + len(code("C2", inner)), inner) + b"X "

@@ -167,7 +167,8 @@ def _find_item_end(walker: Walker, offset: int, end: int, depth: int) -> int | N
     if depth > SEQUENCE_DEPTH:
         raise too_deep()
     try:
-        for count, element in enumerate(odd_elements(walker_of_item(walker, offset, end), offset, end, depth), 1):
+        inner = walker_of_item(walker, offset, end, depth)
+        for count, element in enumerate(odd_elements(inner, offset, end, depth), 1):
             offset = element.end
             if count > MAX_PARTS:
                 raise too_many_parts()
@@ -195,10 +196,34 @@ def _find_sequence_end(walker: Walker, begin: int, end: int, depth: int) -> int:
     return offset + 8
 
 
-def walker_of_item(walker: Walker, start: int, end: int) -> Walker:
-    """The walker for an item in the buffer of another: its first element may have no VR (PS3.5 6.2.2)."""
+def walker_of_item(walker: Walker, start: int, end: int, depth: int) -> Walker:
+    """The walker for an item in the buffer of another: its first element may have no VR (PS3.5 6.2.2).
+
+    Letters in the place of one may be a length of 16 KiB or more. They are, if the item has room for that, and comes
+    out even so and not otherwise.
+    """
     code = walker.data[start + 4 : min(start + 6, end)]
-    return walker if len(code) < 2 or _is_letters(code) else walker.implicit
+    if len(code) < 2 or walker.encoding.implicit:
+        return walker
+    if not _is_letters(code):
+        return walker.implicit
+    length = int.from_bytes(walker.data[start + 4 : start + 8], "little" if walker.encoding.little else "big")
+    if start + 8 + length > end:
+        return walker
+    if start not in walker.odd_items:
+        found = (one for one in (walker, walker.implicit) if _comes_out_even(one, start, end, depth))
+        walker.odd_items[start] = next(found, walker)
+    return walker.odd_items[start]
+
+
+def _comes_out_even(walker: Walker, offset: int, end: int, depth: int) -> bool:
+    """Whether nothing but whole elements follow each other up to `end`, or to a delimiter."""
+    try:
+        for element in odd_elements(walker, offset, end, depth):
+            offset = element.end
+    except (Short, Unreadable):
+        return False
+    return offset <= end
 
 
 def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement:

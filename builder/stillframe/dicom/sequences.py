@@ -108,7 +108,7 @@ def _read_odd(walker: Walker, start: int, end: int, *, cut: bool) -> RawItem:
         InputError: as `odd_elements`.
     """
     item = RawItem()
-    walker, offset = walker_of_item(walker, start, end), start
+    walker, offset = walker_of_item(walker, start, end, 0), start
     with suppress(Short):
         for count, element in enumerate(odd_elements(walker, start, end, 0), 1):
             _add_odd(item, walker, element)

@@ -80,13 +80,15 @@ def too_deep() -> InputError:
 class Walker:
     """Walks through one buffer, and remembers where sequences of undefined length end.
 
-    `odd_ends` are the ends of those that are not well formed, by where their values begin.
+    `odd_ends` are the ends of those that are not well formed, by where their values begin, `odd_items` the walkers of
+    items that may be read in two ways, by where these begin.
     """
 
     def __init__(self, data: bytes, encoding: Encoding) -> None:
         self.data = data
         self.encoding = encoding
         self.odd_ends: dict[int, int] = {}
+        self.odd_items: dict[int, Walker] = {}
         self._ends: dict[int, int] = {}
 
     @cached_property
