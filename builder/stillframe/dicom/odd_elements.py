@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pydicom.dataelem import RawDataElement
@@ -17,7 +18,6 @@ from stillframe.dicom.lenient import CountedReads, Unreadable
 from stillframe.dicom.vr import dictionary_vr
 from stillframe.dicom.walk import (
     ITEM,
-    ITEM_DELIMITER,
     ITEM_GROUP,
     LONG_VRS,
     MAX_PARTS,
@@ -26,6 +26,7 @@ from stillframe.dicom.walk import (
     SEQUENCE_DEPTH,
     UNDEFINED_LENGTH,
     Encoding,
+    Odd,
     Short,
     Walker,
     too_deep,
@@ -59,7 +60,15 @@ def odd_elements(walker: Walker, offset: int, end: int, depth: int) -> Iterator[
         Unreadable: if something else stands there, or where an item must begin.
         InputError: if sequences nest too deep, or hold too much.
     """
-    while offset < end and walker.head(offset, end)[:2] != ITEM_DELIMITER:
+    while offset < end:
+        with suppress(Odd):
+            for _, tag, vr, value, length in walker.elements(offset, end, depth):
+                if value + length > end:
+                    break
+                offset = value + length
+                yield OddElement(tag, vr, length, value, offset, offset)
+            else:
+                return
         element = read_odd_head(walker, offset, end, depth)
         yield element
         offset = element.end

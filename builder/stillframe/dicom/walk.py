@@ -78,7 +78,7 @@ def too_deep() -> InputError:
 
 
 class Walker:
-    """Walks through one buffer, and remembers where sequences of undefined length end.
+    """Walks through one buffer, and remembers where sequences of undefined length end, or that they do not.
 
     `odd_ends` are the ends of those that are not well formed, by where their values begin, `odd_items` the walkers of
     items that may be read in two ways, by where these begin.
@@ -90,6 +90,7 @@ class Walker:
         self.odd_ends: dict[int, int] = {}
         self.odd_items: dict[int, Walker] = {}
         self._ends: dict[int, int] = {}
+        self._odd: dict[int, type[Odd]] = {}
 
     @cached_property
     def implicit(self) -> Walker:
@@ -147,6 +148,15 @@ class Walker:
         known = self._ends.get(offset)
         if known is not None:
             return known
+        if offset in self._odd:
+            raise self._odd[offset]("no sequence that is well formed")
+        try:
+            return self._walk_sequence(offset, end, depth)
+        except Odd as odd:
+            self._odd[offset] = type(odd)
+            raise
+
+    def _walk_sequence(self, offset: int, end: int, depth: int) -> int:
         begin = offset
         for _, item_end in self.items(offset, end, depth):
             offset = item_end
