@@ -115,7 +115,13 @@ class MainHeader:
     @property
     def single_tile(self) -> bool:
         """Whether the first tile covers the whole image area."""
-        return all(o + s >= e for o, s, e in zip(self.tile_offset, self.tile_size, self.end, strict=True))
+        return self.tiles == 1
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles the image has (B-5)."""
+        across, down = (-(-(e - o) // s) for o, s, e in zip(self.tile_offset, self.tile_size, self.end, strict=True))
+        return across * down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
