@@ -104,6 +104,25 @@ def test_a_basic_offset_table_that_does_not_fit_is_passed_over(table: bytes) -> 
     assert read(encapsulated_value([b"aa", b"bb"], table), 2) == [b"aa", b"bb"]
 
 
+IMAGES = [frame(b"one"), frame(b"two"), frame(b"three") + b"\0"]
+
+
+@pytest.mark.parametrize("firsts", [[0, 1], [0, 2], [0]])
+@pytest.mark.parametrize("code", ["L", "Q"])
+def test_a_table_that_leaves_out_whole_images_is_refused(firsts: list[int], code: str) -> None:
+    table = offset_table(IMAGES, firsts, code)
+    value = encapsulated_value(IMAGES, table if code == "L" else b"")
+    with pytest.raises(PixelDataError, match=f"Number of Frames is {len(firsts)}, the pixel data hold 3 images"):
+        read(value, len(firsts), numbers(table, "Q") if code == "Q" else ())
+
+
+def test_a_table_that_leaves_out_whole_frames_of_rle_is_refused() -> None:
+    images = [struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0"] * 3
+    value = encapsulated_value(images, offset_table(images, [0, 1]))
+    with pytest.raises(PixelDataError, match="Number of Frames is 2, the pixel data hold 3 images"):
+        read(value, 2, family=Family.RLE)
+
+
 def test_a_table_that_leaves_out_the_first_fragment_is_passed_over() -> None:
     with pytest.raises(PixelDataError, match="Number of Frames is 2, the pixel data hold 1"):
         read(encapsulated_value([b"aa", b"bb", b"cc"], struct.pack("<2L", 10, 20)), 2)

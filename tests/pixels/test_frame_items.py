@@ -111,7 +111,7 @@ def test_a_bomb_is_not_inflated_beyond_the_promised_frame(tmp_path: Path, monkey
     class Counting:
         def __init__(self, wbits: int) -> None:
             self._inner = inflater(wbits)
-            self.eof = False
+            self.eof, self.unused_data = False, b""
 
         def decompress(self, data: bytes, limit: int) -> bytes:
             asked.append(limit)

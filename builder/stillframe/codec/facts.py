@@ -16,7 +16,8 @@ class FrameFacts:
     says, which only that of JPEG 2000 does. `decodable` is False for forms of JPEG XL that are no upright still images
     of integer colour channels only. `recompressed` says that a JPEG XL image has what brings back the JPEG image that
     it was made of. `syntax` is what the bytes are: the transfer syntax that the file names if it allows them, `process`
-    a process of JPEG that no transfer syntax in use allows. `markers` say what the colours are.
+    a process of JPEG that no transfer syntax in use allows. `markers` say what the colours are. `followed` says that
+    other bytes than padding stand behind the image.
     """
 
     width: int
@@ -30,3 +31,4 @@ class FrameFacts:
     syntax: TransferSyntax = field(default=transfer_syntax(""), compare=False)
     process: str = ""
     markers: ColourMarkers = field(default=NO_MARKERS, compare=False)
+    followed: bool = False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from stillframe.codec.colour import NO_MARKERS, ColourMarkers, Space
@@ -13,6 +16,8 @@ from stillframe.errors import PixelDataError
 
 _CODESTREAM: Final = b"\xff\x0a"
 _CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
+_BEGIN: Final = re.compile(re.escape(_CODESTREAM) + b"|" + re.escape(_CONTAINER))
+_MOST_BEGINS, _MOST_IMAGES = 4096, 8
 _HEAD_BYTES: Final = 4096
 # Width in terms of the height (Table "ratio" of SizeHeader).
 _RATIOS: Final = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
@@ -99,22 +104,56 @@ def _codestream_head(data: bytes) -> tuple[bytes, bool]:
     """
     if data[:2] == _CODESTREAM:
         return data[:_HEAD_BYTES], False
-    codestream, was_jpeg, offset = b"", False, 0
+    codestream, was_jpeg = b"", False
+    for kind, body, _ in _boxes(data):
+        was_jpeg |= kind == b"jbrd"
+        if kind in (b"jxlc", b"jxlp") and not codestream:
+            start = body + (4 if kind == b"jxlp" else 0)
+            codestream = data[start : start + _HEAD_BYTES]
+    if codestream[:2] != _CODESTREAM:
+        raise PixelDataError(f"not a JPEG XL image: begins with {data[:4].hex()}")
+    return codestream, was_jpeg
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes of a container up to its end: kind, where the content begins, and where the box ends."""
+    offset = 0
     while data[:12] == _CONTAINER and offset + 8 <= len(data):
         length, kind = struct.unpack_from(">L4s", data, offset)
         head = 8
         if length == 1 and offset + 16 <= len(data):
             length, head = struct.unpack_from(">Q", data, offset + 8)[0], 16
-        was_jpeg |= kind == b"jbrd"
-        if kind in (b"jxlc", b"jxlp") and not codestream:
-            body = offset + head + (4 if kind == b"jxlp" else 0)
-            codestream = data[body : body + _HEAD_BYTES]
-        if length < head:  # 0: up to the end
+        another = offset > 0 and data.startswith(_CONTAINER, offset)
+        if another or not kind.decode("latin-1").isprintable():
+            return
+        end = offset + length if length >= head else len(data)  # 0: up to the end
+        yield kind, offset + head, end
+        offset = end
+
+
+def find_container_end(data: bytes) -> int:
+    """The offset behind the boxes of a container, or the length of the bytes: a bare codestream tells no end."""
+    end = 0
+    for _, _, box_end in _boxes(data):
+        if box_end > len(data):  # no box
             break
-        offset += length
-    if codestream[:2] != _CODESTREAM:
-        raise PixelDataError(f"not a JPEG XL image: begins with {data[:4].hex()}")
-    return codestream, was_jpeg
+        end = box_end
+    return end or len(data)
+
+
+def find_images(data: bytes, facts: FrameFacts) -> Iterator[int]:
+    """The offsets in an image of those facts where another one like it may begin; the bytes may be there by chance."""
+    found = 0
+    for match in islice(_BEGIN.finditer(data, 1), _MOST_BEGINS):
+        try:
+            other = parse_jpeg_xl(data[match.start() : match.start() + _HEAD_BYTES])
+        except PixelDataError:
+            continue
+        if (other.width, other.height, other.samples) == (facts.width, facts.height, facts.samples):
+            yield match.start()
+            found += 1
+            if found == _MOST_IMAGES:
+                return
 
 
 def _size(bits: _Bits) -> tuple[int, int]:

@@ -11,11 +11,11 @@ from typing import Final
 
 from stillframe.codec.colour import ColourMarkers
 from stillframe.codec.facts import FrameFacts
+from stillframe.codec.image_end import is_followed
 from stillframe.codec.jp2 import is_jp2, jp2_codestream, jp2_space
 from stillframe.codec.jpeg_header import parse_jpeg
 from stillframe.codec.jpegxl_header import is_jpeg_xl, parse_jpeg_xl
 from stillframe.codec.markers import MainHeader, parse_header
-from stillframe.codec.tile_parts import find_end
 from stillframe.dicom.encapsulated import RLE_HEADER_BYTES, begins_rle
 from stillframe.dicom.syntaxes import RLE_LOSSLESS, Family, TransferSyntax, transfer_syntax
 from stillframe.errors import CodestreamError, PixelDataError
@@ -82,16 +82,7 @@ def probe_frame(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> Fr
         raise PixelDataError(
             f"the frame has {facts.samples} components, the data set says {expected.samples} samples per pixel"
         )
-    if facts.syntax.family in (Family.JPEG_2000, Family.HTJ2K):
-        _check_tile_parts(jp2_codestream(data))
-    return facts
-
-
-def _check_tile_parts(codestream: bytes) -> None:
-    try:
-        find_end(codestream, parse_header(codestream))
-    except CodestreamError as error:
-        raise PixelDataError(f"damaged JPEG 2000 codestream: {error}") from error
+    return replace(facts, followed=is_followed(data, facts.syntax.family))
 
 
 def _read_facts(data: bytes, syntax: TransferSyntax, expected: FrameFacts) -> FrameFacts:

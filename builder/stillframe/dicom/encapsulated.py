@@ -116,9 +116,9 @@ def group_frames(
     """The fragments of each frame, in order; as many groups as `frames` promises, or as there are if it is 0.
 
     The Extended Offset Table counts first, then the Basic Offset Table, where they fit the fragments; then one
-    fragment a frame; then where frames begin, as frames of that `family` show. `single` means that objects of this kind
-    have one frame: where nothing says how many there are, all fragments are its own, unless they show that they are
-    not.
+    fragment a frame; then where frames begin, as frames of that `family` show. None of them may leave out whole
+    images: a frame is one (PS3.5 A.4). `single` means that objects of this kind have one frame: where nothing says how
+    many there are, all fragments are its own, unless they show that they are not.
 
     Raises:
         PixelDataError: if the fragments cannot be divided into that many frames, or nothing says how many there are.
@@ -131,8 +131,10 @@ def group_frames(
     ]
     if not frames:
         return _count_frames(items, tables, _by_images(items, file, family), single=single)
-    if frames == 1 and family is not Family.ITEMS and len(images := _by_images(items, file, family)) > 1:
-        raise PixelDataError(f"Number of Frames is 1, the pixel data hold {len(images)} images")
+    if len(items) > frames and family is not Family.ITEMS:
+        images = _by_images(items, file, family)
+        if len(images) > frames:
+            raise PixelDataError(f"Number of Frames is {frames}, the pixel data hold {len(images)} images")
     for groups in tables:
         if len(groups) == frames:
             return groups

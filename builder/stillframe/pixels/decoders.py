@@ -20,10 +20,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from stillframe.codec.facts import FrameFacts
+from stillframe.codec.image_end import ANOTHER_IMAGE, is_followed
 from stillframe.codec.jp2 import jp2_codestream
 from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl, restore_jpeg
 from stillframe.codec.jpeg_2000 import decode_components
 from stillframe.codec.jpeg_header import without_application
+from stillframe.codec.jpegxl_header import find_images
 from stillframe.codec.rle import decode_rle
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
 from stillframe.errors import CodecError, PixelDataError, check_memory
@@ -37,12 +39,14 @@ from stillframe.pixels.native import Frame, frame_bits, unpack_frame
 class Samples:
     """What a frame decodes to, colour interleaved, in its own precision and sign where it has them.
 
-    `decoder` is the library that read what the first one gave up, and `refused` is that one.
+    `decoder` is the library that read what the first one gave up, and `refused` is that one. `followed` says that other
+    bytes than padding stand behind the frame's own.
     """
 
     array: Frame
     decoder: str = ""
     refused: str = ""
+    followed: bool = False
 
 
 class LimitReached(PixelDataError):
@@ -62,13 +66,16 @@ def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescript
         PixelDataError: if the frame cannot be decoded; a `LimitReached` if a limit stood against it.
     """
     if facts.syntax.family is Family.ITEMS:
-        return Samples(unpack_frame(_uncompressed(data, facts, description), description))
+        native, followed = _uncompressed(data, facts, description)
+        return Samples(unpack_frame(native, description), followed=followed)
     asked: list[str] = []
     limited = False
     for name, decode, stripped in _decoders(data, facts, description):
         try:
             array = run_decoder(decode, stripped, shape=description.shape, limits=limits)
-            return Samples(array, name if asked else "", asked[0] if asked else "")
+            if facts.syntax.family is Family.JPEG_XL:
+                _check_single(data, facts, description, limits)
+            return Samples(array, name if asked else "", asked[0] if asked else "", facts.followed)
         except (OtherSize, DecoderStopped) as error:
             asked.append(f"{name} (which {error})")
             limited |= isinstance(error, DecoderStopped) and error.limited
@@ -82,8 +89,10 @@ def read_recompressed(data: bytes, description: PixelDescription, limits: Decode
     """The JPEG image that a JPEG XL frame was made of, bit for bit.
 
     Raises:
-        PixelDataError: if the frame does not give it back; a `LimitReached` if a limit stood against it.
+        PixelDataError: if the frame does not give it back, or holds another image; a `LimitReached` if a limit stood
+            against it.
     """
+    is_followed(data, Family.JPEG_XL)  # raises
     try:
         return run_restorer(restore_jpeg, data, shape=description.shape, limits=limits)
     except DecoderStopped as error:
@@ -119,26 +128,59 @@ def _decoders(
             yield "OpenJPEG", decode, jp2_codestream(data)
 
 
-def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> bytes:
-    """The native samples of an item (PS3.5 A.4.11), inflated if it is deflated (RFC 1951; PS3.5 8.2.16, A.4.13).
+def _check_single(data: bytes, facts: FrameFacts, description: PixelDescription, limits: DecoderLimits) -> None:
+    """Refuse a frame of JPEG XL that holds another image behind the first.
 
-    Never more than was promised, and one byte of padding, comes out of what may claim to be small.
+    A codestream tells where it ends to a decoder only. So it is asked whether what stands before a place that may begin
+    such an image is one.
+    """
+    for offset in find_images(data, facts):
+        try:
+            run_decoder(decode_jpeg_xl, data[:offset], shape=description.shape, limits=limits)
+        except CodecError:
+            continue
+        raise PixelDataError(ANOTHER_IMAGE)
+
+
+def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> tuple[bytes, bool]:
+    """The native samples of an item (PS3.5 A.4.11), and whether something follows them.
+
+    If they are deflated (RFC 1951; PS3.5 8.2.16, A.4.13), never more than was promised, and one byte of padding, comes
+    out of what may claim to be small.
     """
     promised = (frame_bits(description) + 7) // 8
+    rest = b""
     if facts.syntax.uid == DEFLATED_FRAMES:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            inflated = inflater.decompress(data, promised + 2)
-        except zlib.error as error:
-            raise PixelDataError("cannot be inflated: its bytes are no deflated data (RFC 1951)") from error
-        if not inflater.eof and len(inflated) < promised:
-            raise PixelDataError("truncated: a deflated frame ends early")
-        data = inflated
+        data, rest = _inflate(data, promised)
     if len(data) not in (promised, promised + promised % 2):
         raise PixelDataError(
             f"a frame needs {promised} bytes, its item holds {'more' if len(data) > promised else len(data)}"
         )
-    return data[:promised]
+    if not rest.strip(b"\0"):
+        return data[:promised], False
+    if _holds_frame(rest, promised):
+        raise PixelDataError(ANOTHER_IMAGE)
+    return data[:promised], True
+
+
+def _holds_frame(data: bytes, promised: int) -> bool:
+    """Whether bytes behind deflated data are such data themselves, of as many bytes."""
+    try:
+        return len(_inflate(data, promised)[0]) >= promised
+    except PixelDataError:
+        return False
+
+
+def _inflate(data: bytes, promised: int) -> tuple[bytes, bytes]:
+    """What comes out of deflated data, up to two bytes more than was promised, and what follows them."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data, promised + 2)
+    except zlib.error as error:
+        raise PixelDataError("cannot be inflated: its bytes are no deflated data (RFC 1951)") from error
+    if not inflater.eof and len(inflated) < promised:
+        raise PixelDataError("truncated: a deflated frame ends early")
+    return inflated, inflater.unused_data
 
 
 def _decode_by_plugin(data: bytes, plugin: str, facts: FrameFacts, description: PixelDescription) -> Frame:
