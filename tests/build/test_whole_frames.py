@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
+import numpy as np
 import numpy.typing as npt
 import pytest
+from openjpeg.utils import decode as openjpeg_decode
+from PIL import Image
 
 from stillframe.options import Lossy
 from tests.support.dicom_files import (
@@ -32,6 +38,7 @@ from tests.support.frame_encoders import (
     jpegxl_lossy,
     jpegxl_of_jpeg,
     lossless_jpeg,
+    lossless_jpeg_by_hand,
 )
 from tests.support.published import publish_file, rejected
 
@@ -130,3 +137,85 @@ def test_a_frame_without_its_last_tile_part_is_damaged(tmp_path: Path, number: i
     lossless = encode in (j2k, htj2k)
     outcome = "all samples of the frame are 0" if lossless else "the bytes of the frame are kept as they are"
     assert f"damaged: {reason}; {outcome} (frame 2)" in published.built.notes
+
+
+EOI = b"\xff\xd9"
+ENDS_EARLY = "truncated: the data of the JPEG image end before its pixels do"
+BASELINE, LOSSLESS = (50, jpeg_lossy), (70, lossless_jpeg)
+
+
+def cut(image: bytes, left: float) -> bytes:
+    """The first part of an image, closed with an end marker."""
+    return image[: int(len(image) * left)] + EOI
+
+
+def pierced(image: bytes) -> bytes:
+    """An image whose data miss 200 bytes in their middle."""
+    begin = len(image) // 2
+    return image[:begin] + image[begin + 200 :]
+
+
+CUT = [partial(cut, left=0.6), partial(cut, left=0.95)]
+
+
+@pytest.mark.parametrize(
+    ("number", "encode", "damage"),
+    [*((*form, damage) for form in (BASELINE, LOSSLESS) for damage in CUT), (*LOSSLESS, pierced)],
+)
+@pytest.mark.parametrize("options", [{}, {"lossy": Lossy.KEEP}, {"lossy": Lossy.TRANSCODE}])
+def test_a_jpeg_frame_whose_data_end_early_is_damaged(
+    tmp_path: Path, number: int, encode: Encode, damage: Callable[[bytes], bytes], options: dict[str, Any]
+) -> None:
+    """It has an end marker all the same."""
+    whole = encode(GREY, 8)
+    path = write(tmp_path / "one", number, [damage(whole)])
+    assert rejected(path, tmp_path / "tree", **options) == f"frame 1: {ENDS_EARLY}"
+    several = write(tmp_path / "several", number, [whole, damage(whole)], NumberOfFrames=2)
+    published = publish_file(several, tmp_path / "kept", keep_damaged=True, **options)
+    kept = encode is jpeg_lossy and options.get("lossy") is not Lossy.TRANSCODE
+    outcome = "the bytes of the frame are kept as they are" if kept else "all samples of the frame are 0"
+    assert f"damaged: {ENDS_EARLY}; {outcome} (frame 2)" in published.built.notes
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_lossless_jpeg_without_its_last_samples_is_damaged(tmp_path: Path, rows: int) -> None:
+    """A sample takes 5 to 13 bits here, so two bytes are at least one."""
+    image = lossless_jpeg_by_hand(GREY, rows)
+    published = publish_file(write(tmp_path / "whole", 70, [image]), tmp_path / "tree")
+    assert published.built.notes == ()
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), GREY)
+    path = write(tmp_path / "cut", 70, [image[:-4] + EOI])
+    assert rejected(path, tmp_path / "none") == f"frame 1: {ENDS_EARLY}"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("broken", ["fails", "decodes otherwise"])
+def test_the_second_decoder_alone_refuses_no_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colour: bool, broken: str
+) -> None:
+    """libjpeg-turbo may have a fault of its own."""
+
+    def decode(data: bytes, **_: object) -> Frame:
+        if broken == "fails":
+            raise RuntimeError
+        return ~np.asarray(imagecodecs.jpeg8_decode(data))
+
+    monkeypatch.setattr("stillframe.codec.jpeg.jpeg8_decode", decode)
+    frame = random_samples((40, 50, 3), "u1", 8) if colour else GREY
+    image = lossless_jpeg(frame, 8)
+    value = encapsulated_value([image])
+    path = write_dicom(tmp_path / "whole", jpeg(70), image_attributes(frame), value, vr="OB", native=False)
+    published = publish_file(path, tmp_path / "tree")
+    assert np.array_equal(openjpeg_decode(published.frames[0], j2k_format=0), frame)
+    value = encapsulated_value([cut(image, 0.9)])
+    path = write_dicom(tmp_path / "cut", jpeg(70), image_attributes(frame), value, vr="OB", native=False)
+    assert rejected(path, tmp_path / "none") == f"frame 1: {ENDS_EARLY}"
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}, {"optimize": True}])
+def test_whole_jpeg_frames_of_any_kind_are_kept(tmp_path: Path, options: dict[str, Any]) -> None:
+    file = BytesIO()
+    Image.fromarray(GREY).save(file, "JPEG", **options)
+    published = publish_file(write(tmp_path / "file", 50, [file.getvalue()]), tmp_path / "tree")
+    assert [data.removesuffix(b"\0") for _, data in published.parts()] == [file.getvalue()]
+    assert not any("truncated" in note for note in published.built.notes)

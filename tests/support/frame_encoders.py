@@ -33,6 +33,38 @@ def lossless_jpeg(frame: npt.NDArray[Any], bits: int, predictor: int = 1) -> byt
     )
 
 
+def lossless_jpeg_by_hand(frame: npt.NDArray[Any], restart_rows: int = 0) -> bytes:
+    """JPEG Lossless SV1 of 8 bits, grey (ISO/IEC 10918-1 H), with restart intervals of so many rows.
+
+    All categories have codes of 5 bits, so that a sample takes 5 to 13 of them.
+    """
+    rows, columns = frame.shape
+    table = b"\0" + bytes([0, 0, 0, 0, 17, *[0] * 11]) + bytes(range(17))
+    head = b"\xff\xd8\xff\xc4" + struct.pack(">H", len(table) + 2) + table
+    head += b"\xff\xc3" + struct.pack(">HBHHB", 11, 8, rows, columns, 1) + b"\1\x11\0"
+    if restart_rows:
+        head += b"\xff\xdd" + struct.pack(">HH", 4, restart_rows * columns)
+    step = restart_rows or rows
+    intervals = [_lossless_interval(frame[row : row + step].astype(int)) for row in range(0, rows, step)]
+    marked = [data + bytes([0xFF, 0xD0 + index % 8]) for index, data in enumerate(intervals[:-1])]
+    return head + b"\xff\xda\0\x08\1\1\0\1\0\0" + b"".join((*marked, intervals[-1])) + b"\xff\xd9"
+
+
+def _lossless_interval(rows: npt.NDArray[Any]) -> bytes:
+    """The difference to the sample before, at the begin of a row to the one above, of the first to half the range."""
+    predicted = rows.copy()
+    predicted[:, 1:] = rows[:, :-1]
+    predicted[1:, 0] = rows[:-1, 0]
+    predicted[0, 0] = 128
+    bits = ""
+    for difference in (rows - predicted).ravel().tolist():
+        category = abs(difference).bit_length()
+        value = difference if difference >= 0 else difference + (1 << category) - 1
+        bits += f"{category:05b}" + (f"{value:0{category}b}" if category else "")
+    bits += "1" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
+
+
 def jpeg_ls_near(frame: npt.NDArray[Any], bits: int) -> bytes:
     return bytes(imagecodecs.jpegls_encode(frame, level=3, bitspersample=bits))
 

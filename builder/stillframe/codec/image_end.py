@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from stillframe.codec.jp2 import is_jp2, jp2_codestream
-from stillframe.codec.jpeg_header import find_jpeg_end
+from stillframe.codec.jpeg_scans import find_jpeg_end
 from stillframe.codec.jpegxl_header import find_container_end, is_jpeg_xl
 from stillframe.codec.markers import parse_header
 from stillframe.codec.tile_parts import find_end
@@ -33,7 +33,7 @@ def is_followed(data: bytes, family: Family) -> bool:
         case Family.JPEG | Family.JPEG_LS:
             end, announced = find_jpeg_end(data)
             rest = data[end:]
-            if announced:  # images behind the first are of its file (CIPA DC-007, Multi-Picture Format)
+            if announced:  # images behind the first are of its file
                 return bool(rest.strip(_PADDING))
         case Family.JPEG_2000 | Family.HTJ2K:
             rest = _behind_codestream(jp2_codestream(data))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.errors import PixelDataError
 
 _SOS: Final = 0xDA
-_EOI: Final = 0xD9
 _SOF_JPEG_LS: Final = 0xF7
 _FRAME_HEADERS: Final = frozenset({*range(0xC0, 0xD0), _SOF_JPEG_LS}) - {0xC4, 0xC8, 0xCC}
 _SOF_LOSSLESS: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
@@ -25,13 +23,6 @@ _BASELINE, _EXTENDED, _LOSSLESS, _LOSSLESS_SV1, _LS, _LS_NEAR = (
 )
 # Processes that no transfer syntax in use allows, by their frame headers.
 _PROCESSES: Final = {0xC2: "progressive JPEG", 0xC9: "arithmetic JPEG", 0xCA: "progressive, arithmetic JPEG"}
-# The next marker but restart markers. In the data of a scan, FF is followed by 0, in JPEG-LS by less than 80 (ISO/IEC
-# 10918-1 B.1.1.5, 14495-1 A.1).
-_NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_NEXT_MARKER_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
-# APP2 of the Multi-Picture Format (CIPA DC-007).
-_INDEX_MARKER: Final = 0xE2
-_INDEX: Final = b"MPF\0"
 # Colour spaces of a SPIFF header (ISO/IEC 10918-3 F.2.1): YCbCr in full range, and RGB.
 _SPIFF_SPACES: Final = {3: Space.YBR_FULL, 10: Space.RGB}
 
@@ -68,25 +59,6 @@ def parse_jpeg(data: bytes, *, whole: bool = True) -> FrameFacts:
                 _check_whole(facts, frame, data, segment.offset)
             return facts
     raise PixelDataError("damaged JPEG image: no frame header" if frame is None else "damaged JPEG image: no scan")
-
-
-def find_jpeg_end(data: bytes) -> tuple[int, bool]:
-    """The offset behind the end marker, or the length of the bytes where none is found; and whether more is announced.
-
-    Another image may follow that the first one announces, in an index of its file.
-    """
-    offset, announced, pattern = 2, False, _NEXT_MARKER
-    while (found := pattern.search(data, offset)) is not None:
-        marker, offset = data[found.start() + 1], found.end()
-        if marker == _EOI:
-            return offset, announced
-        if marker in _STANDALONE:
-            continue
-        if marker == _SOF_JPEG_LS:
-            pattern = _NEXT_MARKER_LS
-        announced |= marker == _INDEX_MARKER and data.startswith(_INDEX, offset + 2)
-        offset += int.from_bytes(data[offset : offset + 2])
-    return len(data), announced
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:

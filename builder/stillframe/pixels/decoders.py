@@ -25,6 +25,7 @@ from stillframe.codec.jp2 import jp2_codestream
 from stillframe.codec.jpeg import decode_jpeg, decode_jpeg_xl, restore_jpeg
 from stillframe.codec.jpeg_2000 import decode_components
 from stillframe.codec.jpeg_header import without_application
+from stillframe.codec.jpeg_scans import fill_scans
 from stillframe.codec.jpegxl_header import find_images
 from stillframe.codec.rle import decode_rle
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
@@ -33,6 +34,9 @@ from stillframe.options import DecoderLimits
 from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder, run_restorer
 from stillframe.pixels.description import PixelDescription
 from stillframe.pixels.native import Frame, frame_bits, unpack_frame
+
+type Decode = Callable[[bytes], Frame]
+type Run = Callable[[Decode, bytes], Frame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,13 @@ def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescript
     if facts.syntax.family is Family.ITEMS:
         native, followed = _uncompressed(data, facts, description)
         return Samples(unpack_frame(native, description), followed=followed)
+    run = partial(run_decoder, shape=description.shape, limits=limits)
     asked: list[str] = []
     limited = False
     for name, decode, stripped in _decoders(data, facts, description):
         try:
-            array = run_decoder(decode, stripped, shape=description.shape, limits=limits)
-            if facts.syntax.family is Family.JPEG_XL:
-                _check_single(data, facts, description, limits)
+            array = run(decode, stripped)
+            _check_whole(array, stripped, facts, decode, run)
             return Samples(array, name if asked else "", asked[0] if asked else "", facts.followed)
         except (OtherSize, DecoderStopped) as error:
             asked.append(f"{name} (which {error})")
@@ -102,12 +106,10 @@ def read_recompressed(data: bytes, description: PixelDescription, limits: Decode
         raise PixelDataError("does not give its JPEG image back") from error
 
 
-def _decoders(
-    data: bytes, facts: FrameFacts, description: PixelDescription
-) -> Iterator[tuple[str, Callable[[bytes], Frame], bytes]]:
+def _decoders(data: bytes, facts: FrameFacts, description: PixelDescription) -> Iterator[tuple[str, Decode, bytes]]:
     """The decoders to ask, in order: what messages call them, their functions, and what of the frame they get."""
 
-    def plugin(name: str) -> Callable[[bytes], Frame]:
+    def plugin(name: str) -> Decode:
         return partial(_decode_by_plugin, plugin=name, facts=facts, description=description)
 
     match facts.syntax.family:
@@ -128,7 +130,47 @@ def _decoders(
             yield "OpenJPEG", decode, jp2_codestream(data)
 
 
-def _check_single(data: bytes, facts: FrameFacts, description: PixelDescription, limits: DecoderLimits) -> None:
+def _check_whole(array: Frame, data: bytes, facts: FrameFacts, own: Decode, run: Run) -> None:
+    """Refuse a frame that was decoded to an array, and holds less or more than one image.
+
+    `own` is the decoder that made the array, `run` runs one.
+    """
+    if facts.syntax.family is Family.JPEG:
+        _check_data(array, data, facts, own, run)
+    elif facts.syntax.family is Family.JPEG_XL:
+        _check_single(data, facts, run)
+
+
+def _check_data(array: Frame, data: bytes, facts: FrameFacts, own: Decode, run: Run) -> None:
+    """Refuse a JPEG image whose data end too early: decoders of the libjpeg family make up the pixels that are missing.
+
+    What they make depends on the bytes that follow then. Of lossless JPEG, libjpeg-turbo is asked first: it is faster
+    than GDCM, and a second witness of the pixels. A decoder is compared with itself before an image is refused, since
+    it may be wrong in another way. Where none decodes both images, it cannot be told.
+    """
+    filled = fill_scans(data)
+    if filled is None:
+        return
+    quick = partial(decode_jpeg, components=facts.samples)
+    for decode in (quick, own) if facts.lossless else (own,):
+        again = _try_decoder(decode, filled, run)
+        if again is None:
+            continue
+        if np.array_equal(again, array):
+            return
+        plain = array if decode is own else _try_decoder(decode, data, run)
+        if plain is not None and not np.array_equal(again, plain):
+            raise PixelDataError("truncated: the data of the JPEG image end before its pixels do")
+
+
+def _try_decoder(decode: Decode, data: bytes, run: Run) -> Frame | None:
+    try:
+        return run(decode, data)
+    except CodecError:
+        return None
+
+
+def _check_single(data: bytes, facts: FrameFacts, run: Run) -> None:
     """Refuse a frame of JPEG XL that holds another image behind the first.
 
     A codestream tells where it ends to a decoder only. So it is asked whether what stands before a place that may begin
@@ -136,7 +178,7 @@ def _check_single(data: bytes, facts: FrameFacts, description: PixelDescription,
     """
     for offset in find_images(data, facts):
         try:
-            run_decoder(decode_jpeg_xl, data[:offset], shape=description.shape, limits=limits)
+            run(decode_jpeg_xl, data[:offset])
         except CodecError:
             continue
         raise PixelDataError(ANOTHER_IMAGE)
