@@ -29,7 +29,7 @@ from stillframe.build.sinks import SizeSink
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
-from stillframe.digests import ALGORITHM, SHA256, named
+from stillframe.digests import ALGORITHM, SHA256, digest_bytes, named
 from stillframe.errors import FailedJob, InputError
 from stillframe.layout import Kind, bulk_data_key, parse_key
 from stillframe.options import Thumbnails
@@ -90,7 +90,7 @@ def _measure(task: MeasureTask) -> Measured:
             of_frames.add(kind, size)
     holding = Holding(len(sizes), sum(sizes.values()))
     record = Record(
-        named(ALGORITHM, UNMADE),
+        named(ALGORITHM, digest_bytes(task.uids.instance.encode()).hex()),  # as hard to compress as that of the input
         describe_options(task.options, content.choices),
         holding,
         f"{ALGORITHM}={UNMADE}",
