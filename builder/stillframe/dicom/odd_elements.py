@@ -63,7 +63,7 @@ def odd_elements(walker: Walker, offset: int, end: int, depth: int) -> Iterator[
     while offset < end:
         with suppress(Odd):
             for _, tag, vr, value, length in walker.elements(offset, end, depth):
-                if value + length > end:
+                if length == UNDEFINED_LENGTH or value + length > end:
                     break
                 offset = value + length
                 yield OddElement(tag, vr, length, value, offset, offset)
