@@ -13,9 +13,11 @@ from typing import Final
 
 from stillframe.archive.record import notes_of
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, first_value
-from stillframe.dicom.syntaxes import TransferSyntax
+from stillframe.dicom.syntaxes import Family, TransferSyntax
 
 _SAMPLES: Final = "00280002"
+
+_IMAGE_FORMATS: Final = frozenset((Family.JPEG, Family.JPEG_LS, Family.JPEG_2000, Family.HTJ2K, Family.JPEG_XL))
 
 type Touches = Callable[[JSONDataset, TransferSyntax], bool]
 """Whether a change may touch an instance, from its published metadata and the transfer syntax of its source."""
@@ -28,10 +30,16 @@ def _is_decided_colour(metadata: JSONDataset, source: TransferSyntax) -> bool:
     return not source.is_native or any("converted to RGB" in note for note in notes_of(metadata))
 
 
+def _may_have_been_cut(metadata: JSONDataset, source: TransferSyntax) -> bool:
+    """Frames of an image format, of which decoders make something up for what is missing."""
+    return SYNTAX in metadata and source.family in _IMAGE_FORMATS
+
+
 CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
     2: (_is_decided_colour,),  # the codestream says what the colours are, before the data set; rounded in doubles
     3: (),  # the forms that viewers show, and what becomes of lossy JPEG XL: all of it shows in the metadata
     4: (),  # the record counts pictures apart: a build makes it anew, and the pictures
+    5: (_may_have_been_cut,),  # frames that lack data, and images behind the first of a frame, are damage
 }
 """By the version of the format that made them."""
 
