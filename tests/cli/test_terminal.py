@@ -22,8 +22,11 @@ def test_a_decoder_in_the_process_of_the_command_says_nothing_on_the_terminal(tm
     value = encapsulated_value([data[: len(data) // 2] + b"\xff\xd9"])
     path = write_dicom(tmp_path / "file.dcm", jpeg(50), image_attributes(frame), value, vr="OB")
     command = [sys.executable, "-m", "stillframe", "build", "--workers", "0", str(path), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["reading headers: 1", "publishing: 1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    *stages, rejected = done.stderr.splitlines()
+    assert stages == ["reading headers: 1", "publishing: 1"]
+    assert "frame 1: truncated: the data of the JPEG image end before its pixels do" in rejected
 
 
 def test_a_log_tells_now_and_then_how_fast_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
