@@ -14,7 +14,6 @@ from stillframe.errors import StoreError, UsageError
 from stillframe.layout import MAX_KEY_BYTES
 from stillframe.parallel import made_once
 from stillframe.plain_text import keep_secret, without_secrets
-from stillframe.store.whole_heads import refuse_cut_heads
 
 SCHEME: Final = "s3://"
 PARALLEL: Final = 16
@@ -177,6 +176,8 @@ def connection_of(settings: S3Settings) -> Connection:
     from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
+
+    from stillframe.store.whole_heads import refuse_cut_heads
 
     refuse_cut_heads()
     style = {None: "path" if settings.endpoint_url else "auto", True: "path", False: "virtual"}[settings.path_style]
