@@ -33,7 +33,6 @@ _RUN_FOLDER: Final = "STILLFRAME_TEST_RUN"
 """The variable that names the folder which the processes of a run share: workers inherit it."""
 # What processes that tests fork find imported: half a second each otherwise.
 _PRELOADED: Final = [
-    "boto3.s3.inject",
     "stillframe.build.instance",
     "stillframe.build.pipeline",
     "stillframe.source.scan",
