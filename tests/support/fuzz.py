@@ -322,6 +322,8 @@ def judge_frames(path: Path, folder: Path, metadata: dict[str, Any], notes: list
                 return _judge_kept(dataset, stored)
             if source in _INTERLEAVED and "PlanarConfiguration" in dataset:
                 dataset.PlanarConfiguration = 0  # without a meaning there (PS3.5 8.2), which pydicom gives it
+            if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+                dataset.PlanarConfiguration = 0  # the only one that it has (PS3.3 C.7.6.3.1.2)
             if any(_SIGNED in note for note in notes) and _is_signed(dataset):
                 dataset.PixelRepresentation = 1  # the codestream counts (PS3.5 8.2.4), of which pydicom cuts the sign
             array = pixel_array(dataset, raw=False, decoding_plugin=PLUGINS.get(source, ""))
