@@ -17,7 +17,7 @@ from typing import Final
 from stillframe import FORMAT_VERSION
 from stillframe.dicom.json_model import NUMBER_OF_FRAMES, SYNTAX, JSONDataset, dumps, first_value
 from stillframe.dicom.syntaxes import Family, transfer_syntax
-from stillframe.digests import ALGORITHM, DIGITS, digest_bytes, new_digest
+from stillframe.digests import ALGORITHM, digest_bytes, new_digest
 from stillframe.errors import InputError
 from stillframe.options import BuildOptions, Lossy, Rendered, Thumbnails
 
@@ -299,10 +299,6 @@ def promised_frames(metadata: JSONDataset) -> int:
     if syntax is None or transfer_syntax(str(syntax)).family is Family.VIDEO:
         return 0
     return int(first_value(metadata, NUMBER_OF_FRAMES) or 1)
-
-
-UNMADE: Final = "0" * DIGITS
-"""As long as the digest of objects that are not all made."""
 
 
 def mark_of(metadata: JSONDataset) -> str:

@@ -75,11 +75,11 @@ def _read_well_formed(walker: Walker, start: int, end: int) -> RawItem:
     item = RawItem()
     offset = start
     for count, element in enumerate(walker.elements(start, end), 1):
-        _, number, vr, value, length = element
+        _, number, _, value, length = element
         if length == UNDEFINED_LENGTH:
             raise Odd("a value of undefined length")
         raw = raw_data_element(walker, element)
-        if length > _COPIED_BYTES and (vr == "SQ" or (vr is None and dictionary_vr(number) == "SQ")):
+        if length > _COPIED_BYTES and is_sequence(raw):
             raw = _with_span(raw, walker, value, value + length)
         if number in item:
             item.replace(raw)

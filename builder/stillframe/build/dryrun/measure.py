@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from stillframe.archive.qido import instance_list
-from stillframe.archive.record import UNMADE, Holding, Record, describe_options, with_record
+from stillframe.archive.record import Holding, Record, describe_options, with_record
 from stillframe.archive.representative import decisive_metadata
 from stillframe.build.content import Producer, no_frames
 from stillframe.build.dryrun.estimate import (
@@ -29,7 +29,7 @@ from stillframe.build.sinks import SizeSink
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.json_model import SOP_CLASS_UID, dumps, first_value
 from stillframe.dicom.read import read_instance
-from stillframe.digests import ALGORITHM, SHA256, digest_bytes, named
+from stillframe.digests import ALGORITHM, DIGITS, SHA256, digest_bytes, named
 from stillframe.errors import FailedJob, InputError
 from stillframe.layout import Kind, bulk_data_key, parse_key
 from stillframe.options import Thumbnails
@@ -40,6 +40,8 @@ from stillframe.source.open import digest_of, load_input, open_input
 
 # Threads of one process take turns: each needs a core and much memory.
 _COMPUTING: Final = threading.Lock()
+_UNMADE: Final = "0" * DIGITS
+"""As long as the digest of objects that are not all made."""
 
 
 def measure_instance(task: MeasureTask) -> Measured | Rejected:
@@ -71,7 +73,7 @@ def _measure(task: MeasureTask) -> Measured:
             producer = Producer(task.uids, task.options, sink, StageClock(), task.prefix, choose)
             content = producer.produce(instance, file)
             documents, document_notes = take_document(task.uids, task.options, content)
-            pictures, picture_notes = make_pictures(task.uids, task.options, content, f"{ALGORITHM}={UNMADE}")
+            pictures, picture_notes = make_pictures(task.uids, task.options, content, f"{ALGORITHM}={_UNMADE}")
             thumbnail = 0 if task.options.thumbnails is Thumbnails.NONE else measure_thumbnail(content)
         finally:
             if instance.file is not file:
@@ -93,9 +95,9 @@ def _measure(task: MeasureTask) -> Measured:
         named(ALGORITHM, digest_bytes(task.uids.instance.encode()).hex()),  # as hard to compress as that of the input
         describe_options(task.options, content.choices),
         holding,
-        f"{ALGORITHM}={UNMADE}",
+        f"{ALGORITHM}={_UNMADE}",
         Holding(len(drawn), sum(drawn.values())),
-        UNMADE if drawn else "",
+        _UNMADE if drawn else "",
     )
     metadata = with_record(content.metadata, record, (*content.notes, *document_notes, *picture_notes))
     own.append((Kind.METADATA, len(task.encode(dumps([metadata])))))
