@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.dicom_files import INSTANCE, SERIES, STUDY, noise
+from tests.support.dicom_files import INSTANCE, SERIES, STUDY, instance_uid, noise
 from tests.support.elements import (
     REPORT_CLASS,
+    SOP_CLASS,
     element,
     head,
     identity,
@@ -52,3 +54,79 @@ def test_a_private_sequence_that_is_damaged_leaves_a_report_whole(tmp_path: Path
     report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
     assert report.rejected == []
     assert report.noted[0].notes[0].startswith("00091010")
+
+
+@pytest.mark.parametrize(
+    ("tag", "uid"), [(0x00080016, SOP_CLASS), (0x00080018, instance_uid(1)), (0x0020000D, STUDY), (0x0020000E, SERIES)]
+)
+@pytest.mark.parametrize("vr", ["US", "LO", "OB", "SH"])
+def test_a_uid_of_another_vr_is_published_as_one_with_a_note(tmp_path: Path, tag: int, uid: str, vr: str) -> None:
+    value = uid.encode() + bytes(len(uid) % 2)
+    parts = [element(tag, vr, value) if part == element(tag, "UI", uid) else part for part in identity()]
+    assert parts != identity()
+    parts += [*image_module(PIXELS), native_pixels(PIXELS)]
+    (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join(parts))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    (note,) = [note for note in report.noted[0].notes if note.startswith(f"({tag >> 16:04X},{tag & 0xFFFF:04X})")]
+    assert vr in note
+    assert document(tmp_path / "tree", METADATA)[0][f"{tag:08X}"] == {"vr": "UI", "Value": [uid]}
+
+
+def build_with(folder: Path, tag: int, written: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The published metadata and the notes of an image of 16 rows with an element written so."""
+    parts = {int.from_bytes(part[1::-1] + part[3:1:-1]): part for part in (*identity(), *image_module(PIXELS))}
+    parts |= {0x7FE00010: native_pixels(PIXELS), tag: written}
+    (folder / "1.dcm").write_bytes(meta_header() + b"".join(parts[key] for key in sorted(parts)))
+    report = build_tree(folder / "tree", folder / "1.dcm")
+    assert report.rejected == []
+    return document(folder / "tree", METADATA)[0], tuple(note for item in report.noted for note in item.notes)
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [("OW", b"\x10\0"), ("OB", b"\x10\0"), ("LO", b"16"), ("SH", b" 16 "), ("UT", b"16"), ("UI", b"\x10\0")],
+)
+def test_rows_that_nobody_would_find_are_published_as_a_number(tmp_path: Path, vr: str, value: bytes) -> None:
+    metadata, notes = build_with(tmp_path, 0x00280010, element(0x00280010, vr, value))
+    assert metadata["00280010"] == {"vr": "US", "Value": [16]}
+    assert f"(0028,0010) has the VR {vr}; published as US" in notes
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [
+        ("SS", b"\x10\0"),
+        ("UL", b"\x10\0\0\0"),
+        ("SL", b"\x10\0\0\0"),
+        ("IS", b"+16 "),
+        ("DS", b"16.0"),
+        ("DS", b" 16."),
+    ],
+)
+def test_rows_that_are_a_number_in_another_vr_stay_so(tmp_path: Path, vr: str, value: bytes) -> None:
+    metadata, notes = build_with(tmp_path, 0x00280010, element(0x00280010, vr, value))
+    assert metadata["00280010"] == {"vr": vr, "Value": [16]}
+    assert not any("0028,0010" in note for note in notes)
+
+
+@pytest.mark.parametrize(("vr", "value"), [("OB", b"MONOCHROME2 "), ("US", b"MONOCHROME2 "), ("UN", b"MONOCHROME2 ")])
+def test_a_photometric_interpretation_that_is_no_text_is_published_as_one(
+    tmp_path: Path, vr: str, value: bytes
+) -> None:
+    metadata, notes = build_with(tmp_path, 0x00280004, element(0x00280004, vr, value))
+    assert metadata["00280004"] == {"vr": "CS", "Value": ["MONOCHROME2"]}
+    assert (vr == "UN") == (f"(0028,0004) has the VR {vr}; published as CS" not in notes)
+
+
+@pytest.mark.parametrize("value", [b"", b"  ", b"\0\0"])
+def test_a_number_of_frames_of_padding_alone_is_none(tmp_path: Path, value: bytes) -> None:
+    metadata, _ = build_with(tmp_path, 0x00280008, element(0x00280008, "IS", value))
+    assert metadata["00280008"] == {"vr": "IS"}
+
+
+@pytest.mark.parametrize("value", [b"1.5 ", b"1e9 ", b"9" * 18, b"one ", b"1\\1 "])
+def test_a_number_of_frames_that_is_none_is_refused(tmp_path: Path, value: bytes) -> None:
+    parts = [*identity(), element(0x00280008, "IS", value), *image_module(PIXELS), native_pixels(PIXELS)]
+    (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join(parts))
+    (rejected,) = build_tree(tmp_path / "tree", tmp_path / "1.dcm").rejected
+    assert rejected.reason.startswith("NumberOfFrames is not a number")

@@ -40,6 +40,7 @@ CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
     3: (),  # the forms that viewers show, and what becomes of lossy JPEG XL: all of it shows in the metadata
     4: (),  # the record counts pictures apart: a build makes it anew, and the pictures
     5: (_may_have_been_cut,),  # frames that lack data, and images behind the first of a frame, are damage
+    6: (),  # UIDs and the Image Pixel module in a VR that has their values: it shows in the metadata
 }
 """By the version of the format that made them."""
 

@@ -25,11 +25,13 @@ from stillframe.dicom.json_model import (
     BulkValue,
     JSONDataset,
     first_value,
+    in_other_vr,
 )
+from stillframe.dicom.lenient import raw_text
 from stillframe.dicom.part10 import open_part10
 from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import FETCHED_WHOLE
-from stillframe.dicom.uids import InstanceUIDs
+from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.dicom.video import is_video, open_video
 from stillframe.dicom.viewer_values import in_viewer_form
 from stillframe.errors import InputError, LayoutError
@@ -108,10 +110,12 @@ class Producer:
         has_pixels, notes = find_pixels(instance)
         if converted.damaged and not has_pixels:  # half a report or plan is none
             raise InputError(f"holds a damaged sequence: {converted.damaged[0]}")
+        identity = _identity(instance, self.uids)
+        told = _notes_on_identity(shown.dataset, identity)
         content = Content(
-            metadata=_own(shown.dataset, self.uids),
+            metadata=_own(shown.dataset, identity),
             bulk=shown.bulk,
-            notes=(*instance.notes, *notes_on_uids(instance), *converted.notes, *shown.notes, *notes),
+            notes=(*instance.notes, *notes_on_uids(instance), *converted.notes, *shown.notes, *told, *notes),
         )
         if has_pixels and is_video(instance):
             content = self._produce_video(instance, content)
@@ -135,13 +139,14 @@ class Producer:
             self._bounded.budget.justify(reader.published.frame_bytes * reader.published.frames)
         published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock, self.make)
         frames = reader.description.frames
-        changes = with_history(published.changes, content.metadata)
+        restated, told = description.restated(content.metadata)
+        changes = restated | with_history(published.changes, content.metadata)
         if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
             changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
         return replace(
             content,
             metadata=_merged(content.metadata, changes),
-            notes=(*content.notes, *published.notes),
+            notes=(*content.notes, *told, *published.notes),
             rows=published.rows,
             frames=frames,
             middle=published.middle,
@@ -174,8 +179,21 @@ def _merged(metadata: JSONDataset, changes: JSONDataset) -> JSONDataset:
     return dict(sorted((metadata | changes).items()))
 
 
-def _own(metadata: JSONDataset, uids: InstanceUIDs) -> JSONDataset:
-    """The metadata with the UIDs as the keys have them, whatever VR a file gives them, and no word of frames yet."""
+def _identity(instance: Instance, uids: InstanceUIDs) -> JSONDataset:
+    """The UIDs as the keys have them, and the class as the reader has it."""
     values = {SOP_INSTANCE_UID: uids.instance, STUDY_UID: uids.study, SERIES_UID: uids.series}
-    identity = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
+    sop_class = raw_text(instance.dataset, int(SOP_CLASS_UID, 16))
+    if is_uid(sop_class):
+        values[SOP_CLASS_UID] = sop_class
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
+
+
+def _notes_on_identity(metadata: JSONDataset, identity: JSONDataset) -> list[str]:
+    """On UIDs that a file has written in another VR."""
+    odd = ((tag, metadata[tag]) for tag, own in identity.items() if metadata.get(tag, own) != own)
+    return [in_other_vr(tag, found, identity[tag]) for tag, found in odd]
+
+
+def _own(metadata: JSONDataset, identity: JSONDataset) -> JSONDataset:
+    """The metadata with the UIDs as the keys have them, whatever VR a file gives them, and no word of frames yet."""
     return {tag: element for tag, element in (metadata | identity).items() if tag != SYNTAX}

@@ -37,6 +37,11 @@ class BulkData(Protocol):
         """A value, `default` if it is not there."""
 
 
+def in_other_vr(tag: str, found: Mapping[str, Any], published: Mapping[str, Any]) -> str:
+    """A note on an element that a file has in another VR than it is published in, with the value that its bytes are."""
+    return f"({tag[:4]},{tag[4:]}) has the VR {found['vr']}; published as {published['vr']}"
+
+
 def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:
     """The data set with `prefix` before every BulkDataURI, in items too; the same object if there is none."""
     changed = {}

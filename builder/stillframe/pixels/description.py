@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -10,7 +11,9 @@ import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.valuerep import STR_VR
 
+from stillframe.dicom.json_model import JSONDataset, in_other_vr
 from stillframe.dicom.lenient import raw_element, raw_text
 from stillframe.dicom.read import PixelElement
 from stillframe.errors import PixelDataError
@@ -96,10 +99,38 @@ class PixelDescription:
         if self.photometric.startswith("YBR_FULL") and self.bits_allocated not in (8, 16):
             raise PixelDataError(f"{self.photometric} with Bits Allocated {self.bits_allocated} is not supported")
 
+    def restated(self, metadata: JSONDataset) -> tuple[JSONDataset, list[str]]:
+        """Elements that a file has written in another VR, so that none who reads the metadata finds their values there.
+
+        And the notes that tell of them.
+        """
+        numbers = {
+            "00280002": self.samples,
+            "00280006": self.planar,
+            "00280010": self.rows,
+            "00280011": self.columns,
+            "00280100": self.cell_bits,
+            "00280101": self.bits_stored,
+            "00280102": self.high_bit,
+            "00280103": self.pixel_representation,
+        }
+        own: JSONDataset = {tag: {"vr": "US", "Value": [number]} for tag, number in numbers.items()}
+        own["00280004"] = {"vr": "CS", "Value": [self.photometric]}
+        own["00280008"] = {"vr": "IS", "Value": [self.frames]}
+        odd = {tag: new for tag, new in own.items() if _values(metadata, tag) not in (None, new["Value"])}
+        return odd, [in_other_vr(tag, metadata[tag], new) for tag, new in odd.items()]
+
+
+def _values(metadata: JSONDataset, tag: str) -> object:
+    """What JSON has of an element; None of one that is not there, or has no value."""
+    return next((value for name, value in metadata.get(tag, {}).items() if name != "vr"), None)
+
 
 # PS3.3 C.7.6.24, C.7.6.25.
 _FLOATING_BITS: Final = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _TEXT_NUMBERS: Final = frozenset({"IS", "DS"})
+_WHOLE_NUMBER: Final = re.compile(r" *([+-]?[0-9]{1,16})(?:\.0*)? *")
+_TEXT_VRS: Final = frozenset(STR_VR)
 
 
 def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
@@ -141,22 +172,34 @@ _tag: Final = lru_cache(Tag)
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header.
 
-    Some writers give it another VR of numbers, which counts.
+    Some writers give it another VR, of numbers or of text, which counts; whose text is none, is a number of 16 bits.
     """
     element = raw_element(dataset, _tag(keyword))
     value: Any = None if element is None else element.value
     if element is None or value in (None, b"", ""):
-        if default is None:
-            raise PixelDataError(f"{keyword} is missing")
-        return default
+        return _absent(keyword, default)
     vr = element.VR or ("IS" if keyword == "NumberOfFrames" else "US")
-    if isinstance(element, RawDataElement) and vr not in _TEXT_NUMBERS:
-        expected = 4 if vr in ("UL", "SL") else 2
-        if len(value) != expected:
-            raise PixelDataError(f"{keyword} has {len(value)} bytes, expected {expected}")
-        return int.from_bytes(value, "little" if element.is_little_endian else "big")
-    try:
-        return int(value.strip(b"\0 ") if isinstance(value, bytes) else value)
-    except (TypeError, ValueError) as error:
-        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        raise PixelDataError(f"{keyword} is not a number: {text[:40]!r}") from error
+    if not isinstance(element, RawDataElement) or vr in _TEXT_NUMBERS:
+        return _integer_of_text(value, keyword, default)
+    if vr in _TEXT_VRS and value.strip(b"\0 ").isdigit():
+        return _integer_of_text(value, keyword, default)
+    expected = 4 if vr in ("UL", "SL") else 2
+    if len(value) != expected:
+        raise PixelDataError(f"{keyword} has {len(value)} bytes, expected {expected}")
+    return int.from_bytes(value, "little" if element.is_little_endian else "big")
+
+
+def _integer_of_text(value: Any, keyword: str, default: int | None) -> int:
+    """A number that may have a fraction of 0 (1.0), as some writers have it in DS."""
+    text = value.strip(b"\0 ").decode("latin-1") if isinstance(value, bytes) else str(value)
+    if not text:  # nothing but padding (PS3.5 6.2)
+        return _absent(keyword, default)
+    if not (number := _WHOLE_NUMBER.fullmatch(text)):
+        raise PixelDataError(f"{keyword} is not a number: {text[:40]!r}")
+    return int(number[1])
+
+
+def _absent(keyword: str, default: int | None) -> int:
+    if default is None:
+        raise PixelDataError(f"{keyword} is missing")
+    return default
