@@ -54,7 +54,15 @@ _SOCKET_BYTES: Final = 1 << 20  # as much of a reply as the system lets wait in 
 _MOST_GROWTH: Final = 128 << 20
 
 _starter: socket.socket | None = None
-_children_seconds = threading.local()
+
+
+class _Children(threading.local):
+    """CPU seconds of children while they computed for this thread."""
+
+    seconds = 0.0
+
+
+_children: Final = _Children()
 
 
 class ChildDied(StillframeError):
@@ -103,7 +111,7 @@ def has_starter() -> bool:
 
 def cpu_time() -> float:
     """CPU seconds of this thread, and of children while they computed for it."""
-    return time.thread_time() + float(getattr(_children_seconds, "value", 0.0))
+    return time.thread_time() + _children.seconds
 
 
 class Sandbox:
@@ -184,7 +192,7 @@ class _Child:
         if shared:
             self._shared = self._area
         if 0 <= cpu <= seconds:  # whoever took the child over may say what he likes
-            _children_seconds.value = getattr(_children_seconds, "value", 0.0) + cpu
+            _children.seconds += cpu
         return bytes(head)
 
     def receive(self, buffer: memoryview) -> None:

@@ -41,7 +41,10 @@ def series_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
 
     `metadata` are sorted as in the document of the series, by Instance Number and then UID.
     """
-    images = [instance for instance in metadata if may_be_shown(instance)]
+    return _from_the_middle([instance for instance in metadata if may_be_shown(instance)])
+
+
+def _from_the_middle(images: Sequence[JSONDataset]) -> list[JSONDataset]:
     middle = len(images) // 2
     return [images[index] for index in sorted(range(len(images)), key=lambda index: abs(index - middle))]
 
@@ -58,7 +61,7 @@ def study_candidates(metadata: Iterable[JSONDataset]) -> list[JSONDataset]:
         if may_be_shown(instance):
             series.setdefault(text_value(instance, SERIES_UID), []).append(instance)
     by_weight = sorted(series.values(), key=_weight, reverse=True)  # equals stay in their order
-    return [instance for instances in by_weight for instance in series_candidates(instances)]
+    return [instance for instances in by_weight for instance in _from_the_middle(instances)]
 
 
 def _weight(instances: Sequence[JSONDataset]) -> tuple[bool, int]:

@@ -7,10 +7,10 @@ is read again after they were written, as with every list: the last of several j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
-from stillframe.archive.documents import ROUNDS, give_way, read_summaries, replace_object
+from stillframe.archive.documents import ROUNDS, Version, give_way, read_versioned, replace_object
 from stillframe.archive.drawing import Draw
 from stillframe.archive.holdings import read_metadata
 from stillframe.archive.record import mark_of, record_of
@@ -48,29 +48,46 @@ def update_series_thumbnails(store: Store, study: str, series: str, known: Colle
     """
     known = frozenset(known)
     for _ in range(ROUNDS):
-        metadata = read_summaries(store, metadata_key(study, series))
+        metadata, version = read_versioned(store, metadata_key(study, series))
         wanted = listed_thumbnails(metadata)
         at_once = max(store.parallel, _AT_ONCE)
         side_by_side(at_once, lambda instance: _update_own(store, instance, draw), wanted.values())
         others = {text_value(instance, SOP_INSTANCE_UID) for instance in metadata if not has_own_thumbnail(instance)}
         _remove(store, study, series, known & others - wanted.keys())
         known |= wanted.keys()
-        after = listed_thumbnails(read_summaries(store, metadata_key(study, series)))
-        if {uid: mark_of(item) for uid, item in after.items()} == {uid: mark_of(item) for uid, item in wanted.items()}:
+        after, version_after = read_versioned(store, metadata_key(study, series))
+        if version_after == version or _marks(listed_thumbnails(after)) == _marks(wanted):
             break
     else:
         raise StoreError(f"{metadata_key(study, series)} changed {ROUNDS} times while its thumbnails were made")
-    _update(
-        store,
-        thumbnail_key(study, series),
-        lambda: series_candidates(read_summaries(store, metadata_key(study, series))),
-        draw,
-    )
+    candidates = _followed(store, metadata_key(study, series), series_candidates)
+    _update(store, thumbnail_key(study, series), candidates, draw)
+
+
+def _marks(instances: Mapping[str, JSONDataset]) -> dict[str, str]:
+    return {uid: mark_of(instance) for uid, instance in instances.items()}
 
 
 def update_study_thumbnail(store: Store, study: str, draw: Draw) -> None:
     """Bring the thumbnail of a study in step with its metadata."""
-    _update(store, thumbnail_key(study), lambda: study_candidates(read_summaries(store, metadata_key(study))), draw)
+    _update(store, thumbnail_key(study), _followed(store, metadata_key(study), study_candidates), draw)
+
+
+def _followed(
+    store: Store, key: str, choose: Callable[[Iterable[JSONDataset]], list[JSONDataset]]
+) -> Callable[[], list[JSONDataset]]:
+    """What is chosen of the summaries of a document; anew when another version of it is there."""
+    known: list[JSONDataset] = []
+    of: Version | None = None
+
+    def candidates() -> list[JSONDataset]:
+        nonlocal known, of
+        metadata, version = read_versioned(store, key)
+        if of is None or version != of:
+            known, of = choose(metadata), version
+        return known
+
+    return candidates
 
 
 def has_own_thumbnail(metadata: JSONDataset) -> bool:
