@@ -38,6 +38,7 @@ from stillframe.archive.record import (
     promised_frames,
     with_record,
 )
+from stillframe.build.comparison import notes_on_duplicate
 from stillframe.build.content import Content, Producer, no_frames
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.pictures import make_pictures, take_document
@@ -51,9 +52,8 @@ from stillframe.build.tasks import InstanceTask
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.assign_uids import assign_uids
 from stillframe.dicom.files import ReadableFile
-from stillframe.dicom.json_model import SYNTAX, JSONDataset, dumps
+from stillframe.dicom.json_model import JSONDataset, dumps
 from stillframe.dicom.read import Instance, read_instance
-from stillframe.dicom.viewer_values import in_viewer_form
 from stillframe.digests import ALGORITHM, SHA256, algorithm_of
 from stillframe.errors import ClaimLost, CodecError, CodestreamError, FailedJob, InputError, StoreError
 from stillframe.layout import instance_key, is_fixed, metadata_key
@@ -318,7 +318,7 @@ class _Worker:
         if was_written(source.file, source.state) or has_changed(self.task.source):
             raise InputError(CHANGED)
 
-    def _compare(self, instance: Instance, source: _Source) -> Built | Rejected:
+    def _compare(self, instance: Instance, source: _Source) -> Built:
         """Same UID, other bytes: a duplicate if it holds the same pixels, else a conflict (one UID, one object)."""
         sink = CompareSink(self.task.store, self.task.options.decoder_limits)
         with _COMPUTING:
@@ -327,27 +327,7 @@ class _Worker:
         if self._settled_state().etag != self.state.etag:
             raise ClaimLost("another job wrote the instance while it was compared")
         assert self.published is not None
-        before = in_viewer_form(self.published).dataset  # an older version may have published other forms
-        tags = sorted(_differing_tags(content.metadata, before) | sink.attributes)
-        fewer = content.frames and content.frames < promised_frames(self.published)
-        if content.video and sink.same_video is None:
-            raise InputError(
-                "another video with this SOP Instance UID is published already, or comes earlier in this job, as no "
-                "object to compare with"
-            )
-        other_video = content.video and not sink.same_video
-        if sink.frame or fewer or other_video or (tags and not content.frames):
-            what = (
-                sink.frame
-                or ("the video" if other_video else "")
-                or ("Number of Frames" if fewer else f"({', '.join(tags[:8])})")
-            )
-            raise InputError(
-                "another object with this SOP Instance UID is published already, or comes earlier in this job, and "
-                f"differs in {what}"
-            )
-        notes = (f"same pixels, but other values of {', '.join(tags[:8])}",) if tags else ()
-        return self._built(Outcome.DUPLICATE, notes)
+        return self._built(Outcome.DUPLICATE, notes_on_duplicate(content, sink, self.published))
 
     def _publish(self, instance: Instance, source: _Source, *, replaces: bool) -> _Written:
         """Write the instance's objects, and remove those that are no longer part of it. Its metadata are missing yet.
@@ -458,9 +438,3 @@ class _Worker:
         prefix = self.task.store.key_prefix
         producer = Producer(self.task.uids, self.task.options, sink, self.clock, prefix, choose, self.make)
         return producer.produce(instance, file)
-
-
-def _differing_tags(metadata: JSONDataset, published: JSONDataset) -> set[str]:
-    """Tags whose values differ, beside those that only say how the frames are stored or where they came from."""
-    tags = (set(metadata) | set(published)) - {SYNTAX, "00280004", "00280006"}
-    return {tag for tag in tags if metadata.get(tag) != published.get(tag) and not tag.startswith("0099")}
