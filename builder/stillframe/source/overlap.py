@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from stillframe.errors import UsageError
@@ -25,8 +26,18 @@ def overlap(source: str, destination: str) -> bool:
 
 
 def _resolved(location: str) -> Path:
+    path = Path(location)
     try:
-        return Path(location).resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: Python 3.12 says so of a circle of links
-        circle = "its links lead in a circle" if isinstance(error, RuntimeError) else str(error)
-        raise UsageError(f"no path: {location}: {circle}") from error
+        if _is_circle(path):  # some versions of Python resolve these, too
+            raise UsageError(f"no path: {location}: its links lead in a circle")
+        return path.resolve()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no path: {location}: {error}") from error
+
+
+def _is_circle(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
