@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -224,16 +225,18 @@ def _quiet() -> Iterator[None]:
         os.close(nothing)
 
 
-def attempt(source: str, case: Case, folder: str) -> Verdict:
+def attempt(source: str, case: Case, folder: str, *, keep: bool = False) -> Verdict:
     """Build a mutated file into a tree of its own, and judge it. What a worker does; a hang ends it."""
     faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+    path, tree = Path(folder) / f"{os.getpid()}.dcm", tempfile.mkdtemp(dir=folder)
     try:
-        path, tree = Path(folder) / f"{os.getpid()}.dcm", tempfile.mkdtemp(dir=folder)
         path.write_bytes(mutate(Path(source).read_bytes(), case.seed))
         with _quiet():
             return _verdict(case, path, tree)
     finally:
         faulthandler.cancel_dump_traceback_later()
+        if not keep:
+            shutil.rmtree(tree)
 
 
 def _verdict(case: Case, path: Path, tree: str) -> Verdict:
@@ -439,7 +442,7 @@ def main() -> int:
         name, _, number = arguments.case.rpartition(":")
         folder = arguments.keep or tempfile.mkdtemp()
         Path(folder).mkdir(parents=True, exist_ok=True)
-        print(attempt(str(samples[name]), Case(name, int(number)), folder), "in", folder)
+        print(attempt(str(samples[name]), Case(name, int(number)), folder, keep=True), "in", folder)
         return 0
     outcomes: Counter[str] = Counter()
     findings = 0
