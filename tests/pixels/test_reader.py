@@ -92,6 +92,19 @@ def test_native_colour_frames_are_interleaved(tmp_path: Path, syntax: str, plana
     assert np.array_equal(read_frames(path), frames)
 
 
+@pytest.mark.parametrize("planar", [0, 1])
+def test_colour_of_one_bit_is_interleaved(tmp_path: Path, planar: int) -> None:
+    """Frames of 105 bits: a plane begins inside a byte."""
+    frames = random_samples((2, 5, 7, 3), "u1", 1)
+    stored = frames.transpose(0, 3, 1, 2) if planar else frames
+    value = np.packbits(stored.reshape(-1), bitorder="little").tobytes()
+    value += bytes(len(value) % 2)
+    attributes = image_attributes(frames[0], 2, BitsAllocated=1, BitsStored=1, PlanarConfiguration=planar)
+    path = write_dicom(tmp_path / "file", EXPLICIT, attributes, value, vr="OB")
+    assert np.array_equal(read_frames(path), frames)
+    assert np.array_equal(dcmread(path).pixel_array, frames)
+
+
 @pytest.mark.slow
 @settings(max_examples=examples(100), suppress_health_check=SAME_FOLDER)
 @given(

@@ -15,7 +15,7 @@ from stillframe.archive.record import notes_of
 from stillframe.dicom.json_model import SYNTAX, JSONDataset, first_value
 from stillframe.dicom.syntaxes import Family, TransferSyntax
 
-_SAMPLES: Final = "00280002"
+_SAMPLES, _BITS_STORED = "00280002", "00280101"
 
 _IMAGE_FORMATS: Final = frozenset((Family.JPEG, Family.JPEG_LS, Family.JPEG_2000, Family.HTJ2K, Family.JPEG_XL))
 
@@ -35,12 +35,18 @@ def _may_have_been_cut(metadata: JSONDataset, source: TransferSyntax) -> bool:
     return SYNTAX in metadata and source.family in _IMAGE_FORMATS
 
 
+def _is_colour_of_one_bit(metadata: JSONDataset, _: TransferSyntax) -> bool:
+    """Colour of 1-bit samples, whose Planar Configuration was not looked at."""
+    return (first_value(metadata, _SAMPLES), first_value(metadata, _BITS_STORED)) == (3, 1)
+
+
 CHANGES: Final[Mapping[int, tuple[Touches, ...]]] = {
     2: (_is_decided_colour,),  # the codestream says what the colours are, before the data set; rounded in doubles
     3: (),  # the forms that viewers show, and what becomes of lossy JPEG XL: all of it shows in the metadata
     4: (),  # the record counts pictures apart: a build makes it anew, and the pictures
     5: (_may_have_been_cut,),  # frames that lack data, and images behind the first of a frame, are damage
-    6: (),  # UIDs and the Image Pixel module in a VR that has their values: it shows in the metadata
+    # UIDs and the Image Pixel module in a VR that has their values show in the metadata; Planar Configuration does not.
+    6: (_is_colour_of_one_bit,),
 }
 """By the version of the format that made them."""
 

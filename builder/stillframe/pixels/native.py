@@ -47,14 +47,18 @@ def unpack_frame(
     """
     if description.bits_allocated == 1:
         bits = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")
-        return bits[first_bit : first_bit + description.rows * description.columns * description.samples].reshape(
-            description.shape
-        )
+        count = description.rows * description.columns * description.samples
+        return _in_rows(bits[first_bit : first_bit + count], description)
     if description.packed:
         return _unpack_12(data, description, first_bit)
     if description.photometric == "YBR_FULL_422":
         return _expand_422(data, description)
     samples = np.frombuffer(data, description.dtype.newbyteorder(order)).astype(description.dtype, copy=False)
+    return _in_rows(samples, description)
+
+
+def _in_rows(samples: Frame, description: PixelDescription) -> Frame:
+    """The samples of a frame, one after another, as rows and columns of pixels, whatever Planar Configuration is."""
     if description.samples > 1 and description.planar == 1:
         return samples.reshape(description.samples, description.rows, description.columns).transpose(1, 2, 0)
     return samples.reshape(description.shape)
