@@ -107,6 +107,13 @@ def test_a_basic_offset_table_that_does_not_fit_is_passed_over(table: bytes) -> 
 IMAGES = [frame(b"one"), frame(b"two"), frame(b"three") + b"\0"]
 
 
+@pytest.mark.parametrize("frames", [3, 0])
+@pytest.mark.parametrize("place", range(4))
+def test_fragments_without_bytes_part_no_frames(place: int, frames: int) -> None:
+    fragments = [*IMAGES[:place], b"", *IMAGES[place:]]
+    assert read(encapsulated_value(fragments), frames) == [image.removesuffix(b"\0") for image in IMAGES]
+
+
 @pytest.mark.parametrize("firsts", [[0, 1], [0, 2], [0]])
 @pytest.mark.parametrize("code", ["L", "Q"])
 def test_a_table_that_leaves_out_whole_images_is_refused(firsts: list[int], code: str) -> None:

@@ -129,6 +129,8 @@ def group_frames(
     tables = [
         groups for offsets in (extended_offsets, fragments.basic_offsets) if (groups := _by_offsets(items, offsets))
     ]
+    if len(items) != frames:  # what holds nothing is no frame, and parts none
+        items = tuple(item for item in items if item.length) or items
     if not frames:
         return _count_frames(items, tables, _by_images(items, file, family), single=single)
     if len(items) > frames and family is not Family.ITEMS:
