@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.filereader import read_file_meta_info
 
-from tests.support.dicom_files import INSTANCE, SERIES, STUDY, instance_uid, noise
+from tests.support.dicom_files import (
+    INSTANCE,
+    SERIES,
+    STUDY,
+    encapsulated_value,
+    instance_uid,
+    jpeg,
+    noise,
+    offset_table,
+)
 from tests.support.elements import (
     REPORT_CLASS,
     SOP_CLASS,
@@ -19,6 +30,7 @@ from tests.support.elements import (
     native_pixels,
     sequence,
 )
+from tests.support.frame_encoders import j2k
 from tests.support.trees import build_tree, document
 
 PIXELS = noise(1, (16, 12))
@@ -116,6 +128,72 @@ def test_a_photometric_interpretation_that_is_no_text_is_published_as_one(
     metadata, notes = build_with(tmp_path, 0x00280004, element(0x00280004, vr, value))
     assert metadata["00280004"] == {"vr": "CS", "Value": ["MONOCHROME2"]}
     assert (vr == "UN") == (f"(0028,0004) has the VR {vr}; published as CS" not in notes)
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [
+        ("UN", b"1 "),
+        ("UN", b"1   "),
+        ("UN", b"+1"),
+        ("UN", b"\1\0"),
+        ("OB", b"1\0"),
+        ("OW", b"01"),
+        ("LO", b"1 "),
+        ("XX", b"1 "),
+    ],
+)
+def test_a_number_of_frames_whose_vr_tells_nothing_is_read(tmp_path: Path, vr: str, value: bytes) -> None:
+    """Unknown to who wrote it, it may be UN (PS3.5 6.2.2)."""
+    metadata, _ = build_with(tmp_path, 0x00280008, element(0x00280008, vr, value))
+    assert metadata["00280008"] == {"vr": "IS", "Value": [1]}
+
+
+@pytest.mark.parametrize(
+    ("vr", "code", "number"),
+    [("UV", "Q", 16), ("SV", "q", 16), ("FL", "f", 16.0), ("FD", "d", 16.0)],
+)
+def test_rows_that_are_a_wider_number_are_read(tmp_path: Path, vr: str, code: str, number: float) -> None:
+    metadata, _ = build_with(tmp_path, 0x00280010, element(0x00280010, vr, struct.pack(f"<{code}", number)))
+    assert metadata["00280010"] == {"vr": vr, "Value": [16]}
+
+
+def test_what_floating_point_samples_do_not_have_is_published_as_it_is(tmp_path: Path) -> None:
+    """Bits Stored, High Bit and Pixel Representation are no part of their module (PS3.3 C.7.6.24)."""
+    parts = [part for part in image_module(PIXELS) if part != element(0x00280100, "US", 16)]
+    parts.insert(4, element(0x00280100, "US", 32))
+    parts = [*identity(), *parts, element(0x7FE00008, "OF", PIXELS.astype("<f4").tobytes())]
+    (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join(parts))
+    assert list(build_tree(tmp_path / "tree", tmp_path / "1.dcm").noted) == []
+    metadata = document(tmp_path / "tree", METADATA)[0]
+    assert [metadata[tag]["Value"] for tag in ("00280100", "00280101", "00280102")] == [[32], [12], [11]]
+
+
+@pytest.mark.parametrize("vr", ["OV", "OB", "UN", "UV", "XX"])
+def test_an_extended_offset_table_counts_in_any_vr(tmp_path: Path, vr: str) -> None:
+    """Three fragments are two frames, and no VR of the table keeps them back."""
+    frames = [j2k(noise(number, (16, 12)), 12) for number in (1, 2)]
+    fragments = [frames[0][:40], frames[0][40:], frames[1]]
+    table = element(0x7FE00001, vr, offset_table(fragments, [0, 2], "Q"))
+    value = head(0x7FE00010, "OB", 0xFFFFFFFF) + encapsulated_value(fragments)
+    count = element(0x00280008, "IS", "2")
+    parts = [*identity(), *image_module(PIXELS)]
+    parts.insert(len(identity()) + 2, count)
+    (tmp_path / "1.dcm").write_bytes(meta_header(jpeg(90)) + b"".join([*parts, table, value]))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    assert (list(report.rejected), report.frames) == ([], 2)
+
+
+@pytest.mark.parametrize("vr", ["OB", "US", "UL", "FD", "AT", "SH"])
+def test_the_head_that_a_report_gets_names_its_class_whatever_its_vr(tmp_path: Path, vr: str) -> None:
+    parts = identity(sop_class=REPORT_CLASS)
+    value = REPORT_CLASS.encode() + bytes(len(REPORT_CLASS) % 2)
+    parts[0] = element(0x00080016, vr, value)
+    (tmp_path / "1.dcm").write_bytes(b"".join(parts))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    assert report.rejected == []
+    whole = tmp_path / "tree" / METADATA.replace("metadata", "index.dcm")
+    assert read_file_meta_info(whole).MediaStorageSOPClassUID == REPORT_CLASS
 
 
 @pytest.mark.parametrize("value", [b"", b"  ", b"\0\0"])

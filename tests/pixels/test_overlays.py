@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from stillframe.layout import bulk_data_key, frame_key, metadata_key
 from stillframe.options import BuildOptions
 from stillframe.source.inputs import InputRef
 from stillframe.store.directory import DirectoryStore
+from tests.support import elements
 from tests.support.dicom_files import (
     EXPLICIT,
     INSTANCE,
@@ -184,6 +187,40 @@ def test_what_is_no_overlay_in_unused_bits_is_left_alone(tmp_path: Path, given: 
     built, metadata, _ = publish(path, tmp_path / "tree")
     assert built.notes == ()
     assert ("60003000" in metadata) == ("3000" in given)
+
+
+def _with_rows(path: Path, written: bytes) -> Path:
+    """A file of 40 rows whose Overlay Rows are written so."""
+    samples = random_samples((1, 40, 50), "u2", BITS)
+    value = with_planes(samples, {12: planes(samples.shape, 1)}).tobytes()
+    data = write_with_overlays(path, EXPLICIT, samples, value, [12]).read_bytes()
+    own = elements.element(0x60000010, "US", 40)
+    assert data.count(own) == 1
+    path.write_bytes(data.replace(own, written))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"), [("OB", b"(\0"), ("OW", b"(\0"), ("UL", b"(\0\0\0"), ("FD", struct.pack("<d", 40)), ("XX", b"(\0")]
+)
+def test_a_number_of_an_overlay_in_another_vr_counts(tmp_path: Path, vr: str, value: bytes) -> None:
+    built, _, _ = publish(_with_rows(tmp_path / "file", elements.element(0x60000010, vr, value)), tmp_path / "tree")
+    assert any(note.startswith("the overlay in bit 12") for note in built.notes)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        elements.head(0x60000010, "US", 3) + b"(\0\0",
+        elements.element(0x60000010, "FD", struct.pack("<d", math.inf)),
+        elements.element(0x60000010, "DS", b"9e999 "),
+        elements.element(0x60000010, "LO", b"forty "),
+        elements.element(0x60000010, "AT", b"(\0\0\0"),
+    ],
+)
+def test_a_number_of_an_overlay_that_is_none_keeps_no_image_back(tmp_path: Path, written: bytes) -> None:
+    built, _, _ = publish(_with_rows(tmp_path / "file", written), tmp_path / "tree")
+    assert "bits above Bits Stored were set in 1 frame; they are not published" in built.notes
 
 
 def test_the_same_file_published_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ class BulkData(Protocol):
 
 def in_other_vr(tag: str, found: Mapping[str, Any], published: Mapping[str, Any]) -> str:
     """A note on an element that a file has in another VR than it is published in, with the value that its bytes are."""
-    return f"({tag[:4]},{tag[4:]}) has the VR {found['vr']}; published as {published['vr']}"
+    vr, own = found["vr"], published["vr"]
+    odd = f"has the VR {vr}" if vr != own else f"has no value of the VR {vr} but a number"
+    return f"({tag[:4]},{tag[4:]}) {odd}; published as {own}"
 
 
 def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:

@@ -11,6 +11,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from stillframe.dicom.files import Part, ReadableFile, join_files
+from stillframe.dicom.lenient import pydicom_at_work, raw_text
 from stillframe.dicom.read import PIXEL_TAGS, Instance, PixelElement
 from stillframe.dicom.syntaxes import EXPLICIT_LITTLE, transfer_syntax
 from stillframe.dicom.uids import InstanceUIDs
@@ -18,6 +19,7 @@ from stillframe.dicom.walk import UNDEFINED_LENGTH, Encoding
 from stillframe.dicom.write import dataset_bytes, element_head
 from stillframe.errors import InputError
 
+_SOP_CLASS: Final = 0x00080016
 _DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _FIRST_PIXELS, _LAST_PIXELS = min(PIXEL_TAGS), max(PIXEL_TAGS)
 
@@ -42,16 +44,17 @@ def open_part10(uids: InstanceUIDs, instance: Instance, file: ReadableFile) -> R
 
 def _head(uids: InstanceUIDs, instance: Instance, syntax: str) -> bytes:
     """Preamble, prefix and File Meta Information."""
-    sop_class = str(instance.dataset.get("SOPClassUID", ""))
+    sop_class = raw_text(instance.dataset, _SOP_CLASS)
     if not sop_class:
         raise InputError("SOPClassUID is missing, which the meta header of the published object must name")
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(sop_class)
-    meta.MediaStorageSOPInstanceUID = UID(uids.instance)
-    meta.TransferSyntaxUID = UID(syntax)
     start = io.BytesIO()
     start.write(bytes(128) + b"DICM")
-    write_file_meta_info(DicomIO(start), meta)
+    with pydicom_at_work():  # it warns of a class that is no UID
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UID(sop_class)
+        meta.MediaStorageSOPInstanceUID = UID(uids.instance)
+        meta.TransferSyntaxUID = UID(syntax)
+        write_file_meta_info(DicomIO(start), meta)
     return start.getvalue()
 
 

@@ -10,12 +10,14 @@ from typing import Any, Final
 import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import STR_VR
 
 from stillframe.dicom.json_model import JSONDataset, in_other_vr
 from stillframe.dicom.lenient import raw_element, raw_text
+from stillframe.dicom.numbers import NUMBER_CODES, WORD_BYTES, unpack_numbers
 from stillframe.dicom.read import PixelElement
+from stillframe.dicom.vr import dictionary_vr
 from stillframe.errors import PixelDataError
 from stillframe.options import MAX_FRAME_BYTES
 
@@ -110,10 +112,9 @@ class PixelDescription:
             "00280010": self.rows,
             "00280011": self.columns,
             "00280100": self.cell_bits,
-            "00280101": self.bits_stored,
-            "00280102": self.high_bit,
-            "00280103": self.pixel_representation,
         }
+        if not self.floating:  # which has none of these (PS3.3 C.7.6.24)
+            numbers |= {"00280101": self.bits_stored, "00280102": self.high_bit, "00280103": self.pixel_representation}
         own: JSONDataset = {tag: {"vr": "US", "Value": [number]} for tag, number in numbers.items()}
         own["00280004"] = {"vr": "CS", "Value": [self.photometric]}
         own["00280008"] = {"vr": "IS", "Value": [self.frames]}
@@ -131,6 +132,7 @@ _FLOATING_BITS: Final = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _TEXT_NUMBERS: Final = frozenset({"IS", "DS"})
 _WHOLE_NUMBER: Final = re.compile(r" *([+-]?[0-9]{1,16})(?:\.0*)? *")
 _TEXT_VRS: Final = frozenset(STR_VR)
+_FLOATS: Final = frozenset({"FL", "FD"})
 
 
 def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int = MAX_FRAME_BYTES) -> PixelDescription:
@@ -170,36 +172,63 @@ _tag: Final = lru_cache(Tag)
 
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
-    """An attribute of VR US or IS, from the bytes in the file: pydicom's conversion would cost more than a header.
+    """An attribute of the Image Pixel module.
 
-    Some writers give it another VR, of numbers or of text, which counts; whose text is none, is a number of 16 bits.
+    Raises:
+        PixelDataError: if it is no whole number, or is missing and has no default.
     """
-    element = raw_element(dataset, _tag(keyword))
-    value: Any = None if element is None else element.value
-    if element is None or value in (None, b"", ""):
-        return _absent(keyword, default)
-    vr = element.VR or ("IS" if keyword == "NumberOfFrames" else "US")
-    if not isinstance(element, RawDataElement) or vr in _TEXT_NUMBERS:
-        return _integer_of_text(value, keyword, default)
-    if vr in _TEXT_VRS and value.strip(b"\0 ").isdigit():
-        return _integer_of_text(value, keyword, default)
-    expected = 4 if vr in ("UL", "SL") else 2
-    if len(value) != expected:
-        raise PixelDataError(f"{keyword} has {len(value)} bytes, expected {expected}")
-    return int.from_bytes(value, "little" if element.is_little_endian else "big")
-
-
-def _integer_of_text(value: Any, keyword: str, default: int | None) -> int:
-    """A number that may have a fraction of 0 (1.0), as some writers have it in DS."""
-    text = value.strip(b"\0 ").decode("latin-1") if isinstance(value, bytes) else str(value)
-    if not text:  # nothing but padding (PS3.5 6.2)
-        return _absent(keyword, default)
-    if not (number := _WHOLE_NUMBER.fullmatch(text)):
-        raise PixelDataError(f"{keyword} is not a number: {text[:40]!r}")
-    return int(number[1])
-
-
-def _absent(keyword: str, default: int | None) -> int:
+    number = read_integer(dataset, _tag(keyword), keyword)
+    if number is not None:
+        return number
     if default is None:
         raise PixelDataError(f"{keyword} is missing")
     return default
+
+
+def read_integer(dataset: Dataset, tag: BaseTag, name: str) -> int | None:
+    """A whole number, from the bytes in the file; None if it is missing or empty.
+
+    pydicom's conversion would cost more than a header, and does not know what to do with VRs that are not the
+    attribute's own. Other VRs of numbers or of text count. Where the VR tells nothing, the bytes are a value of the
+    attribute's own, or else a number of 16 bits.
+
+    Raises:
+        PixelDataError: if it is none.
+    """
+    element = raw_element(dataset, tag)
+    value: Any = None if element is None else element.value
+    if element is None or value in (None, b"", ""):
+        return None
+    own = dictionary_vr(tag)
+    vr = element.VR or own
+    if not isinstance(element, RawDataElement) or vr in _TEXT_NUMBERS:
+        return _integer_of_text(str(value) if not isinstance(value, bytes) else _unpadded(value), name)
+    text = _unpadded(value)
+    if vr in _TEXT_VRS or (own in _TEXT_NUMBERS and vr not in NUMBER_CODES):
+        if not text or _WHOLE_NUMBER.fullmatch(text):
+            return _integer_of_text(text, name)
+        vr = "US"
+    size = WORD_BYTES[vr] if vr in NUMBER_CODES else 2
+    if len(value) != size:
+        raise PixelDataError(f"{name} has {len(value)} bytes, expected {size}")
+    if vr in _FLOATS:
+        (number,) = unpack_numbers(value, vr, element.is_little_endian)
+        return _integer_of_text(str(number), name)
+    return int.from_bytes(value, "little" if element.is_little_endian else "big")
+
+
+def _unpadded(value: bytes) -> str:
+    return value.strip(b"\0 ").decode("latin-1")
+
+
+def _integer_of_text(text: str, name: str) -> int | None:
+    """A number that may have a fraction of 0 (1.0), as some writers have it in DS; None of padding alone (PS3.5 6.2).
+
+    Raises:
+        PixelDataError: if it is none.
+    """
+    if not text:
+        return None
+    if not (number := _WHOLE_NUMBER.fullmatch(text)):
+        raise PixelDataError(f"{name} is not a number: {text[:40]!r}")
+    return int(number[1])

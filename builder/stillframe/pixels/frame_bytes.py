@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from stillframe.codec.probe import family_of
 from stillframe.dicom.encapsulated import Fragment, Fragments, group_frames, read_frame
 from stillframe.dicom.files import LoadedInput
-from stillframe.dicom.lenient import raw_text
+from stillframe.dicom.lenient import raw_element, raw_text
 from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import SINGLE_FRAME
 from stillframe.dicom.syntaxes import EXPLICIT_BIG, Family, TransferSyntax
@@ -24,6 +24,7 @@ from stillframe.pixels.native import Frame, frame_bits, unpack_frame
 # A frame of these ends with FF D9 (ISO/IEC 10918-1, 14495-1 and 15444-1).
 _END_MARKER: Final = frozenset({Family.JPEG, Family.JPEG_LS, Family.JPEG_2000, Family.HTJ2K})
 _HEAD_BYTES: Final = 64
+_EXTENDED_OFFSETS, _EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 
 
 class FrameBytes:
@@ -59,7 +60,7 @@ class FrameBytes:
         check_uid(syntax.uid, "TransferSyntaxUID")
         assert instance.fragments is not None
         self.family = self._find_family(instance.fragments, syntax)
-        offsets = _extended_table(instance.dataset, "ExtendedOffsetTable")
+        offsets = _extended_table(instance.dataset, _EXTENDED_OFFSETS)
         self._groups = group_frames(
             instance.fragments,
             self.frames,
@@ -68,7 +69,7 @@ class FrameBytes:
             family=self.family,
             single=raw_text(instance.dataset, 0x00080016) in SINGLE_FRAME,
         )
-        lengths = _extended_table(instance.dataset, "ExtendedOffsetTableLengths")
+        lengths = _extended_table(instance.dataset, _EXTENDED_LENGTHS)
         self._lengths = lengths if len(lengths) == len(self._groups) else ()
         self._count_frames(len(self._groups))
 
@@ -180,9 +181,12 @@ def _frames_in(length: int, bits: int) -> int:
     raise PixelDataError(f"Number of Frames is missing, and {length} bytes of pixel data do not tell it")
 
 
-def _extended_table(dataset: Dataset, keyword: str) -> tuple[int, ...]:
-    """The Extended Offset Table or its lengths (7FE0,0001), (7FE0,0002): 64 bits a frame (PS3.3 C.7.6.3.1.8)."""
-    value = dataset.get(keyword)
+def _extended_table(dataset: Dataset, tag: int) -> tuple[int, ...]:
+    """The Extended Offset Table or its lengths (7FE0,0001), (7FE0,0002): 64 bits a frame (PS3.3 C.7.6.3.1.8).
+
+    Whatever VR a file gives it, its bytes count.
+    """
+    value = getattr(raw_element(dataset, tag), "value", None)
     if not isinstance(value, bytes):
         return ()
     count = len(value) // 8

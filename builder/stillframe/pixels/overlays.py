@@ -15,7 +15,8 @@ from pydicom.tag import BaseTag
 
 from stillframe.dicom.json_elements import INLINE_BYTES
 from stillframe.dicom.json_model import BulkValue, JSONDataset
-from stillframe.pixels.description import PixelDescription
+from stillframe.errors import InputError
+from stillframe.pixels.description import PixelDescription, read_integer
 
 _GROUPS: Final = range(0x6000, 0x6020, 2)
 _ROWS, _COLUMNS, _FRAMES, _FIRST_FRAME = 0x0010, 0x0011, 0x0015, 0x0051
@@ -124,8 +125,7 @@ def _frames(dataset: Dataset, group: int, frames: int) -> range:
 
 def _value(dataset: Dataset, group: int, element: int) -> int | None:
     """A number of an overlay group; None if it is missing or no number."""
-    tag = BaseTag(group << 16 | element)
     try:
-        return int(dataset[tag].value) if tag in dataset else None
-    except (TypeError, ValueError):
+        return read_integer(dataset, BaseTag(group << 16 | element), "")
+    except InputError:
         return None
