@@ -57,6 +57,10 @@ def packed(*segments: bytes) -> bytes:
         (b"\xffa\x80\xffb\x00", b"aabb"),  # -128 does nothing, and a last byte pads to an even length (G.3.1)
         (b"\x00a\x00b\xffc\x00", b"abcc"),
         (b"\x03abcd" + bytes(7), b"abcd"),  # padded further, as some encoders do
+        (b"\x03abcd" + b"\xff" * 6, b"abcd"),
+        (b"\x03abcd" + b"\xff" * 7, b"abcd"),
+        (b"\x03abcd\0\x80\x80", b"abcd"),
+        (b"\x03\xff\xff\xff\xff\xff", b"\xff" * 4),
     ],
 )
 def test_runs_are_those_of_the_standard(segment: bytes, plane: bytes) -> None:
@@ -68,6 +72,8 @@ def test_runs_are_those_of_the_standard(segment: bytes, plane: bytes) -> None:
     [
         packed(b"\xfex\x00"),  # three pixels
         packed(b"\xfcx"),  # five
+        packed(b"\xfc\xff\xff\xff"),
+        packed(b"\x03abcdhello"),
         packed(b"\xfdx", b"\xfdx"),  # a segment too many
         packed(b"\xfd"),  # a run of nothing
         packed(b"\x07abcd"),  # a literal run that ends early

@@ -13,6 +13,8 @@ from stillframe.codec.htj2k import CODEC_FAILURES
 from stillframe.errors import CodecError
 
 _HEADER: Final = struct.Struct("<16L")
+_NO_RUN: Final = 0x80
+_PADDING: Final = b"\0\xff\x80"
 
 
 def decode_rle(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -43,11 +45,27 @@ def decode_rle(data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt
 
 
 def _unpack(segment: bytes, pixels: int) -> npt.NDArray[np.uint8]:
-    """One segment (G.3.2), which may end with zeros for padding: two of them unpack to one more."""
+    """One segment (G.3.2). Zeros behind it are padding: two of them unpack to one more. So are FF, and 80, which is
+    nothing. Other bytes may be those of a larger plane: nothing tells how large one is.
+    """
     try:
         plane = np.frombuffer(packbits_decode(segment), np.uint8)
     except CODEC_FAILURES as error:
+        if (own := _without_padding(segment, pixels)) != segment:
+            return _unpack(own, pixels)
         raise CodecError("an RLE segment is damaged") from error
+    if len(plane) > pixels and plane[pixels:].any() and (own := _without_padding(segment, pixels)) != segment:
+        return _unpack(own, pixels)
     if len(plane) < pixels or plane[pixels:].any():
         raise CodecError(f"an RLE segment unpacks to {len(plane)} bytes, {pixels} are expected")
     return plane[:pixels]
+
+
+def _without_padding(segment: bytes, pixels: int) -> bytes:
+    """The runs that make so many bytes, where nothing but padding is behind them; else the segment."""
+    offset = made = 0
+    while made < pixels and offset < len(segment):
+        code = segment[offset]
+        made += code + 1 if code < _NO_RUN else 257 - code if code > _NO_RUN else 0
+        offset += code + 2 if code < _NO_RUN else 2 if code > _NO_RUN else 1
+    return segment if made < pixels or segment[offset:].strip(_PADDING) else segment[:offset]
