@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,27 @@ def test_what_floating_point_samples_do_not_have_is_published_as_it_is(tmp_path:
     assert list(build_tree(tmp_path / "tree", tmp_path / "1.dcm").noted) == []
     metadata = document(tmp_path / "tree", METADATA)[0]
     assert [metadata[tag]["Value"] for tag in ("00280100", "00280101", "00280102")] == [[32], [12], [11]]
+
+
+@pytest.mark.parametrize("vr", ["??", "XX"])
+def test_what_is_no_vr_has_a_length_of_two_bytes(tmp_path: Path, vr: str) -> None:
+    """?? stands where others write UN: dcm4che 2 has it as a VR of its own, DCMTK reads such a length, too."""
+    described = element(0x0008103E, vr, "head")
+    nested = sequence(0x00081140, [element(0x00081150, vr, SOP_CLASS + "\0"), described])
+    odd = [element(0x00080008, vr, "ORIGINAL"), described, nested, element(0x00091001, vr, "of its own")]
+    parts = [*odd, *identity(), *image_module(PIXELS), native_pixels(PIXELS)]
+    (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join(parts))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    assert report.rejected == []
+    metadata = document(tmp_path / "tree", METADATA)[0]
+    assert metadata["00080008"] == {"vr": "CS", "Value": ["ORIGINAL"]}
+    assert metadata["0008103E"] == {"vr": "LO", "Value": ["head"]}
+    assert metadata["00091001"] == {"vr": "UN", "InlineBinary": b64encode(b"of its own").decode()}
+    assert metadata["00081140"]["Value"] == [
+        {"00081150": {"vr": "UI", "Value": [SOP_CLASS]}},
+        {"0008103E": metadata["0008103E"]},
+    ]
+    assert "0008103E: its VR is none that DICOM defines" in report.noted[0].notes
 
 
 @pytest.mark.parametrize("vr", ["OV", "OB", "UN", "UV", "XX"])

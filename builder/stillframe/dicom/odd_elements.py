@@ -1,7 +1,7 @@
 """Where elements and items lie that are not well formed: every byte is in one of them, or it is said what is wrong.
 
 Letters that are no VR stand for a length of two bytes, anything else there for one of four and no VR. An item may have
-implicit VR in an explicit data set. Both are what pydicom reads, too.
+implicit VR in an explicit data set. Both are what pydicom reads, too. `??` are letters: some writers mean UN with them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from stillframe.dicom.walk import (
 
 # What is read first of an element in a file.
 _FIRST_BYTES: Final = 1 << 12
+_UNKNOWN: Final = b"??"
 
 
 class OddElement(NamedTuple):
@@ -101,7 +102,8 @@ def read_odd_head(walker: Walker, offset: int, end: int, depth: int) -> OddEleme
 
 
 def _is_letters(code: bytes) -> bool:
-    return len(code) == 2 and code.isalpha() and code.isupper()
+    """Whether letters stand where a VR must, or question marks: no length of four bytes ends so, since it is even."""
+    return len(code) == 2 and ((code.isalpha() and code.isupper()) or code == _UNKNOWN)
 
 
 def _is_sequence(walker: Walker, tag: int, vr: str | None, value: int, end: int) -> bool:
