@@ -135,13 +135,25 @@ def test_a_damaged_deflated_frame_is_refused(tmp_path: Path, cut: int, reason: s
     path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, image_attributes(frame), encapsulated_value([data]), vr="OB")
     with pytest.raises(PixelDataError, match=reason):
         read_frames(path)
-    path = write_dicom(
-        tmp_path / "zlib",
-        DEFLATED_FRAMES,
-        image_attributes(frame),
-        encapsulated_value([zlib.compress(frame.tobytes())]),
-    )
-    with pytest.raises(PixelDataError):  # a zlib head is not RFC 1951
+
+
+@pytest.mark.parametrize(("window", "head"), [(15, "zlib"), (31, "gzip")])
+def test_deflated_frames_with_a_head_are_read_through_it(tmp_path: Path, window: int, head: str) -> None:
+    """RFC 1950 and RFC 1952 instead of RFC 1951, as some writers deflate whole data sets."""
+    frames = [random_samples((6, 7), "u2", 16, seed) for seed in range(2)]
+    items = []
+    for frame in frames:
+        deflater = zlib.compressobj(wbits=window)
+        items.append(deflater.compress(frame.tobytes()) + deflater.flush())
+    attributes = image_attributes(frames[0], 2)
+    path = write_dicom(tmp_path / "file", DEFLATED_FRAMES, attributes, encapsulated_value(items), vr="OB")
+    with opened(path) as reader:
+        found = [reader.decoded(index) for index in range(2)]
+    assert all(np.array_equal(one.array, other) for one, other in zip(found, frames, strict=True))
+    assert {one.remarks for one in found} == {(f"the deflated frames have a {head} head; they were read through it",)}
+    broken = [items[0][:20] + bytes([items[0][20] ^ 0xFF]) + items[0][21:], items[1]]
+    write_dicom(path, DEFLATED_FRAMES, attributes, encapsulated_value(broken), vr="OB")
+    with pytest.raises(PixelDataError, match="frame 1: cannot be inflated"):
         read_frames(path)
 
 

@@ -20,7 +20,8 @@ def inflate(file: ReadableFile, max_unpacked: int) -> tuple[ReadableFile, list[s
     Raises:
         InputError: if it is damaged, ends early, or has more than `max_unpacked` bytes.
     """
-    window, notes = _window(_peek(file, 8))
+    window, kind = find_window(_peek(file, 8))
+    notes = [f"the deflated data set has a {kind} head; it was read through it"] if kind else []
     inflated = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the instance)
     try:
         behind = _inflate_into(inflated, file, zlib.decompressobj(window), max_unpacked)
@@ -36,7 +37,7 @@ def inflate(file: ReadableFile, max_unpacked: int) -> tuple[ReadableFile, list[s
 def inflate_head(file: ReadableFile, size: int) -> bytes:
     """The first `size` bytes of what is deflated from the file's offset on, where it stays; fewer if nothing is."""
     head = _peek(file, _BLOCK)
-    window, _ = _window(head[:8])
+    window, _ = find_window(head[:8])
     try:
         return zlib.decompressobj(window).decompress(head, size)
     except zlib.error:
@@ -49,18 +50,19 @@ def _peek(file: ReadableFile, size: int) -> bytes:
     return head
 
 
-def _window(head: bytes) -> tuple[int, list[str]]:
-    """How zlib has to be told what begins with `head`, and a note if it is not what PS3.5 A.5 asks for.
+def find_window(head: bytes) -> tuple[int, str]:
+    """How zlib has to be told what begins with `head`, and the name of what it has in front of the raw stream.
 
-    In a raw stream (RFC 1951), the first byte of a zlib head (RFC 1950) begins a stored block, whose length would
-    follow twice, the second time inverted; that of a gzip head (RFC 1952) begins nothing.
+    In a raw stream (RFC 1951), which PS3.5 A.5 and A.4.13 ask for, the first byte of a zlib head (RFC 1950) begins a
+    stored block, whose length would follow twice, the second time inverted; that of a gzip head (RFC 1952) begins
+    nothing.
     """
     if head.startswith(_GZIP):
-        return 16 + zlib.MAX_WBITS, ["the deflated data set has a gzip head; it was read through it"]
+        return 16 + zlib.MAX_WBITS, "gzip"
     stored = len(head) >= 5 and int.from_bytes(head[1:3]) ^ int.from_bytes(head[3:5]) == 0xFFFF
     if len(head) >= 2 and head[0] & 0x8F == 8 and int.from_bytes(head[:2]) % 31 == 0 and not stored:
-        return zlib.MAX_WBITS, ["the deflated data set has a zlib head; it was read through it"]
-    return -zlib.MAX_WBITS, []
+        return zlib.MAX_WBITS, "zlib"
+    return -zlib.MAX_WBITS, ""
 
 
 def _inflate_into(inflated: IO[bytes], file: ReadableFile, inflater: zlib._Decompress, max_unpacked: int) -> int:

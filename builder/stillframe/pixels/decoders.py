@@ -28,6 +28,7 @@ from stillframe.codec.jpeg_header import without_application
 from stillframe.codec.jpeg_scans import fill_scans
 from stillframe.codec.jpegxl_header import find_images
 from stillframe.codec.rle import decode_rle
+from stillframe.dicom.inflate import find_window
 from stillframe.dicom.syntaxes import DEFLATED_FRAMES, Family
 from stillframe.errors import CodecError, PixelDataError, check_memory
 from stillframe.options import DecoderLimits
@@ -44,13 +45,14 @@ class Samples:
     """What a frame decodes to, colour interleaved, in its own precision and sign where it has them.
 
     `decoder` is the library that read what the first one gave up, and `refused` is that one. `followed` says that other
-    bytes than padding stand behind the frame's own.
+    bytes than padding stand behind the frame's own. `head` names what stands in front of deflated data, if anything.
     """
 
     array: Frame
     decoder: str = ""
     refused: str = ""
     followed: bool = False
+    head: str = ""
 
 
 class LimitReached(PixelDataError):
@@ -70,8 +72,8 @@ def decode_compressed(data: bytes, facts: FrameFacts, description: PixelDescript
         PixelDataError: if the frame cannot be decoded; a `LimitReached` if a limit stood against it.
     """
     if facts.syntax.family is Family.ITEMS:
-        native, followed = _uncompressed(data, facts, description)
-        return Samples(unpack_frame(native, description), followed=followed)
+        native, followed, head = _uncompressed(data, facts, description)
+        return Samples(unpack_frame(native, description), followed=followed, head=head)
     run = partial(run_decoder, shape=description.shape, limits=limits)
     asked: list[str] = []
     limited = False
@@ -184,25 +186,25 @@ def _check_single(data: bytes, facts: FrameFacts, run: Run) -> None:
         raise PixelDataError(ANOTHER_IMAGE)
 
 
-def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> tuple[bytes, bool]:
-    """The native samples of an item (PS3.5 A.4.11), and whether something follows them.
+def _uncompressed(data: bytes, facts: FrameFacts, description: PixelDescription) -> tuple[bytes, bool, str]:
+    """The native samples of an item (PS3.5 A.4.11), whether something follows them, and the head of deflated ones.
 
     If they are deflated (RFC 1951; PS3.5 8.2.16, A.4.13), never more than was promised, and one byte of padding, comes
     out of what may claim to be small.
     """
     promised = (frame_bits(description) + 7) // 8
-    rest = b""
+    rest, head = b"", ""
     if facts.syntax.uid == DEFLATED_FRAMES:
-        data, rest = _inflate(data, promised)
+        data, rest, head = _inflate(data, promised)
     if len(data) not in (promised, promised + promised % 2):
         raise PixelDataError(
             f"a frame needs {promised} bytes, its item holds {'more' if len(data) > promised else len(data)}"
         )
     if not rest.strip(b"\0"):
-        return data[:promised], False
+        return data[:promised], False, head
     if _holds_frame(rest, promised):
         raise PixelDataError(ANOTHER_IMAGE)
-    return data[:promised], True
+    return data[:promised], True, head
 
 
 def _holds_frame(data: bytes, promised: int) -> bool:
@@ -213,16 +215,20 @@ def _holds_frame(data: bytes, promised: int) -> bool:
         return False
 
 
-def _inflate(data: bytes, promised: int) -> tuple[bytes, bytes]:
-    """What comes out of deflated data, up to two bytes more than was promised, and what follows them."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+def _inflate(data: bytes, promised: int) -> tuple[bytes, bytes, str]:
+    """What comes out of deflated data, up to two bytes more than was promised, what follows them, and their head."""
+    window, head = find_window(data[:8])
+    inflater = zlib.decompressobj(window)
     try:
         inflated = inflater.decompress(data, promised + 2)
     except zlib.error as error:
-        raise PixelDataError("cannot be inflated: its bytes are no deflated data (RFC 1951)") from error
+        reason = (
+            "its data are damaged, or the checksum is wrong" if head else "its bytes are no deflated data (RFC 1951)"
+        )
+        raise PixelDataError(f"cannot be inflated: {reason}") from error
     if not inflater.eof and len(inflated) < promised:
         raise PixelDataError("truncated: a deflated frame ends early")
-    return inflated, inflater.unused_data
+    return inflated, inflater.unused_data, head
 
 
 def _decode_by_plugin(data: bytes, plugin: str, facts: FrameFacts, description: PixelDescription) -> Frame:

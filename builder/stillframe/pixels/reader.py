@@ -351,6 +351,8 @@ class FrameReader:
             remarks += ("colour that the codestreams mark as signed is read as unsigned (PS3.3 C.7.6.3.1.2)",)
         if samples.followed:
             remarks += ("bytes that are no part of the image stand behind it",)
+        if samples.head:
+            remarks += (f"the deflated frames have a {samples.head} head; they were read through it",)
         if samples.decoder:
             remarks += (f"{samples.refused} could not decode what {samples.decoder} could",)
         return replace(decoded, facts=facts, remarks=remarks)
