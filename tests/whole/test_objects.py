@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from stillframe.build.results import Outcome
 from stillframe.hosting import serve
 from stillframe.options import Part10
 from tests.support import dicom_objects
-from tests.support.dicom_files import STUDY, image, noise, without_pixels, write
+from tests.support.dicom_files import STUDY, encapsulated_value, image, noise, pdf, to_bytes, without_pixels, write
+from tests.support.elements import UNDEFINED, element, head
 from tests.support.multipart import unwrap_part
 from tests.support.serving import serving
 from tests.support.trees import PICTURED, build_tree, contents, document
@@ -126,6 +128,22 @@ def test_other_documents_are_published_whole_and_not_rendered(tmp_path: Path, so
     found = published(tmp_path, dataset)
     assert set(found) == {"", "metadata", "bulkdata/00420011"}
     assert found["bulkdata/00420011"] == b"<x/>" * 500
+
+
+@pytest.mark.parametrize("splits", [[0, 1000], [0, 0, 600, 600, 1400]])
+def test_a_document_in_fragments_is_published_as_one(tmp_path: Path, splits: list[int]) -> None:
+    """Only pixel data may be in fragments, and only theirs begin with a table of offsets (PS3.5 A.4)."""
+    document_bytes = b"%PDF-1.4\n" + bytes(range(256)) * 8 + b"%%EOF\n\n"
+    fragments = [document_bytes[start:end] for start, end in pairwise([*splits, len(document_bytes)])]
+    written = element(0x00420011, "OB", document_bytes)
+    source = to_bytes(pdf(document_bytes))
+    assert source.count(written) == 1
+    in_fragments = head(0x00420011, "OB", UNDEFINED) + encapsulated_value(fragments[1:], fragments[0])
+    (tmp_path / "1.dcm").write_bytes(source.replace(written, in_fragments))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    assert report.noted[0].notes[0].startswith("00420011: its value is in fragments")
+    found = leaves(tmp_path / "tree", pdf(document_bytes))
+    assert found["rendered"] == found["bulkdata/00420011"] == document_bytes
 
 
 def test_raw_data_are_published_whole(tmp_path: Path) -> None:

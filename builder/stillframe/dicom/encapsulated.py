@@ -104,6 +104,22 @@ def _find_ending(head: bytes) -> tuple[bool, int, str] | None:
     return None
 
 
+def join_fragments(value: bytes, *, little: bool) -> bytes:
+    """What is in the items of a value of undefined length; the value if there is anything but items.
+
+    Only pixel data have one of bytes (PS3.5 A.4), whose first item is a table of offsets.
+    """
+    parts = []
+    offset = 0
+    while offset + 8 <= len(value):
+        group, element, length = struct.unpack_from("<HHL" if little else ">HHL", value, offset)
+        if group << 16 | element != _ITEM:
+            return value
+        parts.append(value[offset + 8 : offset + 8 + length])
+        offset += 8 + length
+    return b"".join(parts) if offset == len(value) else value
+
+
 def group_frames(
     fragments: Fragments,
     frames: int,

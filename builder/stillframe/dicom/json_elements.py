@@ -13,6 +13,7 @@ from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
+from stillframe.dicom.encapsulated import join_fragments
 from stillframe.dicom.json_model import PN_GROUPS, JSONDataset
 from stillframe.dicom.json_output import Output
 from stillframe.dicom.known_elements import KnownElement, SharedJSON
@@ -154,8 +155,18 @@ def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Sc
             return {"vr": vr}
         if vr == "SQ":
             return _convert_raw_sequence(key, element, scope)
+        if element.length == UNDEFINED_LENGTH and not key.startswith("7FE0"):
+            value = _join_fragments(key, value, scope, little=little)
         return _convert_or_keep(key, vr, value, little, scope)
     return _convert_rewritten(key, scope)
+
+
+def _join_fragments(key: str, value: bytes, scope: _Scope, *, little: bool) -> bytes:
+    """A value of undefined length that is not pixel data, nor a sequence: its fragments as one."""
+    joined = join_fragments(value, little=little)
+    if joined != value:
+        scope.note(key, "its value is in fragments, as only pixel data may be; they are published as one value")
+    return joined
 
 
 def _convert_or_keep(key: str, vr: str, value: bytes, little: bool, scope: _Scope) -> dict[str, Any]:
