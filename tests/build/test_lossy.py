@@ -37,8 +37,10 @@ from tests.support.dicom_files import (
 from tests.support.ffmpeg import needs_ffmpeg
 from tests.support.frame_encoders import (
     adobe,
+    htj2k_lossy,
     j2k_lossy,
     jpeg_lossy,
+    jpeg_ls_near,
     jpeg_of_components,
     jpegxl,
     jpegxl_lossy,
@@ -225,6 +227,25 @@ def test_every_kind_by_every_choice(tmp_path: Path, kind: Kind, choice: Lossy) -
         assert published.values("00282112") == [float(f"{kind.like.nbytes / len(payload):.3g}")]
     assert np.abs(picture(tmp_path / "tree") / 255 - kind.like / whole).mean() < 1 / 80
     assert DirectoryStore(str(tmp_path / "tree")).head(thumbnail_key(STUDY, SERIES, INSTANCE)) is not None
+
+
+@pytest.mark.parametrize(
+    ("named", "photometric", "encode"),
+    [
+        (50, "YBR_FULL_422", lambda frame, _: saved(frame)),
+        (81, "RGB", jpeg_ls_near),
+        (91, "YBR_ICT", j2k_lossy),
+        (203, "YBR_ICT", htj2k_lossy),
+        (112, "RGB", jpegxl_lossy),
+    ],
+)
+def test_kept_colour_has_no_planes(tmp_path: Path, named: int, photometric: str, encode: Any) -> None:
+    """Image formats order components themselves, so that Planar Configuration shall be 0 (PS3.5 8.2.1 to 8.2.4)."""
+    attributes = {"PhotometricInterpretation": photometric, "PlanarConfiguration": 1}
+    path = dicom(tmp_path, named, [encode(COLOUR, 8)], COLOUR, **attributes)
+    published = publish_file(path, tmp_path / "tree", lossy=KEEP)
+    assert published.syntax == jpeg(named)
+    assert published.values("00280006") == [0]
 
 
 IMAGES = {

@@ -133,8 +133,19 @@ class _Publisher(FramePass):
                 raise CannotKeep(f"frame {number}: its colours are {own}, those of frames before {photometric}")
             photometric = photometric or own
             self.take(made)
-        changes = _colour(photometric) if photometric not in ("", reader.description.photometric) else {}
-        return self.account(reader.syntax.uid, changes | reader.changes, (), notes)
+        return self.account(reader.syntax.uid, self._kept_colour(photometric) | reader.changes, (), notes)
+
+    def _kept_colour(self, photometric: str) -> JSONDataset:
+        """What the metadata of colour that keeps its bytes have to say otherwise; `photometric` where its frames tell.
+
+        Image formats have their own order of components, so Planar Configuration is 0 (PS3.5 8.2). Viewers that believe
+        in another one show wrong colours.
+        """
+        stated = self.reader.description
+        planes = stated.samples > 1 and stated.planar and self.reader.syntax.family is not Family.UNKNOWN
+        if planes or photometric not in ("", stated.photometric):
+            return _colour(photometric or stated.photometric)
+        return {}
 
     def native(self, notes: tuple[str, ...]) -> PublishedFrames:
         """Every frame as Explicit VR Little Endian stores it."""
