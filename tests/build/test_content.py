@@ -230,3 +230,32 @@ def test_a_number_of_frames_that_is_none_is_refused(tmp_path: Path, value: bytes
     (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join(parts))
     (rejected,) = build_tree(tmp_path / "tree", tmp_path / "1.dcm").rejected
     assert rejected.reason.startswith("NumberOfFrames is not a number")
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "value"),
+    [
+        (0x00280002, "Samples per Pixel", 1),
+        (0x00280102, "High Bit", 11),
+        (0x00280103, "Pixel Representation", 0),
+    ],
+)
+@pytest.mark.parametrize("written", [b"", "empty"])
+def test_what_every_image_has_is_published_where_a_file_lacks_it(
+    tmp_path: Path, tag: int, name: str, value: int, written: bytes | str
+) -> None:
+    metadata, notes = build_with(tmp_path, tag, element(tag, "US") if written else b"")
+    assert metadata[f"{tag:08X}"] == {"vr": "US", "Value": [value]}
+    assert f"{name} ({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing; taken to be {value}" in notes
+
+
+def test_bits_stored_that_are_missing_are_those_allocated(tmp_path: Path) -> None:
+    parts = [part for part in image_module(PIXELS) if part[:4] not in (b"\x28\0\x01\x01", b"\x28\0\x02\x01")]
+    (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join([*identity(), *parts, native_pixels(PIXELS)]))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    metadata = document(tmp_path / "tree", METADATA)[0]
+    assert [metadata[tag]["Value"] for tag in ("00280101", "00280102")] == [[16], [15]]
+    assert [note for note in report.noted[0].notes if "missing" in note] == [
+        "Bits Stored (0028,0101) is missing; taken to be 16",
+        "High Bit (0028,0102) is missing; taken to be 15",
+    ]

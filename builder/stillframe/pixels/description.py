@@ -21,6 +21,13 @@ from stillframe.dicom.vr import dictionary_vr
 from stillframe.errors import PixelDataError
 from stillframe.options import MAX_FRAME_BYTES
 
+# What every image has, and this reader can do without.
+_TYPE_1: Final = {
+    "00280002": "Samples per Pixel",
+    "00280101": "Bits Stored",
+    "00280102": "High Bit",
+    "00280103": "Pixel Representation",
+}
 # Of a Code String (PS3.5 6.2), and more than that, since it is quoted.
 _LONGEST_CODE: Final = 64
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
@@ -104,7 +111,7 @@ class PixelDescription:
     def restated(self, metadata: JSONDataset) -> tuple[JSONDataset, list[str]]:
         """Elements that a file has written in another VR, so that none who reads the metadata finds their values there.
 
-        And the notes that tell of them.
+        And those of type 1 (PS3.3 C.7.6.3.1) that it lacks, as they were taken to be; and the notes that tell of both.
         """
         numbers = {
             "00280002": self.samples,
@@ -119,7 +126,14 @@ class PixelDescription:
         own["00280004"] = {"vr": "CS", "Value": [self.photometric]}
         own["00280008"] = {"vr": "IS", "Value": [self.frames]}
         odd = {tag: new for tag, new in own.items() if _values(metadata, tag) not in (None, new["Value"])}
-        return odd, [in_other_vr(tag, metadata[tag], new) for tag, new in odd.items()]
+        lacking = {tag: own[tag] for tag in _TYPE_1 if tag in own and _values(metadata, tag) is None}
+        told = [in_other_vr(tag, metadata[tag], new) for tag, new in odd.items()]
+        told += [_missing(tag, new["Value"][0]) for tag, new in lacking.items()]
+        return odd | lacking, told
+
+
+def _missing(tag: str, taken: int) -> str:
+    return f"{_TYPE_1[tag]} ({tag[:4]},{tag[4:]}) is missing; taken to be {taken}"
 
 
 def _values(metadata: JSONDataset, tag: str) -> object:
