@@ -22,10 +22,13 @@ _SET_CHILD_SUBREAPER = 36
 
 def main() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, 1)
-    code = subprocess.run(sys.argv[2:], check=False).returncode
+    command = subprocess.Popen(sys.argv[2:])
+    code = 0
     with suppress(ChildProcessError):
         while True:
-            os.wait()
+            process, status = os.wait()
+            if process == command.pid:
+                code = command.returncode = os.waitstatus_to_exitcode(status)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     Path(sys.argv[1]).write_text(f"{usage.ru_utime + usage.ru_stime}")
     sys.exit(code)

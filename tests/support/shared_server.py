@@ -43,8 +43,12 @@ def stop_shared_server(folder: Path) -> None:
 
 
 def _runs(process_id: int) -> bool:
-    with suppress(ChildProcessError):  # it may be another process's child
+    """Whether a process has not ended yet. Its parent is another one, which may never ask what became of it."""
+    with suppress(ChildProcessError):
         os.waitpid(process_id, os.WNOHANG)
+    with suppress(OSError):
+        if Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return False
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
