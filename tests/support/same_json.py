@@ -24,7 +24,7 @@ from tests.support.places import REPOSITORY
 def comparable(value: Any) -> Any:
     """Without padding, which pydicom leaves around some values."""
     if isinstance(value, str):
-        return value.strip("\0").strip() or None
+        return value.strip("\0 ") or None
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
