@@ -33,6 +33,9 @@ async function openFromList(page, base, sample, { typed }) {
   // The list is long and sorted by date: what is typed has to bring the row, and to take others away.
   await page.locator('input').first().fill(typed);
   await page.getByText('1-1 of 1').waitFor();
+  // A fifth of a second after the last key OHIF writes the filter into the address, and comes back to the list for that
+  // where a study was opened before. No person is so quick.
+  await page.waitForURL((url) => [...url.searchParams.values()].includes(typed));
   await row.dblclick();
   await page.waitForURL((url) => url.search.includes(sample.study));
 }
