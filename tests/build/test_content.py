@@ -23,6 +23,7 @@ from tests.support.dicom_files import (
 from tests.support.elements import (
     REPORT_CLASS,
     SOP_CLASS,
+    UNDEFINED,
     element,
     head,
     identity,
@@ -31,7 +32,7 @@ from tests.support.elements import (
     native_pixels,
     sequence,
 )
-from tests.support.frame_encoders import j2k
+from tests.support.multipart import unwrap_part
 from tests.support.trees import build_tree, document
 
 PIXELS = noise(1, (16, 12))
@@ -193,17 +194,18 @@ def test_what_is_no_vr_has_a_length_of_two_bytes(tmp_path: Path, vr: str) -> Non
 
 @pytest.mark.parametrize("vr", ["OV", "OB", "UN", "UV", "XX"])
 def test_an_extended_offset_table_counts_in_any_vr(tmp_path: Path, vr: str) -> None:
-    """Three fragments are two frames, and no VR of the table keeps them back."""
-    frames = [j2k(noise(number, (16, 12)), 12) for number in (1, 2)]
-    fragments = [frames[0][:40], frames[0][40:], frames[1]]
+    """Three fragments are two frames, as nothing but the table tells: no marker is in them."""
+    fragments = [b"one ", b"and more", b"two "]
     table = element(0x7FE00001, vr, offset_table(fragments, [0, 2], "Q"))
-    value = head(0x7FE00010, "OB", 0xFFFFFFFF) + encapsulated_value(fragments)
+    value = head(0x7FE00010, "OB", UNDEFINED) + encapsulated_value(fragments)
     count = element(0x00280008, "IS", "2")
     parts = [*identity(), *image_module(PIXELS)]
     parts.insert(len(identity()) + 2, count)
-    (tmp_path / "1.dcm").write_bytes(meta_header(jpeg(90)) + b"".join([*parts, table, value]))
+    (tmp_path / "1.dcm").write_bytes(meta_header(jpeg(53)) + b"".join([*parts, table, value]))
     report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
     assert (list(report.rejected), report.frames) == ([], 2)
+    frames = [tmp_path / "tree" / METADATA.replace("metadata", f"frames/{number}") for number in (1, 2)]
+    assert [unwrap_part(frame.read_bytes()) for frame in frames] == [b"one and more", b"two "]
 
 
 @pytest.mark.parametrize("vr", ["OB", "US", "UL", "FD", "AT", "SH"])

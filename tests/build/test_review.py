@@ -35,8 +35,9 @@ from tests.support.trees import PICTURED, NoProgress, build_tree, contents, docu
 
 WINDOW = "00281050"
 COUNTED_APART = 4
-CUT_FRAMES_ARE_DAMAGE = 5
 """The first version in which pictures are counted apart."""
+CUT_FRAMES_ARE_DAMAGE = 5
+"""The first version in which frames that lack data are damage."""
 BARE = BuildOptions(rendered=Rendered.DOCUMENTS, thumbnails=Thumbnails.NONE)
 
 
