@@ -261,3 +261,11 @@ def test_bits_stored_that_are_missing_are_those_allocated(tmp_path: Path) -> Non
         "Bits Stored (0028,0101) is missing; taken to be 16",
         "High Bit (0028,0102) is missing; taken to be 15",
     ]
+
+
+@pytest.mark.parametrize("tag", [0x00281101, 0x00420011, 0x00091001])
+@pytest.mark.parametrize("vr", ["UV", "SV", "OB", "UC", "UT"])
+def test_fragments_without_bytes_are_no_value(tmp_path: Path, tag: int, vr: str) -> None:
+    """What has no value has neither Value nor InlineBinary (PS3.18 F.2.5)."""
+    metadata, _ = build_with(tmp_path, tag, head(tag, vr, UNDEFINED) + encapsulated_value([b""]))
+    assert metadata[f"{tag:08X}"] == {"vr": vr}

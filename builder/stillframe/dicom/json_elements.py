@@ -157,6 +157,8 @@ def _convert_element(key: str, element: RawDataElement | DataElement, scope: _Sc
             return _convert_raw_sequence(key, element, scope)
         if element.length == UNDEFINED_LENGTH and not key.startswith("7FE0"):
             value = _join_fragments(key, value, scope, little=little)
+            if not value:
+                return {"vr": vr}
         return _convert_or_keep(key, vr, value, little, scope)
     return _convert_rewritten(key, scope)
 
