@@ -32,6 +32,7 @@ from tests.support.elements import (
     native_pixels,
     sequence,
 )
+from tests.support.frame_encoders import j2k
 from tests.support.multipart import unwrap_part
 from tests.support.trees import build_tree, document
 
@@ -73,7 +74,7 @@ def test_a_private_sequence_that_is_damaged_leaves_a_report_whole(tmp_path: Path
 @pytest.mark.parametrize(
     ("tag", "uid"), [(0x00080016, SOP_CLASS), (0x00080018, instance_uid(1)), (0x0020000D, STUDY), (0x0020000E, SERIES)]
 )
-@pytest.mark.parametrize("vr", ["US", "LO", "OB", "SH"])
+@pytest.mark.parametrize("vr", ["US", "LO", "OB", "SH", "UL", "AT", "FD", "UN"])
 def test_a_uid_of_another_vr_is_published_as_one_with_a_note(tmp_path: Path, tag: int, uid: str, vr: str) -> None:
     value = uid.encode() + bytes(len(uid) % 2)
     parts = [element(tag, vr, value) if part == element(tag, "UI", uid) else part for part in identity()]
@@ -81,8 +82,8 @@ def test_a_uid_of_another_vr_is_published_as_one_with_a_note(tmp_path: Path, tag
     parts += [*image_module(PIXELS), native_pixels(PIXELS)]
     (tmp_path / "1.dcm").write_bytes(meta_header() + b"".join(parts))
     report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
-    (note,) = [note for note in report.noted[0].notes if note.startswith(f"({tag >> 16:04X},{tag & 0xFFFF:04X})")]
-    assert vr in note
+    odd = [f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has the VR {vr}; published as UI"] if vr != "UN" else []
+    assert [note for item in report.noted for note in item.notes] == odd
     assert document(tmp_path / "tree", METADATA)[0][f"{tag:08X}"] == {"vr": "UI", "Value": [uid]}
 
 
@@ -98,12 +99,28 @@ def build_with(folder: Path, tag: int, written: bytes) -> tuple[dict[str, Any], 
 
 @pytest.mark.parametrize(
     ("vr", "value"),
-    [("OW", b"\x10\0"), ("OB", b"\x10\0"), ("LO", b"16"), ("SH", b" 16 "), ("UT", b"16"), ("UI", b"\x10\0")],
+    [
+        ("OW", b"\x10\0"),
+        ("OB", b"\x10\0"),
+        ("AT", b"\x10\0"),
+        ("LO", b"16"),
+        ("SH", b" 16 "),
+        ("UT", b"16"),
+        ("UI", b"\x10\0"),
+    ],
 )
 def test_rows_that_nobody_would_find_are_published_as_a_number(tmp_path: Path, vr: str, value: bytes) -> None:
     metadata, notes = build_with(tmp_path, 0x00280010, element(0x00280010, vr, value))
     assert metadata["00280010"] == {"vr": "US", "Value": [16]}
-    assert f"(0028,0010) has the VR {vr}; published as US" in notes
+    assert notes == (f"(0028,0010) has the VR {vr}; published as US",)
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"), [("OB", b"\0\0"), ("OB", b"0 "), ("SH", b"0 "), ("IS", b"0 "), ("US", b"\0\0")]
+)
+def test_no_frames_are_as_many_as_there_are_in_any_vr(tmp_path: Path, vr: str, value: bytes) -> None:
+    metadata, _ = build_with(tmp_path, 0x00280008, element(0x00280008, vr, value))
+    assert metadata["00280008"] == {"vr": "IS", "Value": [1]}
 
 
 @pytest.mark.parametrize(
@@ -261,6 +278,16 @@ def test_bits_stored_that_are_missing_are_those_allocated(tmp_path: Path) -> Non
         "Bits Stored (0028,0101) is missing; taken to be 16",
         "High Bit (0028,0102) is missing; taken to be 15",
     ]
+
+
+def test_a_sign_that_only_the_codestream_has_is_the_one_that_is_told(tmp_path: Path) -> None:
+    samples = PIXELS.astype("i2") - 2048
+    parts = [part for part in image_module(PIXELS) if part[:4] != b"\x28\0\x03\x01"]
+    value = head(0x7FE00010, "OB", UNDEFINED) + encapsulated_value([j2k(samples, 12)])
+    (tmp_path / "1.dcm").write_bytes(meta_header(jpeg(90)) + b"".join([*identity(), *parts, value]))
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    assert document(tmp_path / "tree", METADATA)[0]["00280103"] == {"vr": "US", "Value": [1]}
+    assert "Pixel Representation (0028,0103) is missing; taken to be 1" in report.noted[0].notes
 
 
 @pytest.mark.parametrize("tag", [0x00281101, 0x00420011, 0x00091001])

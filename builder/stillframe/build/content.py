@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from stillframe.archive.record import without_record
@@ -27,7 +27,7 @@ from stillframe.dicom.json_model import (
     first_value,
     in_other_vr,
 )
-from stillframe.dicom.lenient import raw_text
+from stillframe.dicom.lenient import raw_text, written_vr
 from stillframe.dicom.part10 import open_part10
 from stillframe.dicom.read import Instance
 from stillframe.dicom.sop_classes import FETCHED_WHOLE
@@ -111,11 +111,13 @@ class Producer:
         if converted.damaged and not has_pixels:  # half a report or plan is none
             raise InputError(f"holds a damaged sequence: {converted.damaged[0]}")
         identity = _identity(instance, self.uids)
-        told = _notes_on_identity(shown.dataset, identity)
+        odd = [tag for tag, own in identity.items() if shown.dataset.get(tag, own) != own]
+        told = [in_other_vr(tag, written_vr(instance.dataset, int(tag, 16)), identity[tag]) for tag in odd]
+        values = _without_those_on(odd, converted.notes)
         content = Content(
             metadata=_own(shown.dataset, identity),
             bulk=shown.bulk,
-            notes=(*instance.notes, *notes_on_uids(instance), *converted.notes, *shown.notes, *told, *notes),
+            notes=(*instance.notes, *notes_on_uids(instance), *values, *shown.notes, *told, *notes),
         )
         if has_pixels and is_video(instance):
             content = self._produce_video(instance, content)
@@ -139,14 +141,14 @@ class Producer:
             self._bounded.budget.justify(reader.published.frame_bytes * reader.published.frames)
         published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock, self.make)
         frames = reader.description.frames
-        restated, told = description.restated(content.metadata)
+        restated, told = description.restated(content.metadata, instance.dataset, reader.description)
         changes = restated | with_history(published.changes, content.metadata)
-        if first_value(content.metadata, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
+        if first_value(content.metadata | restated, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
             changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}
         return replace(
             content,
             metadata=_merged(content.metadata, changes),
-            notes=(*content.notes, *told, *published.notes),
+            notes=(*_without_those_on(restated, content.notes), *told, *published.notes),
             rows=published.rows,
             frames=frames,
             middle=published.middle,
@@ -188,10 +190,9 @@ def _identity(instance: Instance, uids: InstanceUIDs) -> JSONDataset:
     return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in values.items()}
 
 
-def _notes_on_identity(metadata: JSONDataset, identity: JSONDataset) -> list[str]:
-    """On UIDs that a file has written in another VR."""
-    odd = ((tag, metadata[tag]) for tag, own in identity.items() if metadata.get(tag, own) != own)
-    return [in_other_vr(tag, found, identity[tag]) for tag, found in odd]
+def _without_those_on(tags: Collection[str], notes: Iterable[str]) -> tuple[str, ...]:
+    """The notes but for those of the conversion on elements that are published otherwise after all."""
+    return tuple(note for note in notes if note.partition(": ")[0] not in tags)
 
 
 def _own(metadata: JSONDataset, identity: JSONDataset) -> JSONDataset:

@@ -37,11 +37,9 @@ class BulkData(Protocol):
         """A value, `default` if it is not there."""
 
 
-def in_other_vr(tag: str, found: Mapping[str, Any], published: Mapping[str, Any]) -> str:
-    """A note on an element that a file has in another VR than it is published in, with the value that its bytes are."""
-    vr, own = found["vr"], published["vr"]
-    odd = f"has the VR {vr}" if vr != own else f"has no value of the VR {vr} but a number"
-    return f"({tag[:4]},{tag[4:]}) {odd}; published as {own}"
+def in_other_vr(tag: str, vr: str, published: Mapping[str, Any]) -> str:
+    """A note on an element that a file has in the VR `vr`, and that is published in its own with what its bytes say."""
+    return f"({tag[:4]},{tag[4:]}) has the VR {vr}; published as {published['vr']}"
 
 
 def rebase_bulk(dataset: JSONDataset, prefix: str) -> JSONDataset:

@@ -144,6 +144,11 @@ def raw_element(dataset: Elements, tag: int) -> DataElement | RawDataElement | N
         raise InputError(f"{BaseTag(tag)} cannot be read") from error
 
 
+def written_vr(dataset: Elements, tag: int) -> str:
+    """The VR that a file gives an element, known or not; "" if it gives none, or the element is absent."""
+    return str(getattr(raw_element(dataset, tag), "VR", None) or "")
+
+
 def raw_text(dataset: Elements, tag: int) -> str:
     """A text value as it stands in the file, one character a byte, without its padding (PS3.5 6.2); "" if absent."""
     value = getattr(raw_element(dataset, tag), "value", None)

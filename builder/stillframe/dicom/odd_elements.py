@@ -102,7 +102,7 @@ def read_odd_head(walker: Walker, offset: int, end: int, depth: int) -> OddEleme
 
 
 def _is_letters(code: bytes) -> bool:
-    """Whether letters stand where a VR must, or question marks: no length of four bytes ends so, since it is even."""
+    """Whether letters stand where a VR must, or question marks: a length of four bytes that begins so would be odd."""
     return len(code) == 2 and ((code.isalpha() and code.isupper()) or code == _UNKNOWN)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import STR_VR
 
 from stillframe.dicom.json_model import JSONDataset, in_other_vr
-from stillframe.dicom.lenient import raw_element, raw_text
+from stillframe.dicom.lenient import raw_element, raw_text, written_vr
 from stillframe.dicom.numbers import NUMBER_CODES, WORD_BYTES, unpack_numbers
 from stillframe.dicom.read import PixelElement
 from stillframe.dicom.vr import dictionary_vr
@@ -108,11 +108,28 @@ class PixelDescription:
         if self.photometric.startswith("YBR_FULL") and self.bits_allocated not in (8, 16):
             raise PixelDataError(f"{self.photometric} with Bits Allocated {self.bits_allocated} is not supported")
 
-    def restated(self, metadata: JSONDataset) -> tuple[JSONDataset, list[str]]:
+    def restated(
+        self, metadata: JSONDataset, dataset: Dataset, read: PixelDescription
+    ) -> tuple[JSONDataset, list[str]]:
         """Elements that a file has written in another VR, so that none who reads the metadata finds their values there.
 
         And those of type 1 (PS3.3 C.7.6.3.1) that it lacks, as they were taken to be; and the notes that tell of both.
+
+        Args:
+            metadata: what became of the data set.
+            dataset: the data set that this is the description of.
+            read: how the frames were read in the end.
         """
+        own = self._elements()
+        odd = {tag: new for tag, new in own.items() if _values(metadata, tag) not in (None, new["Value"])}
+        taken = replace(read, high_bit=read.bits_stored - 1)._elements()
+        lacking = {tag: taken[tag] for tag in _TYPE_1 if tag in own and _values(metadata, tag) is None}
+        told = [in_other_vr(tag, written_vr(dataset, int(tag, 16)), new) for tag, new in odd.items()]
+        told += [_missing(tag, new["Value"][0]) for tag, new in lacking.items()]
+        return odd | lacking, told
+
+    def _elements(self) -> JSONDataset:
+        """The Image Pixel module in its own VRs."""
         numbers = {
             "00280002": self.samples,
             "00280006": self.planar,
@@ -122,14 +139,10 @@ class PixelDescription:
         }
         if not self.floating:  # which has none of these (PS3.3 C.7.6.24)
             numbers |= {"00280101": self.bits_stored, "00280102": self.high_bit, "00280103": self.pixel_representation}
-        own: JSONDataset = {tag: {"vr": "US", "Value": [number]} for tag, number in numbers.items()}
-        own["00280004"] = {"vr": "CS", "Value": [self.photometric]}
-        own["00280008"] = {"vr": "IS", "Value": [self.frames]}
-        odd = {tag: new for tag, new in own.items() if _values(metadata, tag) not in (None, new["Value"])}
-        lacking = {tag: own[tag] for tag in _TYPE_1 if tag in own and _values(metadata, tag) is None}
-        told = [in_other_vr(tag, metadata[tag], new) for tag, new in odd.items()]
-        told += [_missing(tag, new["Value"][0]) for tag, new in lacking.items()]
-        return odd | lacking, told
+        elements: JSONDataset = {tag: {"vr": "US", "Value": [number]} for tag, number in numbers.items()}
+        elements["00280004"] = {"vr": "CS", "Value": [self.photometric]}
+        elements["00280008"] = {"vr": "IS", "Value": [self.frames]}
+        return elements
 
 
 def _missing(tag: str, taken: int) -> str:
