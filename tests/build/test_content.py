@@ -7,7 +7,9 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from openjpeg.utils import decode as openjpeg_decode
 from pydicom.filereader import read_file_meta_info
 
 from tests.support.dicom_files import (
@@ -278,6 +280,24 @@ def test_bits_stored_that_are_missing_are_those_allocated(tmp_path: Path) -> Non
         "Bits Stored (0028,0101) is missing; taken to be 16",
         "High Bit (0028,0102) is missing; taken to be 15",
     ]
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_bits_stored_that_are_missing_end_with_the_high_bit(tmp_path: Path, signed: int) -> None:
+    """High Bit is Bits Stored - 1 (PS3.5 8.1.1), and so is where the sign of 12 bits stands in cells of 16."""
+    samples = PIXELS.astype("i4") - 2048 * signed
+    written = {0x00280101: b"", 0x00280103: element(0x00280103, "US", signed)}
+    parts = {
+        int.from_bytes(part[1::-1] + part[3:1:-1]): part for part in (*identity(), *image_module(PIXELS))
+    } | written
+    data = b"".join(parts[tag] for tag in sorted(parts)) + native_pixels(samples & 0xFFF)
+    (tmp_path / "1.dcm").write_bytes(meta_header() + data)
+    report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
+    assert "Bits Stored (0028,0101) is missing; taken to be 12" in report.noted[0].notes
+    metadata = document(tmp_path / "tree", METADATA)[0]
+    assert [metadata[tag]["Value"] for tag in ("00280101", "00280102", "00280103")] == [[12], [11], [signed]]
+    frame = (tmp_path / "tree" / METADATA.replace("metadata", "frames/1")).read_bytes()
+    assert np.array_equal(openjpeg_decode(frame, j2k_format=0), samples)
 
 
 def test_a_sign_that_only_the_codestream_has_is_the_one_that_is_told(tmp_path: Path) -> None:

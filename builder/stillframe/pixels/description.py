@@ -173,7 +173,7 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
     width = _FLOATING_BITS.get(pixels.keyword, allocated)
     if allocated != width:
         raise PixelDataError(f"Bits Allocated is {allocated}, but {pixels.keyword} has samples of {width} bits")
-    stored = allocated if floating else _integer(dataset, "BitsStored", default=allocated)
+    stored, high_bit = (allocated, allocated - 1) if floating else _read_bits(dataset, allocated)
     packed = allocated == 12 and not floating
     description = PixelDescription(
         rows=_integer(dataset, "Rows"),
@@ -184,7 +184,7 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
         planar=_integer(dataset, "PlanarConfiguration", default=0),
         bits_allocated=16 if packed else allocated,
         bits_stored=stored,
-        high_bit=stored - 1 if floating else _integer(dataset, "HighBit", default=stored - 1),
+        high_bit=high_bit,
         pixel_representation=0 if floating else _integer(dataset, "PixelRepresentation", default=0),
         floating=floating,
         packed=packed,
@@ -193,6 +193,15 @@ def describe_pixels(dataset: Dataset, pixels: PixelElement, max_frame_bytes: int
     if description.frame_bytes > max_frame_bytes:
         raise PixelDataError(f"a frame of {description.frame_bytes} bytes exceeds the limit of {max_frame_bytes}")
     return description
+
+
+def _read_bits(dataset: Dataset, allocated: int) -> tuple[int, int]:
+    """Bits Stored and High Bit. Where only one of them is there, it tells the other (PS3.5 8.1.1)."""
+    unknown = -1
+    high_bit = _integer(dataset, "HighBit", default=unknown)
+    told = high_bit + 1 if 0 <= high_bit < allocated else allocated
+    stored = _integer(dataset, "BitsStored", default=told)
+    return stored, stored - 1 if high_bit == unknown else high_bit
 
 
 _tag: Final = lru_cache(Tag)
