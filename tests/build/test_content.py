@@ -17,10 +17,12 @@ from tests.support.dicom_files import (
     SERIES,
     STUDY,
     encapsulated_value,
+    image_attributes,
     instance_uid,
     jpeg,
     noise,
     offset_table,
+    write_dicom,
 )
 from tests.support.elements import (
     REPORT_CLASS,
@@ -109,6 +111,7 @@ def build_with(folder: Path, tag: int, written: bytes) -> tuple[dict[str, Any], 
         ("SH", b" 16 "),
         ("UT", b"16"),
         ("UI", b"\x10\0"),
+        ("IS", b"16\n "),
     ],
 )
 def test_rows_that_nobody_would_find_are_published_as_a_number(tmp_path: Path, vr: str, value: bytes) -> None:
@@ -134,6 +137,7 @@ def test_no_frames_are_as_many_as_there_are_in_any_vr(tmp_path: Path, vr: str, v
         ("IS", b"+16 "),
         ("DS", b"16.0"),
         ("DS", b" 16."),
+        ("IS", b"16\n "),
     ],
 )
 def test_rows_that_are_a_number_in_another_vr_stay_so(tmp_path: Path, vr: str, value: bytes) -> None:
@@ -316,3 +320,12 @@ def test_fragments_without_bytes_are_no_value(tmp_path: Path, tag: int, vr: str)
     """What has no value has neither Value nor InlineBinary (PS3.18 F.2.5)."""
     metadata, _ = build_with(tmp_path, tag, head(tag, vr, UNDEFINED) + encapsulated_value([b""]))
     assert metadata[f"{tag:08X}"] == {"vr": vr}
+
+
+def test_nothing_is_taken_to_be_of_frames_that_nobody_reads(tmp_path: Path) -> None:
+    attributes = image_attributes(PIXELS, SamplesPerPixel=None, BitsStored=None, HighBit=None)
+    path = write_dicom(tmp_path / "1.dcm", jpeg(53), attributes, encapsulated_value([b"abcd"]), vr="OB")
+    report = build_tree(tmp_path / "tree", path)
+    metadata = document(tmp_path / "tree", METADATA)[0]
+    assert not {"00280002", "00280101", "00280102"} & metadata.keys()
+    assert not [note for item in report.noted for note in item.notes if "taken to be" in note]

@@ -141,7 +141,8 @@ class Producer:
             self._bounded.budget.justify(reader.published.frame_bytes * reader.published.frames)
         published = publish_frames(reader, self.uids, self.options, self._bounded, self.clock, self.make)
         frames = reader.description.frames
-        restated, told = description.restated(content.metadata, instance.dataset, reader.description)
+        read = None if reader.named.is_passed_through else reader.description
+        restated, told = description.restated(content.metadata, instance.dataset, read)
         changes = restated | with_history(published.changes, content.metadata)
         if first_value(content.metadata | restated, NUMBER_OF_FRAMES) == 0:  # some writers mean that there is but one
             changes = changes | {NUMBER_OF_FRAMES: {"vr": "IS", "Value": [frames]}}

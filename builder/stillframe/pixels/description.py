@@ -109,7 +109,7 @@ class PixelDescription:
             raise PixelDataError(f"{self.photometric} with Bits Allocated {self.bits_allocated} is not supported")
 
     def restated(
-        self, metadata: JSONDataset, dataset: Dataset, read: PixelDescription
+        self, metadata: JSONDataset, dataset: Dataset, read: PixelDescription | None
     ) -> tuple[JSONDataset, list[str]]:
         """Elements that a file has written in another VR, so that none who reads the metadata finds their values there.
 
@@ -118,12 +118,12 @@ class PixelDescription:
         Args:
             metadata: what became of the data set.
             dataset: the data set that this is the description of.
-            read: how the frames were read in the end.
+            read: how the frames were read in the end; None if nobody reads them.
         """
         own = self._elements()
         odd = {tag: new for tag, new in own.items() if _values(metadata, tag) not in (None, new["Value"])}
-        taken = replace(read, high_bit=read.bits_stored - 1)._elements()
-        lacking = {tag: taken[tag] for tag in _TYPE_1 if tag in own and _values(metadata, tag) is None}
+        taken = replace(read, high_bit=read.bits_stored - 1)._elements() if read else {}
+        lacking = {tag: taken[tag] for tag in _TYPE_1 if tag in taken and _values(metadata, tag) is None}
         told = [in_other_vr(tag, written_vr(dataset, int(tag, 16)), new) for tag, new in odd.items()]
         told += [_missing(tag, new["Value"][0]) for tag, new in lacking.items()]
         return odd | lacking, told
@@ -157,7 +157,7 @@ def _values(metadata: JSONDataset, tag: str) -> object:
 # PS3.3 C.7.6.24, C.7.6.25.
 _FLOATING_BITS: Final = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _TEXT_NUMBERS: Final = frozenset({"IS", "DS"})
-_WHOLE_NUMBER: Final = re.compile(r" *([+-]?[0-9]{1,16})(?:\.0*)? *")
+_WHOLE_NUMBER: Final = re.compile(r"\s*([+-]?[0-9]{1,16})(?:\.0*)?\s*", re.ASCII)
 _TEXT_VRS: Final = frozenset(STR_VR)
 _FLOATS: Final = frozenset({"FL", "FD"})
 
