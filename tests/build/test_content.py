@@ -137,7 +137,6 @@ def test_no_frames_are_as_many_as_there_are_in_any_vr(tmp_path: Path, vr: str, v
         ("IS", b"+16 "),
         ("DS", b"16.0"),
         ("DS", b" 16."),
-        ("IS", b"16\n "),
     ],
 )
 def test_rows_that_are_a_number_in_another_vr_stay_so(tmp_path: Path, vr: str, value: bytes) -> None:
