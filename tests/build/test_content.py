@@ -91,10 +91,14 @@ def test_a_uid_of_another_vr_is_published_as_one_with_a_note(tmp_path: Path, tag
     assert document(tmp_path / "tree", METADATA)[0][f"{tag:08X}"] == {"vr": "UI", "Value": [uid]}
 
 
+def image_by_tag() -> dict[int, bytes]:
+    """The elements of an image but for its pixels."""
+    return {int.from_bytes(part[1::-1] + part[3:1:-1]): part for part in (*identity(), *image_module(PIXELS))}
+
+
 def build_with(folder: Path, tag: int, written: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The published metadata and the notes of an image of 16 rows with an element written so."""
-    parts = {int.from_bytes(part[1::-1] + part[3:1:-1]): part for part in (*identity(), *image_module(PIXELS))}
-    parts |= {0x7FE00010: native_pixels(PIXELS), tag: written}
+    parts = image_by_tag() | {0x7FE00010: native_pixels(PIXELS), tag: written}
     (folder / "1.dcm").write_bytes(meta_header() + b"".join(parts[key] for key in sorted(parts)))
     report = build_tree(folder / "tree", folder / "1.dcm")
     assert report.rejected == []
@@ -289,10 +293,7 @@ def test_bits_stored_that_are_missing_are_those_allocated(tmp_path: Path) -> Non
 def test_bits_stored_that_are_missing_end_with_the_high_bit(tmp_path: Path, signed: int) -> None:
     """High Bit is Bits Stored - 1 (PS3.5 8.1.1), and so is where the sign of 12 bits stands in cells of 16."""
     samples = PIXELS.astype("i4") - 2048 * signed
-    written = {0x00280101: b"", 0x00280103: element(0x00280103, "US", signed)}
-    parts = {
-        int.from_bytes(part[1::-1] + part[3:1:-1]): part for part in (*identity(), *image_module(PIXELS))
-    } | written
+    parts = image_by_tag() | {0x00280101: b"", 0x00280103: element(0x00280103, "US", signed)}
     data = b"".join(parts[tag] for tag in sorted(parts)) + native_pixels(samples & 0xFFF)
     (tmp_path / "1.dcm").write_bytes(meta_header() + data)
     report = build_tree(tmp_path / "tree", tmp_path / "1.dcm")
