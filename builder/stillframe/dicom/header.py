@@ -20,6 +20,7 @@ from stillframe.dicom.walk import (
     Odd,
     Short,
     Walker,
+    is_vr_like,
 )
 from stillframe.errors import InputError
 
@@ -133,7 +134,7 @@ def find_encoding(head: bytes) -> Encoding | None:
     if len(head) < 8 or bool(head[0]) == bool(head[1]):
         return None
     little = head[1] == 0
-    if all(0x41 <= letter <= 0x5A for letter in head[4:6]) or head[4:6] == b"??":  # some writers mean UN with these
+    if is_vr_like(head[4:6]):
         return Encoding(implicit=False, little=little)
     return Encoding(implicit=True, little=True) if little and head[7] == 0 else None
 

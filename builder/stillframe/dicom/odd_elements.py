@@ -29,13 +29,13 @@ from stillframe.dicom.walk import (
     Odd,
     Short,
     Walker,
+    is_vr_like,
     too_deep,
     too_many_parts,
 )
 
 # What is read first of an element in a file.
 _FIRST_BYTES: Final = 1 << 12
-_UNKNOWN: Final = b"??"
 
 
 class OddElement(NamedTuple):
@@ -83,7 +83,7 @@ def read_odd_head(walker: Walker, offset: int, end: int, depth: int) -> OddEleme
         raise Unreadable("holds an item without its delimiter")
     code = data[offset + 4 : offset + 6]
     vr, value = None, offset + 8
-    if not implicit and _is_letters(code):
+    if not implicit and is_vr_like(code):
         vr, long = code.decode("ascii"), code in LONG_VRS
         if long and end - value < 4:
             raise Short("ends inside the head of an element")
@@ -99,11 +99,6 @@ def read_odd_head(walker: Walker, offset: int, end: int, depth: int) -> OddEleme
     if vr == "UN":
         return OddElement(tag, vr, length, value, behind - 8, behind)
     return OddElement(tag, "SQ", behind - value, value, behind, behind)
-
-
-def _is_letters(code: bytes) -> bool:
-    """Whether letters stand where a VR must, or question marks: a length of four bytes that begins so would be odd."""
-    return len(code) == 2 and ((code.isalpha() and code.isupper()) or code == _UNKNOWN)
 
 
 def _is_sequence(walker: Walker, tag: int, vr: str | None, value: int, end: int) -> bool:
@@ -216,7 +211,7 @@ def walker_of_item(walker: Walker, start: int, end: int, depth: int) -> Walker:
     code = walker.data[start + 4 : min(start + 6, end)]
     if len(code) < 2 or walker.encoding.implicit:
         return walker
-    if not _is_letters(code):
+    if not is_vr_like(code):
         return walker.implicit
     length = int.from_bytes(walker.data[start + 4 : start + 8], "little" if walker.encoding.little else "big")
     if start + 8 + length > end:

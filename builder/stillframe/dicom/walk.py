@@ -39,6 +39,17 @@ PIXEL_GROUP: Final = 0x7FE0
 """The group of pixel data (PS3.5 A.4)."""
 
 
+_UNKNOWN: Final = b"??"
+
+
+def is_vr_like(code: bytes) -> bool:
+    """Whether letters stand where a VR must, or question marks, with which some writers mean UN.
+
+    A length of four bytes that begins with question marks would be odd.
+    """
+    return len(code) == 2 and ((code.isalpha() and code.isupper()) or code == _UNKNOWN)
+
+
 class Odd(Exception):
     """Bytes that are no well-formed data set."""
 
