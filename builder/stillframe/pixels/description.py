@@ -122,8 +122,9 @@ class PixelDescription:
         """
         own = self._elements()
         odd = {tag: new for tag, new in own.items() if _values(metadata, tag) not in (None, new["Value"])}
-        taken = replace(read, high_bit=read.bits_stored - 1)._elements() if read else {}
-        lacking = {tag: taken[tag] for tag in _TYPE_1 if tag in taken and _values(metadata, tag) is None}
+        missing = [tag for tag in _TYPE_1 if tag in own and _values(metadata, tag) is None]
+        taken = replace(read, high_bit=read.bits_stored - 1)._elements() if read and missing else {}
+        lacking = {tag: taken[tag] for tag in missing if tag in taken}
         told = [in_other_vr(tag, written_vr(dataset, int(tag, 16)), new) for tag, new in odd.items()]
         told += [_missing(tag, new["Value"][0]) for tag, new in lacking.items()]
         return odd | lacking, told
