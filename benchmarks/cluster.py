@@ -21,7 +21,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from commands import build_anew, processes_below
+from commands import build_anew, new_tree, processes_below
 from inputs import series
 
 from tests.support.dask_cluster import DaskCluster
@@ -51,15 +51,15 @@ def main() -> None:
             series(images).write(source)
         with DaskCluster(work / "dask") as cluster:
             cluster.worker_ids()
-            build_anew(sources[0], work / "tree", cluster.address)  # the first one finds no caches
+            build_anew(sources[0], new_tree(work), cluster.address)  # the first one finds no caches
             before, began = cpu_seconds(cluster), time.monotonic()
             time.sleep(_IDLE_SECONDS)
             idle = (cpu_seconds(cluster) - before) / (time.monotonic() - began)
             wholes, runnings, cpus = [], [], []
             for _ in range(arguments.repeat):
-                here = [build_anew(source, work / "tree", 2) for source in sources]
+                here = [build_anew(source, new_tree(work), 2) for source in sources]
                 before = cpu_seconds(cluster)
-                there = [build_anew(source, work / "tree", cluster.address) for source in sources]
+                there = [build_anew(source, new_tree(work), cluster.address) for source in sources]
                 cpu = sum(ran.cpu for ran in there) + cpu_seconds(cluster) - before
                 wholes.append(here[1].seconds / there[1].seconds)
                 runnings.append((here[1].seconds - here[0].seconds) / (there[1].seconds - there[0].seconds))

@@ -5,6 +5,7 @@ It is the limit of what a build can reach. Beside it stands JPEG-LS, with which 
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 from dataclasses import dataclass
@@ -57,6 +58,24 @@ def code_jpegls(frames: Frames) -> Coding:
     return _coding(began, encoded, frames, codestreams)
 
 
+def times_as_fast_by_two(frames: Frames, repeat: int) -> float:
+    """How many times as fast two processes code as one: no build by two workers gains more on this machine."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as one, context.Pool(1) as other:
+        for pool in (one, other):
+            pool.apply(code_htj2k, (frames,))  # each has its libraries and its caches
+
+        def ratio() -> float:
+            began = time.perf_counter()
+            one.apply(code_htj2k, (frames,))
+            alone = time.perf_counter() - began
+            for result in [pool.apply_async(code_htj2k, (frames,)) for pool in (one, other)]:
+                result.get()
+            return 2 * alone / (time.perf_counter() - began - alone)
+
+        return statistics.median(ratio() for _ in range(max(5, repeat)))
+
+
 def _coding(began: float, encoded: float, frames: Frames, codestreams: list[bytes]) -> Coding:
     ended, count = time.process_time(), len(frames)
     size = sum(map(len, codestreams)) / count
@@ -91,5 +110,6 @@ def measure_coding(repeat: int) -> dict[str, Any]:
             "htj2kBytes": ours.size,
             "jpeglsBytes": theirs.size,
             "bytesOverJpegls": ours.size / theirs.size,
+            "timesAsFastByTwo": times_as_fast_by_two(frames, repeat),
         }
     return figures

@@ -16,6 +16,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from commands import new_tree
+
 from stillframe.build.pipeline import build
 from stillframe.build.report import Report
 from stillframe.build.request import BuildRequest
@@ -66,11 +68,14 @@ def build_into(store: Store, source: Path, options: BuildOptions) -> Measured:
     return Measured(cpu, report)
 
 
-def _into_folder(folder: Path, source: Path, options: BuildOptions) -> Measured:
-    shutil.rmtree(folder, ignore_errors=True)
-    store = DirectoryStore(str(folder), durable=True)
+def _into_folder(folder: Path, source: Path, options: BuildOptions, *, keep: bool = False) -> Measured:
+    tree = new_tree(folder)
+    store = DirectoryStore(str(tree), durable=True)
     store.create()
-    return build_into(store, source, options)
+    measured = build_into(store, source, options)
+    if not keep:
+        shutil.rmtree(tree)
+    return measured
 
 
 def median_of(repeat: int, measure: Callable[[], Measured]) -> Measured:
@@ -83,7 +88,7 @@ def median_of(repeat: int, measure: Callable[[], Measured]) -> Measured:
 def measure_ratios(source: Path, work: Path, bucket: Bucket | None, repeat: int) -> dict[str, Any]:
     """All CPU over that of the coding, by place and by pictures; and the stages of the default in memory."""
     with tempfile.TemporaryDirectory(prefix="stillframe-bench-", dir=_MEMORY if _MEMORY.is_dir() else None) as memory:
-        into_memory = partial(_into_folder, Path(memory, "tree"), source)
+        into_memory = partial(_into_folder, Path(memory), source)
         run = median_of(repeat, partial(into_memory, DEFAULT))
         frames, report = run.report.frames, run.report
         figures: dict[str, Any] = {
@@ -94,7 +99,7 @@ def measure_ratios(source: Path, work: Path, bucket: Bucket | None, repeat: int)
             "memoryBareRatio": median_of(repeat, partial(into_memory, NO_PICTURES)).ratio,
             "memoryPicturesRatio": median_of(repeat, partial(into_memory, ALL_PICTURES)).ratio,
         }
-    figures["diskRatio"] = median_of(repeat, partial(_into_folder, work / "tree", source, DEFAULT)).ratio
+    figures["diskRatio"] = median_of(repeat, partial(_into_folder, work, source, DEFAULT, keep=True)).ratio
     if bucket is not None:
         runs = count()
         figures["bucketRatio"] = median_of(

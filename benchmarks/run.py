@@ -59,18 +59,17 @@ def s3_server() -> Iterator[S3Server | None]:
 
 
 def measure_input(given: Input, work: Path, bucket: Bucket | None, repeat: int) -> dict[str, Any]:
-    """All figures of one input; its files are made for this, and go afterwards."""
+    """All figures of one input; its files are made for this."""
     print(f"measuring: {given.name}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="source-", dir=work) as folder:
-        source = Path(folder)
-        given.write(source)
-        figures = measure_ratios(source, work, bucket, repeat)
-        if bucket is not None:
-            figures |= count_requests(source, bucket, given.images)
-        figures |= measure_builds(source, work, given.images, repeat)
-        if given is INPUTS[0] and (peer := os.environ.get("PEER")):
-            figures |= measure_peer(peer, source, work, repeat)
-        return figures
+    source = Path(tempfile.mkdtemp(prefix="source-", dir=work))
+    given.write(source)
+    figures = measure_ratios(source, work, bucket, repeat)
+    if bucket is not None:
+        figures |= count_requests(source, bucket, given.images)
+    figures |= measure_builds(source, work, given.images, repeat)
+    if given is INPUTS[0] and (peer := os.environ.get("PEER")):
+        figures |= measure_peer(peer, source, work, repeat)
+    return figures
 
 
 def measure_rerun(server: S3Server, work: Path) -> dict[str, Any]:

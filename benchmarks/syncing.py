@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from commands import new_tree
 
 from tests.support.dicom_files import ROOT, image, noise, write
 
@@ -40,9 +41,9 @@ def write_many_series(folder: Path) -> Path:
     return folder
 
 
-def build(source: Path, tree: Path, *options: str) -> float:
-    """Elapsed seconds of a build. What was written before it is on the disk when it begins."""
-    shutil.rmtree(tree, ignore_errors=True)
+def build(source: Path, *options: str) -> float:
+    """Elapsed seconds of a build into a new folder beside it. What was written before is on the disk when it begins."""
+    tree = new_tree(source.parent)
     os.sync()
     command = [
         sys.executable,
@@ -69,9 +70,9 @@ def measure_syncing(repeat: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory(prefix="stillframe-bench-") as folder:
         inputs = {f"{SLICES} slices": write_slices, f"{SERIES} series of one image": write_many_series}
         for name, make in inputs.items():
-            source, tree = make(Path(folder, name)), Path(folder, "tree")
-            build(source, tree)  # the first one finds no caches
-            pairs = [(build(source, tree), build(source, tree, "--no-sync")) for _ in range(repeat)]
+            source = make(Path(folder, name))
+            build(source)  # the first one finds no caches
+            pairs = [(build(source), build(source, "--no-sync")) for _ in range(repeat)]
             synced, bare = map(statistics.median, zip(*pairs, strict=True))
             ratio = statistics.median(one / other for one, other in pairs)
             figures[name] = {"ratio": ratio, "synced": synced, "unsynced": bare}

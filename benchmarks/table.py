@@ -31,6 +31,7 @@ CODING_ROWS: Final[Sequence[tuple[str, str, str]]] = (
     ("  encode", "encodeMilliseconds", ".2f"),
     ("  verify", "verifyMilliseconds", ".2f"),
     ("  cut reduced/2", "reduceMilliseconds", ".3f"),
+    ("  two processes, as fast as one, times", "timesAsFastByTwo", ".2f"),
     ("JPEG-LS, ms of CPU, encode + verify", "jpeglsMilliseconds", ".2f"),
     ("  times those of HTJ2K", "jpeglsOverHtj2k", ".2f"),
     ("HTJ2K, bytes", "htj2kBytes", ",.0f"),
