@@ -13,7 +13,7 @@ from stillframe.dicom.json_convert import Converted, convert
 from stillframe.dicom.part10 import open_part10
 from stillframe.dicom.read import Instance, read_instance
 from stillframe.errors import InputError
-from tests.support.dicom_files import EXPLICIT, IMPLICIT
+from tests.support.dicom_files import BIG_ENDIAN, EXPLICIT, IMPLICIT
 from tests.support.elements import (
     NATIVE,
     PIXEL_DATA,
@@ -159,9 +159,33 @@ def test_what_is_behind_the_delimiter_of_a_sequence_of_vr_un_is_not_lost() -> No
     assert len(result.damaged) == 1
 
 
-def un_sequence(items: bytes, tag: int = CODES) -> bytes:
-    """A sequence of VR UN and undefined length."""
-    return head(tag, "UN", UNDEFINED) + items + delimiter()
+def un_sequence(items: bytes, tag: int = CODES, syntax: str = EXPLICIT) -> bytes:
+    """A sequence of VR UN and undefined length; its delimiter is little-endian, as its items are (PS3.5 6.2.2)."""
+    return head(tag, "UN", UNDEFINED, syntax) + items + delimiter()
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize("nested", [False, True], ids=["at the top", "in an item"])
+@pytest.mark.parametrize("inner", [IMPLICIT, BIG_ENDIAN], ids=["little-endian items", "big-endian items"])
+def test_items_of_vr_un_in_a_big_endian_data_set(inner: str, nested: bool, large: bool) -> None:
+    """They are little-endian with implicit VR (PS3.5 6.2.2); some writers go on as they began."""
+    content = code("C1", inner) + element(0x00280010, "US", 258, inner)
+    content += element(0x00204000, "LT", "y" * 60_000, inner) if large else b""
+    unknown = head(UNKNOWN, "UN", UNDEFINED, BIG_ENDIAN) + item(content, inner) + delimiter(inner)
+    parts = [sequence(0x0040A730, [element(0x00090010, "LO", "OWN", BIG_ENDIAN) + unknown], BIG_ENDIAN)]
+    result = converted(*(parts if nested else [unknown]), code_behind(), syntax=BIG_ENDIAN)
+    holder = result.dataset["0040A730"]["Value"][0] if nested else result.dataset
+    (found,) = holder[f"{UNKNOWN:08X}"]["Value"]
+    assert found["00080100"]["Value"] == ["C1"]
+    assert found["00280010"] == {"vr": "US", "Value": [258]}
+    assert ("00204000" in found) == large
+    assert result.dataset["00420010"]["Value"] == ["behind"]
+    assert result.notes == ()
+
+
+def code_behind() -> bytes:
+    """An element behind the others, in a big-endian data set."""
+    return element(0x00420010, "ST", "behind", BIG_ENDIAN)
 
 
 @pytest.mark.parametrize("tag", [CODES, UNKNOWN])
@@ -282,18 +306,21 @@ def whole_object(instance: Instance) -> bytes:
     return open_part10(instance.uids, instance, io.BytesIO()).read()
 
 
-def test_a_sequence_of_vr_un_is_written_as_it_was_read() -> None:
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
+def test_a_sequence_of_vr_un_is_written_as_it_was_read(syntax: str) -> None:
     """In whole objects with other UIDs, that have to be written anew."""
-    before = un_sequence(b"".join(item(code(f"{n:04d}", IMPLICIT)) for n in range(10_000)))
-    assert before in whole_object(read(before, element(0x00200052, "UI", "no_uid"), assign=True))
+    before = un_sequence(b"".join(item(code(f"{n:04d}", IMPLICIT)) for n in range(10_000)), syntax=syntax)
+    instance = read(before, element(0x00200052, "UI", "no_uid", syntax), syntax=syntax, assign=True)
+    assert before in whole_object(instance)
 
 
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
 @pytest.mark.parametrize("depth", [1, 3])
-def test_a_sequence_of_vr_un_with_other_uids_is_written(depth: int) -> None:
+def test_a_sequence_of_vr_un_with_other_uids_is_written(depth: int, syntax: str) -> None:
     items = item(element(0x00081155, "UI", "no_uid", IMPLICIT) + code("C1", IMPLICIT))
     for _ in range(depth):
         items = item(element(0x00081115, "SQ", items, IMPLICIT) + code("C2", IMPLICIT))
-    instance = read(un_sequence(items), assign=True)
+    instance = read(un_sequence(items, syntax=syntax), syntax=syntax, assign=True)
     again = read_instance(io.BytesIO(whole_object(instance)))
     assert convert(again.dataset).dataset == convert(instance.dataset).dataset
     found = convert(again.dataset).dataset["00081032"]["Value"][0]

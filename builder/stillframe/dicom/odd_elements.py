@@ -42,7 +42,7 @@ class OddElement(NamedTuple):
     """An element: offsets of its value, of the end of what is there of that, and of the next element.
 
     `vr` is None where none is written. `length` is the one that is written; of a sequence of undefined length it counts
-    its delimiter in, as `value_end` does, but for one of VR UN (PS3.5 6.2.2).
+    its delimiter in, as `value_end` does, but for one of VR UN (PS3.5 6.2.2). `walker` walks through its items.
     """
 
     tag: int
@@ -51,6 +51,7 @@ class OddElement(NamedTuple):
     value: int
     value_end: int
     end: int
+    walker: Walker
 
 
 def odd_elements(walker: Walker, offset: int, end: int, depth: int) -> Iterator[OddElement]:
@@ -67,7 +68,7 @@ def odd_elements(walker: Walker, offset: int, end: int, depth: int) -> Iterator[
                 if length == UNDEFINED_LENGTH or value + length > end:
                     break
                 offset = value + length
-                yield OddElement(tag, vr, length, value, offset, offset)
+                yield OddElement(tag, vr, length, value, offset, offset, walker)
             else:
                 return
         element = read_odd_head(walker, offset, end, depth)
@@ -91,14 +92,21 @@ def read_odd_head(walker: Walker, offset: int, end: int, depth: int) -> OddEleme
         length = int.from_bytes(data[value - (4 if long else 2) : value], "little" if little else "big")
     tag = group << 16 | number
     if length != UNDEFINED_LENGTH:
-        return OddElement(tag, vr, length, value, min(value + length, end), value + length)
+        return OddElement(tag, vr, length, value, min(value + length, end), value + length, walker)
+    if vr == "UN" and _begins_little(walker, value):
+        walker = walker.unknown
     if not _is_sequence(walker, tag, vr, value, end):
         value_end = _find_delimiter(walker, value, end)
-        return OddElement(tag, vr, length, value, value_end, value_end + 8)
+        return OddElement(tag, vr, length, value, value_end, value_end + 8, walker)
     behind = _find_sequence_end(walker, value, end, depth + 1)
     if vr == "UN":
-        return OddElement(tag, vr, length, value, behind - 8, behind)
-    return OddElement(tag, "SQ", behind - value, value, behind, behind)
+        return OddElement(tag, vr, length, value, behind - 8, behind, walker)
+    return OddElement(tag, "SQ", behind - value, value, behind, behind, walker)
+
+
+def _begins_little(walker: Walker, value: int) -> bool:
+    """Whether a big-endian data set has a little-endian item here, as in a value of VR UN it must (PS3.5 6.2.2)."""
+    return not walker.encoding.little and walker.data[value : value + 2] == b"\xfe\xff"
 
 
 def _is_sequence(walker: Walker, tag: int, vr: str | None, value: int, end: int) -> bool:
@@ -255,11 +263,11 @@ def read_odd_element(file: CountedReads, encoding: Encoding) -> RawDataElement:
             break
         length = element.end
     file.seek(start + min(element.end, len(walker.data)))
-    return raw_odd_element(walker, element, start)
+    return raw_odd_element(element, start)
 
 
-def raw_odd_element(walker: Walker, element: OddElement, base: int = 0) -> RawDataElement:
-    """The element, its value as far as it is there; `base` is where the walker's data begin in the file."""
-    value = walker.data[element.value : element.value_end] if element.length else None
+def raw_odd_element(element: OddElement, base: int = 0) -> RawDataElement:
+    """The element, its value as far as it is there; `base` is where its walker's data begin in the file."""
+    value = element.walker.data[element.value : element.value_end] if element.length else None
     tag, offset = BaseTag(element.tag), base + element.value
-    return RawDataElement(tag, element.vr, element.length, value, offset, *walker.encoding)
+    return RawDataElement(tag, element.vr, element.length, value, offset, *element.walker.encoding)

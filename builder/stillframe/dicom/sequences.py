@@ -111,7 +111,7 @@ def _read_odd(walker: Walker, start: int, end: int, *, cut: bool) -> RawItem:
     walker, offset = walker_of_item(walker, start, end, 0), start
     with suppress(Short):
         for count, element in enumerate(odd_elements(walker, start, end, 0), 1):
-            _add_odd(item, walker, element)
+            _add_odd(item, element)
             offset = element.end
             if count > MAX_PARTS:
                 raise too_many_parts()
@@ -122,17 +122,17 @@ def _read_odd(walker: Walker, start: int, end: int, *, cut: bool) -> RawItem:
     return item
 
 
-def _add_odd(item: RawItem, walker: Walker, element: OddElement) -> None:
+def _add_odd(item: RawItem, element: OddElement) -> None:
     group, number = element.tag >> 16, element.tag & 0xFFFF
     if number == 0 and element.length not in (0, 4):  # zeros, or the length of a group (PS3.5 7.2)
         raise Unreadable(f"has a group length ({group:04X},0000) of {element.length} bytes")
-    raw = raw_odd_element(walker, element)
+    raw = raw_odd_element(element)
     there = element.value_end - element.value
     if element.value_end < element.end and raw.length != UNDEFINED_LENGTH:
         item.notes.add((element.tag, f"its item ends after {there} of the value's {raw.length} bytes"))
         raw = raw._replace(length=there)
     if there > _COPIED_BYTES and is_sequence(raw):
-        raw = _with_span(raw, walker, element.value, element.value_end)
+        raw = _with_span(raw, element.walker, element.value, element.value_end)
     if element.tag in item:
         item.replace(raw)
     else:

@@ -85,9 +85,8 @@ def _raw(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Enco
     if vr == "SQ":
         return _sequence(tag, _items_bytes(element, datasets, encoding), encoding)
     if element.length == UNDEFINED_LENGTH:
-        return (
-            element_head(tag, vr, UNDEFINED_LENGTH, encoding) + bytes(value) + _mark(_SEQUENCE_DELIMITER, 0, encoding)
-        )
+        end = _mark(_SEQUENCE_DELIMITER, 0, Encoding(element.is_implicit_VR, element.is_little_endian))
+        return element_head(tag, vr, UNDEFINED_LENGTH, encoding) + bytes(value) + end
     return element_head(tag, vr, len(value), encoding) + value
 
 
