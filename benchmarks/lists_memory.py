@@ -88,7 +88,7 @@ def metadata_of(series: int, number: int) -> JSONDataset:
         words = f"what a scanner says {index} of slice {number * (index % 2)}"
         values[f"0043{0x1000 + index:04X}"] = ("LO", [words, f"{number * index / 7:.6f}"])
     dataset = {tag: {"vr": vr, "Value": value} for tag, (vr, value) in values.items()}
-    record = Record(f"sha256:{number:064x}", OPTIONS, Holding(1, len(FRAME)), f"{number:064x}")
+    record = Record(f"blake3:{number:064x}", OPTIONS, Holding(1, len(FRAME)), f"blake3={number:064x}")
     return with_record(dataset, record)
 
 
