@@ -29,7 +29,6 @@ SITE ?= site
 OHIF ?= 3.13.2
 ESBUILD ?= 0.25.12
 MINUTES ?= 10
-JOBS ?= 4
 PYTHONS ?= 3.12 3.13 3.14
 export PYTHON
 # What is compiled once is not compiled by every process that the tests start.
@@ -37,8 +36,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
-PYTEST := -m pytest -n $(JOBS) --dist worksteal
-QUICK := $(PYTEST) -q -m "not slow and not s3 and not browser"
+PYTEST := -m pytest --dist worksteal
+ALL := $(PYTEST) -n $(or $(JOBS),4)
+QUICK := $(PYTEST) -n $(or $(JOBS),auto) -q -m "not slow and not s3 and not browser"
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -119,7 +119,7 @@ serve: .venv/.installed
 	$(BIN)/stillframe serve "$(abspath $(SITE))" --port $(PORT) $(if $(wildcard viewer/dist),--viewer viewer/dist)
 
 test: .venv/.installed-test
-	$(BIN)/python $(PYTEST) -m "not browser" $(ARGS)
+	$(BIN)/python $(ALL) -m "not browser" $(ARGS)
 
 # Properties are tried with a tenth of their examples.
 test-fast: .venv/.installed-test
@@ -127,11 +127,11 @@ test-fast: .venv/.installed-test
 
 # The processes that tests start are measured too.
 coverage: .venv/.installed-test
-	$(BIN)/python $(PYTEST) -m "not browser" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+	$(BIN)/python $(ALL) -m "not browser" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 test-minimum: .venv-minimum/.installed
 	STILLFRAME_EXAMPLES=fast .venv-minimum/bin/python $(QUICK) $(ARGS)
-	.venv-minimum/bin/python $(PYTEST) -q tests/store
+	.venv-minimum/bin/python $(ALL) -q tests/store
 
 # uv resolves to the lowest versions of what pyproject.toml names, and to the newest of what those need.
 .venv-minimum/.installed: pyproject.toml | $(BIN)/python

@@ -422,6 +422,7 @@ def test_the_command_deletes_from_a_bucket(bucket: Bucket, source: Path, tmp_pat
     assert list(objects_of_roots(S3Store(bucket, "archive"))) == [Roots(MemoryStore(), SECRET).name(OTHER_STUDY)]
 
 
+@pytest.mark.slow
 def test_a_deletion_that_is_stopped_says_how_to_go_on(tmp_path: Path, source: Path) -> None:
     """It waits for a process that lives and holds the claim."""
     tree = tmp_path / "tree"

@@ -110,6 +110,7 @@ def test_prefix_and_reduced_codestream_decode_to_the_lower_resolution(frame_and_
         assert np.array_equal(foreign_decode(reduced).reshape(expected.shape), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "precision", "signed"),
     [((2048, 2500), 12, False), ((1, 4099), 16, True), ((4099, 1), 8, False), ((1030, 770, 3), 8, False)],

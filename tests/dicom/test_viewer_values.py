@@ -145,6 +145,7 @@ def test_a_palette_that_cannot_be_expanded_is_told_with_its_place() -> None:
     assert note.startswith("00480120/1/Segmented Red Palette Color Lookup Table Data (0028,1221) cannot be expanded")
 
 
+@pytest.mark.slow
 def test_a_file_of_many_palettes_grows_no_further_than_images_have_palettes() -> None:
     """A linear segment of 8 bytes makes a table of 128 KB."""
     items = [

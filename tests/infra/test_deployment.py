@@ -127,6 +127,7 @@ def test_a_job_publishes_and_deletes_with_the_rights_of_the_stack_alone(
     assert {entry["Key"] for entry in versions["Versions"]} == {entry["Key"] for entry in versions["DeleteMarkers"]}
 
 
+@pytest.mark.slow
 def test_logs_and_keys_are_made_where_they_are_asked_for(
     clients: Callable[[str], Any], template: dict[str, Any]
 ) -> None:
@@ -144,6 +145,7 @@ def test_logs_and_keys_are_made_where_they_are_asked_for(
     assert encryption(stack["LogBucket"]) == {"SSEAlgorithm": "AES256"}
 
 
+@pytest.mark.slow
 def test_no_logs_unless_told(clients: Callable[[str], Any], template: dict[str, Any]) -> None:
     stack = deploy(clients, template)
     assert "LogBucket" not in stack

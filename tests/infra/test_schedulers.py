@@ -149,6 +149,7 @@ def run_script(folder: Path, task: int, tasks: int, **more: str) -> subprocess.C
     return subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_the_script_of_slurm_builds_its_shard(tmp_path: Path) -> None:
     write_studies(tmp_path / "in", 5, 1, 1)

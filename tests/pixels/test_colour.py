@@ -217,6 +217,7 @@ def prepare(row: Row) -> tuple[Frame, bytes, Frame]:
     return frame, data, row.second(data)
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 @pytest.mark.parametrize(("row", "photometric", "cell"), CELLS)
 def test_colour_is_what_a_second_decoder_and_the_table_say(

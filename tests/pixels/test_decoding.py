@@ -150,6 +150,7 @@ def test_more_bytes_than_a_frame_can_need_are_refused(worker: ProcessExecutor) -
     assert worker.submit(restored, expression, (2, 3), SMALL).result(timeout=60) == told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "messages"),
     [
@@ -207,6 +208,7 @@ MAY_TAKE = f"it may take 64 MiB of memory, {MORE_MEMORY}"
 # 2 x 3 samples of 32 bytes are 192 bytes more than the limit says.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "message", "limited"),
     [

@@ -171,6 +171,7 @@ def test_certificates_that_the_system_trusts_are_trusted_by_both(
         assert [of_obstore(request) for request in server.requests] == [True]
 
 
+@pytest.mark.slow
 def test_a_server_that_nobody_vouches_for_is_refused_by_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served, _ = make_certificate(tmp_path, signed_by_itself=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)

@@ -36,6 +36,7 @@ def test_providers_and_extension() -> None:
     run_tests("stillframe.test.mjs")
 
 
+@pytest.mark.slow
 @needs_node
 def test_frames() -> None:
     run_tests("frames.test.mjs")

@@ -159,6 +159,7 @@ def test_damage_in_a_bucket_is_found(bucket: Bucket, tmp_path: Path) -> None:
     assert objects(store) == expected
 
 
+@pytest.mark.slow
 def test_the_command_verifies_when_it_is_asked(tmp_path: Path) -> None:
     source, tree = write_series(tmp_path / "in", 1), tmp_path / "tree"
     assert run("build", source, tree, "--no-sync").returncode == 0

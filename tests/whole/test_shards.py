@@ -106,6 +106,7 @@ def test_killed_shards_that_run_again_are_one_build(archive: Path, bucket: Bucke
     assert objects(S3Store(bucket, "a")) == objects(DirectoryStore(str(archive / "tree")))
 
 
+@pytest.mark.slow
 def test_a_table_spares_a_shard_the_headers_of_the_others(archive: Path, tmp_path: Path) -> None:
     """No line of another shard's study is followed, and all shards together come to one build."""
     named = [(path.name, f"{ROOT}.{int(path.name[:8], 16)}") for path in sorted((archive / "in").glob("*-*"))]
@@ -127,6 +128,7 @@ def test_a_table_spares_a_shard_the_headers_of_the_others(archive: Path, tmp_pat
     assert contents(tmp_path / "tree") == contents(tmp_path / "same")
 
 
+@pytest.mark.slow
 def test_shards_of_unlisted_studies_find_the_roots_of_one_build(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("a secret of more than sixteen bytes")
     (tmp_path / "secret").chmod(0o600)
