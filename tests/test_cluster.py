@@ -48,9 +48,14 @@ def double_all(numbers: Sequence[int]) -> list[int]:
     return [2 * number for number in numbers]
 
 
+def dask_worker() -> int:
+    """The process id of the worker of Dask that this process belongs to: it started what this one was forked from."""
+    return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def wait_for(path: str, begun: str) -> int:
     """Say that this has begun, then wait for a file; the process id."""
-    append(begun, f"{os.getppid()}\n")
+    append(begun, f"{dask_worker()}\n")
     while not Path(path).exists():
         time.sleep(0.05)
     return os.getpid()
@@ -58,7 +63,7 @@ def wait_for(path: str, begun: str) -> int:
 
 def kill_worker() -> None:
     """End the worker of Dask that this process belongs to, as a system without memory would."""
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(dask_worker(), signal.SIGKILL)
     time.sleep(60)
 
 
@@ -103,6 +108,18 @@ def test_a_task_has_a_sandbox_and_its_folder_and_the_workers_secrets_come_late(t
     assert (folder, sandboxed, secret) == (Path.cwd(), True, "of-the-worker")
     assert "PATH" in started
     assert "AWS_SECRET_ACCESS_KEY" not in started
+
+
+def test_a_worker_with_threads_does_as_many_tasks_at_once(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    with DaskCluster(tmp_path / "dask", 1, threads=2) as running, ClusterExecutor(running.address) as executor:
+        assert executor.workers == 2
+        begun = [tmp_path / name for name in ("one", "two")]
+        futures = [executor.submit(wait_for, str(go), str(path)) for path in begun]
+        until(lambda: all(path.exists() for path in begun))
+        go.touch()
+        assert len({future.result(SECONDS) for future in futures}) == 2
+        assert begun[0].read_text() == begun[1].read_text()  # both are of one worker
 
 
 def test_of_a_batch_whose_process_died_each_task_is_tried_by_itself(

@@ -14,6 +14,7 @@ import pytest
 from stillframe import task_process
 from stillframe.errors import MachineError
 from stillframe.task_process import NO_ROOM, TaskProcess, pack_failure, pack_task, unpack_answer
+from stillframe.task_server import TaskServer
 from tests.support.trees import processes_of_session
 
 pytestmark = pytest.mark.slow
@@ -21,9 +22,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def process() -> Iterator[TaskProcess]:
-    made = TaskProcess(lambda *_: None)
+    server = TaskServer(lambda *_: None)
+    made = server.start_process()
     yield made
     made.close()
+    server.close()
 
 
 def fail(message: str) -> None:
@@ -84,9 +87,11 @@ def test_a_death_is_seen_at_once(process: TaskProcess) -> None:
 
 def test_what_it_logs_is_told() -> None:
     lines: list[tuple[str, int, str]] = []
-    process = TaskProcess(lambda *line: lines.append(line))
+    server = TaskServer(lambda *line: lines.append(line))
+    process = server.start_process()
     ask(process, log, "a line")
     process.close()
+    server.close()
     deadline = time.monotonic() + 60
     while not lines and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -96,14 +101,15 @@ def test_what_it_logs_is_told() -> None:
 def test_it_ends_with_who_started_it() -> None:
     program = (
         "import os, time\n"
-        "from stillframe.task_process import TaskProcess, pack_task, unpack_answer\n"
-        "process = TaskProcess(print)\n"
-        "print(unpack_answer(process.run(pack_task(os.getpid, (), {}, '/'))), flush=True)\n"
+        "from stillframe.task_process import pack_task, unpack_answer\n"
+        "from stillframe.task_server import TaskServer\n"
+        "process = TaskServer(print).start_process()\n"
+        "print(unpack_answer(process.run(pack_task(os.getsid, (0,), {}, '/'))), flush=True)\n"
         "process.run(pack_task(time.sleep, (600,), {}, '/'))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None
-        session = int(starter.stdout.readline())  # it leads its own
+        session = int(starter.stdout.readline())  # what it was forked from leads its own
         assert session in processes_of_session(session)
         starter.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 60

@@ -11,6 +11,7 @@ import logging
 import platform
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from stillframe import __version__
 from stillframe.errors import MachineError, WorkerDied
 from stillframe.execute import PROCESS_DIED, TOO_LARGE
 from stillframe.task_process import NO_ROOM, TaskProcess, pack_failure
+from stillframe.task_server import TaskServer
 
 LIBRARIES: Final = (
     "pydicom",
@@ -51,13 +53,27 @@ class _Job:
         self._idle: list[TaskProcess] = []
         self._busy: set[TaskProcess] = set()
         self._tell: Callable[[str, int, str], None] = lambda *_: None
+        self._server = TaskServer(lambda *line: self._tell(*line))
 
     def tell_through(self, worker: Any, topic: str) -> None:
         """Have the worker tell the job what is logged from now on."""
         self.address = worker.address
         self._tell = lambda *line: worker.log_event(topic, line)
 
-    def relay(self, task: bytes) -> bytes:
+    def answer_once_admitted(self, task: bytes) -> bytes:
+        """As `answer`, once the job has looked at this worker."""
+        if not self.admitted.wait(_ADMISSION_SECONDS):
+            return pack_failure(MachineError("the job has not looked at a worker that was given a task"))
+        return self.answer(task)
+
+    def answer(self, task: bytes) -> bytes:
+        """The answer to a task; a failure, if there is none."""
+        try:
+            return self._relay(task)
+        except Exception as error:
+            return pack_failure(error)
+
+    def _relay(self, task: bytes) -> bytes:
         """The answer to a task (`task_process`). One that ends its process is tried once more in another."""
         for last in (False, True):
             answer = self._try(task)
@@ -94,10 +110,11 @@ class _Job:
             if process is not None:
                 self._busy.add(process)
         if process is None:
-            process = TaskProcess(lambda *line: self._tell(*line))
+            process = self._server.start_process()
             with self._lock:
                 self._busy.add(process)
         if self.ended:
+            self._server.close()  # it may have been started anew
             process.end()
         return process
 
@@ -115,10 +132,29 @@ class _Job:
             self.ended = True
             idle, self._idle = self._idle, []
             busy = list(self._busy)
+        self._server.close()
         for process in idle:
             process.close()
         for process in busy:
             process.end()
+
+
+async def _in_thread(answer: Callable[[bytes], bytes], task: bytes) -> bytes:
+    """The answer to a task, which a thread waits for that does not keep the worker from ending."""
+    loop = asyncio.get_running_loop()
+    coming: asyncio.Future[bytes] = loop.create_future()
+
+    def take(answered: bytes) -> None:
+        if not coming.done():
+            coming.set_result(answered)
+
+    def wait() -> None:
+        answered = answer(task)
+        with suppress(RuntimeError):  # the worker has ended
+            loop.call_soon_threadsafe(take, answered)
+
+    threading.Thread(target=wait, name="stillframe-task", daemon=True).start()
+    return await coming
 
 
 _jobs: dict[str, _Job] = {}
@@ -147,10 +183,7 @@ async def ask_worker(job: str, task: bytes, dask_worker: Any) -> bytes:
     """The answer to a task that is none of the scheduler's, from a process of the worker."""
     known = _job(job)
     known.tell_through(dask_worker, topic_of(job))
-    try:
-        return await asyncio.to_thread(known.relay, task)
-    except Exception as error:
-        return pack_failure(error)
+    return await _in_thread(known.answer, task)
 
 
 def admit(job: str, dask_worker: Any) -> None:
@@ -160,15 +193,13 @@ def admit(job: str, dask_worker: Any) -> None:
     known.admitted.set()
 
 
-def do_task(job: str, task: bytes) -> bytes:
-    """The answer to a task of the scheduler's."""
-    known = _job(job)
-    if not known.admitted.wait(_ADMISSION_SECONDS):
-        return pack_failure(MachineError("the job has not looked at a worker that was given a task"))
-    try:
-        return known.relay(task)
-    except Exception as error:
-        return pack_failure(error)
+async def do_task(job: str, task: bytes) -> bytes:
+    """The answer to a task of the scheduler's.
+
+    None of Dask's own threads waits for it: these are looked into a hundred times a second while they have a task
+    (`distributed.worker.profile`).
+    """
+    return await _in_thread(_job(job).answer_once_admitted, task)
 
 
 def end_job(job: str) -> None:

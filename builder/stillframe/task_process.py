@@ -1,9 +1,9 @@
-"""One worker process beside a process of somebody else's: a command that runs the tasks it is sent.
+"""One worker process beside a process of somebody else's: it runs the tasks it is sent.
 
 A worker of a cluster has threads from the start, keeps its secrets in its environment, and may be allowed no children
-by `multiprocessing`. So it has its tasks done by this command, which prepares itself as the workers of a local job do
-(`worker_process`). The two speak through a pair of sockets. The command ends with whoever started it, and when it has
-been idle for a while.
+by `multiprocessing`. So it has its tasks done by processes that a command of its own starts (`task_server`), which
+prepare themselves as the workers of a local job do (`worker_process`). The two speak through a pair of sockets. A
+process ends with whoever had it started, and when it has been idle for a while.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import pickle
 import select
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,14 +21,15 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn
 
-from stillframe.process_start import protect_children, starting
-from stillframe.worker_process import few_variables, open_log, prepare_worker, run_task
+from stillframe.worker_process import prepare_worker, run_task
 
 RESULT, FAILURE, NO_ROOM = b"r", b"f", b"m"
 """What an answer begins with: a pickled result, a pickled exception, or word that there was no memory for the task."""
 
 _LENGTH: Final = struct.Struct("<Q")
-_IDLE_SECONDS: Final = 60.0
+IDLE_SECONDS: Final = 60.0
+"""How long a process waits for a task before it ends."""
+
 # Whoever finds a process that was idle for longer starts another one: this one may be about to end.
 _FRESH_SECONDS: Final = 30.0
 
@@ -61,29 +60,13 @@ def pack_failure(error: BaseException) -> bytes:
 
 
 class TaskProcess:
-    """The command, as whoever started it sees it. It does one task at a time."""
+    """The process, as whoever has it started (`task_server`) sees it. It does one task at a time."""
 
-    def __init__(self, tell: Callable[[str, int, str], None]) -> None:
-        """Start it; `tell` gets the logger's name, the level and the text of what it logs.
-
-        Raises:
-            MachineError: if no process can be started.
-        """
-        self._socket, theirs = socket.socketpair()
+    def __init__(self, connection: socket.socket, kill: Callable[[], None]) -> None:
+        """`connection` leads to it, `kill` ends it, whatever it does."""
+        self._socket = connection
+        self._kill = kill
         self._used = time.monotonic()
-        with theirs, starting(), open_log(tell) as log:
-            environment = few_variables()
-            protect_children(environment)
-            numbers = (theirs.fileno(), log.fileno())
-            self._process = subprocess.Popen(  # noqa: S603  (this Python, with a module of its own)
-                [sys.executable, "-P", "-m", "stillframe.task_process", *map(str, numbers)],
-                env=environment,
-                pass_fds=numbers,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C at a terminal is for whoever started it
-            )
 
     def run(self, task: bytes) -> bytes:
         """Have it do a task (`pack_task`); the answer.
@@ -103,12 +86,11 @@ class TaskProcess:
 
     def is_fresh(self) -> bool:
         """Whether it may be given a task still."""
-        return time.monotonic() - self._used < _FRESH_SECONDS and self._process.poll() is None
+        return time.monotonic() - self._used < _FRESH_SECONDS and not _is_closed(self._socket)
 
     def end(self) -> None:
         """End it, whatever it does. Whoever waits for its answer learns of that."""
-        self._process.kill()
-        self._process.wait()
+        self._kill()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -153,24 +135,26 @@ def _carry_out(request: bytes) -> bytes:
         return pack_failure(error)
 
 
+def _is_closed(channel: socket.socket) -> bool:
+    """Whether the other end of a socket is."""
+    poller = select.poll()
+    poller.register(channel, 0)  # of a hang-up it tells always
+    return bool(poller.poll(0))
+
+
 def _exit_with(channel: socket.socket) -> None:
     """End this process when the other end of the socket is closed: a task may be long."""
     poller = select.poll()
-    poller.register(channel, 0)  # of a hang-up it tells always
+    poller.register(channel, 0)  # as above
     poller.poll()
     os._exit(1)
 
 
-def main() -> NoReturn:
-    """Do tasks until nobody sends any."""
-    channel, log = socket.socket(fileno=int(sys.argv[1])), Connection(int(sys.argv[2]), readable=False)
+def do_tasks(channel: socket.socket, log: Connection) -> NoReturn:
+    """In the process, which has one thread: do tasks until nobody sends any."""
     prepare_worker(log)
     threading.Thread(target=_exit_with, args=(channel,), daemon=True).start()
     with suppress(OSError, EOFError):
-        while select.select([channel], [], [], _IDLE_SECONDS)[0]:
+        while select.select([channel], [], [], IDLE_SECONDS)[0]:
             _send(channel, _carry_out(_receive(channel)))
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,10 +18,13 @@ _START_SECONDS: Final = 240.0
 
 
 class DaskCluster:
-    """A scheduler, and workers that each run one task at once; what they say is in the folder."""
+    """A scheduler, and workers that each run so many tasks at once; what they say is in the folder."""
 
-    def __init__(self, folder: Path, workers: int = 2, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, workers: int = 2, environment: Mapping[str, str] | None = None, threads: int = 1
+    ) -> None:
         self._folder = folder
+        self._threads = threads
         self._environment = os.environ | dict(environment or {})
         self._file = folder / "scheduler.json"
         self._nannies: list[subprocess.Popen[bytes]] = []
@@ -58,7 +61,7 @@ class DaskCluster:
         """Start a worker under a nanny, which a command may come before; it joins when it is ready."""
         self._nannies.append(
             self._start(
-                "worker", self.address, "--nthreads", "1", "--no-dashboard", "--memory-limit", "0",
+                "worker", self.address, "--nthreads", str(self._threads), "--no-dashboard", "--memory-limit", "0",
                 "--local-directory", str(self._folder), before=before, **variables,
             )
         )  # fmt: skip
