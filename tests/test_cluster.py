@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,22 @@ def test_a_task_has_a_sandbox_and_its_folder_and_the_workers_secrets_come_late(t
     assert (folder, sandboxed, secret) == (Path.cwd(), True, "of-the-worker")
     assert "PATH" in started
     assert "AWS_SECRET_ACCESS_KEY" not in started
+
+
+def test_what_is_submitted_first_comes_before_what_waits(tmp_path: Path) -> None:
+    go, begun, lines = (tmp_path / name for name in ("go", "begun", "lines"))
+    with DaskCluster(tmp_path / "dask", 1) as running, ClusterExecutor(running.address) as executor:
+        under_way = executor.submit(wait_for, str(go), str(begun))
+        until(begun.exists)
+        waiting = [executor.submit(append, str(lines), f"{number} ") for number in range(5)]
+        urgent = executor.submit_first(append, str(lines), "first ")
+        time.sleep(0.5)  # until the worker has it
+        go.touch()
+        wait([urgent, *waiting], SECONDS)
+    assert under_way.done()
+    done = lines.read_text().split()
+    assert done.index("first") <= 1  # the worker may have had one that waited
+    assert sorted(done) == ["0", "1", "2", "3", "4", "first"]
 
 
 def test_a_worker_with_threads_does_as_many_tasks_at_once(tmp_path: Path) -> None:

@@ -105,7 +105,16 @@ class ClusterExecutor(WorkersElsewhere):
         Raises:
             MachineError: if the cluster failed.
         """
-        outer: Future[T] = Future()
+        return self._schedule(0, fn, args, kwargs)
+
+    @override
+    def submit_first[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return self._schedule(1, fn, args, kwargs)
+
+    def _schedule(
+        self, priority: int, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Future[Any]:
+        outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
         task = pack_task(fn, args, kwargs, os.path.abspath(os.curdir))  # noqa: PTH100  (as a shell names it)
         with self._lock:
@@ -113,7 +122,7 @@ class ClusterExecutor(WorkersElsewhere):
                 raise self._failure
             self._under_way[outer] = None
         key = f"{topic_of(self._job)}-{next(self._numbers)}"  # equal tasks are run as often as they are submitted
-        inner = self._client.submit(do_task, self._job, task, key=key, pure=False, retries=0)
+        inner = self._client.submit(do_task, self._job, task, key=key, pure=False, retries=0, priority=priority)
         with self._lock:
             if outer in self._under_way:
                 self._under_way[outer] = inner

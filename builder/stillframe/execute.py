@@ -94,6 +94,10 @@ class WorkersElsewhere(WorkersExecutor):
     def workers(self) -> int:
         """How many tasks its workers run at once."""
 
+    @abstractmethod
+    def submit_first[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As `submit`, before all that was submitted so and that no worker has yet."""
+
 
 class ProcessExecutor(WorkersExecutor):
     """Worker processes that may die without taking the job along.

@@ -6,14 +6,15 @@ from typing import Any, override
 
 import pytest
 
+from stillframe.archive.drawing import _draw_timed
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.workers import build_instances
-from stillframe.execute import SerialExecutor
+from stillframe.execute import SerialExecutor, WorkersElsewhere
 from stillframe.options import BuildOptions
 from stillframe.store.directory import DirectoryStore
 from tests.support.dicom_files import write_series
-from tests.support.trees import NoProgress
+from tests.support.trees import NoProgress, build_tree, contents
 
 
 class Counting(SerialExecutor):
@@ -28,6 +29,35 @@ class Counting(SerialExecutor):
             self.batches.append(len(args[0]))
             assert all(task.meeting is None and task.count is None for task in args[0])
         return super().submit(fn, *args, **kwargs)
+
+
+class Elsewhere(SerialExecutor, WorkersElsewhere):
+    """Stands for workers on other machines; it notes what it was given to do before all else."""
+
+    def __init__(self) -> None:
+        self.first: list[Any] = []
+
+    @property
+    @override
+    def workers(self) -> int:
+        return 2
+
+    @override
+    def submit_first(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.first.append(fn)
+        return self.submit(fn, *args, **kwargs)
+
+    @override
+    def end_processes(self) -> None:
+        pass
+
+
+def test_workers_elsewhere_draw_before_they_build_more(tmp_path: Path) -> None:
+    source, executor = write_series(tmp_path / "in", 3), Elsewhere()
+    assert build_tree(tmp_path / "here", source).exit_code == 0
+    assert build_tree(tmp_path / "tree", source, executor=executor).exit_code == 0
+    assert set(executor.first) == {_draw_timed}
+    assert contents(tmp_path / "tree") == contents(tmp_path / "here")
 
 
 @pytest.mark.parametrize(("local_workers", "batches"), [(None, [1] * 26), (2, [24, 2])])

@@ -1,7 +1,8 @@
 """Thumbnails are drawn where the libraries are, and foreign codestreams in a sandbox: in processes of their own.
 
 Whoever writes lists imports no numpy for that. The processes are beside those of a job, so that no list waits for the
-images behind it. They start with the first thumbnail.
+images behind it. They start with the first thumbnail. Where a job has workers elsewhere, these draw, before what else
+waits for them: they have the libraries loaded by then.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final, Self
 
 from stillframe.dicom.json_model import JSONDataset
 from stillframe.errors import CannotDraw, WorkerDied
-from stillframe.execute import end_processes, make_executor
+from stillframe.execute import WorkersElsewhere, end_processes, make_executor
 from stillframe.options import DecoderLimits
 from stillframe.store.base import Store
 
@@ -49,11 +50,15 @@ def _draw_timed(store: Store, metadata: JSONDataset, limits: DecoderLimits) -> t
 class Drawer:
     """Draws thumbnails for whoever calls it, from any thread. Its context ends the processes.
 
-    With 0 workers it draws in this process; `apart` says whether it does not. `seconds` are those of the processor.
+    With 0 workers it draws in this process, with some `elsewhere` in none of this machine; `apart` says whether it does
+    not draw in this one. `seconds` are those of the processor.
     """
 
-    def __init__(self, workers: int, limits: DecoderLimits = _DEFAULT) -> None:
-        self.apart = workers > 0
+    def __init__(
+        self, workers: int, limits: DecoderLimits = _DEFAULT, elsewhere: WorkersElsewhere | None = None
+    ) -> None:
+        self.apart = workers > 0 or elsewhere is not None
+        self._elsewhere = elsewhere
         self._workers = workers
         self._limits = limits
         self._lock = threading.Lock()
@@ -66,20 +71,23 @@ class Drawer:
         Raises:
             FailedJob: if the store or the machine fails.
         """
-        with self._lock:
-            if self._executor is None:
-                self._executor = make_executor(self._workers)
-            executor = self._executor
+        submit = self._elsewhere.submit_first if self._elsewhere is not None else self._own_executor().submit
         try:
-            picture, seconds = executor.submit(_draw_timed, store, metadata, self._limits).result()
+            picture, seconds = submit(_draw_timed, store, metadata, self._limits).result()
         except WorkerDied:
             return None
         with self._lock:
             self.seconds += seconds
         return picture
 
+    def _own_executor(self) -> Executor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = make_executor(self._workers)
+            return self._executor
+
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, but for those elsewhere, which are the job's."""
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:

@@ -34,7 +34,7 @@ from stillframe.build.unchanged import UnchangedCheck
 from stillframe.build.workers import build_instances, meeting_of
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import FailedJob, MachineError, WorkerDied, machine_blamed
-from stillframe.execute import AHEAD, Batch, Onlooker, SerialExecutor, run_batches
+from stillframe.execute import AHEAD, Batch, Onlooker, SerialExecutor, WorkersElsewhere, run_batches
 from stillframe.parallel import map_ahead
 from stillframe.progress import Progress
 from stillframe.source.inputs import Header, Rejected
@@ -299,7 +299,8 @@ def publish_catalogue(
 ) -> None:
     """Publish what is in a catalogue. The report is told of every result, and of what ended the job."""
     workers = 0 if isinstance(executor, SerialExecutor) else request.workers_here
-    with Drawer(workers, request.options.decoder_limits) as draw:
+    elsewhere = executor if isinstance(executor, WorkersElsewhere) else None
+    with Drawer(workers, request.options.decoder_limits, elsewhere) as draw:
         _publish(_Publisher(request, catalogue, roots, progress, report, draw), executor)
 
 
