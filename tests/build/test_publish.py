@@ -60,12 +60,17 @@ def test_workers_elsewhere_draw_before_they_build_more(tmp_path: Path) -> None:
     assert contents(tmp_path / "tree") == contents(tmp_path / "here")
 
 
-@pytest.mark.parametrize(("local_workers", "batches"), [(None, [1] * 26), (2, [24, 2])])
-def test_workers_elsewhere_get_more_at_a_time(local_workers: int | None, batches: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("workers", "local_workers", "batches"),
+    [(2, None, [1] * 26), (1, 2, [12, 6, 6, 2]), (2, 2, [6, 6, 6, 6, 2])],
+)
+def test_workers_elsewhere_get_half_of_their_share_of_what_is_left(
+    workers: int, local_workers: int | None, batches: list[int], tmp_path: Path
+) -> None:
     store = DirectoryStore(str(tmp_path / "tree"))
     store.create()
     executor = Counting()
     source = write_series(tmp_path / "in", 26)
-    request = BuildRequest(sources=(str(source),), options=BuildOptions(), workers=2, local_workers=local_workers)
+    request = BuildRequest(sources=(str(source),), options=BuildOptions(), workers=workers, local_workers=local_workers)
     assert build(request, store, executor, NoProgress()).exit_code == 0
     assert executor.batches == batches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -45,6 +44,12 @@ _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
+# Instances of one task of a machine elsewhere, and bytes of their inputs: half a second of work, beside which the some
+# 10 ms are few that handing it over takes.
+_MOST_ELSEWHERE: Final = 64
+_BYTES_ELSEWHERE: Final = 32 << 20
+# Towards its end, a job gives each worker so many shares of what is left, that all have something to do to the end.
+_SHARES: Final = 2
 # Instances of a series that is compared with its inputs by the thread that reads its lists.
 _FEW_INSTANCES: Final = 8
 GRACE_SECONDS: Final = 20.0
@@ -109,6 +114,7 @@ class _Publisher:
         self.held_up: deque[tuple[_Candidate, Watch]] = deque()
         self.open: dict[SeriesPlan, _Series] = {}  # planned, and not listed yet
         self.planned = ("", "")  # study and series of what was planned last
+        self._left = catalogue.headers  # inputs whose instances are in no task yet
         self.lists = ListWriter(roots, request, report.stages, draw)
         self._check = UnchangedCheck(request, self.roots)
 
@@ -123,6 +129,7 @@ class _Publisher:
                     series.unchanged, series.thumbnails = self._check.find(series.plan, series.listed)
             self.report.stages["check"] += series.seconds
             for candidate in _candidates(series):
+                self._left -= len(candidate.inputs)
                 if candidate.uids.instance in series.unchanged:
                     source = candidate.inputs[0].source
                     self.settle(candidate, Built(source=source, uids=candidate.uids, outcome=Outcome.UNCHANGED))
@@ -196,9 +203,6 @@ class _Publisher:
         Raises:
             FailedJob: if the store or the machine fails; what others brought is taken in before.
         """
-        far = self.roots.store.parallel > 1 or self.request.far_sources
-        large = far or self.request.local_workers is not None  # who hands tasks to other machines pays for each
-        size = _INSTANCE_BATCH if large else _SYNCED_TOGETHER if self.roots.store.durable else 1
         under_way: dict[Future[list[Result]], Batch[_Candidate, InstanceTask]] = {}
         window = self.request.workers * AHEAD
         offers = HelpOffers(executor, self.request.workers)
@@ -208,7 +212,7 @@ class _Publisher:
             return offers.offer(len(meetings), filter(None, meetings))
 
         try:
-            batches = _in_batches(tasks, size, sys.maxsize if far else _SYNCED_BYTES)
+            batches = self._in_batches(tasks)
             onlooker = Onlooker(on_idle, self._tell_frames)
             for results in run_batches(executor, build_instances, batches, window, under_way, onlooker):
                 with unstopped():
@@ -220,6 +224,28 @@ class _Publisher:
                     with suppress(FailedJob):  # as the one before
                         self._take_in(zip(candidates, future.result(), strict=True))
             raise
+
+    def _in_batches(
+        self, tasks: Iterable[tuple[_Candidate, InstanceTask]]
+    ) -> Iterator[Batch[_Candidate, InstanceTask]]:
+        """Tasks that go together: as many as are worth it, or fewer if their inputs are large."""
+        far = self.roots.store.parallel > 1 or self.request.far_sources
+        elsewhere = self.request.local_workers is not None
+        fewest = _INSTANCE_BATCH if far else _SYNCED_TOGETHER if self.roots.store.durable or elsewhere else 1
+        limit = _BYTES_ELSEWHERE if elsewhere else _SYNCED_BYTES
+        batch: list[tuple[_Candidate, InstanceTask]] = []
+        size = total = 0
+        for task in tasks:
+            if not batch:
+                share = self._left // (self.request.workers * _SHARES)
+                size = max(fewest, min(share, _MOST_ELSEWHERE)) if elsewhere else fewest
+            batch.append(task)
+            total += task[1].source.size
+            if len(batch) >= size or (total >= limit and (len(batch) >= fewest or not far)):
+                yield batch
+                batch, total = [], 0
+        if batch:
+            yield batch
 
     def _tell_frames(self, batches: Iterable[Batch[_Candidate, InstanceTask]]) -> None:
         """Tell how far a large instance under way is."""
@@ -276,22 +302,6 @@ class _Publisher:
                 self.report.add_unlisted(InstanceUIDs(plan.study, plan.series, uid))
         for name in self.catalogue.first_inputs_behind(*self.planned):
             self.report.add_missing(name)
-
-
-def _in_batches(
-    tasks: Iterable[tuple[_Candidate, InstanceTask]], size: int, limit: int
-) -> Iterator[list[tuple[_Candidate, InstanceTask]]]:
-    """Tasks that go together: `size` of them, or fewer if their inputs have `limit` bytes."""
-    batch: list[tuple[_Candidate, InstanceTask]] = []
-    total = 0
-    for task in tasks:
-        batch.append(task)
-        total += task[1].source.size
-        if len(batch) >= size or total >= limit:
-            yield batch
-            batch, total = [], 0
-    if batch:
-        yield batch
 
 
 def publish_catalogue(
