@@ -79,14 +79,28 @@ def end_once_begun(process: TaskProcess, begun: Path) -> None:
     process.end()
 
 
-def test_one_that_was_killed_is_started_anew(server: TaskServer) -> None:
+def test_one_that_was_killed_leaves_nothing_and_is_started_anew(server: TaskServer) -> None:
     before = server.start_process()
     first = ask(before, os.getppid)
     os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{first}").exists():
+        server.forget_ended()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     after = server.start_process()
     assert ask(after, os.getppid) != first
     before.close()  # of the one that is gone: nobody else is meant
     assert ask(after, divmod, 17, 5) == (3, 2)
+    after.close()
+
+
+def test_one_that_ended_unseen_is_started_anew(server: TaskServer) -> None:
+    before = server.start_process()
+    os.kill(ask(before, os.getppid), signal.SIGKILL)
+    after = server.start_process()
+    assert ask(after, divmod, 17, 5) == (3, 2)
+    before.close()
     after.close()
 
 

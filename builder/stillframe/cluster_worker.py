@@ -12,6 +12,7 @@ import platform
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class _Job:
     def __init__(self) -> None:
         self.admitted = threading.Event()
         self.address = ""
-        self.ended = False
+        self.ended = threading.Event()
         self._lock = threading.Lock()
         self._idle: list[TaskProcess] = []
         self._busy: set[TaskProcess] = set()
@@ -68,6 +69,7 @@ class _Job:
 
     def answer(self, task: bytes) -> bytes:
         """The answer to a task; a failure, if there is none."""
+        _close_idle()
         try:
             return self._relay(task)
         except Exception as error:
@@ -79,7 +81,7 @@ class _Job:
             answer = self._try(task)
             if answer not in (b"", NO_ROOM):
                 break
-            if self.ended:
+            if self.ended.is_set():
                 return pack_failure(MachineError("the job was ended"))
             what = "had no memory for its task" if answer else "died"
             then = "it is given up there" if last else "it is begun again there"
@@ -97,13 +99,15 @@ class _Job:
             answer = b""
         with self._lock:
             self._busy.discard(process)
-            if answer not in (b"", NO_ROOM) and not self.ended:
+            if answer not in (b"", NO_ROOM) and not self.ended.is_set():
                 self._idle.append(process)
                 return answer
         process.close()
         return answer
 
     def _take(self) -> TaskProcess:
+        if self.ended.is_set():
+            raise MachineError("the job was ended")
         self.close_idle()
         with self._lock:
             process = self._idle.pop() if self._idle else None
@@ -113,8 +117,8 @@ class _Job:
             process = self._server.start_process()
             with self._lock:
                 self._busy.add(process)
-        if self.ended:
-            self._server.close()  # it may have been started anew
+        if self.ended.is_set():
+            self._server.close()  # it may have been started meanwhile
             process.end()
         return process
 
@@ -125,11 +129,12 @@ class _Job:
             self._idle = [process for process in self._idle if process not in stale]
         for process in stale:
             process.close()
+        self._server.forget_ended()
 
     def end(self) -> None:
         """End all processes, whatever they do."""
         with self._lock:
-            self.ended = True
+            self.ended.set()
             idle, self._idle = self._idle, []
             busy = list(self._busy)
         self._server.close()
@@ -139,21 +144,23 @@ class _Job:
             process.end()
 
 
-async def _in_thread(answer: Callable[[bytes], bytes], task: bytes) -> bytes:
-    """The answer to a task, which a thread waits for that does not keep the worker from ending."""
+async def _in_thread[T](function: Callable[[], T]) -> T:
+    """What a function returns, in a thread that does not keep the worker from ending. The worker's own answers others
+    meanwhile.
+    """
     loop = asyncio.get_running_loop()
-    coming: asyncio.Future[bytes] = loop.create_future()
+    coming: asyncio.Future[T] = loop.create_future()
 
-    def take(answered: bytes) -> None:
+    def take(result: T) -> None:
         if not coming.done():
-            coming.set_result(answered)
+            coming.set_result(result)
 
-    def wait() -> None:
-        answered = answer(task)
+    def run() -> None:
+        result = function()
         with suppress(RuntimeError):  # the worker has ended
-            loop.call_soon_threadsafe(take, answered)
+            loop.call_soon_threadsafe(take, result)
 
-    threading.Thread(target=wait, name="stillframe-task", daemon=True).start()
+    threading.Thread(target=run, name="stillframe-task", daemon=True).start()
     return await coming
 
 
@@ -163,9 +170,15 @@ _jobs_lock = threading.Lock()
 
 def _job(name: str) -> _Job:
     with _jobs_lock:
-        for other in _jobs.values():
-            other.close_idle()  # of jobs whose own process was killed, too
         return _jobs.setdefault(name, _Job())
+
+
+def _close_idle() -> None:
+    """End what has nothing to do, also of jobs whose own process was killed."""
+    with _jobs_lock:
+        jobs = list(_jobs.values())
+    for job in jobs:
+        job.close_idle()
 
 
 def installed_versions() -> dict[str, str]:
@@ -183,7 +196,7 @@ async def ask_worker(job: str, task: bytes, dask_worker: Any) -> bytes:
     """The answer to a task that is none of the scheduler's, from a process of the worker."""
     known = _job(job)
     known.tell_through(dask_worker, topic_of(job))
-    return await _in_thread(known.answer, task)
+    return await _in_thread(partial(known.answer, task))
 
 
 def admit(job: str, dask_worker: Any) -> None:
@@ -199,9 +212,9 @@ async def do_task(job: str, task: bytes) -> bytes:
     None of Dask's own threads waits for it: these are looked into a hundred times a second while they have a task
     (`distributed.worker.profile`).
     """
-    return await _in_thread(_job(job).answer_once_admitted, task)
+    return await _in_thread(partial(_job(job).answer_once_admitted, task))
 
 
-def end_job(job: str) -> None:
+async def end_job(job: str) -> None:
     """End the processes of a job."""
-    _job(job).end()
+    await _in_thread(_job(job).end)

@@ -74,6 +74,13 @@ class TaskServer:
         with self._lock, suppress(OSError, EOFError):  # it took its processes along
             command.ask(_END, number)
 
+    def forget_ended(self) -> None:
+        """Let the system forget a command that has ended by itself."""
+        with self._lock:
+            if self._command is not None and self._command.has_ended():
+                self._command.close()
+                self._command = None
+
     def close(self) -> None:
         """End the command and all its processes, whatever they do."""
         with self._lock:
@@ -117,6 +124,9 @@ class _Command:
         if answer < 0:
             raise OSError(-answer, os.strerror(-answer))
         return int(answer)
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def close(self) -> None:
         with suppress(OSError):
