@@ -44,11 +44,11 @@ _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
-# Instances of one task of a machine elsewhere, and bytes of their inputs: half a second of work, beside which the some
-# 10 ms are few that handing it over takes.
+# Instances of one task of a machine elsewhere, and bytes of their inputs: half a second of work, beside which the 5 ms of
+# CPU are few that handing it over takes.
 _MOST_ELSEWHERE: Final = 64
 _BYTES_ELSEWHERE: Final = 32 << 20
-# Towards its end, a job gives each worker so many shares of what is left, that all have something to do to the end.
+# Into how many tasks each worker's share of what is left is cut, so that all have something to do to the end.
 _SHARES: Final = 2
 # Instances of a series that is compared with its inputs by the thread that reads its lists.
 _FEW_INSTANCES: Final = 8
