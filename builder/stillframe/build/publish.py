@@ -44,8 +44,8 @@ _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
-# Instances of one task of a machine elsewhere, and bytes of their inputs: half a second of work, beside which the 5 ms of
-# CPU are few that handing it over takes.
+# Instances of one task of a machine elsewhere, and bytes of their inputs: half a second of work, beside which the 5 ms
+# of CPU are few that handing it over takes.
 _MOST_ELSEWHERE: Final = 64
 _BYTES_ELSEWHERE: Final = 32 << 20
 # Into how many tasks each worker's share of what is left is cut, so that all have something to do to the end.
