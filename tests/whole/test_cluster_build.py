@@ -127,6 +127,31 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert contents(tree) == expected
 
 
+def task_server_of(worker: int) -> int:
+    """The process that a worker of Dask started in order to fork those that do its tasks."""
+    children = Path("/proc").glob("[0-9]*/task/[0-9]*/children")
+    below = {int(pid) for path in children if path.parts[2] == str(worker) for pid in path.read_text().split()}
+    (server,) = (pid for pid in below if b"stillframe.task_server" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return server
+
+
+@pytest.mark.parametrize("victim", ["worker", "what starts its processes", "one of its processes"])
+def test_whatever_of_a_worker_with_threads_is_killed_changes_nothing(
+    source: Path, expected: dict[str, bytes], tmp_path: Path, victim: str
+) -> None:
+    tree = tmp_path / "tree"
+    with DaskCluster(tmp_path / "dask", 1, threads=2) as running:
+        (worker,) = running.worker_ids()
+        job = Job([source, tree, "--scheduler", running.address], workers=None)
+        wait_for_files(job, tree, len(expected) // 4)
+        server = task_server_of(worker)
+        ours = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        os.kill({"worker": worker, "what starts its processes": server}.get(victim, int(ours[0])), signal.SIGKILL)
+        told = job.finish()
+    assert "rejected" not in told
+    assert contents(tree) == expected
+
+
 def die_or_build(tasks: Sequence[InstanceTask]) -> list[Result]:
     """What a worker does with a batch in which the decoder of one input crashes."""
     return build_instances([doomed(task) if Path(task.source.path).name == "003.dcm" else task for task in tasks])
