@@ -47,9 +47,11 @@ export function install(cornerstone, { metadata } = {}) {
       : undefined;
   const widen = ({ detail }) => widenColourWindow(cornerstone, detail);
   const shown = cornerstone.Enums.Events.STACK_NEW_IMAGE;
+  const leaveDecoders = renewDecoders(cornerstone.getWebWorkerManager?.());
   metaData.addProvider(provide, PRIORITY);
   document.addEventListener(shown, widen, true);
   return function uninstall() {
+    leaveDecoders();
     metaData.removeProvider(provide);
     document.removeEventListener(shown, widen, true);
   };
@@ -482,6 +484,63 @@ async function inParallel(tasks, count) {
 }
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// ---- decoders ----
+
+const DECODERS = 'dicomImageLoader'; // Cornerstone's name of its workers
+const HEAP_BYTES = 2 ** 29; // of the 2 GB that it may have
+
+/**
+ * Cornerstone's workers keep every frame of HTJ2K that they decoded, as it came and decoded (its pull request 1388), and
+ * fail when their heap is full. Beyond HEAP_BYTES another worker takes the place of one, which ends after its last task.
+ */
+function renewDecoders(manager) {
+  const choose = manager?.getNextWorkerAPI;
+  if (!choose) return () => {};
+  const uses = new WeakMap(); // by worker
+  const endIfIdle = (worker, { isReplaced, tasks }) => isReplaced && !tasks && worker.terminate();
+  const start = ({ workerFn, instances, nativeWorkers }, index) => {
+    manager.registerWorker('stillframe', workerFn, { overwrite: true });
+    const started = manager.workerRegistry.stillframe;
+    delete manager.workerRegistry.stillframe;
+    [instances[index]] = started.instances;
+    [nativeWorkers[index]] = started.nativeWorkers;
+  };
+  manager.getNextWorkerAPI = (name) => {
+    const chosen = choose.call(manager, name);
+    if (name !== DECODERS || !chosen) return chosen;
+    const { index } = chosen;
+    const workers = manager.workerRegistry[name];
+    const last = workers.nativeWorkers[index];
+    if (uses.get(last)?.bytes > HEAP_BYTES) {
+      start(workers, index);
+      uses.get(last).isReplaced = true;
+      endIfIdle(last, uses.get(last));
+    }
+    const worker = workers.nativeWorkers[index];
+    const api = workers.instances[index];
+    const use = uses.get(worker) ?? { bytes: 0, tasks: 0 };
+    uses.set(worker, use);
+    const decodeTask = async (task, ...more) => {
+      use.bytes += keptBytes(task);
+      use.tasks += 1;
+      try {
+        return await api.decodeTask(task, ...more);
+      } finally {
+        use.tasks -= 1;
+        endIfIdle(worker, use);
+      }
+    };
+    return { index, api: { __proto__: api, decodeTask } };
+  };
+  return () => (manager.getNextWorkerAPI = choose);
+}
+
+function keptBytes({ transferSyntax, imageFrame, pixelData }) {
+  if (!/^1\.2\.840\.10008\.1\.2\.4\.20[1-3]$/.test(transferSyntax)) return 0;
+  const { rows, columns, samplesPerPixel, bitsAllocated, decodeLevel = 0 } = imageFrame;
+  return pixelData.length + (rows * columns * samplesPerPixel * bitsAllocated) / 8 / 4 ** decodeLevel;
+}
 
 // ---- what opens in OHIF ----
 

@@ -17,6 +17,7 @@ const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const MODULE = path.join(TOP, 'templates', 'stillframe.js');
 const VERSIONS = ['3.13.2', '3.14.0-beta.6'];
 const TIMEOUT_MS = 90_000;
+const DECODINGS = 160; // of the large sample: a decoder's heap of 2 GB holds 130
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--use-angle=swiftshader', '--enable-unsafe-swiftshader',
@@ -117,6 +118,10 @@ async function main([only, ...names]) {
         const title = `${viewer} shows ${name}${off ? ' without the module' : ''}`;
         await check(title, () => see(context, address(origin, samples[name], { page, off }), sight));
       }
+      if (!off && (!names.length || names.includes('decoded'))) {
+        const large = address(origin, samples['large-colour'], { page });
+        await check(`${viewer} decodes more than the heap of a decoder holds`, () => seeDecoded(context, large));
+      }
       if (!page && !off && !names.length) {
         for (const base of [origin, origin + PREFIX]) {
           await check(`${viewer} lists studies at ${base}/worklist`, () => seeWorklist(context, base));
@@ -172,6 +177,25 @@ async function see(context, url, sight) {
     if (sight.requests) assert.deepEqual(traffic.frames, sight.requests, 'requests of frames');
     const toast = sight.text ? null : await page.evaluate(() => document.querySelector('[data-sonner-toast]')?.innerText);
     assert.equal(toast ?? null, null, 'a message of the viewer');
+    assert.deepEqual(traffic.failures, [], 'requests that failed, errors in the page');
+  });
+}
+
+/** A frame is decoded more often than fits into a decoder's heap, where Cornerstone's workers keep it. */
+async function seeDecoded(context, url) {
+  await withPage(context, url, async (page, traffic) => {
+    await until(async () => assert.ok(await isWhole(page), 'the whole frame'));
+    const pixels = await page.evaluate(async (times) => {
+      const { imageLoader, getRenderingEngines } = window.cornerstone;
+      const imageId = getRenderingEngines()[0].getViewports()[0].getCurrentImageId();
+      const sums = new Set();
+      for (let time = 0; time < times; time++) {
+        const image = await imageLoader.loadImage(imageId, { ignoreCache: true });
+        sums.add(image.getPixelData().reduce((sum, one) => sum + one, 0));
+      }
+      return [...sums];
+    }, DECODINGS);
+    assert.equal(pixels.length, 1, 'the same pixels every time');
     assert.deepEqual(traffic.failures, [], 'requests that failed, errors in the page');
   });
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { install, ohifExtension } from '../../templates/stillframe.js';
-import { imageId, makeCornerstone, makeOhif, makeWeb, seriesURL } from './viewers.mjs';
+import { imageId, makeCornerstone, makeOhif, makeWeb, makeWorkerManager, seriesURL } from './viewers.mjs';
 
 const HTJ2K = '1.2.840.10008.1.2.4.202';
 const listeners = new Map();
@@ -81,6 +81,84 @@ describe('windows', () => {
     assert.ok(upper > 99.5 && upper < 100);
   });
   test('an image without the module has none', () => assert.equal(ask(undefined), undefined));
+});
+
+describe('decoders', () => {
+  const DECODERS = 'dicomImageLoader';
+  // 4000 x 3000 of three bytes, and the 18 MB that they come in: ten of these are more than 2^29 bytes, nine are not.
+  const pixelData = { length: 18_000_000 };
+  const imageFrame = { rows: 3000, columns: 4000, samplesPerPixel: 3, bitsAllocated: 8 };
+  const large = { transferSyntax: HTJ2K, imageFrame, pixelData };
+  const open = (count) => {
+    const { manager, tasks, ended } = makeWorkerManager(DECODERS, count);
+    const uninstall = install({ ...makeCornerstone(), getWebWorkerManager: () => manager });
+    const decode = (task = large, ...more) => manager.executeTask(DECODERS, 'decodeTask', task, ...more);
+    const decodeAll = async (times, task) => {
+      for (let time = 0; time < times; time++) {
+        const decoding = decode(task);
+        tasks.at(-1).end();
+        assert.equal(await decoding, 'decoded');
+      }
+      return tasks.map(({ number }) => number);
+    };
+    return { manager, tasks, ended, uninstall, decode, decodeAll };
+  };
+
+  test('that have had half a gigabyte are replaced, again and again', async () => {
+    const { decodeAll, ended } = open();
+    assert.deepEqual(await decodeAll(25), [...Array(10).fill(0), ...Array(10).fill(1), ...Array(5).fill(2)]);
+    assert.deepEqual(ended, [0, 1]);
+  });
+  test('keep less of a lower resolution', async () => {
+    const { decodeAll, ended } = open();
+    const quarter = { ...large, imageFrame: { ...imageFrame, decodeLevel: 2 }, pixelData: { length: 750_000 } }; // 3 MB
+    assert.equal((await decodeAll(179, quarter)).at(-1), 0); // 537 MB after that
+    assert.equal((await decodeAll(1, quarter)).at(-1), 1);
+    assert.deepEqual(ended, [0]);
+  });
+  test('keep nothing of other transfer syntaxes', async () => {
+    const { decodeAll } = open();
+    assert.equal((await decodeAll(50, { ...large, transferSyntax: '1.2.840.10008.1.2.4.50' })).at(-1), 0);
+  });
+  test('end what they have begun before they end', async () => {
+    const { decode, tasks, ended } = open();
+    const all = [...Array(12)].map(() => decode());
+    const failing = assert.rejects(all[1], /broken/);
+    assert.deepEqual(tasks.map(({ number }) => number), [...Array(10).fill(0), 1, 1]);
+    tasks.slice(2).forEach(({ end }) => end());
+    await Promise.all(all.slice(2));
+    assert.deepEqual(ended, []);
+    tasks[1].fail(new Error('broken'));
+    await failing;
+    assert.deepEqual(ended, []);
+    tasks[0].end();
+    await all[0];
+    assert.deepEqual(ended, [0]);
+  });
+  test('are replaced one by one', async () => {
+    const { decode, tasks, ended } = open(2);
+    const all = [...Array(22)].map(() => decode());
+    assert.deepEqual(tasks.slice(20).map(({ number }) => number), [2, 3]);
+    tasks.forEach(({ end }) => end());
+    await Promise.all(all);
+    assert.deepEqual(ended.toSorted(), [0, 1]);
+  });
+  test('are handed whatever a task comes with, and do what else they can', async () => {
+    const { decode, tasks, manager } = open();
+    decode(large, 'a callback');
+    assert.deepEqual([tasks[0].task, tasks[0].more], [large, ['a callback']]);
+    assert.equal(await manager.executeTask(DECODERS, 'otherTask'), 0);
+  });
+  test('are the only workers that are touched', async () => {
+    const { manager, uninstall } = open();
+    const chosen = { api: {}, index: 0 };
+    assert.equal(manager.getNextWorkerAPI('tools'), null);
+    manager.workerRegistry.tools = { instances: [chosen.api], loadCounters: [0] };
+    assert.equal(manager.getNextWorkerAPI('tools').api, chosen.api);
+    assert.deepEqual(Object.keys(manager.workerRegistry), [DECODERS, 'tools']);
+    uninstall();
+    assert.equal(manager.getNextWorkerAPI(DECODERS).api, manager.workerRegistry[DECODERS].instances[0]);
+  });
 });
 
 describe('what is asked', () => {

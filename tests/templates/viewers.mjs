@@ -44,6 +44,51 @@ export function makeCornerstone(modules = {}) {
   };
 }
 
+/**
+ * Cornerstone's manager of workers. A task of `decodeTask` ends when the test calls its `end`; `tasks` are all there were,
+ * in order, each with the number of its worker. `ended` are the numbers of the workers that were terminated.
+ */
+export function makeWorkerManager(name, count = 1) {
+  const tasks = [];
+  const ended = [];
+  let started = 0;
+  const startWorker = () => {
+    const number = started++;
+    return { number, terminate: () => ended.push(number) };
+  };
+  const wrap = ({ number }) => ({
+    decodeTask: (task, ...more) =>
+      new Promise((resolve, reject) => tasks.push({ number, task, more, end: () => resolve('decoded'), fail: reject })),
+    otherTask: () => number,
+  });
+  const manager = {
+    workerRegistry: {},
+    registerWorker(kind, workerFn, { maxWorkerInstances = 1, overwrite = false } = {}) {
+      if (this.workerRegistry[kind] && !overwrite) return;
+      const nativeWorkers = [...Array(maxWorkerInstances)].map(workerFn);
+      const loadCounters = nativeWorkers.map(() => 0);
+      this.workerRegistry[kind] = { workerFn, nativeWorkers, instances: nativeWorkers.map(wrap), loadCounters };
+    },
+    getNextWorkerAPI(kind) {
+      const { instances, loadCounters } = this.workerRegistry[kind] ?? {};
+      if (!instances) return null;
+      const index = loadCounters.indexOf(Math.min(...loadCounters));
+      loadCounters[index] += 1;
+      return { api: instances[index], index };
+    },
+    async executeTask(kind, method, ...given) {
+      const { api, index } = this.getNextWorkerAPI(kind);
+      try {
+        return await api[method](...given);
+      } finally {
+        this.workerRegistry[kind].loadCounters[index] -= 1;
+      }
+    },
+  };
+  manager.registerWorker(name, startWorker, { maxWorkerInstances: count });
+  return { manager, tasks, ended };
+}
+
 /** `fetch` over a table from URL to body (a Uint8Array, or what becomes JSON); what was asked for is kept. */
 export function makeWeb(bodies) {
   const asked = [];
