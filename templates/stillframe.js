@@ -10,11 +10,7 @@ const KEPT_IMAGES = 1000;
 const RETRIEVAL = 'imageRetrieveConfiguration';
 const IMAGE_ID = /^wadors:(.*\/studies\/[^/]+\/series\/[^/]+)\/instances\/([^/]+)\/frames\/(\d+)/;
 
-/**
- * Add the providers to `@cornerstonejs/core`; the answer takes them away again.
- *
- * `metadata` answers the DICOM JSON of an image id, as `wadors.metaDataManager.get` does. OHIF needs none.
- */
+/** Add the providers; the answer takes them away. `metadata`, not for OHIF: as `wadors.metaDataManager.get`. */
 export function install(cornerstone, { metadata } = {}) {
   const { metaData } = cornerstone;
   let asking = false;
@@ -80,10 +76,7 @@ export const ohifExtension = {
 
 // ---- windows ----
 
-/**
- * A voiLutModule whose function is a list: Cornerstone takes the first element, of a text a letter.
- * Other words are left out, and windows that it does not allow (PS3.3 C.11.2.1.2.1, C.11.2.1.3).
- */
+/** Cornerstone takes the first element of the function, of a text a letter. Only what PS3.3 C.11.2 allows stays. */
 function mendWindow(module) {
   if (!module) return module;
   const word = String([module.voiLUTFunction].flat()[0] ?? '').trim().toUpperCase();
@@ -108,7 +101,7 @@ function mendWindow(module) {
 
 // ---- colour of more than 8 bits ----
 
-/** Decoded it is RGB. Called so, it keeps its depth: Cornerstone makes bytes of all else. */
+/** Decoded it is RGB: of all else Cornerstone makes bytes. */
 function mendDeepColour(module) {
   const transformed = ['YBR_RCT', 'YBR_ICT'].includes(module?.photometricInterpretation);
   return transformed && module.bitsStored > 8 ? { ...module, photometricInterpretation: 'RGB' } : module;
@@ -156,7 +149,7 @@ function asTable(bytes, entries) {
 // ---- overlays ----
 
 function makeOverlays(image, redraw) {
-  const made = new Map(); // by image id: a module, in which OHIF keeps pictures, or a promise
+  const made = new Map(); // by image id: a module or a promise
   return (imageId) => {
     const found = made.get(imageId);
     if (found && !(found instanceof Promise)) return found;
@@ -187,10 +180,7 @@ async function readOverlays(image, imageId) {
   return { overlays: (await Promise.all(planes)).filter(Boolean) };
 }
 
-/**
- * Where an overlay lies, and which of its planes belongs to a frame (from 1). Planes follow the frames from Image Frame
- * Origin on, or from the first; one plane without an origin belongs to every frame (PS3.3 C.9.2, C.9.3).
- */
+/** Its planes follow the frames from Image Frame Origin on; one without an origin belongs to all (PS3.3 C.9.2, C.9.3). */
 function describeOverlay(elements, group, frame) {
   const value = (element) => elements[group + element]?.Value ?? [];
   const [planes] = numbers(value('0015'));
@@ -233,11 +223,7 @@ const TELLING_MS = 200; // a viewer that is told of a picture draws all planes
 const TRIES = 6; // without a byte between them
 const PAUSE_MS = 100;
 
-/**
- * Where the first request of a frame ends, and the cuts worth a picture before the whole.
- *
- * `cuts` are its resolutions, smallest first. The first picture has at least a quarter of the columns seen.
- */
+/** Where the first request ends, for at least a quarter of the columns seen, and the cuts worth a picture before all. */
 export function planStack(cuts, canvas, bytesPerMs) {
   const whole = cuts.at(-1);
   const scale = Math.min(1, canvas.width / whole.width, canvas.height / whole.height);
@@ -284,7 +270,7 @@ function makeRetrieval(cornerstone, ask, image) {
     });
   }
 
-  /** Has the viewer decode what has come: all, or of a prefix a level. No request follows. */
+  /** Has the viewer decode all, or of a prefix a level, without a request. */
   function decode(imageId, bytes, listener, decodeLevel) {
     return cornerstone.imageLoader.loadImage(imageId, {
       ...listener.getLoaderImageOptions(imageId),
@@ -356,7 +342,7 @@ function makeRetrieval(cornerstone, ask, image) {
     });
   }
 
-  /** First every other frame at a low resolution, lent to its neighbours, then all. */
+  /** First every other frame at a low resolution, for its neighbours too. */
   async function loadVolume(imageIds, listener) {
     const found = await Promise.all(imageIds.map(find));
     const level = planVolume(found.map(({ cuts }) => cuts).filter(Boolean));
@@ -404,16 +390,13 @@ function makeRetrieval(cornerstone, ask, image) {
     const loadStack = (ids, listener) => Promise.all(ids.map((imageId) => loadStackImage(imageId, listener)));
     return {
       stages: [{ id: 'whole', retrieveType: 'default' }],
-      retrieveOptions: { default: {} }, // for prefetching
+      retrieveOptions: { default: {} },
       create: () => ({ loadImages: imageIds[0] === query ? loadStack : loadVolume }),
     };
   };
 }
 
-/**
- * A frame as far as it has come. `read(end)` asks once for what is missing, and goes on where connections are lost. All in
- * one answer is refused where a part is wanted.
- */
+/** A frame as far as it has come. `read(end)` asks for what is missing, and goes on where connections are lost. */
 function makeFrame(url, line, cuts) {
   let total = cuts?.at(-1).end ?? Infinity;
   let chunks = [];
@@ -488,58 +471,45 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 // ---- decoders ----
 
 const DECODERS = 'dicomImageLoader'; // Cornerstone's name of its workers
-const HEAP_BYTES = 2 ** 29; // of the 2 GB that it may have
+const HEAP_BYTES = 2 ** 29;
 
-/**
- * Cornerstone's workers keep every frame of HTJ2K that they decoded, as it came and decoded (its pull request 1388), and
- * fail when their heap is full. Beyond HEAP_BYTES another worker takes the place of one, which ends after its last task.
- */
+/** Workers of Cornerstone keep all HTJ2K that they decoded (its pull request 1388): one that had enough is replaced. */
 function renewDecoders(manager) {
   const choose = manager?.getNextWorkerAPI;
   if (!choose) return () => {};
-  const uses = new WeakMap(); // by worker
-  const endIfIdle = (worker, { isReplaced, tasks }) => isReplaced && !tasks && worker.terminate();
-  const start = ({ workerFn, instances, nativeWorkers }, index) => {
-    manager.registerWorker('stillframe', workerFn, { overwrite: true });
-    const started = manager.workerRegistry.stillframe;
-    delete manager.workerRegistry.stillframe;
-    [instances[index]] = started.instances;
-    [nativeWorkers[index]] = started.nativeWorkers;
-  };
+  const uses = [];
   manager.getNextWorkerAPI = (name) => {
     const chosen = choose.call(manager, name);
     if (name !== DECODERS || !chosen) return chosen;
     const { index } = chosen;
-    const workers = manager.workerRegistry[name];
-    const last = workers.nativeWorkers[index];
-    if (uses.get(last)?.bytes > HEAP_BYTES) {
-      start(workers, index);
-      uses.get(last).isReplaced = true;
-      endIfIdle(last, uses.get(last));
+    const { workerFn, instances, nativeWorkers } = manager.workerRegistry[name];
+    const last = uses[index];
+    if (last?.bytes > HEAP_BYTES) {
+      const worker = nativeWorkers[index];
+      last.end = () => last.tasks || worker.terminate();
+      last.end();
+      manager.registerWorker('stillframe', workerFn, { overwrite: true });
+      const { stillframe } = manager.workerRegistry;
+      [instances[index]] = stillframe.instances;
+      [nativeWorkers[index]] = stillframe.nativeWorkers;
+      uses[index] = undefined;
     }
-    const worker = workers.nativeWorkers[index];
-    const api = workers.instances[index];
-    const use = uses.get(worker) ?? { bytes: 0, tasks: 0 };
-    uses.set(worker, use);
+    const use = (uses[index] ??= { bytes: 0, tasks: 0 });
+    const api = instances[index];
     const decodeTask = async (task, ...more) => {
-      use.bytes += keptBytes(task);
       use.tasks += 1;
       try {
-        return await api.decodeTask(task, ...more);
+        const frame = await api.decodeTask(task, ...more);
+        use.bytes += task.pixelData.length + frame.pixelData.byteLength;
+        return frame;
       } finally {
         use.tasks -= 1;
-        endIfIdle(worker, use);
+        use.end?.();
       }
     };
     return { index, api: { __proto__: api, decodeTask } };
   };
   return () => (manager.getNextWorkerAPI = choose);
-}
-
-function keptBytes({ transferSyntax, imageFrame, pixelData }) {
-  if (!/^1\.2\.840\.10008\.1\.2\.4\.20[1-3]$/.test(transferSyntax)) return 0;
-  const { rows, columns, samplesPerPixel, bitsAllocated, decodeLevel = 0 } = imageFrame;
-  return pixelData.length + (rows * columns * samplesPerPixel * bitsAllocated) / 8 / 4 ** decodeLevel;
 }
 
 // ---- what opens in OHIF ----
@@ -549,7 +519,7 @@ const HANDLERS = {
   stacks: '@ohif/extension-default.sopClassHandlerModule.stack',
   unsupported: '@ohif/extension-default.sopClassHandlerModule.not-supported-display-sets-handler',
 };
-const SETTLED_MS = 3000; // the series of a study arrive one by one
+const SETTLED_MS = 3000; // series arrive one by one
 
 /** Hanging protocols that load volumes by a strategy leave ours to the volumes. */
 function mendStrategies(strategies, { cache, metaData }) {
@@ -588,9 +558,8 @@ function mendHandlers(extensionManager, displaySetService) {
   };
 }
 
-function isVideo(instance) {
-  return /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/.test(syntaxOf(instance));
-}
+const isVideo = (instance) => /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/.test(syntaxOf(instance));
+const isMpeg2 = (instance) => /^1\.2\.840\.10008\.1\.2\.4\.10[01](\.1)?$/.test(syntaxOf(instance));
 
 function asWhole(instance) {
   const syntax = syntaxOf(instance)?.replace(/(\.10[2-6])\.1$/, '$1');
@@ -599,13 +568,7 @@ function asWhole(instance) {
     : Object.create(instance, { AvailableTransferSyntaxUID: { value: syntax, enumerable: true } });
 }
 
-function isMpeg2(instance) {
-  return /^1\.2\.840\.10008\.1\.2\.4\.10[01](\.1)?$/.test(syntaxOf(instance));
-}
-
-function syntaxOf(instance) {
-  return [instance.AvailableTransferSyntaxUID].flat()[0];
-}
+const syntaxOf = (instance) => [instance.AvailableTransferSyntaxUID].flat()[0];
 
 function tellWhatOpensNothing(displaySetService, uiNotificationService) {
   let timer;
@@ -648,10 +611,7 @@ const TAGS = {
   record: /^0099..02$/, // (0099,xx02), creator STILLFRAME
 };
 
-/**
- * What is known of an image at once (`values`), and by its series' metadata. OHIF's instances have keywords for keys, but
- * for private elements; of repeating groups the last remains.
- */
+/** What is known of an image at once (`values`), and by its series' metadata. OHIF's keys are keywords. */
 function makeImageReader(ask, metadata) {
   const documents = new Map(); // by series: promises of elements
   const readSeries = (url) => once(documents, url, () => fetchElements(`${url}/metadata`));
@@ -685,7 +645,6 @@ function findKey(object, pattern) {
   return undefined;
 }
 
-/** Elements of each instance. */
 async function fetchElements(url) {
   const wanted = /^(60[01][02468ACE]....|002812..|0028001[01])$/;
   const documents = await (await fetchOk(url, { headers: { Accept: 'application/dicom+json' } })).json();

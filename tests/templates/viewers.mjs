@@ -45,8 +45,8 @@ export function makeCornerstone(modules = {}) {
 }
 
 /**
- * Cornerstone's manager of workers. A task of `decodeTask` ends when the test calls its `end`; `tasks` are all there were,
- * in order, each with the number of its worker. `ended` are the numbers of the workers that were terminated.
+ * Cornerstone's manager of workers. A task of `decodeTask` answers what the test gives its `end`; `tasks` are all there
+ * were, in order, each with the number of its worker. `ended` are the numbers of the workers that were terminated.
  */
 export function makeWorkerManager(name, count = 1) {
   const tasks = [];
@@ -58,7 +58,7 @@ export function makeWorkerManager(name, count = 1) {
   };
   const wrap = ({ number }) => ({
     decodeTask: (task, ...more) =>
-      new Promise((resolve, reject) => tasks.push({ number, task, more, end: () => resolve('decoded'), fail: reject })),
+      new Promise((end, fail) => tasks.push({ number, task, more, end, fail })),
     otherTask: () => number,
   });
   const manager = {
