@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 
 import pytest
 
@@ -166,7 +167,7 @@ def un_sequence(items: bytes, tag: int = CODES, syntax: str = EXPLICIT) -> bytes
 
 @pytest.mark.parametrize("large", [False, True], ids=["short", "long"])
 @pytest.mark.parametrize("nested", [False, True], ids=["at the top", "in an item"])
-@pytest.mark.parametrize("inner", [IMPLICIT, BIG_ENDIAN], ids=["little-endian items", "big-endian items"])
+@pytest.mark.parametrize("inner", NATIVE)
 def test_items_of_vr_un_in_a_big_endian_data_set(inner: str, nested: bool, large: bool) -> None:
     """They are little-endian with implicit VR (PS3.5 6.2.2); some writers go on as they began."""
     content = code("C1", inner) + element(0x00280010, "US", 258, inner)
@@ -315,18 +316,36 @@ def test_a_sequence_of_vr_un_is_written_as_it_was_read(syntax: str) -> None:
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
-@pytest.mark.parametrize("depth", [1, 3])
-def test_a_sequence_of_vr_un_with_other_uids_is_written(depth: int, syntax: str) -> None:
-    items = item(element(0x00081155, "UI", "no_uid", IMPLICIT) + code("C1", IMPLICIT))
+@pytest.mark.parametrize("tag", [CODES, UNKNOWN])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_a_sequence_of_vr_un_with_other_uids_is_written(depth: int, tag: int, syntax: str) -> None:
+    values = {
+        "00080100": {"vr": "SH", "Value": ["C1"]},
+        "00189074": {"vr": "DT", "Value": ["20260101"]},
+        "00189087": {"vr": "FD", "Value": [1.5]},
+        "00280009": {"vr": "AT", "Value": ["00181063"]},
+        "00280010": {"vr": "US", "Value": [258]},
+        "00281201": {"vr": "OW", "InlineBinary": base64.b64encode(b"\1\2\3\4").decode()},
+    }
+    content = (
+        code("C1", IMPLICIT),
+        element(0x00081155, "UI", "no_uid", IMPLICIT),
+        element(0x00189074, "DT", "20260101", IMPLICIT),
+        element(0x00189087, "FD", struct.pack("<d", 1.5), IMPLICIT),
+        element(0x00280009, "AT", struct.pack("<HH", 0x0018, 0x1063), IMPLICIT),
+        element(0x00280010, "US", 258, IMPLICIT),
+        element(0x00281201, "OW", b"\1\2\3\4", IMPLICIT),
+    )
+    items = item(b"".join(content))
     for _ in range(depth):
         items = item(element(0x00081115, "SQ", items, IMPLICIT) + code("C2", IMPLICIT))
-    instance = read(un_sequence(items, syntax=syntax), syntax=syntax, assign=True)
+    instance = read(un_sequence(items, tag, syntax), syntax=syntax, assign=True)
     again = read_instance(io.BytesIO(whole_object(instance)))
-    assert convert(again.dataset).dataset == convert(instance.dataset).dataset
-    found = convert(again.dataset).dataset["00081032"]["Value"][0]
-    for _ in range(depth):
-        (found,) = found["00081115"]["Value"]
-    assert found["00081155"]["Value"] == [assigned_uid("no_uid")]
+    for dataset in (instance.dataset, again.dataset):
+        (found,) = convert(dataset).dataset[f"{tag:08X}"]["Value"]
+        for _ in range(depth):
+            (found,) = found["00081115"]["Value"]
+        assert found == values | {"00081155": {"vr": "UI", "Value": [assigned_uid("no_uid")]}}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from pydicom import DataElement
+from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
@@ -112,9 +112,22 @@ def _assign_dataset(datasets: tuple[Elements, ...], state: _Assignment, path: _P
             with suppress(Unreadable):  # what is no sequence names nobody
                 data = _assign_items(all_items(element, len(datasets)), datasets, state, (*path, (tag, 0)))
         if data is not None:
-            dataset[tag] = _raw(tag, _vr_to_tell(element, data), data, state.encoding)
+            _put(dataset, _raw(tag, _vr_to_tell(element, data), data, _encoding_of(element, state.encoding)))
             changed = True
     return changed
+
+
+def _put(dataset: Elements, element: RawDataElement) -> None:
+    """Put an element in the place of another. Of a data set, pydicom would convert a private one, items and all."""
+    elements = dataset._dict if isinstance(dataset, Dataset) else dataset
+    elements[element.tag] = element
+
+
+def _encoding_of(element: RawDataElement | DataElement, default: Encoding) -> Encoding:
+    """How the items of an element are written: in values of VR UN not as what is around them (PS3.5 6.2.2)."""
+    if isinstance(element, RawDataElement):
+        return Encoding(element.is_implicit_VR, element.is_little_endian)
+    return default
 
 
 def _assign_items(sequence: Items, datasets: tuple[Elements, ...], state: _Assignment, path: _Path) -> Items | None:

@@ -94,7 +94,7 @@ def read_odd_head(walker: Walker, offset: int, end: int, depth: int) -> OddEleme
     if length != UNDEFINED_LENGTH:
         return OddElement(tag, vr, length, value, min(value + length, end), value + length, walker)
     if vr == "UN" and _begins_little(walker, value):
-        walker = walker.unknown
+        walker = walker.little
     if not _is_sequence(walker, tag, vr, value, end):
         value_end = _find_delimiter(walker, value, end)
         return OddElement(tag, vr, length, value, value_end, value_end + 8, walker)

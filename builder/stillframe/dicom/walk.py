@@ -65,8 +65,6 @@ class Encoding(NamedTuple):
     little: bool
 
 
-_OF_UNKNOWN: Final = Encoding(implicit=True, little=True)
-
 type Element = tuple[int, int, str | None, int, int]
 """One element: the offset of its head, its tag, its VR, the offset and the length of its value.
 
@@ -111,9 +109,9 @@ class Walker:
         return self if self.encoding.implicit else Walker(self.data, self.encoding._replace(implicit=True))
 
     @cached_property
-    def unknown(self) -> Walker:
-        """A walker through values of VR UN and undefined length: implicit VR, little-endian (PS3.5 6.2.2)."""
-        return self if self.encoding == _OF_UNKNOWN else Walker(self.data, _OF_UNKNOWN)
+    def little(self) -> Walker:
+        """A walker through the same buffer that reads numbers little-endian."""
+        return self if self.encoding.little else Walker(self.data, self.encoding._replace(little=True))
 
     def elements(self, offset: int, end: int, depth: int = 0) -> Iterator[Element]:
         """The elements from `offset` up to `end`, or to an item delimiter before it.

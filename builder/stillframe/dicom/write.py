@@ -20,6 +20,7 @@ from stillframe.errors import InputError
 _CHARACTER_SET: Final = 0x00080005
 _ITEM: Final = 0xFFFEE000
 _SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
+_OF_UNKNOWN: Final = Encoding(implicit=True, little=True)  # items of sequences of VR UN (PS3.5 6.2.2)
 _LONGEST_SHORT: Final = 0xFFFF
 """Bytes of a value whose length has 16 bits."""
 
@@ -79,15 +80,23 @@ def dataset_bytes(
 def _raw(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
     """An element as it was read."""
     tag, value = int(element.tag), element.value or b""
+    own = Encoding(element.is_implicit_VR, element.is_little_endian)
     vr = element.VR or dictionary_vr(tag)
     if vr not in KNOWN_VRS:
         vr = find_vr(element, datasets)
-    if vr == "SQ":
+    if vr == "SQ" and own.little == encoding.little:
         return _sequence(tag, _items_bytes(element, datasets, encoding), encoding)
+    if vr == "SQ":  # of VR UN
+        items = _items_bytes(element, datasets, _OF_UNKNOWN)
+        return _of_undefined_length(tag, "UN", items, encoding, _OF_UNKNOWN)
     if element.length == UNDEFINED_LENGTH:
-        end = _mark(_SEQUENCE_DELIMITER, 0, Encoding(element.is_implicit_VR, element.is_little_endian))
-        return element_head(tag, vr, UNDEFINED_LENGTH, encoding) + bytes(value) + end
+        return _of_undefined_length(tag, vr, bytes(value), encoding, own)
     return element_head(tag, vr, len(value), encoding) + value
+
+
+def _of_undefined_length(tag: int, vr: str, value: bytes, encoding: Encoding, own: Encoding) -> bytes:
+    """An element whose end a delimiter marks, which is written as its value is."""
+    return element_head(tag, vr, UNDEFINED_LENGTH, encoding) + value + _mark(_SEQUENCE_DELIMITER, 0, own)
 
 
 def _items_bytes(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
