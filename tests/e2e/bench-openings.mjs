@@ -9,7 +9,8 @@ import { startSlowLine } from './slow-line.mjs';
 export const FULL = 8; // Cornerstone's ImageQualityStatus
 const TIMEOUT_MS = 120_000;
 const LIMIT_MS = 180_000; // what has not come to full quality by then is blank,
-const QUIET_MS = { ours: 45_000, ohif: 12_000 }; // and what neither asks for anything nor gets better for so long
+const QUIET_MS = { ours: 15_000, ohif: 4000 }; // and what for so long asks for nothing, decodes nothing and gets no better
+const FIRST_MS = 12_000; // for the first picture of a page, which in OHIF's own way may never come
 
 /** By their names, functions that start a host and answer its origin. `tree` has a site beside it, of `dist`. */
 export function hostsOf({ tree, sources, dist, work, stops }) {
@@ -86,8 +87,8 @@ export async function openAll(browser, origin, { frames, volume, line: speed, op
     const viewer = await openOhif(browser, at, frames.map(({ study }) => study), { isOff, isCached: false });
     await viewer.page.waitForFunction(hasStudies, frames.length);
     // OHIF's own way may leave the first frame blank, which is counted when it is opened.
-    await viewer.page.waitForFunction(() => window.seen.length > 0, null, { timeout: QUIET_MS.ohif }).catch(() => {});
-    await isQuiet(viewer.traffic, 1000);
+    await viewer.page.waitForFunction(() => window.seen.length > 0, null, { timeout: FIRST_MS }).catch(() => {});
+    await isQuiet(viewer, 1000);
     for (const { study } of frames) found.push(await openAgain(viewer, study, { openings, isOff }));
     await viewer.close();
     if (volume) found.push(await openVolume(browser, at, volume.study, { isOff, picture }));
@@ -109,9 +110,8 @@ async function openAgain({ page, traffic }, study, { openings, isOff }) {
     await page.evaluate(openOnce, study);
     const quality = await settle(page, traffic, () => [window.seen.at(-1)?.quality, window.seen.length], isOff);
     if (quality !== FULL) blank += 1;
-    const whole = traffic.all().filter(({ url }) => !url.includes('/reduced/'));
-    const size = await sizeOf(page, whole[0]?.url);
-    if (whole.reduce((sum, { bytes }) => sum + bytes, 0) > size) twice += 1;
+    twice += countTwice(traffic);
+    await isQuiet({ page, traffic }, 10); // what is still going on belongs to no other opening
   }
   return { blank, twice, openings };
 }
@@ -133,14 +133,18 @@ async function openVolume(browser, origin, study, { isOff, picture }) {
   await page.waitForFunction(() => window.cornerstone?.cache?.getVolumes().length);
   const worst = await settle(page, traffic, worstQuality, isOff);
   if (picture) await page.waitForTimeout(1000).then(() => page.screenshot({ path: picture }));
-  const came = new Map();
-  for (const { url, bytes } of traffic.all().filter((one) => !one.url.includes('/reduced/'))) {
-    came.set(url, (came.get(url) ?? 0) + bytes);
-  }
-  let twice = 0;
-  for (const [url, bytes] of came) if (bytes > (await sizeOf(page, url))) twice += 1;
   await close();
-  return { blank: worst === FULL ? 0 : 1, twice, openings: 1, slices: came.size };
+  return { blank: worst === FULL ? 0 : 1, twice: countTwice(traffic), openings: 1 };
+}
+
+/** How many frames came in more bytes than they have. */
+function countTwice(traffic) {
+  const frames = new Map();
+  for (const { url, bytes, size = 0 } of traffic.all().filter((one) => !one.url.includes('/reduced/'))) {
+    const frame = frames.get(url) ?? { bytes: 0, size: 0 };
+    frames.set(url, { bytes: frame.bytes + bytes, size: Math.max(frame.size, size) });
+  }
+  return [...frames.values()].filter(({ bytes, size }) => bytes > size).length;
 }
 
 /** In the page: the quality of the slice that is worst, and how far all are. */
@@ -157,23 +161,20 @@ async function settle(page, traffic, look, isOff) {
   for (const end = Date.now() + LIMIT_MS; Date.now() < end; await page.waitForTimeout(50)) {
     const before = progress;
     [quality, progress] = await page.evaluate(look);
-    if (progress !== before) changed = Date.now();
+    if (progress !== before || (await page.evaluate(isDecoding))) changed = Date.now();
     if (quality === FULL || Math.min(traffic.quietMs(), Date.now() - changed) > QUIET_MS[isOff ? 'ohif' : 'ours']) break;
   }
   await page.waitForTimeout(100); // the last events of its traffic
   return quality;
 }
 
-async function isQuiet(traffic, ms) {
-  for (const end = Date.now() + LIMIT_MS; traffic.quietMs() < ms && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100));
+/** In the page: Cornerstone's workers have something to do. */
+function isDecoding() {
+  const { workerRegistry } = window.cornerstone.getWebWorkerManager();
+  return Object.values(workerRegistry).some(({ loadCounters }) => loadCounters.some((count) => count > 0));
 }
 
-const sizes = new Map();
-async function sizeOf(page, url) {
-  const key = url && new URL(url).pathname;
-  if (key && !sizes.has(key)) {
-    const length = await page.evaluate(async (one) => (await fetch(one, { method: 'HEAD' })).headers.get('Content-Length'), url);
-    sizes.set(key, Number(length));
-  }
-  return sizes.get(key) ?? Infinity;
+async function isQuiet({ page, traffic }, ms) {
+  const isBusy = async () => traffic.quietMs() < ms || (await page.evaluate(isDecoding));
+  for (const end = Date.now() + LIMIT_MS; Date.now() < end && (await isBusy()); await page.waitForTimeout(100));
 }

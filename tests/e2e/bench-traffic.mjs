@@ -1,4 +1,4 @@
-// What a page asks of an archive: requests for frames, and the bytes of their bodies as they arrive.
+// What a page asks of an archive: requests for frames, the size of what each names, and the bytes that arrive of it.
 
 const IS_FRAME = /\/instances\/[^/]+\/(reduced\/\d+\/)?frames\/\d+$/;
 
@@ -14,6 +14,10 @@ export async function watchFrames(page, { isCached = true } = {}) {
     requests.set(requestId, { url: request.url, range: request.headers.Range, bytes: 0 });
     pending.add(requestId);
     last = Date.now();
+  });
+  session.on('Network.responseReceived', ({ requestId, response }) => {
+    const request = requests.get(requestId);
+    if (request) request.size = sizeOf(response);
   });
   session.on('Network.dataReceived', ({ requestId, dataLength }) => {
     const request = requests.get(requestId);
@@ -35,4 +39,11 @@ export async function watchFrames(page, { isCached = true } = {}) {
       last = Date.now();
     },
   };
+}
+
+/** Of the whole object, whatever part of it was asked for; undefined of an error. */
+function sizeOf({ status, headers }) {
+  const values = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  if (status === 206) return Number(values['content-range'].split('/')[1]);
+  return status === 200 ? Number(values['content-length']) : undefined;
 }

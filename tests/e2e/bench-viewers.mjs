@@ -163,24 +163,41 @@ async function benchOpenings({ sites, samples, sources }) {
   print(`\nOpenings in OHIF, and a volume in three planes: how many stayed blank, how many came twice, of how many.\n`);
   row('viewer', 'host', 'Mbit/s', 'way', ...FRAMES.map((name) => SIZES[name]), 'volume');
   rule(FRAMES.length + 5);
-  for (const [index, [version, { tree, dist, folder }]] of Object.entries(sites).entries()) {
-    const hosts = Object.entries(hostsOf({ tree, sources, dist, work: folder, stops }));
-    for (const [place, [host, start]] of hosts.filter(([one]) => (process.env.HOST ?? one) === one).entries()) {
-      const origin = await start();
+  const jobs = Object.entries(sites).flatMap(([version, { tree, dist, folder }], index) => {
+    const hosts = Object.entries(hostsOf({ tree, sources, dist, work: folder, stops })).filter(([one]) => (process.env.HOST ?? one) === one);
+    return hosts.flatMap(([host, start], place) => {
       const line = index || place ? LINES.at(-1) : LINES[0];
-      for (const way of waysOf(index || place ? 'ours' : 'ohif ours')) {
-        const openings = place ? FEW_OPENINGS : way === 'ours' ? OPENINGS : 2;
+      let started;
+      return waysOf(index || place ? 'ours' : 'ohif ours').map((way) => async () => {
+        const isOff = way !== 'ours';
+        const openings = place ? FEW_OPENINGS : isOff ? 2 : OPENINGS;
         const picture = path.join(RESULTS, `${version}-${host.replace(/\W+/g, '-')}-${way}.png`);
+        const origin = await (started ??= start());
         const browser = await startBrowser();
         try {
-          const cells = await openAll(browser, origin, { frames, volume: samples.volume, line, openings, isOff: way !== 'ours', picture });
-          row(version, host, line.megabits, NAMES[way], ...cells.map(({ blank, twice, openings: all }) => `${blank}, ${twice} of ${all}`));
+          const cells = await openAll(browser, origin, { frames, volume: samples.volume, line, openings, isOff, picture });
+          return [version, host, line.megabits, NAMES[way], ...cells.map(({ blank, twice, openings: all }) => `${blank}, ${twice} of ${all}`)];
         } finally {
           await browser.close();
         }
-      }
+      });
+    });
+  });
+  await inPairs(jobs, (cells) => row(...cells));
+}
+
+/** Two at a time, since one waits for its line while the other computes. What they come to is told in their order. */
+async function inPairs(jobs, tell) {
+  const results = [];
+  let told = 0;
+  const rest = jobs.entries();
+  const work = async () => {
+    for (const [index, job] of rest) {
+      results[index] = await job();
+      while (results[told]) tell(results[told++]);
     }
-  }
+  };
+  await Promise.all([work(), work()]);
 }
 
 /** Each way in turn, RUNS times: what disturbs one disturbs the others. */
