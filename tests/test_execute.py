@@ -89,6 +89,7 @@ def test_what_a_task_raises_ends_a_run_of_batches(executor: Executor) -> None:
         list(run_batches(executor, double_all, [[("one", 1)], []], 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idle", [False, True])
 def test_an_onlooker_is_told_of_tasks_that_take_long(idle: bool) -> None:
     """They end only then."""

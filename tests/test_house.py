@@ -39,6 +39,7 @@ def test_the_contract_holds(copy: Path) -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
@@ -86,6 +87,7 @@ def test_what_workers_preload_is_there() -> None:
         assert (PACKAGE.parent / f"{name.replace('.', '/')}.py").is_file()
 
 
+@pytest.mark.slow
 def test_no_test_imports_another_test() -> None:
     for path in (REPOSITORY / "tests").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

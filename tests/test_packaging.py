@@ -64,6 +64,7 @@ def test_the_sdist_is_the_source_without_what_was_built(sdist: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_wheel_has_the_package_and_its_templates(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -72,6 +73,7 @@ def test_the_wheel_has_the_package_and_its_templates(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"stillframe", f"stillframe-{__version__}.dist-info"}
 
 
+@pytest.mark.slow
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     info = f"stillframe-{__version__}.dist-info"
     with zipfile.ZipFile(wheel) as archive:

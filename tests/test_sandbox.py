@@ -57,6 +57,7 @@ def ask(worker: ProcessExecutor, expression: str, limits: Limits = GENEROUS) -> 
     return worker.submit(evaluate, expression, limits).result(timeout=120)
 
 
+@pytest.mark.slow
 def test_an_answer_comes_back(worker: ProcessExecutor) -> None:
     assert ask(worker, "b'as it is'") == b"as it is"
     assert ask(worker, "bytes(3_000_000)") == bytes(3_000_000)
@@ -166,6 +167,7 @@ def test_processor_time_is_limited_for_each_piece_of_work(worker: ProcessExecuto
     assert ask(worker, "b'next'") == b"next"
 
 
+@pytest.mark.slow
 def test_a_child_that_sleeps_is_ended(worker: ProcessExecutor) -> None:
     assert ask(worker, "__import__('time').sleep(1000)", Limits(1 << 28, 0.05)) == (-signal.SIGKILL, True)
     assert ask(worker, "b'next'") == b"next"

@@ -92,6 +92,7 @@ def test_a_waiter_waits_while_the_claim_is_renewed_and_sees_the_commit() -> None
     assert [(record.metadata is not None, record.abandoned) for record in seen] == [(True, False)]
 
 
+@pytest.mark.slow
 def test_claims_are_renewed_beside_the_work() -> None:
     store = MemoryStore()
     with Lease(store, UIDS, NOTHING, seconds=0.5):

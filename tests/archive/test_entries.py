@@ -91,6 +91,7 @@ def test_a_document_is_the_same_to_a_parser_and_comes_apart_at_its_lines(dataset
     assert join_lines(entries.lines) == document
 
 
+@pytest.mark.slow
 @given(DOCUMENTS, st.sampled_from(["compact", "spaced", "escaped", "indented"]))
 def test_documents_of_other_forms_become_lines(datasets: list[JSONDataset], form: str) -> None:
     data = {

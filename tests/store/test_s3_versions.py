@@ -90,6 +90,7 @@ def delete_study(store: S3Store) -> Result:
     return CliRunner().invoke(cli, arguments, standalone_mode=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rules", "text"), [([_DAYS], "for 7 days,"), ([], "until its lifecycle rules end them,")])
 def test_the_command_says_what_it_leaves(
     store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], text: str
@@ -103,6 +104,7 @@ def test_the_command_says_what_it_leaves(
     assert f"The bucket keeps older versions of what was deleted {text} patient data among them." in done.stdout
 
 
+@pytest.mark.slow
 def test_the_command_says_nothing_where_nothing_is_left(
     store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def server_of(*answers: bytes) -> Iterator[str]:
 CUTS = [WHOLE.index(b"ETag"), WHOLE.index(b"6789"), WHOLE.index(b"Last"), WHOLE.index(b" 23:"), WHOLE.index(b"34\r")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [*CUTS, len(WHOLE) - 4, len(WHOLE) - 2])
 def test_a_head_that_is_cut_is_asked_for_again(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut: the size would be 12 in place of 1234, say, or the tag half a tag."""

@@ -157,6 +157,7 @@ def test_nothing_is_read_from_the_environment_without_auto(tmp_path: Path) -> No
     assert "no variable of a scheduler is there" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_reports_of_all_shards_merge_into_that_of_one_build(archive: Path, tmp_path: Path) -> None:
     """All but how long it took."""
     (tmp_path / "reports").mkdir()
@@ -209,6 +210,7 @@ def told_studies(archive: Path, shard: str) -> int:
     return sum(Shard(number, count).holds(study) for study in report_of(archive / "report.json")["studies"])
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_killed_leaves_a_report_that_says_so(archive: Path, tmp_path: Path) -> None:
     """Whatever an earlier run had written there."""
     report = tmp_path / "report.json"
@@ -223,6 +225,7 @@ def test_a_shard_that_is_killed_leaves_a_report_that_says_so(archive: Path, tmp_
         assert run("merge-reports", report).returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [[], ["--shard", "1/2"]])
 def test_what_a_first_attempt_changed_is_in_the_report_of_the_next(
     shard: list[str], archive: Path, tmp_path: Path
