@@ -5,12 +5,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stillframe import task_server
+from stillframe.errors import MachineError
 from stillframe.sandbox import has_starter
 from stillframe.task_process import TaskProcess, pack_task, unpack_answer
 from stillframe.task_server import TaskServer
@@ -30,11 +33,15 @@ def ask(process: TaskProcess, fn: Any, *args: Any) -> Any:
     return unpack_answer(process.run(pack_task(fn, args, {}, "/")))
 
 
-def until_ended(session: int) -> None:
+def until(happened: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
-    while processes_of_session(session):
+    while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def until_ended(session: int) -> None:
+    until(lambda: not processes_of_session(session))
 
 
 def sleep_with_lock(begun: str) -> None:
@@ -61,7 +68,7 @@ def test_a_process_that_hears_nothing_can_be_ended(server: TaskServer, tmp_path:
     with pytest.raises((OSError, EOFError)):
         ask(process, sleep_with_lock, str(tmp_path / "begun"))
     timer.join()
-    assert not Path(f"/proc/{number}").exists()
+    until(lambda: not Path(f"/proc/{number}").exists())
     assert ask(other, divmod, 17, 5) == (3, 2)
     process.close()
     other.close()
@@ -118,8 +125,68 @@ def test_it_takes_its_processes_along(server: TaskServer, tmp_path: Path) -> Non
     other.close()
 
 
-def test_it_can_be_closed_while_it_loads_libraries(server: TaskServer) -> None:
-    starter = threading.Thread(target=lambda: server.start_process().close())
-    starter.start()
+@pytest.fixture
+def slow_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Python starts as from a folder that does not answer; the file names the process that waits for it."""
+    begun = tmp_path / "begun"
+    lines = "import os, time", f"open({str(begun)!r}, 'x').write(f'{{os.getpid()}} ')", "time.sleep(600)"
+    (tmp_path / "sitecustomize.py").write_text("\n".join(lines))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ["PYTHONPATH"])))
+    yield begun
+    with suppress(ProcessLookupError):
+        os.kill(int(begun.read_text()), signal.SIGKILL)
+
+
+def start_in_thread(server: TaskServer) -> tuple[threading.Thread, list[BaseException]]:
+    """A thread that starts a process, and the error with which it ends."""
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            server.start_process().close()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start, daemon=True)
+    thread.start()
+    return thread, errors
+
+
+def test_it_can_be_closed_while_it_loads_libraries(slow_libraries: Path) -> None:
+    server = TaskServer(lambda *_: None)
+    starter, errors = start_in_thread(server)
+    until(lambda: slow_libraries.exists() and slow_libraries.read_text().endswith(" "))
+    server.forget_ended()  # as others do meanwhile, who have nothing to wait for
+    closer = threading.Thread(target=server.close, daemon=True)
+    closer.start()
+    until(lambda: not closer.is_alive() and not starter.is_alive())
+    assert not Path(f"/proc/{int(slow_libraries.read_text())}").exists()
+    (error,) = errors
+    assert isinstance(error, MachineError)
+    with pytest.raises(MachineError, match="the job was ended"):
+        server.start_process()
+
+
+def test_one_that_does_not_load_its_libraries_is_given_up(
+    slow_libraries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_server, "_LOAD_SECONDS", 3.0)
+    server = TaskServer(lambda *_: None)
+    starter, errors = start_in_thread(server)
+    until(lambda: not starter.is_alive())
+    (error,) = errors
+    assert "none has started for 3 s" in str(error)
+    assert not Path(f"/proc/{int(slow_libraries.read_text())}").exists()
     server.close()
-    starter.join()
+
+
+def test_one_that_hangs_is_replaced(server: TaskServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_server, "_FORK_SECONDS", 0.5)
+    before = server.start_process()
+    session = ask(before, os.getsid, 0)
+    os.kill(session, signal.SIGSTOP)
+    after = server.start_process()
+    assert ask(after, os.getsid, 0) != session
+    before.close()
+    until_ended(session)
+    after.close()

@@ -18,20 +18,26 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Final, NoReturn
 
-from stillframe.process_start import protect_children, starting
+from stillframe.errors import MachineError
+from stillframe.process_start import NO_PROCESS, protect_children, starting
 from stillframe.task_process import IDLE_SECONDS, TaskProcess, do_tasks
 from stillframe.worker_process import PRELOADED, few_variables, open_log
 
 _START, _END = 0, 1
-# What is asked of which process, and the answer: a process id, or the number of an error below 0.
+# What is asked of which process. Whoever has one started gets its id, or the number of an error below 0.
 _REQUEST: Final = struct.Struct("<Bq")
 _REPLY: Final = struct.Struct("<q")
 # How often the command looks whether processes have ended by themselves.
 _LOOK_SECONDS: Final = 5.0
+# How long it may take to start its first process, since it loads libraries before, perhaps from a slow folder; and
+# another one.
+_LOAD_SECONDS: Final = 300.0
+_FORK_SECONDS: Final = 60.0
 # How long it may take to end before it is ended.
 _LEAVE_SECONDS: Final = 1.0
 
@@ -42,57 +48,79 @@ class TaskServer:
     def __init__(self, tell: Callable[[str, int, str], None]) -> None:
         """`tell` gets the logger's name, the level and the text of what the processes log."""
         self._tell = tell
-        self._lock = threading.Lock()
+        self._starting = threading.Lock()  # held while a process starts, which may take minutes
+        self._lock = threading.Lock()  # of the two below, held for a moment
         self._command: _Command | None = None
+        self._closed = False
 
     def start_process(self) -> TaskProcess:
         """A process for one task after the other.
 
         Raises:
-            MachineError: if none can be started.
+            MachineError: if none can be started, or this was closed.
         """
         ours, theirs = socket.socketpair()
-        with theirs, starting(), self._lock:
+        with theirs, starting(), self._starting:
             try:
                 command, number = self._start(theirs)
             except BaseException:
                 ours.close()
                 raise
-        return TaskProcess(ours, lambda: self._end(command, number))
+        return TaskProcess(ours, partial(command.end_process, number))
 
     def _start(self, theirs: socket.socket) -> tuple[_Command, int]:
         """The command, and the number of the process that it started."""
-        if self._command is not None:
-            with suppress(EOFError, ConnectionError):  # it had nothing to do for long, or was killed
-                return self._command, self._command.ask(_START, 0, theirs)
-            self._command.close()
-        self._command = _Command(self._tell)
-        return self._command, self._command.ask(_START, 0, theirs)
+        with self._lock:
+            command = self._command
+        if command is not None:
+            with suppress(EOFError, ConnectionError, TimeoutError):  # it had nothing to do for long, was killed, hangs
+                return command, command.start_process(theirs, _FORK_SECONDS)
+        command = self._start_command()
+        try:
+            return command, command.start_process(theirs, _LOAD_SECONDS)
+        except TimeoutError as error:
+            command.close()
+            raise MachineError(NO_PROCESS.format(f"none has started for {_LOAD_SECONDS:.0f} s")) from error
 
-    def _end(self, command: _Command, number: int) -> None:
-        """End a process of a command, whatever it does."""
-        with self._lock, suppress(OSError, EOFError):  # it took its processes along
-            command.ask(_END, number)
+    def _start_command(self) -> _Command:
+        """A new command in place of the one before."""
+        with self._lock:
+            if self._closed:
+                raise MachineError("the job was ended")
+            before, self._command = self._command, _Command(self._tell)
+            command = self._command
+        if before is not None:
+            before.close()
+        return command
 
     def forget_ended(self) -> None:
-        """Let the system forget a command that has ended by itself."""
-        with self._lock:
-            if self._command is not None and self._command.has_ended():
-                self._command.close()
-                self._command = None
+        """Let the system forget a command that has ended by itself. Nobody is waited for."""
+        if not self._lock.acquire(blocking=False):
+            return  # somebody else comes again
+        try:
+            command = self._command
+            if command is None or not command.has_ended():
+                return
+            self._command = None
+        finally:
+            self._lock.release()
+        command.close()
 
     def close(self) -> None:
-        """End the command and all its processes, whatever they do."""
+        """End the command and all its processes, whatever they do, also one that is being started. It is for good."""
         with self._lock:
-            if self._command is not None:
-                self._command.close()
-                self._command = None
+            self._closed = True
+            command, self._command = self._command, None
+        if command is not None:
+            command.close()
 
 
 class _Command:
     """One run of the command."""
 
     def __init__(self, tell: Callable[[str, int, str], None]) -> None:
+        self._asking = threading.Lock()  # held while a process starts
+        self._closing = threading.Lock()  # held for a moment
         self._control, theirs = socket.socketpair()
         with theirs, open_log(tell) as log:
             environment = few_variables()
@@ -108,16 +136,20 @@ class _Command:
                 start_new_session=True,  # Ctrl-C at a terminal is for whoever started it
             )
 
-    def ask(self, what: int, number: int, connection: socket.socket | None = None) -> int:
-        """The answer to a request.
+    def start_process(self, connection: socket.socket, seconds: float) -> int:
+        """The number of a new process, to which the other end of a socket leads; it may take some seconds.
 
         Raises:
             EOFError: if the command has ended.
-            OSError: the same, or if it cannot do it.
+            TimeoutError: if it does not answer.
+            OSError: if it has ended, or has no process to give.
         """
-        descriptors = [] if connection is None else [connection.fileno()]
-        socket.send_fds(self._control, [_REQUEST.pack(what, number)], descriptors)
-        reply = self._control.recv(_REPLY.size, socket.MSG_WAITALL)
+        with self._asking:
+            if self._control.fileno() < 0:
+                raise EOFError
+            self._control.settimeout(seconds)
+            socket.send_fds(self._control, [_REQUEST.pack(_START, 0)], [connection.fileno()])
+            reply = self._control.recv(_REPLY.size, socket.MSG_WAITALL)
         if len(reply) < _REPLY.size:
             raise EOFError
         (answer,) = _REPLY.unpack(reply)
@@ -125,18 +157,33 @@ class _Command:
             raise OSError(-answer, os.strerror(-answer))
         return int(answer)
 
+    def end_process(self, number: int) -> None:
+        """Have a process ended, whatever it does. Nobody waits for that: the command may hang, or load libraries."""
+        with self._closing, suppress(OSError):  # it has ended, and took its processes along
+            if self._control.fileno() >= 0 and _has_room(self._control):
+                self._control.send(_REQUEST.pack(_END, number))
+
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
     def close(self) -> None:
-        with suppress(OSError):
+        """End it, whatever it does. Whoever waits for a process learns of that."""
+        with self._closing, suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         try:
             self._process.wait(_LEAVE_SECONDS)
         except subprocess.TimeoutExpired:  # it loads libraries still: there are no processes yet
             self._process.kill()
             self._process.wait()
-        self._control.close()
+        with self._asking, self._closing:  # whoever asked knows that it has ended
+            self._control.close()
+
+
+def _has_room(channel: socket.socket) -> bool:
+    """Whether something can be sent without waiting."""
+    poller = select.poll()
+    poller.register(channel, select.POLLOUT)
+    return bool(poller.poll(0))
 
 
 class _Children:
@@ -150,12 +197,8 @@ class _Children:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def answer(self, what: int, number: int, descriptors: list[int]) -> int:
-        """Do what is asked; see `_REPLY`."""
-        if what == _END:
-            self.end(number)
-            return 0
-        (descriptor,) = descriptors
+    def start(self, descriptor: int) -> int:
+        """Fork one; see `_REPLY`."""
         with socket.socket(fileno=descriptor) as channel:
             try:
                 number = os.fork()
@@ -206,7 +249,10 @@ def main() -> NoReturn:
                 if len(request) < _REQUEST.size:
                     break
                 what, number = _REQUEST.unpack(request)
-                control.sendall(_REPLY.pack(children.answer(what, number, descriptors)))
+                if what == _START:
+                    control.sendall(_REPLY.pack(children.start(*descriptors)))
+                else:
+                    children.end(number)
             children.forget_ended()
             if children:
                 used = time.monotonic()
