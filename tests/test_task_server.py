@@ -3,6 +3,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -190,3 +191,31 @@ def test_one_that_hangs_is_replaced(server: TaskServer, monkeypatch: pytest.Monk
     before.close()
     until_ended(session)
     after.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_hears_nothing_ends_with_its_server(
+    server: TaskServer, tmp_path: Path, signal_number: int
+) -> None:
+    """Its server is killed, or cannot end it itself."""
+    process = server.start_process()
+    session = ask(process, os.getsid, 0)
+    begun = tmp_path / "begun"
+    task = pack_task(sleep_with_lock, (str(begun),), {}, "/")
+
+    def run() -> None:
+        with suppress(OSError, EOFError):
+            process.run(task)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        until(begun.exists)
+        os.kill(session, signal_number)
+        if signal_number == signal.SIGSTOP:
+            server.close()
+        until_ended(session)
+    finally:
+        for number in processes_of_session(session):
+            os.kill(number, signal.SIGKILL)
+    process.close()

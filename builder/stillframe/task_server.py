@@ -7,6 +7,7 @@ while.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -40,6 +41,7 @@ _LOAD_SECONDS: Final = 300.0
 _FORK_SECONDS: Final = 60.0
 # How long it may take to end before it is ended.
 _LEAVE_SECONDS: Final = 1.0
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class TaskServer:
@@ -172,7 +174,7 @@ class _Command:
             self._control.shutdown(socket.SHUT_RDWR)
         try:
             self._process.wait(_LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:  # it loads libraries still: there are no processes yet
+        except subprocess.TimeoutExpired:  # it loads libraries still, or hangs; its processes end with it
             self._process.kill()
             self._process.wait()
         with self._asking, self._closing:  # whoever asked knows that it has ended
@@ -192,6 +194,7 @@ class _Children:
     def __init__(self, control: socket.socket, log: Connection) -> None:
         self._control = control
         self._log = log
+        self._server = os.getpid()
         self._numbers: set[int] = set()
 
     def __len__(self) -> int:
@@ -212,6 +215,7 @@ class _Children:
     def _be_process(self, channel: socket.socket) -> NoReturn:
         try:
             self._control.close()
+            _end_with_parent(self._server)
             do_tasks(channel, self._log)
         finally:
             os._exit(1)
@@ -224,14 +228,31 @@ class _Children:
             self._numbers.discard(number)
 
     def end_all(self) -> None:
-        for number in list(self._numbers):
-            self.end(number)
+        """End all processes, and see them end."""
+        for number in self._numbers:
+            os.kill(number, signal.SIGKILL)
+        for number in self._numbers:
+            os.waitpid(number, 0)
 
     def forget_ended(self) -> None:
         """Let the system forget those that have ended by themselves; until then nobody else gets their numbers."""
         for number in list(self._numbers):
             if os.waitpid(number, os.WNOHANG)[0]:
                 self._numbers.discard(number)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have the system end this process once the one that forked it is gone, also while native code lets no thread run.
+
+    Linux does so (prctl(2)) when the parent's thread ends that forked; the command has one. On other systems a process
+    ends as soon as Python's threads run (`do_tasks`).
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl.argtypes = (ctypes.c_int, *(4 * [ctypes.c_ulong]))
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it went before
+        os._exit(1)
 
 
 def main() -> NoReturn:
