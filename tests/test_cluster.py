@@ -17,7 +17,7 @@ from stillframe import cluster
 from stillframe.cli.build import build
 from stillframe.cluster import ClusterExecutor, version_differences
 from stillframe.cluster_worker import installed_versions
-from stillframe.errors import MachineError, UsageError, WorkerDied
+from stillframe.errors import MachineError, UsageError, WorkerDied, WorkersLost
 from stillframe.execute import end_processes, run_batches
 from tests.support.dask_cluster import DaskCluster
 from tests.support.dicom_files import write_series
@@ -172,7 +172,7 @@ def test_what_a_lost_worker_had_begun_is_done_by_another(
 
 def test_a_task_that_loses_worker_after_worker_is_given_up(dask_cluster: DaskCluster) -> None:
     with ClusterExecutor(dask_cluster.address) as executor:
-        with pytest.raises(WorkerDied, match="the workers that worked on it were lost, 4 of them"):
+        with pytest.raises(WorkersLost, match="the workers that worked on it were lost, 4 of them"):
             executor.submit(kill_worker).result(SECONDS)
         assert executor.submit(double, 21).result(SECONDS) == 42
 

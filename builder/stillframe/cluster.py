@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any, Final, override
 
 from stillframe.cluster_worker import admit, ask_worker, do_task, end_job, installed_versions, topic_of
-from stillframe.errors import MachineError, StillframeError, UsageError, WorkerDied
+from stillframe.errors import MachineError, StillframeError, UsageError, WorkersLost
 from stillframe.execute import WorkersElsewhere, fail
 from stillframe.task_process import pack_task, unpack_answer
 from stillframe.wait_log import waiting
@@ -54,9 +54,9 @@ _LEAVE_SECONDS: Final = 5.0
 class ClusterExecutor(WorkersElsewhere):
     """The workers of a Dask scheduler.
 
-    A task that ends its process twice fails with `WorkerDied`, and so does one during which the cluster loses as many
-    workers as its scheduler allows (`distributed.scheduler.allowed-failures`). Tasks must therefore be safe to run
-    twice. Where the scheduler is lost, or a worker does not fit, every task fails with `MachineError`.
+    A task that ends its process twice fails with `WorkerDied`, and one during which the cluster loses as many workers
+    as its scheduler allows (`distributed.scheduler.allowed-failures`) with `WorkersLost`. Tasks must therefore be safe
+    to run twice. Where the scheduler is lost, or a worker does not fit, every task fails with `MachineError`.
     """
 
     def __init__(self, address: str, check: Callable[[AskWorkers], None] | None = None) -> None:
@@ -156,7 +156,7 @@ class ClusterExecutor(WorkersElsewhere):
         if self._failure is not None:
             return self._failure
         if isinstance(error, KilledWorker):
-            return WorkerDied(f"the workers that worked on it were lost, {error.allowed_failures + 1} of them")
+            return WorkersLost(f"the workers that worked on it were lost, {error.allowed_failures + 1} of them")
         if isinstance(error, CancelledError | OSError):
             return MachineError(_lost(self.address))
         return MachineError(f"a worker of {self.address} cannot do its tasks: {type(error).__name__}: {error}")

@@ -85,6 +85,10 @@ class WorkerDied(StillframeError):
     """The process that held a task ended before the task did, or had no memory for it: twice, once with it alone."""
 
 
+class WorkersLost(WorkerDied):
+    """One worker after the other vanished with a task, as many as are allowed: it need not be to blame for that."""
+
+
 class UsageError(StillframeError):
     """A command that cannot be carried out as it was given."""
 

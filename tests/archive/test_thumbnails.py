@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, override
 
@@ -15,6 +16,8 @@ from stillframe.archive.drawing import Drawer, draw_here
 from stillframe.archive.holdings import read_metadata
 from stillframe.archive.reindex import index_archive
 from stillframe.dicom.uids import InstanceUIDs
+from stillframe.errors import WorkerDied, WorkersLost
+from stillframe.execute import SerialExecutor, WorkersElsewhere, fail
 from stillframe.layout import frame_key, thumbnail_key
 from stillframe.options import BuildOptions, Thumbnails
 from stillframe.store.directory import DirectoryStore
@@ -204,3 +207,35 @@ def test_thumbnails_are_drawn_in_processes_that_may_die(source: Path, tmp_path: 
         assert draw(DeadlyStore(str(tmp_path / "tree")), metadata) is None
         assert draw(store, metadata) == expected
         assert draw.seconds > 0
+
+
+class Dying(SerialExecutor, WorkersElsewhere):
+    """Stands for workers on other machines of which each drawing has the same end."""
+
+    workers = 2
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    @override
+    def submit_first(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        fail(future, self._error)
+        return future
+
+    @override
+    def end_processes(self) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_what_workers_elsewhere_are_lost_with_is_drawn_here(source: Path, tmp_path: Path) -> None:
+    build_tree(tmp_path / "tree", source)
+    store = DirectoryStore(str(tmp_path / "tree"))
+    metadata = read_metadata(store, InstanceUIDs(STUDY, SERIES, instance_uid(4)))
+    assert metadata is not None
+    with Drawer(1, elsewhere=Dying(WorkersLost("4 of them"))) as draw:
+        assert draw(store, metadata) == contents(tmp_path / "tree")[key(4)]
+        assert draw(DeadlyStore(str(tmp_path / "tree")), metadata) is None
+    with Drawer(1, elsewhere=Dying(WorkerDied("its process"))) as draw:
+        assert draw(store, metadata) is None

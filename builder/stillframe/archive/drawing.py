@@ -2,7 +2,7 @@
 
 Whoever writes lists imports no numpy for that. The processes are beside those of a job, so that no list waits for the
 images behind it. They start with the first thumbnail. Where a job has workers elsewhere, these draw, before what else
-waits for them: they have the libraries loaded by then.
+waits for them: they have the libraries loaded by then. What they are lost with is drawn on this machine.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
 from stillframe.dicom.json_model import JSONDataset
-from stillframe.errors import CannotDraw, WorkerDied
+from stillframe.errors import CannotDraw, WorkerDied, WorkersLost
 from stillframe.execute import WorkersElsewhere, end_processes, make_executor
 from stillframe.options import DecoderLimits
 from stillframe.store.base import Store
@@ -50,8 +51,8 @@ def _draw_timed(store: Store, metadata: JSONDataset, limits: DecoderLimits) -> t
 class Drawer:
     """Draws thumbnails for whoever calls it, from any thread. Its context ends the processes.
 
-    With 0 workers it draws in this process, with some `elsewhere` in none of this machine; `apart` says whether it does
-    not draw in this one. `seconds` are those of the processor.
+    With 0 workers it draws in this process. Workers `elsewhere` come first, where a job has some. `apart` says whether
+    it does not draw in this process. `seconds` are those of the processor.
     """
 
     def __init__(
@@ -71,14 +72,24 @@ class Drawer:
         Raises:
             FailedJob: if the store or the machine fails.
         """
-        submit = self._elsewhere.submit_first if self._elsewhere is not None else self._own_executor().submit
         try:
-            picture, seconds = submit(_draw_timed, store, metadata, self._limits).result()
+            picture, seconds = self._draw_apart(store, metadata)
         except WorkerDied:
             return None
         with self._lock:
             self.seconds += seconds
         return picture
+
+    def _draw_apart(self, store: Store, metadata: JSONDataset) -> tuple[bytes | None, float]:
+        """A thumbnail, and the CPU seconds that it took.
+
+        Raises:
+            WorkerDied: if its frame ends the process that draws it.
+        """
+        if self._elsewhere is not None:
+            with suppress(WorkersLost):  # which tells nothing of the frame
+                return self._elsewhere.submit_first(_draw_timed, store, metadata, self._limits).result()
+        return self._own_executor().submit(_draw_timed, store, metadata, self._limits).result()
 
     def _own_executor(self) -> Executor:
         with self._lock:
