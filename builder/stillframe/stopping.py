@@ -66,6 +66,11 @@ def unstopped() -> Iterator[None]:
         raise Stopped
 
 
+def is_stop_held_up() -> bool:
+    """Whether `Stopped` comes at the end of the block of `unstopped`: nothing may be waited for that takes long."""
+    return _state.came
+
+
 def finish() -> None:
     """Nothing is left to be stopped: within `stoppable`, a first signal does nothing from now on. For the main thread.
 

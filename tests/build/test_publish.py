@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, override
@@ -7,13 +10,15 @@ from typing import Any, override
 import pytest
 
 from stillframe.archive.drawing import _draw_timed
+from stillframe.build import publish
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
 from stillframe.build.workers import build_instances
-from stillframe.execute import SerialExecutor, WorkersElsewhere
+from stillframe.execute import SerialExecutor, WorkersElsewhere, fail
 from stillframe.options import BuildOptions
+from stillframe.stopping import STOPPED, stoppable
 from stillframe.store.directory import DirectoryStore
-from tests.support.dicom_files import write_series
+from tests.support.dicom_files import SERIES, image, write, write_series
 from tests.support.trees import NoProgress, build_tree, contents
 
 
@@ -58,6 +63,45 @@ def test_workers_elsewhere_draw_before_they_build_more(tmp_path: Path) -> None:
     assert build_tree(tmp_path / "tree", source, executor=executor).exit_code == 0
     assert set(executor.first) == {_draw_timed}
     assert contents(tmp_path / "tree") == contents(tmp_path / "here")
+
+
+class NeverDrawing(Elsewhere):
+    """Workers elsewhere that draw nothing. Once so many thumbnails are asked for, the job is told to stop."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.waiting: list[Future[Any]] = []
+
+    @override
+    def submit_first(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append(future)
+        if len(self.waiting) == self.count:
+            threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return future
+
+    def end(self) -> None:
+        for future in self.waiting:
+            fail(future, TimeoutError("it waited for drawings"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("series", [1, 24])  # more than wait for their lists at a time
+def test_a_job_that_is_stopped_waits_no_longer_for_drawings_than_for_tasks(
+    series: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "GRACE_SECONDS", 0.5)
+    for number in range(1, series + 1):
+        write(tmp_path / "in", f"{number}.dcm", image(number, SeriesInstanceUID=f"{SERIES}.{number}"))
+    executor = NeverDrawing(min(series, 8))
+    late = threading.Timer(120, executor.end)
+    late.start()
+    with stoppable():
+        report = build_tree(tmp_path / "tree", tmp_path / "in", executor=executor)
+    assert late.is_alive()
+    late.cancel()
+    assert (report.exit_code, report.failure) == (1, STOPPED)
 
 
 @pytest.mark.parametrize(

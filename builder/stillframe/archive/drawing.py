@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
 from stillframe.dicom.json_model import JSONDataset
-from stillframe.errors import CannotDraw, WorkerDied, WorkersLost
-from stillframe.execute import WorkersElsewhere, end_processes, make_executor
+from stillframe.errors import CannotDraw, MachineError, WorkerDied, WorkersLost
+from stillframe.execute import WorkersElsewhere, end_processes, fail, make_executor
 from stillframe.options import DecoderLimits
 from stillframe.store.base import Store
 
@@ -48,6 +48,10 @@ def _draw_timed(store: Store, metadata: JSONDataset, limits: DecoderLimits) -> t
     return draw_here(store, metadata, limits), cpu_time() - started
 
 
+def _stopped() -> MachineError:
+    return MachineError("the job ended before a thumbnail was drawn")
+
+
 class Drawer:
     """Draws thumbnails for whoever calls it, from any thread. Its context ends the processes.
 
@@ -63,6 +67,8 @@ class Drawer:
         self._workers = workers
         self._limits = limits
         self._lock = threading.Lock()
+        self._under_way: set[Future[tuple[bytes | None, float]]] = set()
+        self._given_up = False
         self._executor: Executor | None = None
         self.seconds = 0.0
 
@@ -70,8 +76,10 @@ class Drawer:
         """See `Draw`; of a frame that ends its process nothing can be drawn.
 
         Raises:
-            FailedJob: if the store or the machine fails.
+            FailedJob: if the store or the machine fails, or it is given up.
         """
+        if self._given_up:
+            raise _stopped()
         try:
             picture, seconds = self._draw_apart(store, metadata)
         except WorkerDied:
@@ -88,8 +96,29 @@ class Drawer:
         """
         if self._elsewhere is not None:
             with suppress(WorkersLost):  # which tells nothing of the frame
-                return self._elsewhere.submit_first(_draw_timed, store, metadata, self._limits).result()
-        return self._own_executor().submit(_draw_timed, store, metadata, self._limits).result()
+                return self._result(self._elsewhere.submit_first(_draw_timed, store, metadata, self._limits))
+        return self._result(self._own_executor().submit(_draw_timed, store, metadata, self._limits))
+
+    def _result(self, future: Future[tuple[bytes | None, float]]) -> tuple[bytes | None, float]:
+        """What comes of a drawing, unless it is given up before."""
+        with self._lock:
+            self._under_way.add(future)
+            given_up = self._given_up
+        if given_up:
+            fail(future, _stopped())
+        try:
+            return future.result()
+        finally:
+            with self._lock:
+                self._under_way.discard(future)
+
+    def give_up(self) -> None:
+        """Let every call fail from now on, also those that wait for a drawing."""
+        with self._lock:
+            self._given_up = True
+            under_way = list(self._under_way)
+        for future in under_way:
+            fail(future, _stopped())
 
     def _own_executor(self) -> Executor:
         with self._lock:

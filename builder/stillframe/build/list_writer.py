@@ -6,6 +6,7 @@ study after all of its series.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -22,11 +23,14 @@ from stillframe.archive.roots import Roots
 from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.build.plan import SeriesPlan
 from stillframe.build.request import BuildRequest
+from stillframe.stopping import is_stop_held_up
 from stillframe.store.counted import CountedStore
 
 _THREADS: Final = 8
 # Series that wait for their lists.
 _MOST_WAITING: Final = 2 * _THREADS
+# How often whoever waits for one of them looks whether the job is to stop.
+_LOOK_SECONDS: Final = 0.5
 # Lists of more instances are written one after the other: each takes some times the bytes of its document.
 _MOST_AT_ONCE: Final = 1000
 
@@ -52,6 +56,7 @@ class ListWriter:
         self._lock = threading.Lock()
         self._large = threading.Lock()
         self._listed: list[SeriesPlan] = []
+        self._hurries = False
 
     def close_series(self, plan: SeriesPlan, built: NewInstances, thumbnails: frozenset[str] | None) -> None:
         """All instances of a series are settled.
@@ -67,8 +72,8 @@ class ListWriter:
         if self._threads is None:
             self._write(plan, built, thumbnails)
             return
-        while len(self._pending) >= _MOST_WAITING:
-            self._take(wait(self._pending, return_when=FIRST_COMPLETED).done)
+        while len(self._pending) >= _MOST_WAITING and not (self._hurries or is_stop_held_up()):
+            self._take(wait(self._pending, _LOOK_SECONDS, FIRST_COMPLETED).done)
         self._pending.add(self._threads.submit(self._write, plan, built, thumbnails))
 
     @property
@@ -133,7 +138,18 @@ class ListWriter:
         self.roots.store.sync()
         self._stages["lists"] += time.thread_time() - started
 
-    def stop(self) -> None:
-        """Begin no more lists, and wait for those under way."""
-        if self._threads is not None:
-            self._threads.shutdown(cancel_futures=True)
+    def hurry(self) -> None:
+        """The job is ending: from now on nobody waits until lists of an earlier series are written."""
+        self._hurries = True
+
+    def stop(self, seconds: float = math.inf) -> None:
+        """Begin no more lists, and wait for those under way. What they have drawn has so many seconds: a cluster
+        without workers is waited for much longer.
+        """
+        if self._threads is None:
+            return
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if seconds < math.inf:
+            wait([future for future in self._pending if not future.cancelled()], seconds)
+            self.draw.give_up()
+        self._threads.shutdown()

@@ -117,6 +117,7 @@ class _Publisher:
         self._left = catalogue.headers  # inputs whose instances are in no task yet
         self.lists = ListWriter(roots, request, report.stages, draw)
         self._check = UnchangedCheck(request, self.roots)
+        self._grace_ends: float | None = None
 
     def tasks(self) -> Generator[tuple[_Candidate, InstanceTask]]:
         """First inputs in the order of the plan; a later input for an instance once the one before it is done.
@@ -218,7 +219,8 @@ class _Publisher:
                 with unstopped():
                     self._take_in(results)
         except (FailedJob, Stopped):
-            for future in wait(under_way, GRACE_SECONDS).done:
+            self.lists.hurry()
+            for future in wait(under_way, self.grace()).done:
                 if not future.exception():
                     candidates = [candidate for candidate, _ in under_way[future]]
                     with suppress(FailedJob):  # as the one before
@@ -290,6 +292,12 @@ class _Publisher:
             self.lists.close_series(series.plan, series.built, series.thumbnails if series.listed else None)
             series.built = NewInstances()
 
+    def grace(self) -> float:
+        """Seconds that are left to what is under way, from when this was asked first: the job has failed."""
+        if self._grace_ends is None:
+            self._grace_ends = time.monotonic() + GRACE_SECONDS
+        return max(0.0, self._grace_ends - time.monotonic())
+
     def tell_unfinished(self) -> None:
         """Tell the report what the job leaves undone where it ends now."""
         for listed in self.lists.take_listed():
@@ -329,7 +337,7 @@ def _publish(publisher: _Publisher, executor: Executor) -> None:
         finish()
     except (FailedJob, Stopped) as error:
         finish()
-        publisher.lists.stop()
+        publisher.lists.stop(publisher.grace())
         report.failure = str(error) or STOPPED
         with suppress(MachineError):  # as the one before: no room for what is to be told
             publisher.tell_unfinished()
