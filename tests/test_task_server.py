@@ -219,3 +219,17 @@ def test_a_process_that_hears_nothing_ends_with_its_server(
         for number in processes_of_session(session):
             os.kill(number, signal.SIGKILL)
     process.close()
+
+
+def test_whoever_ignores_the_end_of_children_has_it_end_them(server: TaskServer) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        one, other = server.start_process(), server.start_process()
+        one.close()
+        assert ask(other, divmod, 17, 5) == (3, 2)
+        after = server.start_process()
+        assert ask(after, os.getppid) == ask(other, os.getppid)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    other.close()
+    after.close()

@@ -30,7 +30,7 @@ from stillframe.task_process import IDLE_SECONDS, TaskProcess, do_tasks
 from stillframe.worker_process import PRELOADED, few_variables, open_log
 
 _START, _END = 0, 1
-# What is asked of which process. Whoever has one started gets its id, or the number of an error below 0.
+# What is asked of which process. Whoever has one started gets its number, or that of an error below 0.
 _REQUEST: Final = struct.Struct("<Bq")
 _REPLY: Final = struct.Struct("<q")
 # How often the command looks whether processes have ended by themselves.
@@ -257,6 +257,7 @@ def _end_with_parent(parent: int) -> None:
 
 def main() -> NoReturn:
     """Start processes until nobody asks for any."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would leave no child to wait for
     control, log = socket.socket(fileno=int(sys.argv[1])), Connection(int(sys.argv[2]), readable=False)
     for name in PRELOADED:
         with suppress(Exception):  # each process tries again, and tells
