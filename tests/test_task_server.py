@@ -3,6 +3,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -59,6 +60,18 @@ def test_processes_are_forked_from_one_that_has_the_libraries(server: TaskServer
     one.close()
     assert ask(two, divmod, 17, 5) == (3, 2)
     two.close()
+
+
+def test_no_process_has_the_number_of_another(server: TaskServer) -> None:
+    """As process ids may come again."""
+    numbers = []
+    for _ in range(3):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            command, number = server._start(theirs)
+        numbers.append(number)
+        command.end_process(number)
+    assert numbers == [1, 2, 3]
 
 
 def test_a_process_that_hears_nothing_can_be_ended(server: TaskServer, tmp_path: Path) -> None:

@@ -189,28 +189,33 @@ def _has_room(channel: socket.socket) -> bool:
 
 
 class _Children:
-    """The processes that were forked and have not been seen to end."""
+    """The processes that were forked and have not been seen to end.
+
+    They are counted from 1: the system gives the id of one that has ended to another.
+    """
 
     def __init__(self, control: socket.socket, log: Connection) -> None:
         self._control = control
         self._log = log
         self._server = os.getpid()
-        self._numbers: set[int] = set()
+        self._count = 0
+        self._ids: dict[int, int] = {}  # by their numbers; ours to signal until they were waited for
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._ids)
 
     def start(self, descriptor: int) -> int:
         """Fork one; see `_REPLY`."""
         with socket.socket(fileno=descriptor) as channel:
             try:
-                number = os.fork()
+                process = os.fork()
             except OSError as error:
                 return -(error.errno or 1)
-            if number == 0:
+            if process == 0:
                 self._be_process(channel)
-        self._numbers.add(number)
-        return number
+        self._count += 1
+        self._ids[self._count] = process
+        return self._count
 
     def _be_process(self, channel: socket.socket) -> NoReturn:
         try:
@@ -221,24 +226,22 @@ class _Children:
             os._exit(1)
 
     def end(self, number: int) -> None:
-        """End a process, unless it has ended."""
-        if number in self._numbers:
-            os.kill(number, signal.SIGKILL)
-            os.waitpid(number, 0)
-            self._numbers.discard(number)
+        """End a process, unless it has ended. Nobody waits for that: it may hang at a disk."""
+        if number in self._ids:
+            os.kill(self._ids[number], signal.SIGKILL)
 
     def end_all(self) -> None:
         """End all processes, and see them end."""
-        for number in self._numbers:
-            os.kill(number, signal.SIGKILL)
-        for number in self._numbers:
-            os.waitpid(number, 0)
+        for process in self._ids.values():
+            os.kill(process, signal.SIGKILL)
+        for process in self._ids.values():
+            os.waitpid(process, 0)
 
     def forget_ended(self) -> None:
-        """Let the system forget those that have ended by themselves; until then nobody else gets their numbers."""
-        for number in list(self._numbers):
-            if os.waitpid(number, os.WNOHANG)[0]:
-                self._numbers.discard(number)
+        """Let the system forget those that have ended."""
+        for number, process in list(self._ids.items()):
+            if os.waitpid(process, os.WNOHANG)[0]:
+                del self._ids[number]
 
 
 def _end_with_parent(parent: int) -> None:
