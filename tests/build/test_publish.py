@@ -13,6 +13,7 @@ from stillframe.archive.drawing import _draw_timed
 from stillframe.build import publish
 from stillframe.build.pipeline import build
 from stillframe.build.request import BuildRequest
+from stillframe.build.results import Outcome
 from stillframe.build.workers import build_instances
 from stillframe.execute import SerialExecutor, WorkersElsewhere, fail
 from stillframe.options import BuildOptions
@@ -102,6 +103,28 @@ def test_a_job_that_is_stopped_waits_no_longer_for_drawings_than_for_tasks(
     assert late.is_alive()
     late.cancel()
     assert (report.exit_code, report.failure) == (1, STOPPED)
+
+
+@pytest.mark.parametrize("series", [1, 5])
+def test_few_new_instances_reach_all_workers(series: int, tmp_path: Path) -> None:
+    """Of 60 instances 15 are new. Half of each worker's share of these is less than the 6 that a task has at least."""
+    store = DirectoryStore(str(tmp_path / "tree"))
+    store.create()
+    files = [
+        write(tmp_path / "in", f"{number:02}.dcm", image(number, SeriesInstanceUID=f"{SERIES}.{number * series // 60}"))
+        for number in range(60)
+    ]
+    for file in files[3::4]:
+        file.rename(tmp_path / file.name)
+    assert build_tree(tmp_path / "tree", tmp_path / "in").exit_code == 0
+    for file in files[3::4]:
+        (tmp_path / file.name).rename(file)
+    executor = Counting()
+    request = BuildRequest(
+        sources=(str(tmp_path / "in"),), options=BuildOptions(), workers=2, local_workers=1, destination=store.root
+    )
+    assert build(request, store, executor, NoProgress()).outcomes[Outcome.UNCHANGED] == 45
+    assert executor.batches == [6, 6, 3]
 
 
 @pytest.mark.parametrize(

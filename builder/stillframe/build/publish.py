@@ -44,8 +44,8 @@ _INSTANCE_BATCH: Final = 24
 # Instances of one task that a disk takes together, and bytes of their inputs.
 _SYNCED_TOGETHER: Final = 6
 _SYNCED_BYTES: Final = 16 << 20
-# Instances of one task of a machine elsewhere, and bytes of their inputs: half a second of work, beside which the 5 ms
-# of CPU are few that handing it over takes.
+# Instances of one task of a machine elsewhere, and bytes of their inputs: that is half a second of work, and to hand it
+# over takes 5 ms of CPU.
 _MOST_ELSEWHERE: Final = 64
 _BYTES_ELSEWHERE: Final = 32 << 20
 # Into how many tasks each worker's share of what is left is cut, so that all have something to do to the end.
@@ -93,6 +93,32 @@ def _candidates(series: _Series) -> list[_Candidate]:
     ]
 
 
+class _Ahead:
+    """How many inputs are in no task yet that will be in one, as far as that is known.
+
+    `to_do` are those of the series that were compared with what is published. Of the others, as large a part is taken
+    to be new as of those before.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        self.to_do = 0
+        self._compared = self._changed = 0
+        self._inputs = inputs
+
+    def open(self, series: _Series) -> None:
+        """Count a series whose unchanged instances are known."""
+        for instance, inputs in series.plan.instances.items():
+            self._compared += len(inputs)
+            if instance not in (series.unchanged or ()):
+                self._changed += len(inputs)
+                self.to_do += len(inputs)
+
+    def estimate(self) -> int:
+        """Of all inputs."""
+        unknown = max(0, self._inputs - self._compared)
+        return self.to_do + (unknown * self._changed // self._compared if self._compared else unknown)
+
+
 class _Publisher:
     """Keeps the tasks going and has every list written as soon as all that it names is there."""
 
@@ -114,7 +140,7 @@ class _Publisher:
         self.held_up: deque[tuple[_Candidate, Watch]] = deque()
         self.open: dict[SeriesPlan, _Series] = {}  # planned, and not listed yet
         self.planned = ("", "")  # study and series of what was planned last
-        self._left = catalogue.headers  # inputs whose instances are in no task yet
+        self._ahead = _Ahead(catalogue.headers)
         self.lists = ListWriter(roots, request, report.stages, draw)
         self._check = UnchangedCheck(request, self.roots)
         self._grace_ends: float | None = None
@@ -129,12 +155,13 @@ class _Publisher:
                 with StageClock(self.report.stages, time.process_time)("check"):
                     series.unchanged, series.thumbnails = self._check.find(series.plan, series.listed)
             self.report.stages["check"] += series.seconds
+            self._ahead.open(series)
             for candidate in _candidates(series):
-                self._left -= len(candidate.inputs)
                 if candidate.uids.instance in series.unchanged:
                     source = candidate.inputs[0].source
                     self.settle(candidate, Built(source=source, uids=candidate.uids, outcome=Outcome.UNCHANGED))
                 else:
+                    self._ahead.to_do -= len(candidate.inputs)
                     yield self._task(candidate)
                 yield from self.later_tasks()
 
@@ -239,7 +266,7 @@ class _Publisher:
         size = total = 0
         for task in tasks:
             if not batch:
-                share = self._left // (self.request.workers * _SHARES)
+                share = self._ahead.estimate() // (self.request.workers * _SHARES)
                 size = max(fewest, min(share, _MOST_ELSEWHERE)) if elsewhere else fewest
             batch.append(task)
             total += task[1].source.size
