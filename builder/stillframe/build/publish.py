@@ -226,7 +226,7 @@ class _Publisher:
         return candidate, task
 
     def run(self, executor: Executor, tasks: Iterable[tuple[_Candidate, InstanceTask]]) -> None:
-        """Have the tasks done, several in a batch where the store or the sources are far away.
+        """Have the tasks done, several in a batch where that is worth it (`_in_batches`).
 
         Raises:
             FailedJob: if the store or the machine fails; what others brought is taken in before.
@@ -257,7 +257,9 @@ class _Publisher:
     def _in_batches(
         self, tasks: Iterable[tuple[_Candidate, InstanceTask]]
     ) -> Iterator[Batch[_Candidate, InstanceTask]]:
-        """Tasks that go together: as many as are worth it, or fewer if their inputs are large."""
+        """Tasks that go together: several where the store or the sources are far away, a disk takes them together, or
+        workers elsewhere do them; fewer if their inputs are large.
+        """
         far = self.roots.store.parallel > 1 or self.request.far_sources
         elsewhere = self.request.local_workers is not None
         fewest = _INSTANCE_BATCH if far else _SYNCED_TOGETHER if self.roots.store.durable or elsewhere else 1
