@@ -267,3 +267,18 @@ os._exit(0)
 """
     done = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("told\ntold\n", "", 0)
+
+
+def test_whoever_ignores_the_end_of_children_learns_of_one() -> None:
+    program = (
+        "import signal\n"
+        "from stillframe.sandbox import ChildDied, Limits, Sandbox, start_starter\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "start_starter()\n"
+        "try:\n"
+        "    Sandbox().run(eval, ('__import__(\"os\").abort()',), Limits(1 << 28, 20.0), print)\n"
+        "except ChildDied as death:\n"
+        "    print(death.exit_code)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, f"{-signal.SIGABRT}\n"), ran.stderr

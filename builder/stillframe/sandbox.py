@@ -223,6 +223,7 @@ class _Child:
 
 def _be_starter(control: socket.socket) -> NoReturn:
     """Start a child for every socket that the worker sends, and tell how each ended; end with the worker."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would leave no child to wait for
     with suppress(OSError):  # the worker is gone
         _keep_open(control.fileno())
         while True:
