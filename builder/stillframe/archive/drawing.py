@@ -2,7 +2,7 @@
 
 Whoever writes lists imports no numpy for that. The processes are beside those of a job, so that no list waits for the
 images behind it. They start with the first thumbnail. Where a job has workers elsewhere, these draw, before what else
-waits for them: they have the libraries loaded by then. What they are lost with is drawn on this machine.
+waits for them: they have the libraries loaded by then. A drawing that is lost with its worker is made on this machine.
 """
 
 from __future__ import annotations
