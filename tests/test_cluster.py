@@ -21,6 +21,7 @@ from stillframe.errors import MachineError, UsageError, WorkerDied, WorkersLost
 from stillframe.execute import end_processes, run_batches
 from tests.support.dask_cluster import DaskCluster
 from tests.support.dicom_files import write_series
+from tests.support.waiting import until
 
 # Dask leaves sockets and event loops to the garbage collector.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -74,13 +75,6 @@ def about_process() -> tuple[Path, bool, dict[str, str]]:
 
     started = dict(line.split("=", 1) for line in Path("/proc/self/environ").read_text().split("\0") if "=" in line)
     return Path.cwd(), has_starter(), started
-
-
-def until(happened: Callable[[], object], seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def is_there(pid: int) -> bool:

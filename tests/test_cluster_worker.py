@@ -12,6 +12,7 @@ from stillframe import cluster_worker
 from stillframe.errors import MachineError
 from stillframe.task_process import pack_task, unpack_answer
 from tests.support.trees import processes_of_session
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -50,10 +51,3 @@ def test_a_job_whose_processes_cannot_be_started_holds_up_no_other() -> None:
             os.kill(session, signal.SIGKILL)
         one.end()
         other.end()
-
-
-def until(happened: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

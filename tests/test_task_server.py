@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from stillframe.sandbox import has_starter
 from stillframe.task_process import TaskProcess, pack_task, unpack_answer
 from stillframe.task_server import TaskServer
 from tests.support.trees import processes_of_session
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -33,13 +34,6 @@ def server() -> Iterator[TaskServer]:
 
 def ask(process: TaskProcess, fn: Any, *args: Any) -> Any:
     return unpack_answer(process.run(pack_task(fn, args, {}, "/")))
-
-
-def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def until_ended(session: int) -> None:

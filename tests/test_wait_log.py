@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import override
@@ -29,6 +29,7 @@ from stillframe.wait_log import LOGGER, waiting
 from tests.support.dicom_files import ROOT, write_series
 from tests.support.faulty_proxy import Fault, FaultyProxy, Plan, Request
 from tests.support.memory_store import MemoryStore
+from tests.support.waiting import until
 
 UIDS = InstanceUIDs("1.2", "1.2.3", "1.2.3.4")
 
@@ -50,13 +51,6 @@ def said() -> Iterator[list[str]]:
     until(lambda: not messages or messages[-1].startswith("INFO"))  # the next test must not hear of it
     LOGGER.removeHandler(handler)
     LOGGER.setLevel(level)
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def failing_for(seconds: float, fault: Fault = Fault.SLOW_DOWN, target: str = "") -> Plan:

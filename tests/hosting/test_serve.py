@@ -8,8 +8,7 @@ import http.client
 import os
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from stillframe.store.web_files import WebFolder
 from tests.support.ohif import APP, DECODER, FILES, write_ohif
 from tests.support.served_tree import FRAME, INSTANCE, JPHC, SERIES, TREE, write_tree
 from tests.support.serving import Client, Reply, serving
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -349,19 +349,12 @@ def test_clients_that_leave_early_cost_nothing_lasting(tmp_path: Path) -> None:
             with socket.create_connection(("127.0.0.1", get.port), timeout=10) as connection:
                 connection.sendall(f"GET {FRAME_URL} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
                 connection.recv(100)
-        wait_until(lambda: count_descriptors() <= before)
+        until(lambda: count_descriptors() <= before)
         assert get(FRAME_URL, Range="bytes=0-9").status == 206
 
 
 def count_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("target", ["/dicomweb", "/dicomweb/", "/dicomweb?a"])

@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.support.dicom_files import image, instance_uid, noise, to_bytes, writ
 from tests.support.dying_store import DyingAtMetadata
 from tests.support.jobs import Job
 from tests.support.trees import NoProgress, build_tree, contents, objects
+from tests.support.waiting import until
 from tests.support.zips import zip_bytes
 
 # Dask leaves sockets and event loops to the garbage collector.
@@ -129,10 +131,21 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
 
 def task_server_of(worker: int) -> int:
     """The process that a worker of Dask started in order to fork those that do its tasks."""
-    children = Path("/proc").glob("[0-9]*/task/[0-9]*/children")
-    below = {int(pid) for path in children if path.parts[2] == str(worker) for pid in path.read_text().split()}
-    (server,) = (pid for pid in below if b"stillframe.task_server" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+    def servers() -> list[int]:
+        return [pid for pid in children_of(worker) if b"task_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    (server,) = until(servers)
     return server
+
+
+def children_of(process: int) -> set[int]:
+    """What a process started, whichever of its threads. Linux may leave some out while others end (proc(5))."""
+    children = set()
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # that thread has ended
+            children |= set(map(int, path.read_text().split()))
+    return children
 
 
 @pytest.mark.parametrize("victim", ["worker", "what starts its processes", "one of its processes"])
@@ -145,8 +158,8 @@ def test_whatever_of_a_worker_with_threads_is_killed_changes_nothing(
         job = Job([source, tree, "--scheduler", running.address], workers=None)
         wait_for_files(job, tree, len(expected) // 4)
         server = task_server_of(worker)
-        ours = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        os.kill({"worker": worker, "what starts its processes": server}.get(victim, int(ours[0])), signal.SIGKILL)
+        ours = until(lambda: children_of(server))
+        os.kill({"worker": worker, "what starts its processes": server}.get(victim, min(ours)), signal.SIGKILL)
         told = job.finish()
     assert "rejected" not in told
     assert contents(tree) == expected
