@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from stillframe.errors import MachineError
 from stillframe.task_process import NO_ROOM, TaskProcess, pack_failure, pack_task, unpack_answer
 from stillframe.task_server import TaskServer
 from tests.support.trees import processes_of_session
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -92,9 +92,7 @@ def test_what_it_logs_is_told() -> None:
     ask(process, log, "a line")
     process.close()
     server.close()
-    deadline = time.monotonic() + 60
-    while not lines and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: lines)
     assert lines == [("stillframe.tests", logging.WARNING, "a line")]
 
 
@@ -112,10 +110,7 @@ def test_it_ends_with_who_started_it() -> None:
         session = int(starter.stdout.readline())  # what it was forked from leads its own
         assert session in processes_of_session(session)
         starter.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while processes_of_session(session):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not processes_of_session(session))
 
 
 def test_one_that_was_idle_for_long_is_not_trusted(process: TaskProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -83,14 +82,12 @@ def test_a_process_that_hears_nothing_can_be_ended(server: TaskServer, tmp_path:
 
 
 def close_once_begun(server: TaskServer, begun: Path) -> None:
-    while not begun.exists():
-        time.sleep(0.02)
+    until(begun.exists)
     server.close()
 
 
 def end_once_begun(process: TaskProcess, begun: Path) -> None:
-    while not begun.exists():
-        time.sleep(0.02)
+    until(begun.exists)
     process.end()
 
 
@@ -98,11 +95,12 @@ def test_one_that_was_killed_leaves_nothing_and_is_started_anew(server: TaskServ
     before = server.start_process()
     first = ask(before, os.getppid)
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{first}").exists():
+
+    def is_gone() -> bool:
         server.forget_ended()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        return not Path(f"/proc/{first}").exists()
+
+    until(is_gone)
     after = server.start_process()
     assert ask(after, os.getppid) != first
     before.close()  # of the one that is gone: nobody else is meant

@@ -86,7 +86,7 @@ class TaskProcess:
 
     def is_fresh(self) -> bool:
         """Whether it may be given a task still."""
-        return time.monotonic() - self._used < _FRESH_SECONDS and not _is_closed(self._socket)
+        return time.monotonic() - self._used < _FRESH_SECONDS and not is_told(self._socket)
 
     def end(self) -> None:
         """End it, whatever it does. Whoever waits for its answer learns of that."""
@@ -135,18 +135,16 @@ def _carry_out(request: bytes) -> bytes:
         return pack_failure(error)
 
 
-def _is_closed(channel: socket.socket) -> bool:
-    """Whether the other end of a socket is."""
+def is_told(channel: socket.socket, events: int = 0, milliseconds: int | None = 0) -> bool:
+    """Whether a socket tells of some events, or of a closed other end, within a time; without one it is waited for."""
     poller = select.poll()
-    poller.register(channel, 0)  # of a hang-up it tells always
-    return bool(poller.poll(0))
+    poller.register(channel, events)
+    return bool(poller.poll(milliseconds))
 
 
 def _exit_with(channel: socket.socket) -> None:
     """End this process when the other end of the socket is closed: a task may be long."""
-    poller = select.poll()
-    poller.register(channel, 0)  # as above
-    poller.poll()
+    is_told(channel, milliseconds=None)
     os._exit(1)
 
 

@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 
 from stillframe.errors import MachineError
 from stillframe.process_start import NO_PROCESS, protect_children, starting
-from stillframe.task_process import IDLE_SECONDS, TaskProcess, do_tasks
+from stillframe.task_process import IDLE_SECONDS, TaskProcess, do_tasks, is_told
 from stillframe.worker_process import PRELOADED, few_variables, open_log
 
 _START, _END = 0, 1
@@ -162,7 +162,7 @@ class _Command:
     def end_process(self, number: int) -> None:
         """Have a process ended, whatever it does. Nobody waits for that: the command may hang, or load libraries."""
         with self._closing, suppress(OSError):  # it has ended, and took its processes along
-            if self._control.fileno() >= 0 and _has_room(self._control):
+            if self._control.fileno() >= 0 and is_told(self._control, select.POLLOUT):  # there is room
                 self._control.send(_REQUEST.pack(_END, number))
 
     def has_ended(self) -> bool:
@@ -179,13 +179,6 @@ class _Command:
             self._process.wait()
         with self._asking, self._closing:  # whoever asked knows that it has ended
             self._control.close()
-
-
-def _has_room(channel: socket.socket) -> bool:
-    """Whether something can be sent without waiting."""
-    poller = select.poll()
-    poller.register(channel, select.POLLOUT)
-    return bool(poller.poll(0))
 
 
 class _Children:

@@ -15,6 +15,7 @@ from stillframe.archive.delete import Scope
 from stillframe.archive.drawing import Drawer, draw_here
 from stillframe.archive.holdings import read_metadata
 from stillframe.archive.reindex import index_archive
+from stillframe.dicom.json_model import JSONDataset
 from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import WorkerDied, WorkersLost
 from stillframe.execute import SerialExecutor, WorkersElsewhere, fail
@@ -193,12 +194,18 @@ class DeadlyStore(DirectoryStore):
         return super().get_range(key, offset, length)
 
 
-@pytest.mark.slow
-def test_thumbnails_are_drawn_in_processes_that_may_die(source: Path, tmp_path: Path) -> None:
-    build_tree(tmp_path / "tree", source)
-    store = DirectoryStore(str(tmp_path / "tree"))
+def build_and_read(source: Path, tree: Path) -> tuple[DirectoryStore, JSONDataset]:
+    """A tree, and the metadata of the fourth instance in it."""
+    build_tree(tree, source)
+    store = DirectoryStore(str(tree))
     metadata = read_metadata(store, InstanceUIDs(STUDY, SERIES, instance_uid(4)))
     assert metadata is not None
+    return store, metadata
+
+
+@pytest.mark.slow
+def test_thumbnails_are_drawn_in_processes_that_may_die(source: Path, tmp_path: Path) -> None:
+    store, metadata = build_and_read(source, tmp_path / "tree")
     expected = contents(tmp_path / "tree")[key(4)]
     assert draw_here(store, metadata) == expected
     with Drawer(1) as draw:
@@ -230,10 +237,7 @@ class Dying(SerialExecutor, WorkersElsewhere):
 
 @pytest.mark.slow
 def test_what_workers_elsewhere_are_lost_with_is_drawn_here(source: Path, tmp_path: Path) -> None:
-    build_tree(tmp_path / "tree", source)
-    store = DirectoryStore(str(tmp_path / "tree"))
-    metadata = read_metadata(store, InstanceUIDs(STUDY, SERIES, instance_uid(4)))
-    assert metadata is not None
+    store, metadata = build_and_read(source, tmp_path / "tree")
     with Drawer(1, elsewhere=Dying(WorkersLost("4 of them"))) as draw:
         assert draw(store, metadata) == contents(tmp_path / "tree")[key(4)]
         assert draw(DeadlyStore(str(tmp_path / "tree")), metadata) is None

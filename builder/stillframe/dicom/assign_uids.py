@@ -20,7 +20,7 @@ from stillframe.dicom.assigned_uids import assigned_uid, uid_of_content
 from stillframe.dicom.lenient import Elements, Unreadable, raw_element, raw_text
 from stillframe.dicom.original_attributes import Origin, with_origins
 from stillframe.dicom.read import Instance
-from stillframe.dicom.sequences import Items, all_items, is_sequence
+from stillframe.dicom.sequences import Items, all_items, encoding_of, is_sequence
 from stillframe.dicom.vr import KNOWN_VRS, find_vr
 from stillframe.dicom.walk import SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding
 from stillframe.errors import InputError
@@ -112,7 +112,9 @@ def _assign_dataset(datasets: tuple[Elements, ...], state: _Assignment, path: _P
             with suppress(Unreadable):  # what is no sequence names nobody
                 data = _assign_items(all_items(element, len(datasets)), datasets, state, (*path, (tag, 0)))
         if data is not None:
-            _put(dataset, _raw(tag, _vr_to_tell(element, data), data, _encoding_of(element, state.encoding)))
+            # In values of VR UN items are not written as what is around them (PS3.5 6.2.2).
+            encoding = encoding_of(element) if isinstance(element, RawDataElement) else state.encoding
+            _put(dataset, _raw(tag, _vr_to_tell(element, data), data, encoding))
             changed = True
     return changed
 
@@ -121,13 +123,6 @@ def _put(dataset: Elements, element: RawDataElement) -> None:
     """Put an element in the place of another. Of a data set, pydicom would convert a private one, items and all."""
     elements = dataset._dict if isinstance(dataset, Dataset) else dataset
     elements[element.tag] = element
-
-
-def _encoding_of(element: RawDataElement | DataElement, default: Encoding) -> Encoding:
-    """How the items of an element are written: in values of VR UN not as what is around them (PS3.5 6.2.2)."""
-    if isinstance(element, RawDataElement):
-        return Encoding(element.is_implicit_VR, element.is_little_endian)
-    return default
 
 
 def _assign_items(sequence: Items, datasets: tuple[Elements, ...], state: _Assignment, path: _Path) -> Items | None:

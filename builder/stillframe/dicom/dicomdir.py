@@ -8,8 +8,8 @@ from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 
 from stillframe.dicom.lenient import Unreadable, raw_element, raw_text
-from stillframe.dicom.sequences import read_item, sequence_value
-from stillframe.dicom.walk import Encoding, Odd
+from stillframe.dicom.sequences import encoding_of, read_item, sequence_value
+from stillframe.dicom.walk import Odd
 from stillframe.errors import InputError
 
 _RECORDS: Final = 0x00041220
@@ -22,7 +22,7 @@ def referenced_files(dataset: Dataset) -> tuple[str, ...]:
         records = raw_element(dataset, _RECORDS)
         if not isinstance(records, RawDataElement) or not records.value:
             return ()
-        sequence = sequence_value(records.value, Encoding(records.is_implicit_VR, records.is_little_endian))
+        sequence = sequence_value(records.value, encoding_of(records))
         spans = zip(*sequence.find_items(1), strict=True)
         names = (raw_text(read_item(sequence.walker, start, end), _FILE_ID) for start, end in spans)
         return tuple("/".join(part.strip() for part in name.split("\\")) for name in names if name)

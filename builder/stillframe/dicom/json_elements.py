@@ -26,7 +26,7 @@ from stillframe.dicom.numbers import (
     unpack_numbers,
     unpack_tags,
 )
-from stillframe.dicom.sequences import Items, SequenceValue, is_sequence, read_items, sequence_value
+from stillframe.dicom.sequences import Items, SequenceValue, encoding_of, is_sequence, read_items, sequence_value
 from stillframe.dicom.text import PN_DELIMITERS, UTF8, Charset, decode_text, parse_charset
 from stillframe.dicom.vr import KNOWN_VRS, find_vr
 from stillframe.dicom.walk import SEQUENCE_DEPTH, UNDEFINED_LENGTH, Encoding
@@ -237,7 +237,7 @@ def _convert_raw_sequence(key: str, element: RawDataElement, scope: _Scope) -> d
         return _convert_told(key, value.items, value.complaint, scope)
     if isinstance(value, SequenceValue):
         return _convert_sequence(key, value, scope)
-    encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
+    encoding = encoding_of(element)
     shared = None
     if len(value) <= INLINE_BYTES and not encoding.implicit:
         shared = _convert_short_sequence(value, encoding, scope.charset, len(scope.datasets))

@@ -51,6 +51,11 @@ class SequenceValue:
         return starts, ends
 
 
+def encoding_of(element: RawDataElement) -> Encoding:
+    """How an element is written."""
+    return Encoding(element.is_implicit_VR, element.is_little_endian)
+
+
 def sequence_value(value: bytes, encoding: Encoding) -> SequenceValue:
     """The value field of a sequence of a data set."""
     return SequenceValue(Walker(value, encoding), 0, len(value))
@@ -190,6 +195,6 @@ def all_items(element: RawDataElement | DataElement, depth: int) -> Items:
     if not isinstance(value, bytes | SequenceValue):
         return Items(list(value), "")
     assert isinstance(element, RawDataElement)  # only such a value is bytes
-    encoding = Encoding(element.is_implicit_VR, element.is_little_endian)
-    items, complaint = read_items(sequence_value(value, encoding) if isinstance(value, bytes) else value, depth)
+    found = sequence_value(value, encoding_of(element)) if isinstance(value, bytes) else value
+    items, complaint = read_items(found, depth)
     return Items([RawItem() if item is None else item for item in items], complaint)

@@ -12,7 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
 from stillframe.dicom.lenient import Elements, Unreadable, pydicom_at_work, raw_element
-from stillframe.dicom.sequences import Items, SequenceValue, all_items, sequence_value
+from stillframe.dicom.sequences import Items, SequenceValue, all_items, encoding_of, sequence_value
 from stillframe.dicom.vr import KNOWN_VRS, dictionary_vr, find_vr
 from stillframe.dicom.walk import LONG_VRS, UNDEFINED_LENGTH, Encoding, Odd
 from stillframe.errors import InputError
@@ -80,7 +80,7 @@ def dataset_bytes(
 def _raw(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
     """An element as it was read."""
     tag, value = int(element.tag), element.value or b""
-    own = Encoding(element.is_implicit_VR, element.is_little_endian)
+    own = encoding_of(element)
     vr = element.VR or dictionary_vr(tag)
     if vr not in KNOWN_VRS:
         vr = find_vr(element, datasets)
@@ -102,7 +102,7 @@ def _of_undefined_length(tag: int, vr: str, value: bytes, encoding: Encoding, ow
 def _items_bytes(element: RawDataElement, datasets: tuple[Elements, ...], encoding: Encoding) -> bytes:
     """The items of a sequence: as they were read, unless somebody changed them, or they were written in another way."""
     value: bytes | SequenceValue | Items = element.value or b""
-    same = Encoding(element.is_implicit_VR, element.is_little_endian) == encoding
+    same = encoding_of(element) == encoding
     if not isinstance(value, Items) and same:
         return sequence_bytes(value, encoding)
     try:
