@@ -164,6 +164,19 @@ def test_what_a_lost_worker_had_begun_is_done_by_another(
     until(lambda: not is_there(process))  # the job took its processes along
 
 
+def test_a_worker_that_is_lost_at_the_end_is_told(
+    dask_cluster: DaskCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", SECONDS)
+    with ClusterExecutor(dask_cluster.address) as executor, dask_cluster.client() as client:
+        assert executor.submit(double, 21).result(SECONDS) == 42
+        lost, number = next(iter(client.run(os.getpid).items()))
+        os.kill(number, signal.SIGKILL)
+        until(lambda: lost not in client.sync(client.scheduler.ncores))
+        assert "is gone" not in caplog.text
+    assert f"worker {lost} is gone" in caplog.text
+
+
 def test_a_task_that_loses_worker_after_worker_is_given_up(dask_cluster: DaskCluster) -> None:
     with ClusterExecutor(dask_cluster.address) as executor:
         with pytest.raises(WorkersLost, match="the workers that worked on it were lost, 4 of them"):

@@ -77,6 +77,7 @@ class ClusterExecutor(WorkersElsewhere):
         self._workers: dict[str, int] = {}
         self._missing_since = time.monotonic()
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._failure: StillframeError | None = None
         self._under_way: dict[Future[Any], DaskFuture] = {}
         self._stopped = threading.Event()
@@ -188,7 +189,28 @@ class ClusterExecutor(WorkersElsewhere):
         Raises:
             MachineError: if the scheduler is lost, a new worker does not fit, or none is there for long.
         """
-        client, now = self._client, time.monotonic()
+        now = time.monotonic()
+        with self._looking:
+            there = self._look_for_lost()
+            fit = self._admit([address for address in there if address not in self._workers])
+            self._workers = {
+                address: count for address, count in there.items() if address in self._workers or address in fit
+            }
+        if self._workers:
+            self._missing_since = time.monotonic()
+        elif now - self._missing_since >= _NO_WORKER_SECONDS:
+            raise MachineError(
+                f"the scheduler {self.address} has had no worker for {_NO_WORKER_SECONDS:.0f} s: start some, then "
+                "build again"
+            )
+
+    def _look_for_lost(self) -> dict[str, int]:
+        """The workers that are there, and how many tasks each does at once; those that are not there now are told.
+
+        Raises:
+            MachineError: if the scheduler is lost.
+        """
+        client = self._client
         if client.status != "running":
             raise MachineError(_lost(self.address))
         try:
@@ -197,17 +219,7 @@ class ClusterExecutor(WorkersElsewhere):
             raise MachineError(_lost(self.address)) from error
         for address in self._workers.keys() - there.keys():
             _LOGGER.warning("worker %s is gone: other workers do again what it had begun", address)
-        fit = self._admit([address for address in there if address not in self._workers])
-        self._workers = {
-            address: count for address, count in there.items() if address in self._workers or address in fit
-        }
-        if self._workers:
-            self._missing_since = time.monotonic()
-        elif now - self._missing_since >= _NO_WORKER_SECONDS:
-            raise MachineError(
-                f"the scheduler {self.address} has had no worker for {_NO_WORKER_SECONDS:.0f} s: start some, then "
-                "build again"
-            )
+        return there
 
     def _admit(self, addresses: list[str]) -> set[str]:
         """Look at new workers, and let them do tasks; those that are there still."""
@@ -286,6 +298,9 @@ class ClusterExecutor(WorkersElsewhere):
                 inner = [future for future in self._under_way if not future.done()]
             for future in inner:
                 future.exception()
+        if not self._under_way and self._failure is None:
+            with self._looking, suppress(MachineError):  # all is done: what was lost after the last look is told, too
+                self._look_for_lost()
         self._stopped.set()
         self._give_up(MachineError("the job was ended"))
         self._leave()
