@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.support.forked import start_forked
 
 
 class Job:
-    """`stillframe build`, running.
+    """`stillframe build`, running, forked from what has imported everything: no second goes by before it works.
 
-    With workers it is started as a user starts it, and so it is with None, where the arguments say who works. Without
-    any it is all in one process, which is forked from one that has imported everything: no second goes by before it
-    works.
+    With None as workers the arguments say who works.
     """
 
     def __init__(self, arguments: Sequence[str | Path], *, workers: int | None = 2) -> None:
@@ -28,26 +23,16 @@ class Job:
             command += ["--workers", str(workers)]
         with tempfile.NamedTemporaryFile(delete=False) as told:
             self._told = Path(told.name)
-            if workers is None or workers:
-                self._process: subprocess.Popen[bytes] | BaseProcess = subprocess.Popen(
-                    [sys.executable, "-m", "stillframe", *command],
-                    stdout=subprocess.DEVNULL, stderr=told, start_new_session=True,
-                )  # fmt: skip
-            else:
-                self._process = start_forked(command, os.devnull, told.name)
+            self._process = start_forked(command, os.devnull, told.name)
         assert self._process.pid is not None
         self.pid = self._process.pid
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs; less than 0 after a signal."""
-        if isinstance(self._process, subprocess.Popen):
-            return self._process.poll()
         return self._process.exitcode
 
     def wait(self) -> int:
         """The exit code, when it has ended."""
-        if isinstance(self._process, subprocess.Popen):
-            return self._process.wait()
         self._process.join()
         assert self._process.exitcode is not None
         return self._process.exitcode

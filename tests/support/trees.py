@@ -80,23 +80,25 @@ def document(tree: Path, path: str) -> Any:
 
 
 def processes_of_session(session: int) -> list[int]:
-    """Living processes of a session, from /proc (proc(5): the state and the session follow the name)."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            fields = entry.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.parent.name))
-    return found
+    """Living processes of a session."""
+    return list(_parents_in_session(session))
 
 
 def workers_of_session(session: int) -> list[int]:
-    """Fork servers and their children, which have one command line, but for the first: that is the server itself."""
-    return sorted(pid for pid in processes_of_session(session) if b"forkserver" in _command_of(pid))[1:]
+    """Children of a job's fork server: of a child, that is, of the process that began the session."""
+    parents = _parents_in_session(session)
+    return sorted(pid for pid, parent in parents.items() if parents.get(parent) == session)
 
 
-def _command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+def _parents_in_session(session: int) -> dict[int, int]:
+    """The parent of each living process of a session, from /proc.
+
+    proc(5): the state, the parent and the session follow the name.
+    """
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, parent, _, own_session, *_ = entry.read_text().rpartition(")")[2].split()
+            if int(own_session) == session and state != "Z":
+                parents[int(entry.parent.name)] = int(parent)
+    return parents
