@@ -22,6 +22,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stillframe.archive.delete import Scope, delete
+from stillframe.archive.list_thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.archive.lists import (
     listed_instances,
     publish_series,
@@ -33,7 +34,6 @@ from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Holding, Record, with_record
 from stillframe.archive.reindex import index_archive
 from stillframe.archive.roots import Roots
-from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.codec.codestream import FrameRow, Resolution
 from stillframe.dicom.json_model import JSONDataset, dumps
 from stillframe.dicom.uids import InstanceUIDs

@@ -16,10 +16,10 @@ from stillframe.dicom.syntaxes import transfer_syntax
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.execute import ProcessExecutor
 from stillframe.options import DecoderLimits
-from stillframe.pixels.codestreams import check_passed, decode_published, decode_reduced
 from stillframe.pixels.decoders import LimitReached, decode_compressed, read_recompressed
 from stillframe.pixels.decoding import DecoderStopped, OtherSize, run_decoder, run_restorer
 from stillframe.pixels.description import PixelDescription
+from stillframe.pixels.foreign_codestreams import check_passed, decode_published, decode_reduced
 from stillframe.sandbox import NO_PROCESS, ChildDied, Sandbox, has_starter
 from tests.support.dicom_files import jpeg, random_samples
 from tests.support.frame_encoders import htj2k, j2k, jpeg_lossy, jpegls, jpegxl, lossless_jpeg, rle

@@ -13,7 +13,7 @@ from itertools import pairwise
 from multiprocessing import util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from stillframe.cli.main import main
 from stillframe.worker_process import start_fork_server
@@ -65,7 +65,7 @@ def _fork_server_of_workers() -> None:
     """
     start = util.spawnv_passfds
 
-    def fork(_python: bytes, command: Sequence[str], files: Sequence[int]) -> int:
+    def fork(_python: object, command: Sequence[Any], files: Sequence[int]) -> int:
         if pid := os.fork():
             return pid
         try:

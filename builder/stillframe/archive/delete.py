@@ -20,13 +20,13 @@ from stillframe.archive.documents import read_document, read_summaries
 from stillframe.archive.drawing import Draw, draw_here
 from stillframe.archive.frame_index import indexed_instances
 from stillframe.archive.holdings import drafted_instances, held_in_series, held_objects, with_thumbnail
+from stillframe.archive.list_thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.archive.lists import publish_series, publish_studies, publish_study, withdraw_instances
 from stillframe.archive.qido import base_url_of
 from stillframe.archive.record import record_of
 from stillframe.archive.reindex import index_series, settle_study
 from stillframe.archive.roots import Roots
 from stillframe.archive.study_list import listed_studies
-from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.dicom.json_model import named_uids
 from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.errors import ClaimLost, StoreError

@@ -20,7 +20,7 @@ from stillframe.errors import CodecError, CodestreamError
 from stillframe.layout import frame_key
 from stillframe.options import DecoderLimits
 from stillframe.parallel import side_by_side
-from stillframe.pixels.codestreams import decode_published
+from stillframe.pixels.foreign_codestreams import decode_published
 from stillframe.store.base import Store
 
 _ROWS: Final = "00280010"

@@ -12,9 +12,9 @@ from stillframe.archive import qido
 from stillframe.archive.documents import read_summaries
 from stillframe.archive.entries import encode_list
 from stillframe.archive.frame_index import merge_frame_index, parse_frame_index
+from stillframe.archive.list_thumbnails import has_own_thumbnail, listed_thumbnails
 from stillframe.archive.record import mark_of
 from stillframe.archive.representative import series_candidates
-from stillframe.archive.thumbnails import has_own_thumbnail, listed_thumbnails
 from stillframe.dicom.json_model import SOP_INSTANCE_UID, JSONDataset, dumps, named_uids, text_value
 from stillframe.jpeg_comment import comment_of
 from stillframe.layout import frame_index_key, instances_key, metadata_key, thumbnail_key

@@ -41,10 +41,10 @@ from stillframe.archive.entries import (
 )
 from stillframe.archive.frame_index import FrameIndex, indexed_instances, merge_frame_index, parse_frame_index
 from stillframe.archive.holdings import committed_instances, read_metadata, unpublished
+from stillframe.archive.list_thumbnails import listed_thumbnails
 from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.record import Record, record_of
 from stillframe.archive.study_list import merge_study_list
-from stillframe.archive.thumbnails import listed_thumbnails
 from stillframe.codec.codestream import FrameRow
 from stillframe.dicom.json_model import (
     SERIES_UID,

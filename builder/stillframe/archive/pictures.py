@@ -15,8 +15,8 @@ from stillframe.errors import CannotDraw, CodecError, CodestreamError, PixelData
 from stillframe.jpeg_comment import with_comment
 from stillframe.layout import bulk_data_key, frame_key
 from stillframe.options import DecoderLimits
-from stillframe.pixels.codestreams import decode_prefix, decode_published
 from stillframe.pixels.display import read_display
+from stillframe.pixels.foreign_codestreams import decode_prefix, decode_published
 from stillframe.pixels.native import Frame
 from stillframe.pixels.published import check_size, decode_stored, is_blank, is_codestream, is_floating
 from stillframe.pixels.rendering import Display

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from typing import Any, Final
 
-from stillframe.archive.list_values import readable_element
+from stillframe.archive.readable_values import readable_element
 from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, STUDY_UID, JSONDataset, text_value
 from stillframe.layout import STUDIES, instances_key, study_series_key
 

@@ -19,11 +19,11 @@ from stillframe.archive.entries import join_lines
 from stillframe.archive.frame_index import indexed_instances, merge_frame_index, parse_frame_index
 from stillframe.archive.frame_rows import complete_rows
 from stillframe.archive.holdings import StoredSeries, read_series
+from stillframe.archive.list_thumbnails import listed_thumbnails, update_series_thumbnails, update_study_thumbnail
 from stillframe.archive.lists import publish_studies, publish_study, write_series_lists
 from stillframe.archive.qido import sort_instances
 from stillframe.archive.roots import find_roots
 from stillframe.archive.study_list import listed_studies
-from stillframe.archive.thumbnails import listed_thumbnails, update_series_thumbnails, update_study_thumbnail
 from stillframe.dicom.json_model import SERIES_UID, SOP_INSTANCE_UID, dumps, text_value
 from stillframe.dicom.uids import InstanceUIDs, is_uid
 from stillframe.errors import PreconditionFailed, StoreError, UsageError

@@ -45,11 +45,11 @@ from stillframe.layout import (
     rendered_key,
 )
 from stillframe.options import BuildOptions, Lossy, Part10, Rendered
+from stillframe.pixels.actual_syntax import settle_syntax
 from stillframe.pixels.description import describe_pixels
 from stillframe.pixels.lossy import with_history
 from stillframe.pixels.presence import find_pixels
 from stillframe.pixels.reader import FrameReader
-from stillframe.pixels.syntax import settle_syntax
 from stillframe.pixels.thumbnail import PublishedFrame
 
 

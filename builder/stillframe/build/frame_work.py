@@ -23,8 +23,8 @@ from stillframe.dicom.uids import InstanceUIDs
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.layout import frame_key, reduced_key
 from stillframe.options import BuildOptions
-from stillframe.pixels.codestreams import check_passed
 from stillframe.pixels.colour import ColourOutcome, colour_note, kept_photometric, viewer_note
+from stillframe.pixels.foreign_codestreams import check_passed
 from stillframe.pixels.native import Frame, native_bytes, same_samples
 from stillframe.pixels.reader import DamagedFrame, FrameReader
 from stillframe.pixels.samples import DecodedFrame

@@ -41,7 +41,7 @@ from stillframe.archive.record import (
 from stillframe.build.comparison import notes_on_duplicate
 from stillframe.build.content import Content, Producer, no_frames
 from stillframe.build.decide import Asked, Decision, decide, published_record
-from stillframe.build.pictures import make_pictures, take_document
+from stillframe.build.instance_pictures import make_pictures, take_document
 from stillframe.build.redraw import redraw_instance
 from stillframe.build.results import Built, Outcome, StageClock
 from stillframe.build.review import is_as_published

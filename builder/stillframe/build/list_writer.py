@@ -17,10 +17,10 @@ from typing import Final
 
 from stillframe.archive.drawing import Drawer
 from stillframe.archive.in_step import is_in_step
+from stillframe.archive.list_thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.archive.lists import publish_series, publish_studies, publish_study
 from stillframe.archive.new_instances import NewInstances
 from stillframe.archive.roots import Roots
-from stillframe.archive.thumbnails import update_series_thumbnails, update_study_thumbnail
 from stillframe.build.plan import SeriesPlan
 from stillframe.build.request import BuildRequest
 from stillframe.stopping import is_stop_held_up

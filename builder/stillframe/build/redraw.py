@@ -22,7 +22,7 @@ from stillframe.archive.record import (
     record_of,
     with_record,
 )
-from stillframe.build.pictures import NOT_DRAWN, redraw_pictures
+from stillframe.build.instance_pictures import NOT_DRAWN, redraw_pictures
 from stillframe.build.sinks import StoreSink
 from stillframe.build.tasks import InstanceTask
 from stillframe.dicom.json_model import JSONDataset, dumps

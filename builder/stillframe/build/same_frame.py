@@ -11,7 +11,7 @@ from stillframe.dicom.syntaxes import EXPLICIT_LITTLE
 from stillframe.errors import CodecError, PixelDataError
 from stillframe.layout import HEAD_BYTES
 from stillframe.options import DecoderLimits
-from stillframe.pixels.codestreams import decode_published
+from stillframe.pixels.foreign_codestreams import decode_published
 from stillframe.pixels.native import Frame, native_bytes
 
 _CODESTREAM: Final = b"\xff\x4f"

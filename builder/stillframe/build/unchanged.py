@@ -20,7 +20,7 @@ from stillframe.archive.holdings import (
 )
 from stillframe.archive.record import Record
 from stillframe.archive.roots import Roots
-from stillframe.archive.study_listing import StudyListing
+from stillframe.archive.stored_series import StudyListing
 from stillframe.build.decide import Asked, Decision, decide, published_record
 from stillframe.build.plan import SeriesPlan
 from stillframe.build.request import BuildRequest

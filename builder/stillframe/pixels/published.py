@@ -16,8 +16,8 @@ from stillframe.dicom.read import Instance, PixelElement
 from stillframe.dicom.syntaxes import HTJ2K_RPCL, Family, transfer_syntax
 from stillframe.errors import CodecError, CodestreamError
 from stillframe.options import DecoderLimits
-from stillframe.pixels.codestreams import decode_published
 from stillframe.pixels.description import describe_pixels
+from stillframe.pixels.foreign_codestreams import decode_published
 from stillframe.pixels.native import Frame
 from stillframe.pixels.reader import FrameReader
 

@@ -12,7 +12,7 @@ from stillframe.codec.htj2k import decode_frame
 from stillframe.codec.jpeg import encode_jpeg
 from stillframe.codec.markers import MainHeader, parse_header
 from stillframe.options import DecoderLimits
-from stillframe.pixels.codestreams import decode_reduced
+from stillframe.pixels.foreign_codestreams import decode_reduced
 from stillframe.pixels.rendering import Display, fit_size, reduce_image, render_frame, settle_window
 
 THUMBNAIL_SIDE: Final = 256

@@ -12,11 +12,11 @@ from itertools import chain
 
 from stillframe.archive.documents import read_document, read_summaries
 from stillframe.archive.frame_index import merge_frame_index
+from stillframe.archive.list_thumbnails import has_own_thumbnail, listed_thumbnails
 from stillframe.archive.qido import base_url_of, merge_instances
 from stillframe.archive.record import mark_of
 from stillframe.archive.representative import series_candidates, study_candidates
 from stillframe.archive.roots import Roots
-from stillframe.archive.thumbnails import has_own_thumbnail, listed_thumbnails
 from stillframe.build.dryrun.estimate import Encode, ListEntry, Measured, Objects, Pool, Sample, find_sample
 from stillframe.dicom.json_model import SERIES_UID, JSONDataset, dumps, named_uids, text_value
 from stillframe.jpeg_comment import comment_of

@@ -22,7 +22,7 @@ from stillframe.build.dryrun.estimate import (
     Sample,
     choose_sample,
 )
-from stillframe.build.pictures import make_pictures, measure_thumbnail, take_document
+from stillframe.build.instance_pictures import make_pictures, measure_thumbnail, take_document
 from stillframe.build.results import StageClock
 from stillframe.build.review import is_as_published
 from stillframe.build.sinks import SizeSink

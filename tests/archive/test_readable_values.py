@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stillframe.archive.list_values import readable_element
+from stillframe.archive.readable_values import readable_element
 
 NAME = {"Alphabetic": "Doe^Jane"}
 

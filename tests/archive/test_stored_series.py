@@ -8,9 +8,9 @@ from typing import override
 
 import pytest
 
-from stillframe.archive import study_listing
+from stillframe.archive import stored_series
 from stillframe.archive.holdings import held_in_series
-from stillframe.archive.study_listing import StudyListing
+from stillframe.archive.stored_series import StudyListing
 from stillframe.parallel import side_by_side
 from tests.support.memory_store import MemoryStore
 
@@ -67,8 +67,8 @@ def test_a_series_that_is_not_there_is_empty() -> None:
 
 
 def test_what_is_far_away_in_the_listing_is_listed_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_listing, "_MOST_PASSED", 20)
-    monkeypatch.setattr(study_listing, "_MOST_KEPT", 30)
+    monkeypatch.setattr(stored_series, "_MOST_PASSED", 20)
+    monkeypatch.setattr(stored_series, "_MOST_KEPT", 30)
     store, other = _store(), _store()
     listing = StudyListing(store, _STUDY)
     for series in sorted(_SERIES, reverse=True):
