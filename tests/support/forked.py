@@ -65,14 +65,14 @@ def _fork_server_of_workers() -> None:
     """
     start = util.spawnv_passfds
 
-    def fork(_python: object, command: Sequence[Any], files: Sequence[int]) -> int:
+    def fork(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
         if pid := os.fork():
             return pid
         try:
-            kept = sorted({0, 1, 2, *files})
+            kept = sorted({0, 1, 2, *passfds})
             for before, after in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
                 os.closerange(before + 1, after)
-            exec(command[-1], {})
+            exec(args[-1], {})
         finally:
             os._exit(1)
 
