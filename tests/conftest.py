@@ -5,6 +5,7 @@ pytest-xdist runs the tests in several processes. They have one S3 server, which
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -40,7 +41,9 @@ _PRELOADED: Final = [
     "tests.support.archives",
     "tests.support.dying_store",
     "tests.support.forked",
+    "tests.support.halted_jobs",
 ]
+_OBJECTS_BETWEEN_LOOKS: Final = 5_000
 _S3_FIXTURES: Final = {"s3_server", "bucket", "moto_bucket", "moto_store"}
 
 
@@ -80,6 +83,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slow", "s3")])
     items[:] = [item for number in range(count) for item in items[number::count]]
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests stay: no look for cycles needs to pass over them again.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ from tests.support.command import run
 from tests.support.dicom_files import ROOT, SERIES, STUDY, image, instance_uid, noise, write
 from tests.support.dying_store import DyingStore
 from tests.support.forked import forked_process
+from tests.support.halted_jobs import delete_and_die
 from tests.support.memory_store import MemoryStore
 from tests.support.moments import EVERY, moments
 from tests.support.trees import NoProgress, contents, objects
@@ -108,10 +109,6 @@ def test_a_series_of_an_unlisted_study_keeps_the_urls_of_its_root(make_store: Ma
     assert objects_of_roots(store) == objects_of_roots(clean)
     (record,) = json.loads(next(iter(objects_of_roots(store).values()))[STUDIES])
     assert record["00081190"]["Value"] == [f"{URL}/{Roots(store, SECRET).name(STUDY)}/studies/{STUDY}"]
-
-
-def delete_and_die(scope: Scope, tree: str, moment: int, halfway: bool) -> None:
-    remove(DyingStore(tree, moment, halfway=halfway), scope)
 
 
 @pytest.mark.slow

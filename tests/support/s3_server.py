@@ -126,7 +126,7 @@ class S3Server(S3Endpoint):
                     f"-s3.localSocket={self._folder}/s3.sock", f"-filer.localSocket={self._folder}/filer.sock",
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
-                env=os.environ | {"HOME": str(self._folder)},
+                env=os.environ | {"HOME": str(self._folder), "GOGC": "400"},
             )  # fmt: skip
         self._wait()
 

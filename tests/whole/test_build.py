@@ -38,6 +38,7 @@ from tests.support.dicom_files import (
 )
 from tests.support.dying_store import DyingStore
 from tests.support.forked import forked_process
+from tests.support.halted_jobs import build_and_die
 from tests.support.jobs import Job
 from tests.support.moments import moments
 from tests.support.trees import PICTURED, NoProgress, build_tree, contents, document, processes_of_session
@@ -337,10 +338,6 @@ def test_a_killed_job_run_again_ends_in_the_same_tree(tmp_path: Path) -> None:
         assert build_tree(tree, source).exit_code == 0
         assert contents(tree) == expected
     assert interrupted > 5
-
-
-def build_and_die(request: BuildRequest, tree: str, moment: int, halfway: bool) -> None:
-    build(request, DyingStore(tree, moment, halfway=halfway), SerialExecutor(), NoProgress())
 
 
 SCENARIOS = {

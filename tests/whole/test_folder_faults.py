@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -15,47 +14,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillframe.build.pipeline import build
 from stillframe.build.report import Report
-from stillframe.build.request import BuildRequest
-from stillframe.execute import SerialExecutor
 from stillframe.layout import parse_key
-from stillframe.options import BuildOptions
 from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from tests.support.consistency import check_consistency
 from tests.support.dicom_files import image, noise, write
 from tests.support.forked import forked_process
+from tests.support.halted_jobs import publish_and_halt, publish_leased
 from tests.support.moments import EVERY
-from tests.support.trees import NoProgress, contents, objects
+from tests.support.trees import contents, objects
 
 pytestmark = pytest.mark.slow
 LEASE = 0.3
 # Long enough for a whole build behind a claim that runs out: what takes longer waits for a lock of the stopped one.
 PATIENCE = 5.0
-CHANGES = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "fcntl.flock"})
 
 
 def publish(source: Path, store: Store, **changes: Any) -> Report:
-    request = BuildRequest(sources=(str(source),), options=BuildOptions(), lease=LEASE, **changes)
-    return build(request, store, SerialExecutor(), NoProgress())
-
-
-def publish_and_halt(tree: Path, source: Path, moment: int, number: signal.Signals, code: Path, replace: bool) -> None:
-    """Publish in a process that a signal halts before the system call of some number that changes the folder."""
-    left = moment
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
-        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_CREAT | os.O_WRONLY)
-        if event in CHANGES or opened:
-            left -= 1
-            if left == -1:
-                os.kill(os.getpid(), number)
-
-    sys.addaudithook(count)  # Python tells of system calls before it makes them (PEP 578)
-    report = publish(source, DirectoryStore(str(tree)), replace=replace)
-    code.write_text(str(report.exit_code))
+    return publish_leased(source, store, LEASE, **changes)
 
 
 def is_stopped(pid: int) -> bool:
@@ -108,7 +85,7 @@ def test_a_process_that_stood_still_while_its_claim_ran_out_mixes_nothing(
         tree, code = tmp_path / f"tree{moment}", tmp_path / f"code{moment}"
         if before:
             clean_tree(tree, sources[2])
-        arguments = (tree, sources[0], moment, signal.SIGSTOP, code, before)
+        arguments = (tree, sources[0], LEASE, moment, signal.SIGSTOP, code, before)
         job = forked_process(publish_and_halt, *arguments)
         job.start()
         assert job.pid is not None
@@ -144,7 +121,7 @@ def test_a_killed_job_and_a_rerun_leave_what_one_alone_leaves(
         tree, code = tmp_path / f"tree{moment}", tmp_path / f"code{moment}"
         if before:
             clean_tree(tree, sources[2])
-        job = forked_process(publish_and_halt, tree, sources[0], moment, signal.SIGKILL, code, before)
+        job = forked_process(publish_and_halt, tree, sources[0], LEASE, moment, signal.SIGKILL, code, before)
         job.start()
         job.join()
         if code.exists():

@@ -12,22 +12,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stillframe.archive.lists import listed_instances
 from stillframe.archive.record import record_of
-from stillframe.build.pipeline import build
 from stillframe.build.report import Report
-from stillframe.build.request import BuildRequest
-from stillframe.dicom.files import ReadableFile
 from stillframe.errors import StoreError
-from stillframe.execute import SerialExecutor
 from stillframe.layout import metadata_key, parse_key
-from stillframe.options import BuildOptions
-from stillframe.store.base import Store, Written
+from stillframe.store.base import Store
 from stillframe.store.directory import DirectoryStore
 from stillframe.store.s3 import S3Store
 from stillframe.store.s3_client import Bucket
@@ -35,18 +30,19 @@ from tests.support.consistency import check_consistency
 from tests.support.dicom_files import ROOT, image, noise, write
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request, random_faults
 from tests.support.forked import forked_process
+from tests.support.halted_jobs import publish_and_stop, publish_leased
 from tests.support.jobs import Job
 from tests.support.s3_server import S3Endpoint, S3Server
-from tests.support.trees import NoProgress, objects, workers_of_session
+from tests.support.trees import objects, workers_of_session
 
 pytestmark = pytest.mark.slow
+LEASE = 0.5
 TIMES = int(os.environ.get("STILLFRAME_FAULTS", "0"))
 """How many moments are tried, where that is not as few as every change should wait for."""
 
 
 def publish(source: Path, store: Store, **changes: Any) -> Report:
-    request = BuildRequest(sources=(str(source),), options=BuildOptions(), lease=0.5, **changes)
-    return build(request, store, SerialExecutor(), NoProgress())
+    return publish_leased(source, store, LEASE, **changes)
 
 
 def write_inputs(folder: Path, instances: int = 8) -> Path:
@@ -275,28 +271,6 @@ def test_jobs_with_other_pixels_for_the_same_instances_do_not_mix_them(bucket: B
             assert told[number].count("another object with this SOP Instance UID") == lost
 
 
-class StoppingStore(S3Store):
-    """A store in whose hands the process is stopped (SIGSTOP) when the put of some number has just been begun."""
-
-    left = 0
-
-    @override
-    def put(
-        self, key: str, data: bytes | ReadableFile, *, if_match: str | None = None, if_none_match: bool = False
-    ) -> Written:
-        if "/frames/" in key or "/metadata" in key or "/rendered" in key:
-            self.left -= 1
-            if self.left == -1:
-                os.kill(os.getpid(), signal.SIGSTOP)
-        return super().put(key, data, if_match=if_match, if_none_match=if_none_match)
-
-
-def build_and_stop(bucket: Bucket, prefix: str, source: Path, moment: int, code: str, replace: bool) -> None:
-    store = StoppingStore(bucket, prefix)
-    store.left = moment
-    Path(code).write_text(str(publish(source, store, replace=replace).exit_code))
-
-
 @pytest.mark.parametrize("before", [False, True])
 def test_a_process_that_stood_still_while_its_claim_ran_out_mixes_nothing(
     bucket: Bucket, tmp_path: Path, before: bool
@@ -312,7 +286,9 @@ def test_a_process_that_stood_still_while_its_claim_ran_out_mixes_nothing(
         if before:
             publish(tmp_path / "2" / "1.dcm", store)
         code = str(tmp_path / f"code{before}{moment}")
-        job = forked_process(build_and_stop, bucket, store.prefix, tmp_path / "0" / "1.dcm", moment, code, before)
+        job = forked_process(
+            publish_and_stop, bucket, store.prefix, tmp_path / "0" / "1.dcm", LEASE, moment, code, before
+        )
         job.start()
         assert job.pid is not None
         while job.is_alive() and not is_stopped(job.pid):
