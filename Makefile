@@ -91,7 +91,7 @@ lock: .venv-lock/.installed
 # Exit code 2 means that some inputs were rejected: these samples include broken files and files that share a UID.
 demo: .venv/.installed
 	@samples=$$($(BIN)/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data/test_files")') && \
-	echo "Building pydicom's test files. Some are broken, or share a UID, on purpose: they are named below and left out." && \
+	echo "Building pydicom's test files. Some are broken, or share a UID, on purpose: these are left out, and the first of them are named below." && \
 	{ code=0; $(BIN)/stillframe build "$$samples" "$(abspath $(SITE))" || code=$$?; } && \
 	case $$code in \
 	  0 | 2) ;; \

@@ -118,8 +118,8 @@ shape_options: Final = option_group(
         default=8.0,
         show_default=True,
         metavar="GB",
-        help="Reject an archive member or a deflated data set that unpacks to more than this number of GB, and an "
-        "instance whose objects come to more than this and to more than ten times its data set.",
+        help="Reject an archive member or a deflated data set that unpacks to more than this number of GB. Reject "
+        "an instance whose objects come to more than that, if it is also more than ten times its data set.",
     ),
     click.option(
         "--max-decoder-memory",
@@ -128,8 +128,8 @@ shape_options: Final = option_group(
         default=MAX_DECODER_MEMORY >> 20,
         metavar="MB",
         show_default=True,
-        help="Reject images with a frame whose decoder needs more than this number of MiB, and 32 bytes a sample and "
-        "four times the size of the compressed frame. With --workers 0 there is no such limit.",
+        help="Reject images with a frame whose decoder needs more than the sum of this number of MiB, 32 bytes a "
+        "sample, and four times the size of the compressed frame. With --workers 0 there is no such limit.",
     ),
     click.option(
         "--max-decoder-seconds",

@@ -22,7 +22,7 @@ _WOULD = {
     Decision.REPLACE: "would replace what is published",
     Decision.RESUME: "would be listed: written by a job that was cut off",
     Decision.UNCHANGED: "unchanged",
-    Decision.DUPLICATE: "duplicates: the same bytes as another input",
+    Decision.DUPLICATE: "duplicate: the same bytes as another input",
     Decision.COMPARE: "to be compared: same UID, other content (duplicates, or conflicts that would be rejected)",
 }
 

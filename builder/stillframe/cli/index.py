@@ -32,7 +32,7 @@ def index(destination: str, base_url: str, report_file: ReportFile, s3: S3Settin
     """Make every list of the archive DEST anew from what is stored. DEST is a folder or s3://bucket/prefix.
 
     This repairs lists that were lost or damaged. Builds may run meanwhile. It finds the roots of unlisted studies by
-    itself. An instance that is not published whole stays as it is, and no list names it.
+    itself. It leaves an instance alone of which something is missing, and no list names that one.
     """
     check_report(report_file, destination)
     from stillframe.archive.drawing import Drawer
