@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_what_a_lost_worker_had_begun_is_done_by_another(
         until(lambda: len(begun.read_text().split()) == 2)
         go.touch()
         process = future.result(SECONDS)
-        until(lambda: "is gone: other workers do again what it had begun" in caplog.text)
+        until(lambda: "is gone: what it had begun is left to the others" in caplog.text)
     assert is_there(int(begun.read_text().split()[1]))
     until(lambda: not is_there(process))  # the job took its processes along
 
@@ -174,7 +175,35 @@ def test_a_worker_that_is_lost_at_the_end_is_told(
         os.kill(number, signal.SIGKILL)
         until(lambda: lost not in client.sync(client.scheduler.ncores))
         assert "is gone" not in caplog.text
-    assert f"worker {lost} is gone" in caplog.text
+    assert caplog.text.count(f"worker {lost} is gone") == 1
+
+
+def test_a_job_that_is_done_does_not_wait_for_a_scheduler_that_hangs(tmp_path: Path) -> None:
+    with DaskCluster(tmp_path, 1) as running:
+        executor = ClusterExecutor(running.address)
+        assert executor.submit(double, 21).result(SECONDS) == 42
+        os.kill(running.scheduler.pid, signal.SIGSTOP)
+        try:
+            ending = threading.Thread(target=partial(executor.shutdown, cancel_futures=True))
+            ending.start()
+            ending.join(cluster._ANSWER_SECONDS)  # it has three things to ask, five seconds for each
+            assert not ending.is_alive()
+        finally:
+            os.kill(running.scheduler.pid, signal.SIGCONT)
+
+
+def test_a_loss_that_two_look_for_is_told_once(
+    dask_cluster: DaskCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", SECONDS)
+    with ClusterExecutor(dask_cluster.address) as executor:
+        executor._workers = {**executor._workers, "tcp://127.0.0.1:1": 1}
+        looking = [threading.Thread(target=executor._look_for_lost) for _ in range(4)]
+        for thread in looking:
+            thread.start()
+        for thread in looking:
+            thread.join()
+    assert caplog.text.count("worker tcp://127.0.0.1:1 is gone") == 1
 
 
 def test_a_task_that_loses_worker_after_worker_is_given_up(dask_cluster: DaskCluster) -> None:

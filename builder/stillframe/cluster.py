@@ -77,7 +77,6 @@ class ClusterExecutor(WorkersElsewhere):
         self._workers: dict[str, int] = {}
         self._missing_since = time.monotonic()
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
         self._failure: StillframeError | None = None
         self._under_way: dict[Future[Any], DaskFuture] = {}
         self._stopped = threading.Event()
@@ -190,12 +189,10 @@ class ClusterExecutor(WorkersElsewhere):
             MachineError: if the scheduler is lost, a new worker does not fit, or none is there for long.
         """
         now = time.monotonic()
-        with self._looking:
-            there = self._look_for_lost()
-            fit = self._admit([address for address in there if address not in self._workers])
-            self._workers = {
-                address: count for address, count in there.items() if address in self._workers or address in fit
-            }
+        there = self._look_for_lost()
+        fit = self._admit([address for address in there if address not in self._workers])
+        with self._lock:
+            self._workers = self._workers | {address: there[address] for address in fit}
         if self._workers:
             self._missing_since = time.monotonic()
         elif now - self._missing_since >= _NO_WORKER_SECONDS:
@@ -205,7 +202,7 @@ class ClusterExecutor(WorkersElsewhere):
             )
 
     def _look_for_lost(self) -> dict[str, int]:
-        """The workers that are there, and how many tasks each does at once; those that are not there now are told.
+        """The workers that are there, and how many tasks each does at once. Those that are lost are told, each once.
 
         Raises:
             MachineError: if the scheduler is lost.
@@ -217,8 +214,11 @@ class ClusterExecutor(WorkersElsewhere):
             there: dict[str, int] = client.sync(client.scheduler.ncores, callback_timeout=_ANSWER_SECONDS)
         except (OSError, TimeoutError) as error:
             raise MachineError(_lost(self.address)) from error
-        for address in self._workers.keys() - there.keys():
-            _LOGGER.warning("worker %s is gone: other workers do again what it had begun", address)
+        with self._lock:
+            lost = self._workers.keys() - there.keys()
+            self._workers = {address: there[address] for address in self._workers.keys() & there.keys()}
+        for address in lost:
+            _LOGGER.warning("worker %s is gone: what it had begun is left to the others", address)
         return there
 
     def _admit(self, addresses: list[str]) -> set[str]:
@@ -298,12 +298,14 @@ class ClusterExecutor(WorkersElsewhere):
                 inner = [future for future in self._under_way if not future.done()]
             for future in inner:
                 future.exception()
-        if not self._under_way and self._failure is None:
-            with self._looking, suppress(MachineError):  # all is done: what was lost after the last look is told, too
-                self._look_for_lost()
         self._stopped.set()
-        self._give_up(MachineError("the job was ended"))
-        self._leave()
+        try:
+            if not self._under_way and self._failure is None:  # all is done; what was lost since is told, too
+                with suppress(Exception):
+                    _within(_LEAVE_SECONDS, self._look_for_lost, "")
+        finally:
+            self._give_up(MachineError("the job was ended"))
+            self._leave()
 
     def _leave(self) -> None:
         client = self._client

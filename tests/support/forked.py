@@ -1,13 +1,19 @@
 """The command line in a process forked from one that has imported everything: it works from the first moment.
 
-So does what forks its workers. A job that a user starts loads the libraries twice, which takes a second and a half.
+The server that forks its workers is forked, too. A job that a user starts loads the libraries twice, which takes a
+second and a half. Some tests start it so: those of `cli/test_main`, `test_process_start` and `test_execute`, among
+others.
+
+Forked jobs share the run's resource tracker: it tells at the end of the run which semaphores killed jobs left.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from multiprocessing import util
@@ -53,7 +59,9 @@ def _run(command: list[str], files: tuple[str, str, str], folder: Path, environm
         file = os.open(name, os.O_WRONLY if number else os.O_RDONLY)
         os.dup2(file, number)
         os.close(file)
-    _fork_server_of_workers()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # what forked this one has it blocked
+    if command[0] == "build" and "--scheduler" not in command and ("--workers", "0") not in pairwise(command):
+        _fork_server_of_workers()
     sys.argv = ["stillframe", *command]
     main()
 
@@ -73,9 +81,13 @@ def _fork_server_of_workers() -> None:
             for before, after in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
                 os.closerange(before + 1, after)
             exec(args[-1], {})
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
 
     util.spawnv_passfds = fork
-    start_fork_server()
-    util.spawnv_passfds = start
+    try:
+        start_fork_server()
+    finally:
+        util.spawnv_passfds = start

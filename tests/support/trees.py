@@ -85,9 +85,11 @@ def processes_of_session(session: int) -> list[int]:
 
 
 def workers_of_session(session: int) -> list[int]:
-    """Children of a job's fork server: of a child, that is, of the process that began the session."""
+    """What the fork server of a job has forked, which is a child of the process that began the session: its workers,
+    and the starters of their sandboxes.
+    """
     parents = _parents_in_session(session)
-    return sorted(pid for pid, parent in parents.items() if parents.get(parent) == session)
+    return sorted(pid for pid, parent in parents.items() if pid != session != parent)
 
 
 def _parents_in_session(session: int) -> dict[int, int]:

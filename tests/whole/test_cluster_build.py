@@ -124,7 +124,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     wait_for_files(job, tree, len(expected) // 4)
     os.kill(victim, signal.SIGKILL)
     told = job.finish()
-    assert "is gone: other workers do again what it had begun" in told
+    assert "is gone: what it had begun is left to the others" in told
     assert "rejected" not in told
     assert contents(tree) == expected
 

@@ -201,7 +201,7 @@ def test_no_process_outlives_a_job_that_is_stopped(tmp_path: Path, source: Path,
     job = Job([source, tmp_path / "tree"])
     wait_for_files(tmp_path / "tree", job, FRAMES / 4)
     os.kill(job.pid, number)
-    job.wait()
+    assert job.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 1)
     deadline = time.monotonic() + 60
     while processes_of_session(job.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
