@@ -81,7 +81,7 @@ def _fork_server_of_workers() -> None:
             for before, after in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
                 os.closerange(before + 1, after)
             exec(args[-1], {})
-        except BaseException:
+        except Exception:
             traceback.print_exc()
         finally:
             os._exit(1)
